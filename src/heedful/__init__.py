@@ -1,0 +1,29 @@
+"""Attention for PyTorch: build it, train with it, see where it goes, spend less of it.
+
+The public names load on first use, so `import heedful` is instant and pulls in nothing.
+"""
+
+import importlib
+from typing import Any
+
+# public name -> module that defines it
+_PUBLIC = {
+    "Config": "heedful.config",
+    "Mask": "heedful.mask",
+    "Run": "heedful.training.run",
+    "evaluate": "heedful.evaluation",
+    "load": "heedful.training.run",
+    "train": "heedful.training.loop",
+}
+
+__all__ = ["Config", "Mask", "Run", "evaluate", "load", "train"]  # pyright: ignore
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'heedful' has no attribute {name!r}")
+    return getattr(importlib.import_module(_PUBLIC[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

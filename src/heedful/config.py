@@ -1,0 +1,153 @@
+"""The TOML file of a training as frozen pydantic models; every default stands here and nowhere else."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class CldrData(_Section):
+    """The built-in corpus: the same Unicode CLDR phrase written in two locales."""
+
+    name: Literal["cldr"] = "cldr"
+    source_locale: str = "en"
+    target_locale: str = "zh_Hans"
+    examples: PositiveInt = 150_000  # distinct source phrases over all three splits
+    dev: PositiveInt = 1_000
+    test: PositiveInt = 2_000
+    max_length: PositiveInt = 256  # tokens on either side; longer pairs are left out and counted
+
+
+class TsvData(_Section):
+    """One file a split: source, target and anything else separated by tabs; `.gz` is unpacked."""
+
+    name: Literal["tsv"] = "tsv"
+    train: str
+    dev: str
+    test: str | None = None  # None: the dev split is also what `evaluate` reports, and says so
+    max_length: PositiveInt = 256
+
+
+class AlignedData(_Section):
+    """Two files a split, line n of one translates line n of the other; `.gz` is unpacked."""
+
+    name: Literal["aligned"] = "aligned"
+    train_source: str
+    train_target: str
+    dev_source: str
+    dev_target: str
+    test_source: str | None = None
+    test_target: str | None = None
+    max_length: PositiveInt = 256
+
+
+class HubData(_Section):
+    """A Hugging Face dataset, by name or local folder; needs the extra `hf`."""
+
+    name: Literal["hub"] = "hub"
+    path: str
+    subset: str | None = None
+    source: str  # a column, or "column.key" into a dictionary column, e.g. "translation.en"
+    target: str
+    train: str = "train"
+    dev: str = "validation"
+    test: str | None = "test"
+    max_length: PositiveInt = 256
+
+
+Data = Annotated[CldrData | TsvData | AlignedData | HubData, Field(discriminator="name")]
+
+
+class Tokens(_Section):
+    """How text becomes tokens, on each side."""
+
+    source: Literal["words", "characters", "bpe"] = "words"
+    target: Literal["words", "characters", "bpe"] = "characters"
+    vocabulary: PositiveInt = 8_000  # upper limit on each side
+    min_count: PositiveInt = 1  # rarer pieces become <unk> (words and characters)
+
+
+class TransformerModel(_Section):
+    """`heedful.models.Transformer`."""
+
+    name: Literal["transformer"] = "transformer"
+    width: PositiveInt = 128
+    heads: PositiveInt = 8
+    kv_heads: PositiveInt | None = None  # None: as many as heads
+    encoder_layers: PositiveInt = 2
+    decoder_layers: PositiveInt = 2
+    feedforward: PositiveInt = 256
+    dropout: Fraction = 0.0
+    norm: Literal["pre", "post"] = "pre"
+    positions: Literal["sinusoidal", "learned", "rotary", "relative"] = "sinusoidal"
+    tie_embeddings: bool = True  # decoder input and output embedding share one matrix
+
+
+class RnnModel(_Section):
+    """`heedful.models.RnnSeq2Seq`."""
+
+    name: Literal["rnn"] = "rnn"
+    width: PositiveInt = 128  # of embeddings
+    hidden: PositiveInt = 192  # of each encoder direction and of the decoder
+    cell: Literal["gru", "lstm"] = "gru"
+    encoder_layers: PositiveInt = 1
+    attention: Literal["additive", "dot", "scaled_dot", "general", "location", "coverage", "none"] = (
+        "additive"
+    )
+    dropout: Fraction = 0.0
+    teacher_forcing: Annotated[float, Field(ge=0, le=1)] = 1.0
+    input_feeding: bool = True
+
+
+Model = Annotated[TransformerModel | RnnModel, Field(discriminator="name")]
+
+
+class Train(_Section):
+    """How long, how fast, how often. The first limit reached ends the training."""
+
+    steps: PositiveInt | None = None
+    epochs: PositiveFloat | None = None
+    minutes: PositiveFloat | None = None
+    tokens_per_batch: PositiveInt = 4_096
+    learning_rate: PositiveFloat = 3e-3
+    warmup: Fraction = 0.05  # share of the training
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    label_smoothing: Fraction = 0.02
+    clip: PositiveFloat = 1.0  # largest gradient norm
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    evaluate_every: PositiveFloat = 0.1  # share of the training
+    checkpoint_seconds: Annotated[float, Field(ge=0)] = 30.0  # at least this long between two
+    patience: PositiveInt | None = None  # evaluations without a better dev loss; None: never stop
+    tensorboard: bool = False
+
+
+class Decode(_Section):
+    """How translations are searched."""
+
+    beam: PositiveInt = 1
+    length_penalty: Annotated[float, Field(ge=0)] = 0.6
+    max_length: PositiveInt = 256
+    batch: PositiveInt = 64
+
+
+class Config(_Section):
+    """One training, whole."""
+
+    task: Literal["translation"] = "translation"
+    seed: Annotated[int, Field(ge=0)] = 1
+    output: str | None = None  # run folder; None: runs/<task>-<next free number>
+    data: Data = CldrData()
+    tokens: Tokens = Tokens()
+    model: Model = TransformerModel()
+    train: Train = Train(minutes=3.5)
+    decode: Decode = Decode()
+
+
+def dump(config: Config) -> dict[str, Any]:
+    """Plain data that `Config.model_validate` turns back into the same config."""
+    return config.model_dump(mode="json", exclude_none=True)

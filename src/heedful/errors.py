@@ -1,0 +1,48 @@
+"""Everything heedful raises on purpose.
+
+```text
+HeedfulError
+├── ConfigError (ValueError)          a setting has a value that cannot be used
+├── ShapeError (ValueError)           tensors do not fit together
+├── UnsupportedError (RuntimeError)   a combination that this path cannot honour
+├── DataError (ValueError)            an input file or text cannot be used
+├── RunError (RuntimeError)           a run folder is missing something or is damaged
+├── TrainingError (RuntimeError)      training cannot go on, e.g. the loss is not a number
+└── MissingExtraError (ImportError)   an optional package is not installed
+```
+
+Messages say what must hold, then, after a comma, what was got. Each error is also the builtin that
+a caller without heedful in mind would catch. Only `heedful.cli` turns errors into exit codes.
+"""
+
+
+class HeedfulError(Exception):
+    """The root: catch this to catch everything heedful raises on purpose."""
+
+
+class ConfigError(HeedfulError, ValueError):
+    """A setting has a value that cannot be used."""
+
+
+class ShapeError(HeedfulError, ValueError):
+    """Tensors do not fit together."""
+
+
+class UnsupportedError(HeedfulError, RuntimeError):
+    """This path cannot honour the combination asked for."""
+
+
+class DataError(HeedfulError, ValueError):
+    """An input file or text cannot be used."""
+
+
+class RunError(HeedfulError, RuntimeError):
+    """A run folder is missing something or is damaged."""
+
+
+class TrainingError(HeedfulError, RuntimeError):
+    """Training cannot go on."""
+
+
+class MissingExtraError(HeedfulError, ImportError):
+    """An optional package is not installed."""
