@@ -13,7 +13,7 @@ _PUBLIC = {
     "Run": "heedful.training.run",
     "evaluate": "heedful.evaluation",
     "load": "heedful.training.run",
-    "train": "heedful.training.loop",
+    "train": "heedful.training.start",
 }
 
 __all__ = ["Config", "Mask", "Run", "evaluate", "load", "train"]  # pyright: ignore

@@ -1,14 +1,21 @@
-"""The TOML file of a training as frozen pydantic models; every default stands here and nowhere else."""
+"""The TOML file of a training as frozen pydantic models; every default stands here, only here."""
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, PositiveInt
+
+
+def _empty_is_none(value: object) -> object:
+    return None if value == "" else value
+
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
+# TOML cannot write None: where None is not the default, an empty text stands for it.
+OptionalText = Annotated[str | None, BeforeValidator(_empty_is_none)]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class CldrData(_Section):
@@ -56,7 +63,7 @@ class HubData(_Section):
     target: str
     train: str = "train"
     dev: str = "validation"
-    test: str | None = "test"
+    test: OptionalText = "test"  # "": the dev split is also what `evaluate` reports, and says so
     max_length: PositiveInt = 256
 
 
@@ -69,7 +76,7 @@ class Tokens(_Section):
     source: Literal["words", "characters", "bpe"] = "words"
     target: Literal["words", "characters", "bpe"] = "characters"
     vocabulary: PositiveInt = 8_000  # upper limit on each side
-    min_count: PositiveInt = 1  # rarer pieces become <unk> (words and characters)
+    min_count: PositiveInt = 1  # rarer pieces become <unk>; in bpe, rarer pairs stay apart
 
 
 class TransformerModel(_Section):
@@ -96,9 +103,9 @@ class RnnModel(_Section):
     hidden: PositiveInt = 192  # of each encoder direction and of the decoder
     cell: Literal["gru", "lstm"] = "gru"
     encoder_layers: PositiveInt = 1
-    attention: Literal["additive", "dot", "scaled_dot", "general", "location", "coverage", "none"] = (
-        "additive"
-    )
+    attention: Literal[
+        "additive", "dot", "scaled_dot", "general", "location", "coverage", "none"
+    ] = "additive"
     dropout: Fraction = 0.0
     teacher_forcing: Annotated[float, Field(ge=0, le=1)] = 1.0
     input_feeding: bool = True
@@ -117,6 +124,7 @@ class Train(_Section):
     learning_rate: PositiveFloat = 3e-3
     warmup: Fraction = 0.05  # share of the training
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    loss: Literal["cross_entropy", "mse"] = "cross_entropy"
     label_smoothing: Fraction = 0.02
     clip: PositiveFloat = 1.0  # largest gradient norm
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -150,4 +158,17 @@ class Config(_Section):
 
 def dump(config: Config) -> dict[str, Any]:
     """Plain data that `Config.model_validate` turns back into the same config."""
-    return config.model_dump(mode="json", exclude_none=True)
+    return _plain(config)
+
+
+def _plain(section: BaseModel) -> dict[str, Any]:
+    plain: dict[str, Any] = {}
+    for key, field in type(section).model_fields.items():
+        value = getattr(section, key)
+        if isinstance(value, BaseModel):
+            plain[key] = _plain(value)
+        elif value is not None:
+            plain[key] = value
+        elif field.default is not None:  # leaving it out would bring the default back
+            plain[key] = ""
+    return plain

@@ -1,0 +1,87 @@
+"""The command line: one file per verb; only `main` knows exit codes."""
+
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+import typer
+
+from heedful.cli._streams import close_stdout, use_utf8
+from heedful.cli.demo import demo
+from heedful.cli.doctor import doctor
+from heedful.cli.evaluate import evaluate
+from heedful.cli.new import new
+from heedful.cli.predict import predict
+from heedful.cli.train import train
+from heedful.errors import HeedfulError
+
+VERBS: dict[str, Callable[..., None]] = {
+    "demo": demo,
+    "new": new,
+    "train": train,
+    "evaluate": evaluate,
+    "predict": predict,
+    "doctor": doctor,
+}
+
+# 0 ok; a bug leaves with its traceback and 1
+USAGE = 2  # also every HeedfulError: the user can change something
+INTERRUPTED = 130  # 128 + SIGINT
+BROKEN_PIPE = 141  # 128 + SIGPIPE: whoever read the output went away, as in `| head`
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
+for _name, _verb in VERBS.items():
+    app.command(_name)(_verb)
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        from importlib.metadata import version
+
+        typer.echo(f"heedful {version('heedful')}")
+        raise typer.Exit
+
+
+@app.callback()
+def heedful(
+    version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_show_version, help="Print the version."),
+    ] = False,
+) -> None:
+    """Attention for PyTorch: build it, train with it, see where it goes, spend less of it."""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run one verb and leave with its exit code.
+
+    Args:
+        argv: Words behind `heedful`; those of the process by default.
+    """
+    use_utf8()
+    words = sys.argv[1:] if argv is None else list(argv)
+    command = shlex.join(["heedful", *words])
+    code = 0
+    try:
+        app(words, prog_name="heedful", obj=command)
+    except HeedfulError as error:
+        typer.echo(f"heedful: {error}", err=True)
+        code = USAGE
+    except BrokenPipeError:
+        code = BROKEN_PIPE
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    except SystemExit as leave:
+        # typer has turned a broken pipe into 1, which would read as a bug
+        broken = isinstance(leave.__context__, BrokenPipeError)
+        code = BROKEN_PIPE if broken else _as_int(leave.code)
+    if code == INTERRUPTED:
+        typer.echo("heedful: interrupted", err=True)
+    if not close_stdout():
+        code = code or BROKEN_PIPE
+    raise SystemExit(code) from None
+
+
+def _as_int(code: Any) -> int:
+    return code if isinstance(code, int) else int(code is not None)

@@ -1,0 +1,32 @@
+"""A training with its progress on stderr; `train` and `demo` share it."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from heedful.cli.progress import TrainingProgress
+
+if TYPE_CHECKING:
+    from heedful.config import Config
+    from heedful.training.run import Run
+
+
+def run_training(
+    config: "Config | None", *, resume: Path | None, quiet: bool = False
+) -> "tuple[Run, Path]":
+    """Train or go on; returns the run and its folder.
+
+    After Ctrl-C it says how to go on, and lets the interrupt through.
+    """
+    from heedful.training.start import train  # here, so that `heedful --help` never imports torch
+
+    with TrainingProgress(quiet=quiet) as progress:
+        try:
+            run = train(config, resume=resume, on_event=progress)
+        except KeyboardInterrupt:
+            folder = progress.run or resume
+            if folder is not None:
+                typer.echo(f"Go on with: heedful train --resume {folder}", err=True)
+            raise
+    return run, run.folder

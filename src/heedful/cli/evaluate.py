@@ -1,0 +1,61 @@
+"""`heedful evaluate`: what a run is worth."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+_SCORES = ("exact_match", "chrf", "bleu", "token_accuracy")
+
+
+def evaluate(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder written by `heedful train`.")],
+    *,
+    split: Annotated[Literal["dev", "test"], typer.Option(help="Held-out examples.")] = "test",
+    beam: Annotated[
+        int | None, typer.Option(min=1, help="Beginnings kept in the search; as configured.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Translate a held-out split and compare it with its references."""
+    from heedful.cli.progress import working
+    from heedful.evaluation import evaluate as measure
+    from heedful.training.run import load
+
+    with working(f"evaluating {run} on the {split} split"):
+        report = measure(load(run), split=split, beam=beam).to_json()
+    if as_json:
+        typer.echo(json.dumps(report, ensure_ascii=False, indent=2))
+    else:
+        show_report(report)
+
+
+def show_report(report: dict[str, Any]) -> None:
+    """Print a report for people: scores with their intervals, then each kind of example."""
+    from rich import box
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    title = f"{report['run']}: {report['examples']:,} {report['split']} examples"
+    table = Table("score", "%", "95 % interval", title=escape(title), box=box.SIMPLE)
+    for name in _SCORES:
+        low, high = report[f"{name}_interval"]
+        table.add_row(name.replace("_", " "), f"{report[name]:.1f}", f"{low:.1f} to {high:.1f}")
+    console.print(table)
+    if report["by_kind"]:
+        kinds = Table("kind", "examples", "exact match", "chrf", box=box.SIMPLE)
+        for kind, scores in report["by_kind"].items():
+            values = (f"{scores['exact_match']:.1f}", f"{scores['chrf']:.1f}")
+            kinds.add_row(escape(kind), f"{scores['examples']:,}", *values)
+        console.print(kinds)
+    console.print(
+        f"{report['tokens_per_second']:,.0f} tokens/s, {report['seconds']:.1f} s, "
+        f"{report['peak_memory_mib']:,.0f} MiB at most"
+    )
+    # left out of older reports; worth a line only where there is something to know
+    for name, words in (("too_long", "longer than data.max_length"), ("cut", "cut at the limit")):
+        if report.get(name):
+            console.print(f"{report[name]:,} {words}")

@@ -1,0 +1,131 @@
+"""How far a training is, on stderr: a bar on a terminal, otherwise a line now and then."""
+
+import sys
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+
+from heedful.training.events import Evaluated, Event, Finished, Message, Started, Step
+
+SECONDS_BETWEEN_LINES = 10.0
+
+
+def on_terminal() -> bool:
+    """Whether stderr is a terminal on which a bar can move; colour settings do not matter."""
+    return sys.stderr.isatty()
+
+
+class TrainingProgress:
+    """Listens to a training; a context manager.
+
+    Args:
+        terminal: Draw a bar; `None` means when stderr is a terminal.
+        quiet: Show messages only.
+        clock: Seconds, for the pauses between lines.
+    """
+
+    def __init__(
+        self,
+        *,
+        terminal: bool | None = None,
+        quiet: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.run: Path | None = None  # known once the training has started
+        self.quiet, self.clock = quiet, clock
+        self._next_line = -float("inf")
+        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+        if not quiet and (on_terminal() if terminal is None else terminal):
+            columns = (BarColumn(), TextColumn("{task.percentage:3.0f} %  {task.description}"))
+            self._bar = Progress(*columns, console=self._console, transient=True)
+
+    def __enter__(self) -> Self:
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def __call__(self, event: Event) -> None:
+        """Show one event."""
+        if isinstance(event, Started | Finished):
+            self.run = event.run
+        if isinstance(event, Message):
+            self._line(event.text)
+        elif self.quiet:
+            return
+        elif isinstance(event, Step):
+            self._step(event)
+        else:
+            self._line(describe(event))
+
+    def _step(self, event: Step) -> None:
+        text = describe(event)
+        if self._bar is not None:
+            if self._task is None:
+                self._task = self._bar.add_task("", total=1.0)
+            self._bar.update(self._task, completed=event.fraction, description=escape(text))
+        elif self.clock() >= self._next_line:
+            self._next_line = self.clock() + SECONDS_BETWEEN_LINES
+            self._line(f"{event.fraction:4.0%}  {text}")
+
+    def _line(self, text: str) -> None:
+        self._console.print(text, markup=False)
+
+
+def describe(event: Started | Step | Evaluated | Finished) -> str:
+    """One line for an event."""
+    if isinstance(event, Started):
+        counts = ", ".join(f"{count:,} {split}" for split, count in event.examples.items())
+        left_out = f" ({event.skipped:,} too long, left out)" if event.skipped else ""
+        return (
+            f"run {event.run}: {event.parameters:,} parameters in {event.precision}, "
+            f"examples: {counts}{left_out}"
+        )
+    if isinstance(event, Step):
+        return (
+            f"step {event.step:,}  loss {event.loss:.3f}  {event.tokens_per_second:,.0f} tok/s  "
+            f"eta {duration(event.remaining)}"
+        )
+    if isinstance(event, Evaluated):
+        best = "  best so far" if event.best else ""
+        return (
+            f"{event.fraction:4.0%}  step {event.step:,}  dev loss {event.dev_loss:.3f}  "
+            f"token accuracy {event.token_accuracy:.1%}{best}"
+        )
+    return f"finished after {event.step:,} steps in {duration(event.seconds)}: {event.reason}"
+
+
+def duration(seconds: float) -> str:
+    """`4:05`, or `1:04:05` from an hour on."""
+    minutes, rest = divmod(max(round(seconds), 0), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+@contextmanager
+def working(text: str) -> Generator[None]:
+    """Say on stderr what takes a while: with a spinner on a terminal, else in one line."""
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    if on_terminal():
+        with console.status(escape(text)):
+            yield
+    else:
+        console.print(text, markup=False)
+        yield

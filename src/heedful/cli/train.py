@@ -1,0 +1,43 @@
+"""`heedful train`: train what a config file describes."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from heedful.errors import ConfigError
+
+
+def train(
+    config: Annotated[
+        Path | None, typer.Argument(help="TOML file; `heedful new` writes one.", show_default=False)
+    ] = None,
+    *,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Override a setting, e.g. model.width=64."),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="RUN", help="New run folder.")
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Go on with a run that was stopped.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+) -> None:
+    """Train what a config describes; prints the run folder."""
+    if (config is None) == (resume is None):
+        got = "neither" if config is None else "both"
+        raise ConfigError(f"train must get CONFIG or --resume RUN, got {got}")
+    if resume is not None and (settings or output):
+        raise ConfigError("--resume goes on unchanged and must stand alone, got --set or --output")
+    from heedful.cli._training import run_training
+    from heedful.config_file import load_config
+
+    overrides = list(settings or ())
+    loaded = None
+    if config is not None:
+        loaded = load_config(config, overrides=overrides)
+        if output is not None:
+            loaded = loaded.model_copy(update={"output": str(output)})
+    typer.echo(run_training(loaded, resume=resume, quiet=quiet)[1])

@@ -1,0 +1,20 @@
+"""Which source piece each target piece looked at, as plain data."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alignment:
+    """Weights between the pieces of two texts.
+
+    Args:
+        source: Pieces that were read; `weights` has a column each.
+        target: Pieces that were written; `weights` has a row each, which sums to one.
+        weights: Shares of attention.
+        title: What the picture is of.
+    """
+
+    source: tuple[str, ...]
+    target: tuple[str, ...]
+    weights: tuple[tuple[float, ...], ...]
+    title: str = ""

@@ -1,0 +1,47 @@
+"""Texts of different lengths in one array, so that a batch is cut out without a Python loop."""
+
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Ragged:
+    """Token numbers of many texts, one behind the other; text `i` is `flat[starts[i]:starts[i+1]]`."""
+
+    flat: NDArray[np.int32]
+    starts: Ints
+
+    @staticmethod
+    def pack(texts: Sequence[Sequence[int]]) -> "Ragged":
+        """Store `texts`."""
+        lengths = np.fromiter((len(text) for text in texts), np.int64, len(texts))
+        starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+        tokens = (token for text in texts for token in text)
+        return Ragged(np.fromiter(tokens, np.int32, int(starts[-1])), starts)
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    @property
+    def lengths(self) -> Ints:
+        """Tokens of each text."""
+        return np.diff(self.starts)
+
+    def padded(self, rows: Iterable[int], *, pad: int) -> tuple[Ints, Ints]:
+        """Return these texts as one matrix filled up with `pad`, and their lengths."""
+        chosen = np.fromiter(rows, np.int64)
+        lengths = self.lengths[chosen]
+        column = np.arange(lengths.max(initial=0))
+        inside = column < lengths[:, None]
+        place = np.where(inside, self.starts[chosen, None] + column, 0)
+        return np.where(inside, self.flat[place], pad).astype(np.int64), lengths
+
+    def fingerprint(self) -> int:
+        """Return a number that changes when any token or length does."""
+        return zlib.crc32(self.flat.tobytes(), zlib.crc32(self.starts.tobytes()))

@@ -1,0 +1,174 @@
+"""Text to token numbers and back, without loss for every piece that the vocabulary knows."""
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Literal, get_args
+from unicodedata import normalize
+
+from tokenizers import Regex, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import Tokenizer as Backend
+from tokenizers.models import BPE, WordLevel
+
+from heedful.errors import ConfigError, RunError
+from heedful.files import write_bytes
+
+Kind = Literal["words", "characters", "bpe"]
+
+PAD, BOS, EOS, UNKNOWN = range(4)
+SPECIAL = ("<pad>", "<s>", "</s>", "<unk>")
+
+_CHUNK = 4_096  # texts that one thread encodes at a time
+_LETTER = r"[\p{L}\p{M}\u200c\u200d]"  # with the joiners that spell Persian and Indic words
+# Scripts without spaces between words, and the mark for long vowels that kana share.
+_UNSPACED = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}ー々]"
+_WORD = rf" ?(?:(?!{_UNSPACED}){_LETTER})+"
+# How text falls into pieces; together they are the text again, whatever it is. \X is one visible
+# character with all its marks, "(?m:.)" one code point, line ends included.
+_PIECES: dict[Kind, str] = {
+    "words": rf"{_WORD}|\X",
+    "characters": r"(?m:.)",
+    "bpe": rf"{_WORD}|{_UNSPACED}+|\X",  # merges never cross these
+}
+
+
+class Vocabulary:
+    """The pieces that one side of a model knows, and their numbers.
+
+    `<pad>` is 0, `<s>` 1, `</s>` 2, `<unk>` 3. Text is composed (NFC) first. Pieces written one
+    after the other are the text, so decoding needs no rules of its own.
+
+    Args:
+        backend: A tokeniser of Hugging Face's with these four numbers.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        _stay_single_threaded()
+        self._backend = backend
+        pieces = backend.get_vocab(with_added_tokens=False)
+        self._surface = sorted(pieces, key=pieces.__getitem__)
+
+    @property
+    def size(self) -> int:
+        """How many pieces there are, the four special ones included."""
+        return len(self._surface)
+
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        """Numbers of each text's pieces between `<s>` and `</s>`."""
+        chunks = [list(texts[i : i + _CHUNK]) for i in range(0, len(texts), _CHUNK)]
+        if len(chunks) < 2:
+            return [row for chunk in chunks for row in self._encode(chunk)]
+        with ThreadPoolExecutor() as threads:  # the backend lets go of Python's lock
+            return [row for rows in threads.map(self._encode, chunks) for row in rows]
+
+    def decode(self, numbers: Sequence[Sequence[int]]) -> list[str]:
+        """Texts again, each up to its first `</s>`; an unknown piece reads `<unk>`."""
+        return [self._text(row) for row in numbers]
+
+    def pieces(self, text: str) -> list[str]:
+        """The text of each number that `encode` gives, as it was written, also where unknown."""
+        encoding = self._backend.encode(text)
+        spans = zip(encoding.ids, encoding.offsets, strict=True)
+        return [SPECIAL[i] if i in (BOS, EOS) else text[start:end] for i, (start, end) in spans]
+
+    def save(self, path: Path | str) -> None:
+        """Write a `tokenizer.json`, whole or not at all.
+
+        Raises:
+            RunError: The folder cannot be written.
+        """
+        write_bytes(Path(path), self._backend.to_str(pretty=True).encode())
+
+    @classmethod
+    def load(cls, path: Path | str) -> "Vocabulary":
+        """Read what `save` wrote.
+
+        Raises:
+            RunError: There is no such file, or it holds something else.
+        """
+        try:
+            backend = Backend.from_str(Path(path).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise RunError(f"{path} must be a saved vocabulary, got no such file") from None
+        except Exception as error:  # tokenizers raises bare Exception for a damaged file
+            raise RunError(f"{path} must be a saved vocabulary, got {error}") from None
+        found = tuple(backend.id_to_token(number) for number in range(len(SPECIAL)))
+        if found != SPECIAL:
+            raise RunError(f"{path} must begin with the pieces {SPECIAL}, got {found}")
+        return cls(backend)
+
+    def _encode(self, texts: list[str]) -> list[list[int]]:
+        return [encoding.ids for encoding in self._backend.encode_batch_fast(texts)]
+
+    def _text(self, row: Sequence[int]) -> str:
+        end = row.index(EOS) if EOS in row else len(row)
+        return "".join(self._surface[i] for i in row[:end] if i not in (PAD, BOS))
+
+
+def train_tokenizer(
+    kind: Kind, texts: Iterable[str], *, vocabulary: int, min_count: int = 1
+) -> Vocabulary:
+    """Collect the pieces of `texts`, the most frequent first.
+
+    Args:
+        kind: `words`: a word with the space before it, one digit, one mark, or one character of a
+            script without spaces. `characters`: one code point. `bpe`: the longest frequent parts
+            of words (or of runs of unspaced script) that fit.
+        texts: What to learn from.
+        vocabulary: Upper limit of pieces, the four special ones included.
+        min_count: Words and characters that are rarer become `<unk>`; with `bpe`, rarer pairs are
+            not merged.
+
+    Raises:
+        ConfigError: `kind` is unknown, or no piece is left by `texts`, `vocabulary`, `min_count`.
+
+    Source:
+        Sennrich et al. 2016, arXiv:1508.07909, section 3.2 (BPE).
+    """
+    if kind not in _PIECES:
+        raise ConfigError(f"kind must be one of {', '.join(get_args(Kind))}, got {kind!r}")
+    if vocabulary <= len(SPECIAL):
+        raise ConfigError(f"vocabulary must be more than {len(SPECIAL)}, got {vocabulary}")
+    _stay_single_threaded()
+    options: dict[str, Any] = {
+        "vocab_size": vocabulary,
+        "min_frequency": min_count,
+        "special_tokens": list(SPECIAL),
+        "show_progress": False,
+    }
+    if kind == "bpe":
+        raw = _backend(kind, BPE(unk_token="<unk>"))
+        # The trainer itself would cut equally frequent letters in a different order each time.
+        texts = list(texts)
+        letters = Counter(letter for text in texts for letter in normalize("NFC", text))
+        alphabet = sorted(letters, key=lambda letter: (-letters[letter], letter))
+        alphabet = alphabet[: vocabulary - len(SPECIAL)]
+        trainer = trainers.BpeTrainer(
+            **options, initial_alphabet=alphabet, limit_alphabet=len(alphabet)
+        )
+    else:
+        raw = _backend(kind, WordLevel(unk_token="<unk>"))
+        trainer = trainers.WordLevelTrainer(**options)
+    raw.train_from_iterator(texts, trainer)
+    if raw.get_vocab_size() == len(SPECIAL):
+        raise ConfigError(f"min_count must leave some piece of the texts, got {min_count}")
+    # Trained backends also look for "<s>" and the like *inside* text. A fresh one around the same
+    # model does not: a user's "<s>" is three pieces, not the start of a sentence.
+    return Vocabulary(_backend(kind, raw.model))
+
+
+def _stay_single_threaded() -> None:
+    """Keep the backend's own threads off: once used, they warn in every process forked later."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+def _backend(kind: Kind, model: WordLevel | BPE) -> Backend:
+    backend = Backend(model)
+    backend.normalizer = normalizers.NFC()
+    backend.pre_tokenizer = pre_tokenizers.Split(Regex(_PIECES[kind]), "isolated")
+    backend.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", special_tokens=[("<s>", BOS), ("</s>", EOS)]
+    )
+    return backend

@@ -1,0 +1,152 @@
+"""Multi-head attention with its projections: the one attention module of heedful's Transformers."""
+
+import copy
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from heedful.errors import ConfigError
+from heedful.mask import Mask
+from heedful.nn.cache import KeyValueCache
+from heedful.nn.positions import RelativePositions, RotaryPositions
+from heedful.ops.scaled_dot import scaled_dot_attention, scaled_dot_weights
+
+
+class Attention(nn.Module):
+    """Let every query look at every visible key, in `heads` sub-spaces at once.
+
+    `out([head_1; ...; head_h])` with `head_i = attention(x W_q, context W_k, context W_v)`.
+    Self-attention when no `context` is given, cross-attention otherwise. With fewer `kv_heads` than
+    `heads`, neighbouring query heads share one key/value head. Unlike in the paper the projections
+    have biases, and `dropout` also acts on the weights.
+
+    Args:
+        width: Size of the input and of the output vectors.
+        heads: Number of query heads.
+        kv_heads: Number of key/value heads; divides `heads`. `None` means `heads`.
+        dim: Size of one head. `None` means `width / heads`.
+        dropout: Share of weights dropped while training.
+        positions: Rotates queries and keys, or adds to their scores; in self-attention only, since
+            distances between two different texts mean nothing.
+
+    Raises:
+        ConfigError: A head count or `dim` is below 1, a head count does not divide, or `positions`
+            were made for other heads.
+
+    Source:
+        Vaswani et al. 2017, arXiv:1706.03762, section 3.2.2.
+        Ainslie et al. 2023, arXiv:2305.13245, section 2.2 (grouped key/value heads).
+
+    Cost:
+        Four projections of `width x heads * dim`, and `queries x keys` scores a head.
+    """
+
+    def __init__(
+        self,
+        *,
+        width: int,
+        heads: int,
+        kv_heads: int | None = None,
+        dim: int | None = None,
+        dropout: float = 0.0,
+        positions: RotaryPositions | RelativePositions | None = None,
+    ) -> None:
+        super().__init__()
+        kv_heads = heads if kv_heads is None else kv_heads
+        dim = head_dim(width=width, heads=heads) if dim is None else dim
+        if heads < 1 or dim < 1:
+            raise ConfigError(f"heads and dim must be at least 1, got {heads=}, {dim=}")
+        if kv_heads < 1 or heads % kv_heads:
+            raise ConfigError(f"kv_heads must divide heads, got {kv_heads=}, {heads=}")
+        if isinstance(positions, RotaryPositions) and positions.dim != dim:
+            raise ConfigError(f"positions must have dim {dim} like a head, got {positions.dim}")
+        if isinstance(positions, RelativePositions) and positions.heads != heads:
+            raise ConfigError(f"positions must have {heads} heads, got {positions.heads}")
+        self.heads, self.kv_heads, self.dim, self.dropout = heads, kv_heads, dim, dropout
+        self.query = nn.Linear(width, heads * self.dim)
+        self.key = nn.Linear(width, kv_heads * self.dim)
+        self.value = nn.Linear(width, kv_heads * self.dim)
+        self.out = nn.Linear(heads * self.dim, width)
+        self.positions = positions
+        for linear in (self.query, self.key, self.value, self.out):
+            nn.init.xavier_uniform_(linear.weight)
+            nn.init.zeros_(linear.bias)
+
+    def forward(
+        self,
+        x: Float[Tensor, "batch queries width"],
+        context: Float[Tensor, "batch keys width"] | None = None,
+        *,
+        mask: Mask | None = None,
+        cache: KeyValueCache | None = None,
+    ) -> Float[Tensor, "batch queries width"]:
+        """Mix positions.
+
+        Args:
+            x: What looks.
+            context: What is looked at; `None` means `x`.
+            mask: Who may see whom. With a cache its keys are all positions so far.
+            cache: Self-attention appends to it and sees all of it. Cross-attention fills an empty
+                one from `context` and from then on reads it instead of `context`.
+        """
+        query, key, value = self._project(x, context, cache)
+        mixed = scaled_dot_attention(
+            query,
+            key,
+            value,
+            mask=mask,
+            bias=self._bias(query, key, context),
+            dropout=self.dropout if self.training else 0.0,
+        )
+        return self.out(mixed.transpose(1, 2).flatten(2))
+
+    def weights(
+        self,
+        x: Float[Tensor, "batch queries width"],
+        context: Float[Tensor, "batch keys width"] | None = None,
+        *,
+        mask: Mask | None = None,
+        cache: KeyValueCache | None = None,
+    ) -> Float[Tensor, "batch heads queries keys"]:
+        """Return the weights that `forward` uses for the same arguments, without dropout.
+
+        The cache stays as it is: `forward` is what advances it.
+        """
+        cache = copy.copy(cache)
+        query, key, _ = self._project(x, context, cache)
+        return scaled_dot_weights(query, key, mask=mask, bias=self._bias(query, key, context))
+
+    def _project(
+        self, x: Tensor, context: Tensor | None, cache: KeyValueCache | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        query = self._split(self.query(x))
+        if context is not None and cache is not None and cache.length:
+            return query, *cache.stored()
+        source = x if context is None else context
+        key, value = self._split(self.key(source)), self._split(self.value(source))
+        if isinstance(self.positions, RotaryPositions) and context is None:
+            offset = 0 if cache is None else cache.length
+            query = self.positions(query, offset=offset)
+            key = self.positions(key, offset=offset)
+        if cache is not None:
+            key, value = cache.append(key, value)
+        return query, key, value
+
+    def _bias(self, query: Tensor, key: Tensor, context: Tensor | None) -> Tensor | None:
+        if isinstance(self.positions, RelativePositions) and context is None:
+            return self.positions(query.shape[2], key.shape[2]).to(query.dtype)
+        return None
+
+    def _split(self, x: Tensor) -> Float[Tensor, "batch heads length dim"]:
+        return x.unflatten(-1, (-1, self.dim)).transpose(1, 2)
+
+
+def head_dim(*, width: int, heads: int) -> int:
+    """Return the size of one head when all heads together are as wide as the vectors.
+
+    Raises:
+        ConfigError: The heads do not divide the width.
+    """
+    if heads < 1 or width < 1 or width % heads:
+        raise ConfigError(f"heads must divide width, got {heads=}, {width=}")
+    return width // heads

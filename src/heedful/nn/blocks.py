@@ -1,0 +1,129 @@
+"""Encoder and decoder layers: attention and feed-forward with residual paths and norms."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Literal, get_args
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from heedful.errors import ConfigError
+from heedful.mask import Mask
+from heedful.nn.attention import Attention
+from heedful.nn.cache import KeyValueCache
+
+Norm = Literal["pre", "post"]
+
+
+class FeedForward(nn.Module):
+    """`linear(relu(linear(x)))` at every position.
+
+    Source:
+        Vaswani et al. 2017, arXiv:1706.03762, section 3.3.
+    """
+
+    def __init__(self, width: int, *, hidden: int) -> None:
+        super().__init__()
+        self.inner = nn.Linear(width, hidden)
+        self.outer = nn.Linear(hidden, width)
+        self.activation = nn.ReLU()
+        for linear in (self.inner, self.outer):
+            nn.init.xavier_uniform_(linear.weight)
+            nn.init.zeros_(linear.bias)
+
+    def forward(self, x: Float[Tensor, "*rest width"]) -> Float[Tensor, "*rest width"]:
+        return self.outer(self.activation(self.inner(x)))
+
+
+class Residual(nn.Module):
+    """Add what a sublayer makes of `x` to `x`, normalised before it or after the sum.
+
+    Pre: `x + dropout(sublayer(norm(x)))`. Post: `norm(x + dropout(sublayer(x)))`.
+
+    Raises:
+        ConfigError: `norm` is neither `pre` nor `post`.
+
+    Source:
+        Vaswani et al. 2017, arXiv:1706.03762, section 3.1 (post).
+        Xiong et al. 2020, arXiv:2002.04745, section 3 (pre).
+    """
+
+    def __init__(self, width: int, *, norm: Norm, dropout: float) -> None:
+        super().__init__()
+        if norm not in get_args(Norm):
+            raise ConfigError(f"norm must be one of {', '.join(get_args(Norm))}, got {norm!r}")
+        self.pre = norm == "pre"
+        self.norm = nn.LayerNorm(width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(
+        self, x: Float[Tensor, "batch length width"], sublayer: Callable[[Tensor], Tensor]
+    ) -> Float[Tensor, "batch length width"]:
+        if self.pre:
+            return x + self.dropout(sublayer(self.norm(x)))
+        return self.norm(x + self.dropout(sublayer(x)))
+
+
+class EncoderLayer(nn.Module):
+    """Self-attention, then feed-forward.
+
+    Source:
+        Vaswani et al. 2017, arXiv:1706.03762, section 3.1, "Encoder".
+    """
+
+    def __init__(
+        self, attention: Attention, *, width: int, feedforward: int, norm: Norm, dropout: float
+    ) -> None:
+        super().__init__()
+        self.self_attention = attention
+        self.feedforward = FeedForward(width, hidden=feedforward)
+        self.self_residual = Residual(width, norm=norm, dropout=dropout)
+        self.feedforward_residual = Residual(width, norm=norm, dropout=dropout)
+
+    def forward(
+        self, x: Float[Tensor, "batch length width"], *, mask: Mask | None = None
+    ) -> Float[Tensor, "batch length width"]:
+        x = self.self_residual(x, partial(self.self_attention, mask=mask))
+        return self.feedforward_residual(x, self.feedforward)
+
+
+class DecoderLayer(nn.Module):
+    """Causal self-attention, attention to the encoder's states, then feed-forward.
+
+    Source:
+        Vaswani et al. 2017, arXiv:1706.03762, section 3.1, "Decoder".
+    """
+
+    def __init__(
+        self,
+        self_attention: Attention,
+        cross_attention: Attention,
+        *,
+        width: int,
+        feedforward: int,
+        norm: Norm,
+        dropout: float,
+    ) -> None:
+        super().__init__()
+        self.self_attention = self_attention
+        self.cross_attention = cross_attention
+        self.feedforward = FeedForward(width, hidden=feedforward)
+        self.self_residual = Residual(width, norm=norm, dropout=dropout)
+        self.cross_residual = Residual(width, norm=norm, dropout=dropout)
+        self.feedforward_residual = Residual(width, norm=norm, dropout=dropout)
+
+    def forward(
+        self,
+        x: Float[Tensor, "batch queries width"],
+        memory: Float[Tensor, "batch keys width"],
+        *,
+        memory_mask: Mask | None = None,
+        self_cache: KeyValueCache | None = None,
+        cross_cache: KeyValueCache | None = None,
+    ) -> Float[Tensor, "batch queries width"]:
+        own = partial(self.self_attention, mask=Mask.causal(), cache=self_cache)
+        cross = partial(
+            self.cross_attention, context=memory, mask=memory_mask, cache=cross_cache
+        )
+        x = self.cross_residual(self.self_residual(x, own), cross)
+        return self.feedforward_residual(x, self.feedforward)

@@ -1,0 +1,78 @@
+"""Keys and values that a decoder has already computed."""
+
+from jaxtyping import Float
+from torch import Tensor
+
+from heedful.errors import ShapeError
+
+
+class KeyValueCache:
+    """Grows along `length`; room doubles, so appending one position at a time costs O(1) each.
+
+    The tensors returned are views: reading them is free. It is for writing, not for training: what
+    is stored is written in place, which autograd refuses to go back through.
+
+    Cost:
+        At most twice the memory of the positions stored.
+    """
+
+    def __init__(self) -> None:
+        self.length = 0
+        self._key: Tensor | None = None
+        self._value: Tensor | None = None
+
+    def append(
+        self,
+        key: Float[Tensor, "batch kv_heads length dim"],
+        value: Float[Tensor, "batch kv_heads length value_dim"],
+    ) -> tuple[Tensor, Tensor]:
+        """Store new positions behind the old ones and return all of them.
+
+        Raises:
+            ShapeError: What is appended differs from what is stored in anything but its length, or
+                there is not one value for each key.
+        """
+        if key.shape[:3] != value.shape[:3]:
+            raise ShapeError(
+                "key and value must have the same batch, heads and length, "
+                f"got {tuple(key.shape)} and {tuple(value.shape)}"
+            )
+        stop = self.length + key.shape[2]
+        self._key = _room(self._key, key, self.length, stop, "key")
+        self._value = _room(self._value, value, self.length, stop, "value")
+        self._key[:, :, self.length : stop] = key
+        self._value[:, :, self.length : stop] = value
+        self.length = stop
+        return self.stored()
+
+    def stored(self) -> tuple[Tensor, Tensor]:
+        """Return all keys and all values, without copying.
+
+        Raises:
+            ShapeError: Nothing was ever stored.
+        """
+        if self._key is None or self._value is None:
+            raise ShapeError("a cache must be filled before it is read, got an empty one")
+        return self._key[:, :, : self.length], self._value[:, :, : self.length]
+
+    def select(self, rows: Tensor) -> None:
+        """Keep these batch rows, in this order; a row may be taken more than once."""
+        if self._key is not None and self._value is not None:
+            self._key = self._key.index_select(0, rows)
+            self._value = self._value.index_select(0, rows)
+
+
+def _room(stored: Tensor | None, new: Tensor, length: int, stop: int, name: str) -> Tensor:
+    batch, heads, _, dim = new.shape
+    if stored is None:
+        return new.new_empty(batch, heads, max(stop, 16) if new.shape[2] == 1 else stop, dim)
+    if (stored.shape[0], stored.shape[1], stored.shape[3]) != (batch, heads, dim):
+        raise ShapeError(
+            f"{name} must match the cache in batch, heads and dim, "
+            f"got {tuple(new.shape)} for {tuple(stored.shape)}"
+        )
+    if stop <= stored.shape[2]:
+        return stored
+    larger = stored.new_empty(batch, heads, max(stop, 2 * stored.shape[2]), dim)
+    larger[:, :, :length] = stored[:, :, :length]
+    return larger

@@ -1,0 +1,1 @@
+"""Pictures and pages from plain data; nothing here imports torch or loads from another host."""

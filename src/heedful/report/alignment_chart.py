@@ -1,0 +1,203 @@
+"""An alignment as an offline HTML page, an SVG or a PNG."""
+
+import html
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+from rich.cells import cell_len
+
+from heedful.data.alignment import Alignment
+from heedful.errors import ConfigError, MissingExtraError
+from heedful.files import write_bytes
+from heedful.report.alignment import check, repeated, shown, shown_line
+from heedful.report.fonts import has_chinese_font
+
+SUFFIXES = (".html", ".svg", ".png")
+NUMBERS_UP_TO = 1_600  # cells; more numbers than that cannot be read
+FONT = "Noto Sans, Noto Sans CJK SC, PingFang SC, Microsoft YaHei, WenQuanYi Micro Hei, sans-serif"
+# ast: expressions run without code generation, which strict pages forbid; no links to the outside
+EMBED = {"ast": True, "actions": False, "renderer": "svg"}
+
+_PAGE = """\
+<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; \
+script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:">
+<title>{title}</title>
+<style>
+body {{ font-family: {font}; margin: 2rem auto; max-width: 1100px; padding: 0 1rem; color: #222 }}
+pre {{ background: #f3f3f3; padding: .6rem .8rem; white-space: pre-wrap; word-break: break-word }}
+#map, .wide {{ overflow-x: auto }}
+table {{ border-collapse: collapse }}
+th, td {{ padding: .1rem .45rem; text-align: right }}
+</style>
+</head>
+<body>
+<h1>{title}</h1>
+<p>Each row is a piece of the translation; its cells say where the model looked while it wrote that
+piece, in per cent. Attention is evidence about routing, not by itself a reason.</p>
+<div id="map"></div>
+<noscript><p>The picture needs JavaScript; the table below does not.</p></noscript>
+<details><summary>Numbers</summary><div class="wide">{table}</div></details>
+<p>Made by</p>
+<pre>{command}</pre>
+<script>{runtime}</script>
+<script>vegaEmbed("#map", {spec}, {embed});</script>
+</body>
+</html>
+"""
+
+
+def check_output(path: Path) -> None:
+    """Say early, before anything is computed, that a picture cannot be written.
+
+    Raises:
+        ConfigError: The suffix is not .html, .svg or .png.
+        MissingExtraError: The extra `report` is not installed.
+    """
+    if path.suffix.lower() not in SUFFIXES:
+        raise ConfigError(f"output must end in {', '.join(SUFFIXES)}, got {path.name}")
+    _libraries()
+
+
+def write_alignment(alignment: Alignment, path: Path, *, command: str) -> None:
+    """Write what the suffix of `path` says: .html, .svg or .png, whole or not at all.
+
+    Warns (`UserWarning`) when a PNG holds Chinese characters and no font here can draw them; in the
+    other two the reader's browser draws the text with its own fonts.
+
+    Args:
+        alignment: What to show.
+        path: The file; an old one is replaced.
+        command: What made it, word for word; stands in the file.
+
+    Raises:
+        ConfigError: The suffix is another one.
+        DataError: The weights are not one row of shares for each target piece.
+        MissingExtraError: The extra `report` is not installed.
+        RunError: The file cannot be written.
+    """
+    check_output(path)
+    check(alignment)
+    write = {".html": _html, ".svg": _svg, ".png": _png}[path.suffix.lower()]
+    write_bytes(path, write(alignment, command))
+
+
+def chart(alignment: Alignment) -> dict[str, Any]:
+    """The heat map as a Vega-Lite specification.
+
+    Raises:
+        MissingExtraError: The extra `report` is not installed.
+    """
+    alt, _ = _libraries()
+    sources, targets = repeated(alignment.source), repeated(alignment.target)
+    cells = [
+        {"source": source, "target": target, "weight": round(weight, 5)}
+        for target, row in zip(targets, alignment.weights, strict=True)
+        for source, weight in zip(sources, row, strict=True)
+    ]
+    # the index keeps repeated pieces apart and is cut off for the reader
+    axis: dict[str, Any] = {
+        "labelExpr": "substring(datum.value, indexof(datum.value, ':') + 1)",
+        "labelLimit": 400,
+        "labelOverlap": False,
+    }
+    x = alt.X("source:N", sort=sources, title="source", axis=alt.Axis(labelAngle=-60, **axis))
+    y = alt.Y("target:N", sort=targets, title="translation", axis=alt.Axis(**axis))
+    scale = alt.Scale(type="sqrt", domain=[0, 1], range=["white", "#08519c"], interpolate="lab")
+    legend = alt.Legend(
+        title="share (square root scale)", format="%", values=[0, 0.01, 0.1, 0.25, 0.5, 1]
+    )
+    base = alt.Chart(alt.Data(values=cells)).encode(x=x, y=y)
+    tooltip = [
+        alt.Tooltip("target:N"),
+        alt.Tooltip("source:N"),
+        alt.Tooltip("weight:Q", format=".1%"),
+    ]
+    picture = base.mark_rect(stroke="#ddd").encode(
+        color=alt.Color("weight:Q", scale=scale, legend=legend), tooltip=tooltip
+    )
+    if len(cells) <= NUMBERS_UP_TO:
+        numbers = base.transform_filter("datum.weight >= 0.005").mark_text(fontSize=10)
+        dark = alt.condition("datum.weight > 0.3", alt.value("white"), alt.value("#222"))
+        numbers = numbers.encode(text=alt.Text("label:N"), color=dark, tooltip=tooltip)
+        picture += numbers.transform_calculate(label="round(datum.weight * 100)")
+    sized = picture.properties(width=alt.Step(26), height=alt.Step(24))
+    return sized.configure(font=FONT).configure_view(stroke=None).to_dict()
+
+
+def _html(alignment: Alignment, command: str) -> bytes:
+    _, converter = _libraries()
+    title = html.escape(shown_line(alignment.title) or "Alignment")
+    page = _PAGE.format(
+        title=title,
+        font=FONT,
+        table=_table(alignment),
+        command=html.escape(shown_line(command)),
+        runtime=converter.javascript_bundle(),
+        spec=_script(chart(alignment)),
+        embed=_script(EMBED),
+    )
+    return page.encode()
+
+
+def _svg(alignment: Alignment, command: str) -> bytes:
+    _, converter = _libraries()
+    svg: str = converter.vegalite_to_svg(chart(alignment))
+    head, bracket, rest = svg.partition(">")
+    return f"{head}{bracket}<desc>{html.escape(shown_line(command))}</desc>{rest}\n".encode()
+
+
+def _png(alignment: Alignment, command: str) -> bytes:
+    _, converter = _libraries()
+    pieces = "".join(alignment.source + alignment.target)
+    if any(cell_len(character) == 2 for character in pieces) and not has_chinese_font():
+        warnings.warn(
+            "a PNG with Chinese characters needs a font that has them, got none on this machine: "
+            "they may be empty boxes. Install one (Debian: fonts-noto-cjk) or write .html or .svg.",
+            stacklevel=3,
+        )
+    picture: bytes = converter.vegalite_to_png(chart(alignment), scale=2)
+    return _png_with_text(picture, "Command", shown_line(command))
+
+
+def _png_with_text(picture: bytes, keyword: str, text: str) -> bytes:
+    """Put an iTXt chunk (PNG specification 11.3.3.4) behind the header: UTF-8, uncompressed."""
+    import zlib
+
+    content = b"iTXt" + keyword.encode() + b"\0\0\0\0\0" + text.encode()
+    chunk = (len(content) - 4).to_bytes(4, "big") + content
+    chunk += zlib.crc32(content).to_bytes(4, "big")
+    header = 8 + 25  # signature, IHDR
+    return picture[:header] + chunk + picture[header:]
+
+
+def _table(alignment: Alignment) -> str:
+    heads = "".join(f"<th>{html.escape(shown(piece))}</th>" for piece in alignment.source)
+    rows = [f"<tr><th></th>{heads}</tr>"]
+    for piece, row in zip(alignment.target, alignment.weights, strict=True):
+        cells = "".join(f"<td>{100 * weight:.1f}</td>" for weight in row)
+        rows.append(f"<tr><th>{html.escape(shown(piece))}</th>{cells}</tr>")
+    return f"<table>{''.join(rows)}</table>"
+
+
+def _script(value: Any) -> str:
+    """JSON that cannot end the script element it stands in."""
+    return json.dumps(value, ensure_ascii=False).replace("<", "\\u003c")
+
+
+def _libraries() -> tuple[Any, Any]:
+    try:
+        import altair
+        import vl_convert
+    except ImportError:
+        raise MissingExtraError(
+            "a picture needs altair and vl-convert-python, got an installation without them. "
+            "Install them with: pip install 'heedful[report]'"
+        ) from None
+    return altair, vl_convert

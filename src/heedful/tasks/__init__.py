@@ -1,0 +1,1 @@
+"""What a training is for: data, model, metric, and how an example is shown."""

@@ -1,0 +1,40 @@
+"""Whether bf16 pays on this machine: measured on the very model and batch, not guessed."""
+
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+
+Step = Callable[[], None]
+
+
+def faster_in_bf16(step: Step, *, device: str, seconds: float = 2.0) -> bool:
+    """Run `step` in fp32 and under bf16 autocast in turns; say whether bf16 is clearly faster.
+
+    Args:
+        step: One forward and backward pass. Random numbers drawn are given back.
+        device: Type of device, e.g. `cpu`.
+        seconds: How long to measure, without the first run of each.
+
+    Returns:
+        Whether the median bf16 pass takes less than 0.9 of the median fp32 pass.
+    """
+    times: dict[bool, list[float]] = {False: [], True: []}
+    with torch.random.fork_rng():
+        for low in times:
+            _timed(step, low, device)  # the first run builds kernels
+        deadline = time.perf_counter() + seconds
+        while time.perf_counter() < deadline or len(times[True]) < 3:
+            for low, measured in times.items():
+                measured.append(_timed(step, low, device))
+    return statistics.median(times[True]) < 0.9 * statistics.median(times[False])
+
+
+def _timed(step: Step, low: bool, device: str) -> float:
+    start = time.perf_counter()
+    with torch.autocast(device, dtype=torch.bfloat16, enabled=low):
+        step()
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - start

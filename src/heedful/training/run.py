@@ -1,0 +1,133 @@
+"""The folder one training leaves behind.
+
+```text
+config.toml              the whole configuration, defaults written out
+run.json                 how it came about: command, versions, seed, sizes, precision
+tokens/{source,target}.json   the tokenisers
+splits/{dev,test}.jsonl  the held-out examples, so that evaluation needs nothing else
+metrics.jsonl            one line a measurement
+checkpoints.json         which checkpoints are the last and the best
+checkpoints/step-…/      model.safetensors, optimizer.safetensors, progress.json
+```
+"""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from heedful.config import Config
+from heedful.config_file import dump_toml, load_config
+from heedful.data.examples import Example
+from heedful.data.tokens import Vocabulary
+from heedful.errors import ConfigError, HeedfulError, RunError
+from heedful.files import read_json, write_bytes, write_json
+from heedful.tasks.translation import Corpus, Translator, Vocabularies, build_model
+from heedful.training.checkpoint import load_weights
+
+SIDES = ("source", "target")
+
+
+class Run:
+    """A run folder, read on demand.
+
+    Args:
+        folder: Written by `heedful.train`.
+        device: Where the model goes; `None` means a GPU where there is one.
+
+    Raises:
+        RunError: The folder is no run.
+    """
+
+    def __init__(self, folder: str | Path, *, device: str | None = None) -> None:
+        self.folder = Path(folder)
+        if not (self.folder / "run.json").is_file():
+            raise RunError(f"run must be a folder written by heedful train, got {self.folder}")
+        self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        self.config = _read_config(self.folder)
+        self._translator: Translator | None = None
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """How the run came about: command, versions, seed, sizes, precision."""
+        return read_json(self.folder / "run.json")
+
+    @property
+    def vocabularies(self) -> Vocabularies:
+        """Of both sides."""
+        return Vocabularies(
+            *(Vocabulary.load(self.folder / "tokens" / f"{side}.json") for side in SIDES)
+        )
+
+    @property
+    def translator(self) -> Translator:
+        """The best model with its tokenisers, loaded once."""
+        if self._translator is None:
+            vocabularies = self.vocabularies
+            model = build_model(self.config, vocabularies)
+            load_weights(self.folder, model)
+            self._translator = Translator(model.to(self.device), vocabularies, self.config.decode)
+        return self._translator
+
+    def examples(self, split: str) -> list[Example]:
+        """Return the held-out examples of `dev` or `test`.
+
+        Raises:
+            ConfigError: There is no such split.
+            RunError: The file is missing or damaged.
+        """
+        if split not in ("dev", "test"):
+            raise ConfigError(f"split must be one of dev, test, got {split!r}")
+        path = self.folder / "splits" / f"{split}.jsonl"
+        try:
+            return [Example(**json.loads(line)) for line in path.read_bytes().splitlines()]
+        except OSError:
+            raise RunError(
+                f"a run folder must hold {path.name}, got none in {path.parent}"
+            ) from None
+        except (ValueError, TypeError) as error:
+            raise RunError(f"{path} must be whole, got a damaged line: {error}") from None
+
+
+def load(folder: str | Path, *, device: str | None = None) -> Run:
+    """Open a run folder.
+
+    Args:
+        folder: Written by `heedful.train`.
+        device: Where the model goes; `None` means a GPU where there is one.
+
+    Raises:
+        RunError: The folder is no run.
+    """
+    return Run(folder, device=device)
+
+
+def create(folder: Path, config: Config, corpus: Corpus, about: dict[str, Any]) -> None:
+    """Write all of a new run but its checkpoints; `run.json` comes last and makes it one.
+
+    Raises:
+        RunError: The folder is not empty, or cannot be written.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise RunError(f"output must be a new or an empty folder, got {folder}")
+    try:
+        for name in ("tokens", "splits", "checkpoints"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"{folder} must be writable, got: {error.strerror or error}") from None
+    write_bytes(folder / "config.toml", dump_toml(config).encode())
+    for side in SIDES:
+        getattr(corpus.vocabularies, side).save(folder / "tokens" / f"{side}.json")
+    for split, pairs in (("dev", corpus.dev), ("test", corpus.test)):
+        lines = [json.dumps(asdict(example), ensure_ascii=False) for example in pairs.examples]
+        write_bytes(folder / "splits" / f"{split}.jsonl", "".join(f"{x}\n" for x in lines).encode())
+    write_json(folder / "run.json", about)
+
+
+def _read_config(folder: Path) -> Config:
+    try:
+        return load_config(folder / "config.toml")
+    except HeedfulError as error:
+        raise RunError(f"{folder / 'config.toml'} must be a whole config, got: {error}") from None

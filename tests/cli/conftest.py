@@ -1,0 +1,104 @@
+"""Run command lines in this process, with a library that needs no torch."""
+
+import io
+import sys
+from types import ModuleType, SimpleNamespace
+
+import pytest
+
+from heedful.cli import main
+from heedful.data.alignment import Alignment
+from heedful.training.events import Finished, Started
+
+REPORT = {
+    "run": "runs/x",
+    "split": "test",
+    "examples": 1234,
+    "exact_match": 41.25,
+    "exact_match_interval": (39.0, 43.5),
+    "chrf": 52.0,
+    "chrf_interval": (50.5, 53.5),
+    "bleu": 61.0,
+    "bleu_interval": (60.0, 62.5),
+    "token_accuracy": 88.0,
+    "token_accuracy_interval": (87.0, 89.0),
+    "by_kind": {"日期": {"examples": 17, "exact_match": 33.0, "chrf": 44.0}},
+    "tokens_per_second": 9876.0,
+    "seconds": 6.5,
+    "peak_memory_mib": 321.0,
+}
+
+
+def module(monkeypatch, name, **members):
+    fake = ModuleType(name)
+    vars(fake).update(members)
+    monkeypatch.setitem(sys.modules, name, fake)
+
+
+class Translator:
+    """Writes `译:TEXT`, and remembers what it was asked."""
+
+    def __init__(self):
+        self.calls = []
+
+    def translate(self, texts, *, beam=None):
+        assert all(text.strip() for text in texts)  # as the real one demands
+        self.calls.append((list(texts), beam))
+        return [f"译:{text}" for text in texts]
+
+    def align(self, text, translation=None):
+        return Alignment(source=(text,), target=(translation,), weights=((1.0,),), title=text)
+
+
+def install(monkeypatch):
+    """Put fakes in place; returns what they record."""
+    translator = Translator()
+    calls = SimpleNamespace(train=[], evaluate=[], load=[], translator=translator, interrupt=False)
+    calls.report = dict(REPORT)
+
+    def run_in(folder):
+        return SimpleNamespace(folder=folder, translator=translator)
+
+    def train(config=None, *, resume=None, on_event=None):
+        calls.train.append((config, resume))
+        folder = resume or config.output or "runs/free"
+        started = {"parameters": 7, "precision": "fp32", "examples": {"train": 5}, "skipped": 3}
+        on_event(Started(run=folder, **started))
+        if calls.interrupt:
+            raise KeyboardInterrupt
+        on_event(Finished(run=folder, step=11, seconds=65.0, reason="limit reached"))
+        return run_in(folder)
+
+    def evaluate(run, *, split="test", beam=None):
+        calls.evaluate.append((run.folder, split, beam))
+        return SimpleNamespace(to_json=lambda: calls.report | {"split": split})
+
+    def load(folder):
+        calls.load.append(folder)
+        return run_in(folder)
+
+    module(monkeypatch, "heedful.training.start", train=train)
+    module(monkeypatch, "heedful.training.run", load=load)
+    module(monkeypatch, "heedful.evaluation", evaluate=evaluate)
+    return calls
+
+
+@pytest.fixture
+def heedful(monkeypatch, capsys, tmp_path):
+    """Run a command line in an empty folder; gives exit code, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*words, stdin=None):
+        if stdin is not None:
+            monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        with pytest.raises(SystemExit) as left:
+            main([str(word) for word in words])
+        return left.value.code, *capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture
+def library(monkeypatch):
+    return install(monkeypatch)

@@ -1,0 +1,70 @@
+import pytest
+
+from heedful.config import Config, Train
+
+
+def test_trains_measures_translates_draws_and_says_what_next(heedful, library):
+    code, out, _ = heedful("demo", "--minutes", "0.5", "--seed", "9", "-o", "d")
+    assert code == 0
+    assert library.train == [(Config(seed=9, output="d", train=Train(minutes=0.5)), None)]
+    assert library.evaluate == [("d", "test", None)]
+    for words in ("exact match", "in 3 days → 译:in 3 days", "[100]", "The run is in d. Next:"):
+        assert words in out
+
+
+def test_defaults_are_those_of_the_config(heedful, library):
+    heedful("demo")
+    assert library.train == [(Config(output="runs/demo"), None)]
+
+
+@pytest.fixture
+def run(tmp_path):
+    folder = tmp_path / "d"
+    folder.mkdir()
+    (folder / "run.json").touch()
+    return folder
+
+
+def test_a_run_is_never_overwritten_silently(heedful, library, run):
+    code, out, err = heedful("demo", "-o", "d")
+    assert (code, out, library.train) == (2, "", [])
+    assert err == (
+        "heedful: output must be a new or an empty folder, got d, which holds a run. "
+        "Go on with --resume, choose another --output, or replace it with --force.\n"
+    )
+    assert (run / "run.json").exists()
+
+
+def test_force_replaces_a_run(heedful, library, run):
+    assert heedful("demo", "-o", "d", "--force")[0] == 0
+    assert not run.exists()  # the fake writes nothing
+    assert library.train[0][1] is None
+
+
+def test_resume_goes_on(heedful, library, run):
+    assert heedful("demo", "-o", "d", "--resume")[0] == 0
+    ((config, resume),) = library.train
+    assert (config, str(resume)) == (None, "d")
+
+
+def test_an_empty_folder_is_used(heedful, library, tmp_path):
+    (tmp_path / "d").mkdir()
+    assert heedful("demo", "-o", "d")[0] == 0
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (("-o", "other"), "got other, which is something else. Choose another --output.\n"),
+        (("-o", "other", "--force"), "--force deletes runs only and must find one, got other\n"),
+        (("-o", "other", "--resume"), "--resume must find a run, got none in other\n"),
+        (("--resume", "--force"), "--resume and --force must not stand together, got both\n"),
+    ],
+)
+def test_other_folders_are_left_alone(heedful, library, tmp_path, words, message):
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "letter.txt").write_text("dear", encoding="utf-8")
+    code, _, err = heedful("demo", *words)
+    assert (code, library.train) == (2, [])
+    assert err.endswith(message)
+    assert (tmp_path / "other" / "letter.txt").read_text(encoding="utf-8") == "dear"

@@ -1,0 +1,70 @@
+import pytest
+
+
+def test_one_translation_a_line_and_nothing_else(heedful, library):
+    assert heedful("predict", "r", "a b", "三月", "--beam", "4") == (0, "译:a b\n译:三月\n", "")
+    assert library.translator.calls == [(["a b", "三月"], 4)]
+    assert [str(folder) for folder in library.load] == ["r"]
+
+
+def test_lines_of_stdin_and_blank_ones_stay_in_place(heedful, library):
+    stdin = "\ufeffone\r\n\n  \n三月".encode()
+    assert heedful("predict", "r", stdin=stdin) == (0, "译:one\n\n\n译:三月\n", "")
+    assert library.translator.calls == [(["one", "三月"], None)]
+
+
+def test_empty_stdin_is_fine(heedful, library):
+    assert heedful("predict", "r", stdin=b"") == (0, "", "")
+
+
+def test_long_input_is_translated_in_chunks_in_order(heedful, library):
+    lines = [f"line {number}" for number in range(600)]
+    _, out, _ = heedful("predict", "r", stdin="\n".join(lines).encode())
+    assert out.splitlines() == [f"译:{line}" for line in lines]
+    assert [len(texts) for texts, _ in library.translator.calls] == [256, 256, 88]
+
+
+def test_a_translation_with_line_breaks_stays_one_line(heedful, library):
+    assert heedful("predict", "r", "a\nb")[1] == "译:a b\n"
+
+
+def test_stdin_that_is_not_utf8(heedful, library):
+    code, _, err = heedful("predict", "r", stdin=b"a\n\xff\n")
+    assert (code, err) == (2, "heedful: stdin must be UTF-8 text, got byte 0xff in line 2\n")
+
+
+def test_attention_is_drawn_beside_stdout(heedful, library):
+    code, out, err = heedful("predict", "r", "猫", "", "--attention")
+    assert (code, out) == (0, "译:猫\n\n")
+    assert "译:猫  [100]" in err
+
+
+@pytest.mark.parametrize("suffix", ["html", "svg"])
+def test_a_picture_holds_the_command(heedful, library, tmp_path, suffix):
+    code, out, err = heedful("predict", "r", "a cat", "-o", f"x.{suffix}")
+    assert (code, out, err) == (0, "译:a cat\n", f"Wrote x.{suffix}\n")
+    text = (tmp_path / f"x.{suffix}").read_text(encoding="utf-8")
+    assert f"heedful predict r &#x27;a cat&#x27; -o x.{suffix}" in text
+
+
+def test_a_picture_without_a_font_says_so(heedful, library, tmp_path, monkeypatch):
+    from heedful.report import alignment_chart
+
+    monkeypatch.setattr(alignment_chart, "has_chinese_font", lambda: False)
+    code, _, err = heedful("predict", "r", "猫", "-o", "x.png")
+    assert code == 0
+    assert err.startswith("heedful: a PNG with Chinese characters needs a font")
+    assert (tmp_path / "x.png").exists()
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (("a", "-o", "x.pdf"), "output must end in .html, .svg, .png, got x.pdf"),
+        (("a", "b", "-o", "x.svg"), "--output must come with one TEXT, got 2"),
+        (("-o", "x.svg"), "--output must come with one TEXT, got 0"),
+    ],
+)
+def test_rejects_before_the_run_is_loaded(heedful, library, words, message):
+    assert heedful("predict", "r", *words) == (2, "", f"heedful: {message}\n")
+    assert library.load == []

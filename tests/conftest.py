@@ -1,0 +1,55 @@
+"""A translation task small enough to train in a second: English digits to Chinese ones."""
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from heedful.config import Config, Decode, Tokens, Train, TransformerModel, TsvData
+
+ENGLISH = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+CHINESE = "零一二三四五六七八九"
+
+
+def digits(count: int, *, seed: int) -> list[tuple[str, str]]:
+    draw = random.Random(seed)
+    numbers = [[draw.randrange(10) for _ in range(draw.randint(1, 6))] for _ in range(count)]
+    return [
+        (" ".join(ENGLISH[digit] for digit in number), "".join(CHINESE[digit] for digit in number))
+        for number in numbers
+    ]
+
+
+@pytest.fixture(scope="session")
+def digit_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with train.tsv, dev.tsv and test.tsv."""
+    folder = tmp_path_factory.mktemp("digits")
+    for seed, (name, count) in enumerate((("train", 300), ("dev", 40), ("test", 50))):
+        lines = [f"{source}\t{target}\n" for source, target in digits(count, seed=seed)]
+        (folder / f"{name}.tsv").write_text("".join(lines), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def digit_config(digit_files: Path, tmp_path: Path) -> Callable[..., Config]:
+    """Make a config for the digits; keywords go to the `train` section."""
+
+    def make(**train: Any) -> Config:
+        settings = {"steps": 40, "tokens_per_batch": 512, "precision": "fp32", **train}
+        return Config(
+            output=str(tmp_path / "run"),
+            data=TsvData(
+                **{name: str(digit_files / f"{name}.tsv") for name in ("train", "dev", "test")},
+                max_length=32,
+            ),
+            tokens=Tokens(),
+            model=TransformerModel(
+                width=32, heads=4, encoder_layers=1, decoder_layers=1, feedforward=32
+            ),
+            train=Train(**settings),
+            decode=Decode(max_length=24, batch=16),
+        )
+
+    return make

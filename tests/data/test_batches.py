@@ -1,0 +1,69 @@
+"""Batches hold every example once, stay within the limit and change with the epoch."""
+
+import time
+from itertools import pairwise
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from heedful.data.batches import token_batches
+from heedful.errors import ConfigError
+
+lengths = st.lists(st.tuples(st.integers(1, 90), st.integers(1, 90)), max_size=200)
+
+
+def padded(batch, lengths):
+    return len(batch) * (max(lengths[i][0] for i in batch) + max(lengths[i][1] for i in batch))
+
+
+@given(lengths=lengths, limit=st.integers(1, 900), seed=st.integers(0, 9), epoch=st.integers(0, 9))
+def test_every_example_once_and_never_too_many_tokens(lengths, limit, seed, epoch):
+    batches = token_batches(lengths, tokens_per_batch=limit, seed=seed, epoch=epoch)
+    assert sorted(i for batch in batches for i in batch) == list(range(len(lengths)))
+    assert all(batch for batch in batches)
+    assert all(len(b) == 1 or padded(b, lengths) <= limit for b in batches)
+    assert batches == token_batches(lengths, tokens_per_batch=limit, seed=seed, epoch=epoch)
+
+
+def many(count):
+    random = Random(3)
+    return [(n := random.randint(3, 60), n + random.randint(-2, 9)) for _ in range(count)]
+
+
+def test_epochs_and_seeds_have_other_orders_and_other_company():
+    pairs = many(2_000)
+
+    def company(**settings):
+        batches = token_batches(pairs, tokens_per_batch=900, **settings)
+        return {frozenset(batch) for batch in batches}
+
+    first = company(seed=1, epoch=0)
+    for other in (company(seed=1, epoch=1), company(seed=2, epoch=0), company(seed=0, epoch=1)):
+        assert len(first & other) < len(first) / 10
+
+
+def test_batches_come_in_no_order_of_length():
+    pairs = many(2_000)
+    batches = token_batches(pairs, tokens_per_batch=900, seed=1, epoch=0)
+    sizes = [pairs[batch[0]][0] for batch in batches]
+    rising = sum(a <= b for a, b in pairwise(sizes))
+    assert 0.3 < rising / len(sizes) < 0.7
+
+
+def test_little_is_padding_and_it_is_fast():
+    pairs = many(150_000)
+    start = time.process_time()
+    batches = token_batches(pairs, tokens_per_batch=4_096, seed=1, epoch=0)
+    assert time.process_time() - start < 3
+    assert sum(map(sum, pairs)) > 0.93 * sum(padded(batch, pairs) for batch in batches)
+
+
+def test_no_examples_make_no_batches():
+    assert token_batches([], tokens_per_batch=5, seed=1, epoch=0) == []
+
+
+def test_rejects_a_limit_of_nothing():
+    with pytest.raises(ConfigError, match="tokens_per_batch must be at least 1, got 0"):
+        token_batches([(1, 2)], tokens_per_batch=0, seed=3, epoch=4)

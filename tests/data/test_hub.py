@@ -1,0 +1,92 @@
+"""The Hugging Face reader; the parts that need `datasets` are skipped without it."""
+
+import importlib.util
+import json
+import re
+import sys
+
+import pytest
+
+from heedful.data.examples import Example
+from heedful.data.hub import read_hub
+from heedful.errors import DataError, MissingExtraError
+
+needs_datasets = pytest.mark.skipif(
+    importlib.util.find_spec("datasets") is None, reason="the extra hf is not installed"
+)
+ROWS = [
+    {"translation": {"en": "two years ago", "zh": "2年前"}, "kind": "span"},
+    {"translation": {"en": "in 3 days", "zh": "3天后"}, "kind": "span"},
+]
+COLUMNS = {"source": "translation.en", "target": "translation.zh"}
+WANT = [Example("two years ago", "2年前"), Example("in 3 days", "3天后")]
+
+
+def store(folder, **splits):
+    for split, rows in splits.items():
+        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        (folder / f"{split}.jsonl").write_text(lines, encoding="utf-8")
+    return str(folder)
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch, tmp_path):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
+
+
+def test_names_the_extra_that_is_missing(monkeypatch):
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(MissingExtraError, match=re.escape("pip install 'heedful[hf]'")):
+        read_hub("anything", "train", **COLUMNS)
+
+
+@needs_datasets
+def test_reads_a_folder_of_json(tmp_path):
+    path = store(tmp_path, train=ROWS, test=ROWS[1:])
+    assert read_hub(path, "train", **COLUMNS) == WANT
+    assert read_hub(path, "test", **COLUMNS) == WANT[1:]
+
+
+@needs_datasets
+def test_reads_a_saved_dataset(tmp_path):
+    import datasets
+
+    whole = datasets.DatasetDict(train=datasets.Dataset.from_list(ROWS))
+    whole.save_to_disk(tmp_path / "many")
+    whole["train"].save_to_disk(tmp_path / "one")
+    for name in ("many", "one"):
+        assert read_hub(str(tmp_path / name), "train", **COLUMNS) == WANT
+
+
+@needs_datasets
+@pytest.mark.parametrize(
+    "split, columns, message",
+    [
+        ("dev", COLUMNS, "must have the split 'dev', got train"),
+        ("train", {"source": "en", "target": "kind"}, "the column 'en', got translation, kind"),
+        (
+            "train",
+            COLUMNS | {"target": "translation.de"},
+            "row 1 must have text in 'translation.de'",
+        ),
+        ("train", COLUMNS | {"target": "translation"}, r"row 1 .* 'translation', got \{"),
+    ],
+)
+def test_rejects(tmp_path, split, columns, message):
+    path = store(tmp_path, train=ROWS)
+    with pytest.raises(DataError, match=message):
+        read_hub(path, split, **columns)
+
+
+@needs_datasets
+def test_rejects_a_blank_row(tmp_path):
+    rows = [{"a": "x", "b": "y"}, {"a": "x", "b": " "}]
+    with pytest.raises(DataError, match="train, row 2 must have text in 'b', got ' '"):
+        read_hub(store(tmp_path, train=rows), "train", source="a", target="b")
+
+
+@needs_datasets
+def test_rejects_what_is_no_dataset(tmp_path):
+    with pytest.raises(DataError, match="must be a Hugging Face dataset, got: "):
+        read_hub(str(tmp_path / "none"), "train", **COLUMNS)

@@ -1,0 +1,171 @@
+"""Tokenisers lose nothing that they know and cannot be tricked."""
+
+import re
+import subprocess
+import sys
+import time
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from heedful.data.tokens import BOS, EOS, PAD, SPECIAL, UNKNOWN, Vocabulary, train_tokenizer
+from heedful.errors import ConfigError, RunError
+
+KINDS = ["words", "characters", "bpe"]
+MIXED = [
+    "Jun 14, 2039 at 1:00 AM",
+    "2039年6月14日 上午1时",
+    "two  spaces\tand\r\nlines ",
+    "من 5 دقائق، می\u200cخواهم",
+    "कि 2 मीटर",
+    "コーヒーとラーメン",
+    "caf\u00e9 o'clock <s> </s> <unk> <pad>",
+    "🇫🇷 👩‍👩‍👧",
+]
+scraps = st.text(st.sampled_from("aé é\u0301\u0323 _1٣年々ーカ\u200d\r\n\t<s>🇫🇷क\u093fا'."))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(texts=st.lists(st.one_of(st.text(), scraps), min_size=1, max_size=5))
+def test_what_was_seen_comes_back_exactly(kind, texts):
+    texts = [text for text in texts if text] or ["a"]
+    vocabulary = train_tokenizer(kind, texts, vocabulary=1_000)
+    composed = [unicodedata.normalize("NFC", text) for text in texts]
+    assert vocabulary.decode(vocabulary.encode(texts)) == composed
+    assert all(UNKNOWN not in row for row in vocabulary.encode(texts))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(text=st.one_of(st.text(), scraps))
+def test_pieces_show_the_text_as_written_even_if_unknown(kind, text):
+    vocabulary = train_tokenizer(kind, MIXED, vocabulary=1_000)
+    text = unicodedata.normalize("NFC", text)
+    pieces = vocabulary.pieces(text)
+    assert len(pieces) == len(vocabulary.encode([text])[0])
+    assert (pieces[0], pieces[-1], "".join(pieces[1:-1])) == ("<s>", "</s>", text)
+
+
+@pytest.mark.parametrize(
+    "kind, text, want",
+    [
+        ("words", "in 25 minutes, ok", ["in", " ", "2", "5", " minutes", ",", " ok"]),
+        ("words", "6月14日 周三", ["6", "月", "1", "4", "日", " ", "周", "三"]),
+        ("words", " a  b\n", [" a", " ", " b", "\n"]),
+        ("words", "2 मीटर کی", ["2", " मीटर", " کی"]),
+        ("words", "コーヒー", ["コ", "ー", "ヒ", "ー"]),
+        ("words", "snake_case é", ["snake", "_", "case", " é"]),
+        ("characters", "a 年\n", ["a", " ", "年", "\n"]),
+        ("bpe", "ab ab ab", ["ab", " ab", " ab"]),
+    ],
+)
+def test_what_a_piece_is(kind, text, want):
+    assert train_tokenizer(kind, [text], vocabulary=1_000).pieces(text)[1:-1] == want
+
+
+def test_numbers_of_the_special_pieces():
+    vocabulary = train_tokenizer("words", ["a a b"], vocabulary=6)
+    assert (PAD, BOS, EOS, UNKNOWN) == (0, 1, 2, 3)
+    assert vocabulary.size == 6
+    # " a" and " b" and "a" are seen once each; alphabetical order decides
+    assert vocabulary.encode(["a b", ""]) == [[1, 3, 5, 2], [1, 2]]
+    assert vocabulary.decode([[1, 5, 3, 4, 2, 4], [0, 0], []]) == [" b<unk> a", "", ""]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_special_pieces_inside_text_are_only_text(kind):
+    text = "<s>a</s><pad><unk>"
+    vocabulary = train_tokenizer(kind, [text], vocabulary=1_000)
+    (row,) = vocabulary.encode([text])
+    assert not set(row[1:-1]) & {PAD, BOS, EOS, UNKNOWN}
+    assert vocabulary.decode([row]) == [text]
+
+
+def test_rare_pieces_are_unknown():
+    vocabulary = train_tokenizer("characters", ["aab", "ac"], vocabulary=99, min_count=3)
+    assert vocabulary.size == len(SPECIAL) + 1
+    assert vocabulary.decode(vocabulary.encode(["abc"])) == ["a<unk><unk>"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_limit_holds_and_frequent_pieces_stay(kind):
+    vocabulary = train_tokenizer(kind, ["e e e e e e", "aäöüß漢字"], vocabulary=6)
+    assert vocabulary.size == 6
+    assert UNKNOWN not in vocabulary.encode(["e e"])[0][2:]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("limit", [20, 60, 150])  # below, about and above the letters of MIXED
+def test_training_again_gives_the_same_pieces(kind, limit):
+    first, *others = (train_tokenizer(kind, MIXED * 3, vocabulary=limit) for _ in range(4))
+    for other in others:
+        assert first.encode(MIXED) == other.encode(MIXED)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_saved_and_loaded(kind, tmp_path):
+    vocabulary = train_tokenizer(kind, MIXED, vocabulary=80)
+    vocabulary.save(tmp_path / "词表.json")
+    loaded = Vocabulary.load(tmp_path / "词表.json")
+    texts = [*MIXED, "e\u0301 new"]
+    assert loaded.encode(texts) == vocabulary.encode(texts)
+    assert loaded.decode(loaded.encode(texts)) == vocabulary.decode(vocabulary.encode(texts))
+    assert [path.name for path in tmp_path.iterdir()] == ["词表.json"]  # no temporary file stays
+
+
+def test_rejects_a_damaged_file(tmp_path):
+    path = tmp_path / "source.json"
+    train_tokenizer("words", MIXED, vocabulary=80).save(path)
+    whole = path.read_bytes()
+    for damaged in (whole[: len(whole) // 2], b"", b"\xff\xfe", b"[]"):
+        path.write_bytes(damaged)
+        with pytest.raises(RunError, match=re.escape(f"{path} must be a saved vocabulary, got ")):
+            Vocabulary.load(path)
+    path.write_bytes(whole.replace(b"<pad>", b"<pat>"))
+    with pytest.raises(RunError, match=r"must begin with the pieces \('<pad>'.*got \('<pat>'"):
+        Vocabulary.load(path)
+    path.unlink()
+    with pytest.raises(RunError, match=r"source\.json must be a saved vocabulary, got no such"):
+        Vocabulary.load(path)
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"kind": "syllables"}, "kind must be one of words, characters, bpe, got 'syllables'"),
+        ({"vocabulary": 4}, "vocabulary must be more than 4, got 4"),
+        ({"min_count": 7}, "min_count must leave some piece of the texts, got 7"),
+        ({"texts": []}, "min_count must leave some piece of the texts, got 1"),
+    ],
+)
+def test_rejects(settings, message):
+    whole = {"kind": "words", "texts": ["a b"], "vocabulary": 9} | settings
+    kind, texts = whole.pop("kind"), whole.pop("texts")
+    with pytest.raises(ConfigError, match=message):
+        train_tokenizer(kind, texts, **whole)
+
+
+def test_many_texts_are_encoded_like_one_and_fast():
+    texts = [f"Tuesday, June {day}, {day * 7 % 2000} 年" for day in range(20_000)]
+    vocabulary = train_tokenizer("words", texts, vocabulary=500)
+    start = time.process_time()
+    rows = vocabulary.encode(texts)
+    assert time.process_time() - start < 3
+    assert rows[::997] == [vocabulary.encode([text])[0] for text in texts[::997]]
+    assert len(rows) == len(texts)
+
+
+def test_a_forked_process_does_not_warn():
+    script = """
+import os
+from heedful.data.tokens import train_tokenizer
+vocabulary = train_tokenizer("words", ["a b"] * 20_000, vocabulary=9)
+vocabulary.encode(["a b"] * 20_000)
+if os.fork() == 0:
+    vocabulary.encode(["a b"] * 20_000)
+    os._exit(0)
+os.wait()
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
+    assert done.stderr == b""

@@ -1,0 +1,29 @@
+"""Additive attention keeps the contract, and says what it needs."""
+
+import re
+
+import pytest
+import torch
+
+from heedful.errors import ShapeError
+from heedful.ops import additive_attention, additive_weights
+from heedful.testing import oracle
+from heedful.testing.contracts import AttentionContract, Mechanism
+
+
+class TestAdditive(AttentionContract):
+    @pytest.fixture
+    def mechanism(self):
+        return Mechanism(
+            attention=additive_attention,
+            weights=additive_weights,
+            oracle=oracle.additive,
+            extras={"score_weight": "heads dim"},
+        )
+
+
+def test_rejects_a_score_weight_that_does_not_fit():
+    query = torch.zeros(2, 4, 5, 3)
+    message = re.escape("score_weight must have shape (heads=4, dim=3), got (3, 4)")
+    with pytest.raises(ShapeError, match=message):
+        additive_weights(query, query, score_weight=torch.zeros(3, 4))

@@ -1,0 +1,286 @@
+"""Training from beginning to end: it learns, it is reproducible, and nothing stops it for good."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from heedful.config import Config, Train
+from heedful.config_file import dump_toml
+from heedful.errors import ConfigError, DataError, RunError, TrainingError
+from heedful.training import loop
+from heedful.training.checkpoint import WEIGHTS, read_pointer
+from heedful.training.events import Evaluated, Finished, Message, Started, Step
+from heedful.training.metrics import read_metrics
+from heedful.training.run import load
+from heedful.training.start import train
+
+
+def weights(folder, which="last"):
+    return load_file(folder / "checkpoints" / getattr(read_pointer(folder), which) / WEIGHTS)
+
+
+def assert_same_weights(left, right):
+    assert left.keys() == right.keys()
+    for name, tensor in left.items():
+        assert torch.equal(tensor, right[name]), name
+
+
+def test_learns_and_leaves_a_usable_run(digit_config):
+    events = []
+    run = train(digit_config(steps=250, learning_rate=1e-2), on_event=events.append)
+    assert run.translator.translate(["three one four", "nine"]) == ["三一四", "九"]
+    assert isinstance(events[0], Started)
+    assert events[0].examples == {"train": 300, "dev": 40, "test": 50}
+    assert isinstance(events[-1], Finished)
+    assert events[-1].step == 250
+    steps = [event for event in events if isinstance(event, Step)]
+    assert [event.step for event in steps] == list(range(20, 251, 20))
+    assert steps[-1].loss < steps[0].loss / 2
+    evaluated = [event for event in events if isinstance(event, Evaluated)]
+    assert [event.step for event in evaluated] == list(range(25, 251, 25))
+    assert evaluated[-1].token_accuracy > 0.9
+    assert [line["step"] for line in read_metrics(run.folder) if "dev_loss" in line] == [
+        event.step for event in evaluated
+    ]
+
+
+def test_the_best_checkpoint_has_the_lowest_dev_loss(digit_config):
+    # a rate this high makes the loss rise and fall
+    run = train(digit_config(steps=60, learning_rate=0.3, evaluate_every=0.05))
+    losses = {
+        line["step"]: line["dev_loss"] for line in read_metrics(run.folder) if "dev_loss" in line
+    }
+    best = min(losses, key=losses.__getitem__)
+    assert best != 60, "the test needs a run whose last step is not its best"
+    assert read_pointer(run.folder).best == f"step-{best:07d}"
+    assert read_pointer(run.folder).last == "step-0000060"
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_does_not(digit_config, tmp_path):
+    runs = [
+        train(digit_config().model_copy(update={"seed": seed, "output": str(tmp_path / name)}))
+        for seed, name in ((3, "a"), (3, "b"), (4, "c"))
+    ]
+    first, second, other = (weights(run.folder) for run in runs)
+    assert_same_weights(first, second)
+    assert not torch.equal(first["out.weight"], other["out.weight"])
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_kill_9_then_resume_gives_the_result_of_an_undisturbed_training(
+    digit_config, tmp_path, dropout
+):
+    config = digit_config(steps=400, checkpoint_seconds=0.0, patience=100)
+    config = config.model_copy(
+        update={"model": config.model.model_copy(update={"dropout": dropout})}
+    )
+    undisturbed = train(config.model_copy(update={"output": str(tmp_path / "whole")}))
+    killed = _train_and_kill(config, tmp_path)
+    assert read_pointer(killed).last != "step-0000400", "the kill came too late to test anything"
+    run = train(resume=killed)
+    assert_same_weights(weights(undisturbed.folder), weights(run.folder))
+    assert_same_weights(weights(undisturbed.folder, "best"), weights(run.folder, "best"))
+    kept = ("step", "loss", "dev_loss")
+    left, right = (
+        [{key: line[key] for key in kept if key in line} for line in read_metrics(folder)]
+        for folder in (undisturbed.folder, run.folder)
+    )
+    whole_windows = [line for line in left if line in right]
+    # only the window that the kill fell into averages over fewer steps
+    assert len(left) == len(right)
+    assert len(whole_windows) >= len(left) - 1
+
+
+def _train_and_kill(config: Config, folder: Path) -> Path:
+    """Train in a process of its own and kill it somewhere in the middle."""
+    file = folder / "config.toml"
+    file.write_text(dump_toml(config), encoding="utf-8")
+    run = Path(config.output)
+    code = f"from heedful.training.start import train; train({str(file)!r})"
+    environment = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())}
+    process = subprocess.Popen([sys.executable, "-c", code], env=environment)
+    try:
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline and process.poll() is None:
+            metrics = read_metrics(run) if run.exists() else []
+            if metrics and metrics[-1]["step"] >= 100:
+                break
+            time.sleep(0.005)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    return run
+
+
+def test_a_run_that_is_finished_has_nothing_to_resume(digit_config):
+    run = train(digit_config(steps=10))
+    before, events = weights(run.folder), []
+    train(resume=run.folder, on_event=events.append)
+    assert_same_weights(before, weights(run.folder))
+    assert any(isinstance(event, Message) and "nothing is left" in event.text for event in events)
+
+
+def test_resuming_notices_that_the_data_changed(digit_config, digit_files, tmp_path):
+    for name in ("train", "dev", "test"):
+        (tmp_path / f"{name}.tsv").write_bytes((digit_files / f"{name}.tsv").read_bytes())
+    config = digit_config(steps=5)
+    data = config.data.model_copy(
+        update={name: str(tmp_path / f"{name}.tsv") for name in ("train", "dev", "test")}
+    )
+    run = train(config.model_copy(update={"data": data}))
+    with (tmp_path / "train.tsv").open("a", encoding="utf-8") as file:
+        file.write("one\t一\n")
+    with pytest.raises(RunError, match=r"must be what it was, got other examples"):
+        train(resume=run.folder)
+
+
+def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_checkpoint(
+    digit_config, monkeypatch
+):
+    config = digit_config(steps=50, checkpoint_seconds=0.0)
+    honest = loop.LOSSES["cross_entropy"]
+    calls = iter(range(1_000))
+
+    def poisoned(*args, **settings):
+        return honest(*args, **settings) * (float("nan") if next(calls) >= 17 else 1.0)
+
+    monkeypatch.setitem(loop.LOSSES, "cross_entropy", poisoned)
+    with pytest.raises(TrainingError, match=r"must stay a number, got nan .* at step 17"):
+        train(config)
+    stored = weights(Path(config.output))
+    assert read_pointer(Path(config.output)).last == "step-0000017"
+    assert all(tensor.isfinite().all() for tensor in stored.values())
+    assert load(config.output).translator.translate(["one"])
+
+
+def test_a_dev_loss_that_is_no_number_stops(digit_config, monkeypatch):
+    monkeypatch.setattr(loop, "dev_scores", lambda *_: (float("inf"), 0.0))
+    with pytest.raises(TrainingError, match=r"dev split must be a number, got inf at step 4"):
+        train(digit_config(steps=40))
+
+
+def test_patience_stops_early(digit_config, monkeypatch):
+    monkeypatch.setattr(loop, "dev_scores", lambda *_: (1.0, 0.5))
+    events = []
+    train(digit_config(steps=100, evaluate_every=0.1, patience=3), on_event=events.append)
+    assert events[-1].reason == "no better for a while"
+    assert events[-1].step == 40  # the first evaluation is the best, then three that are not better
+
+
+@pytest.mark.parametrize(
+    "limits, steps", [({"epochs": 2.0, "steps": None}, None), ({"steps": 7, "epochs": 50.0}, 7)]
+)
+def test_the_nearest_limit_ends_the_training(digit_config, limits, steps):
+    events = []
+    training = train(digit_config(**limits), on_event=events.append)
+    pairs = training.about["examples"]["train"]
+    assert events[-1].step == (steps or events[-1].step)
+    assert events[-1].step >= (1 if steps else pairs * 2 * 4 / 512)
+
+
+def test_minutes_are_kept(digit_config):
+    began = time.monotonic()
+    train(digit_config(steps=None, minutes=0.05))
+    assert 3 <= time.monotonic() - began < 30
+
+
+def test_without_a_limit_nothing_begins(digit_config, tmp_path):
+    with pytest.raises(ConfigError, match="must set one of steps, epochs, minutes, got none"):
+        train(digit_config(steps=None))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("both", [True, False])
+def test_needs_a_config_or_a_run(digit_config, both):
+    settings = {"config": digit_config(), "resume": "x"} if both else {}
+    with pytest.raises(ConfigError, match="must get a config or a run to resume, got"):
+        train(**settings)
+
+
+def test_never_writes_into_a_folder_with_something_in_it(digit_config, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.txt").write_text("all I have")
+    with pytest.raises(RunError, match="output must be a new or an empty folder, got"):
+        train(digit_config())
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["thesis.txt"]
+
+
+def test_an_output_below_a_file_is_an_error_before_any_work(digit_config, tmp_path):
+    (tmp_path / "file").write_text("")
+    config = digit_config().model_copy(update={"output": str(tmp_path / "file" / "run")})
+    with pytest.raises(RunError, match=r"must be writable, got: Not a directory"):
+        train(config)
+
+
+def test_pairs_beyond_the_limit_are_counted_not_cut(digit_config):
+    config = digit_config(steps=3)
+    data = config.data.model_copy(update={"max_length": 4})
+    events = []
+    run = train(config.model_copy(update={"data": data}), on_event=events.append)
+    kept = events[0].examples
+    assert events[0].skipped == 390 - sum(kept.values()) > 0
+    assert run.about["skipped"] == events[0].skipped
+    assert all(len(example.target) <= 4 for example in run.examples("test"))
+
+
+def test_a_limit_that_leaves_nothing_is_an_error(digit_config):
+    config = digit_config()
+    data = config.data.model_copy(update={"max_length": 1})
+    long = config.model_copy(update={"data": data, "tokens": config.tokens.model_copy(
+        update={"source": "characters"})})
+    with pytest.raises(DataError, match="must hold a pair of at most 1 tokens a side, got 300"):
+        train(long)
+
+
+def test_picks_the_next_free_folder(digit_config, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = digit_config(steps=2).model_copy(update={"output": None})
+    assert [str(train(config).folder) for _ in range(2)] == [
+        "runs/translation-1",
+        "runs/translation-2",
+    ]
+
+
+def test_about_says_how_the_run_came_about(digit_config):
+    run = train(digit_config(steps=2))
+    about = json.loads((run.folder / "run.json").read_text(encoding="utf-8"))
+    assert about["seed"] == 1
+    assert about["versions"]["torch"] == torch.__version__
+    assert about["precision"] == "fp32"
+    assert about["parameters"] == sum(p.numel() for p in run.translator.model.parameters())
+
+
+def test_two_processes_train_like_one(digit_config, tmp_path):
+    if not torch.distributed.is_available():
+        pytest.skip("torch was built without distributed training")
+    config = digit_config(steps=3)
+    script = tmp_path / "two.py"
+    script.write_text(
+        "import sys, torch\n"
+        "from heedful.training.start import train\n"
+        "train(sys.argv[1])\n"
+        "torch.distributed.destroy_process_group()\n"
+    )
+    file = tmp_path / "config.toml"
+    file.write_text(dump_toml(config), encoding="utf-8")
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+    result = subprocess.run(
+        [*command, "--master-port=29541", str(script), str(file)],
+        env=environment, capture_output=True, text=True, timeout=180, check=False,
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert load(config.output).about["processes"] == 2
+    assert load(config.output).translator.translate(["one"])
+
+
+def test_train_settings_have_one_default_place():
+    assert Train(steps=5).learning_rate == Config().train.learning_rate
