@@ -147,6 +147,11 @@ def test_all_problems_are_reported_at_once():
     ]
 
 
+def test_the_same_problem_is_reported_once():
+    with pytest.raises(ConfigError, match=r"^config: 1 problem\n  train must be a table, got 3$"):
+        parse_config({"train": 3}, overrides=["train.steps=1"])
+
+
 @pytest.mark.parametrize("override", ["model", "=3", "model.=3", ".width=3"])
 def test_a_malformed_override_is_shown(override):
     message = re.escape(f'--set must look like key=value, got "{override}"')

@@ -107,7 +107,7 @@ def test_control_c_leaves_with_130_and_a_short_line(heedful, library, monkeypatc
 
 FAKE = (
     "import sys, types\n"
-    "translate = lambda texts, beam=None: ['{chinese}' + text for text in texts]\n"
+    "translate = lambda texts, beam=None: ['{chinese}' + text + str(len(text)) for text in texts]\n"
     "run = types.SimpleNamespace(translator=types.SimpleNamespace(translate=translate))\n"
     "sys.modules['heedful.training.run'] = types.SimpleNamespace(load=lambda folder: run)\n"
     "from heedful.cli import main\nmain({words})\n"
@@ -115,14 +115,16 @@ FAKE = (
 C_LOCALE = {"LANG": "C", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 
 
-def test_chinese_in_and_out_under_the_c_locale(tmp_path):
+@pytest.mark.parametrize("encoding", [None, "latin-1", "gbk"])
+def test_chinese_in_and_out_under_any_locale(tmp_path, encoding):
     code = (FAKE.format(chinese=ascii(CHINESE)[1:-1], words=["predict", "r"])).encode()
     script = tmp_path / "run.py"
     script.write_bytes(code)
     start = f"import runpy; runpy.run_path({str(script)!r})"
-    done = run_python(start, env=C_LOCALE, input="三月\n".encode())
+    env = C_LOCALE | ({"PYTHONIOENCODING": encoding} if encoding else {})
+    done = run_python(start, env=env, input="三月\n".encode())
     assert done.stderr == b""
-    assert done.stdout.decode() == f"{CHINESE}三月\n"
+    assert done.stdout.decode() == f"{CHINESE}三月2\n"
 
 
 def test_chinese_on_the_command_line_under_the_c_locale(tmp_path):
@@ -135,7 +137,7 @@ def test_chinese_on_the_command_line_under_the_c_locale(tmp_path):
         timeout=60,
     )
     assert done.stderr == b""
-    assert done.stdout.decode() == "三月\n"
+    assert done.stdout.decode() == "三月2\n"
 
 
 def test_a_reader_that_goes_away_is_no_bug():

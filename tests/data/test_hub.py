@@ -30,9 +30,9 @@ def store(folder, **splits):
 
 
 @pytest.fixture(autouse=True)
-def offline(monkeypatch, tmp_path):
+def offline(monkeypatch, tmp_path_factory):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("HF_HOME", str(tmp_path_factory.mktemp("cache")))
 
 
 def test_names_the_extra_that_is_missing(monkeypatch):

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from heedful.cli._streams import close_stdout, use_utf8
+from heedful.cli._streams import use_utf8, utf8_argument
 from heedful.cli.demo import demo
 from heedful.cli.doctor import doctor
 from heedful.cli.evaluate import evaluate
@@ -61,15 +61,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     """
     use_utf8()
     words = sys.argv[1:] if argv is None else list(argv)
-    command = shlex.join(["heedful", *words])
+    command = shlex.join(["heedful", *map(utf8_argument, words)])
     code = 0
     try:
         app(words, prog_name="heedful", obj=command)
     except HeedfulError as error:
         typer.echo(f"heedful: {error}", err=True)
         code = USAGE
-    except BrokenPipeError:
-        code = BROKEN_PIPE
     except KeyboardInterrupt:
         code = INTERRUPTED
     except SystemExit as leave:
@@ -78,8 +76,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         code = BROKEN_PIPE if broken else _as_int(leave.code)
     if code == INTERRUPTED:
         typer.echo("heedful: interrupted", err=True)
-    if not close_stdout():
-        code = code or BROKEN_PIPE
     raise SystemExit(code) from None
 
 

@@ -1,6 +1,5 @@
 """The three standard streams, in UTF-8 whatever the locale says."""
 
-import contextlib
 import io
 import os
 import sys
@@ -21,15 +20,3 @@ def use_utf8() -> None:
 def utf8_argument(text: str) -> str:
     """A word of the command line as UTF-8; under `LANG=C` Python has read it as ASCII."""
     return os.fsencode(text).decode("utf-8", errors="replace")
-
-
-def close_stdout() -> bool:
-    """Flush stdout while a reader that went away can still be handled; whether it is there."""
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # Python would flush once more at exit and complain
-        with contextlib.suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return False
-    return True

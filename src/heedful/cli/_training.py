@@ -21,12 +21,13 @@ def run_training(
     """
     from heedful.training.start import train  # here, so that `heedful --help` never imports torch
 
-    with TrainingProgress(quiet=quiet) as progress:
-        try:
+    progress = TrainingProgress(quiet=quiet)
+    try:
+        with progress:
             run = train(config, resume=resume, on_event=progress)
-        except KeyboardInterrupt:
-            folder = progress.run or resume
-            if folder is not None:
-                typer.echo(f"Go on with: heedful train --resume {folder}", err=True)
-            raise
+    except KeyboardInterrupt:
+        folder = progress.run or resume
+        if folder is not None:
+            typer.echo(f"Go on with: heedful train --resume {folder}", err=True)
+        raise
     return run, run.folder

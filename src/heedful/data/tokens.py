@@ -132,31 +132,30 @@ def train_tokenizer(
     if vocabulary <= len(SPECIAL):
         raise ConfigError(f"vocabulary must be more than {len(SPECIAL)}, got {vocabulary}")
     _stay_single_threaded()
+    raw = _backend(kind, BPE(unk_token="<unk>") if kind == "bpe" else WordLevel(unk_token="<unk>"))
+    texts = list(texts)
+    raw.train_from_iterator(texts, _trainer(kind, texts, vocabulary, min_count))
+    if raw.get_vocab_size() == len(SPECIAL):
+        raise ConfigError(f"min_count must leave some piece of the texts, got {min_count}")
+    # Trained backends also look for "<s>" and the like *inside* text. A fresh one around the same
+    # model does not: a user's "<s>" is three pieces, not the start of a sentence.
+    return Vocabulary(_backend(kind, raw.model))
+
+
+def _trainer(kind: Kind, texts: list[str], vocabulary: int, min_count: int) -> trainers.Trainer:
     options: dict[str, Any] = {
         "vocab_size": vocabulary,
         "min_frequency": min_count,
         "special_tokens": list(SPECIAL),
         "show_progress": False,
     }
-    if kind == "bpe":
-        raw = _backend(kind, BPE(unk_token="<unk>"))
-        # The trainer itself would cut equally frequent letters in a different order each time.
-        texts = list(texts)
-        letters = Counter(letter for text in texts for letter in normalize("NFC", text))
-        alphabet = sorted(letters, key=lambda letter: (-letters[letter], letter))
-        alphabet = alphabet[: vocabulary - len(SPECIAL)]
-        trainer = trainers.BpeTrainer(
-            **options, initial_alphabet=alphabet, limit_alphabet=len(alphabet)
-        )
-    else:
-        raw = _backend(kind, WordLevel(unk_token="<unk>"))
-        trainer = trainers.WordLevelTrainer(**options)
-    raw.train_from_iterator(texts, trainer)
-    if raw.get_vocab_size() == len(SPECIAL):
-        raise ConfigError(f"min_count must leave some piece of the texts, got {min_count}")
-    # Trained backends also look for "<s>" and the like *inside* text. A fresh one around the same
-    # model does not: a user's "<s>" is three pieces, not the start of a sentence.
-    return Vocabulary(_backend(kind, raw.model))
+    if kind != "bpe":
+        return trainers.WordLevelTrainer(**options)
+    # The trainer itself would cut equally frequent letters in another order each time.
+    letters = Counter(letter for text in texts for letter in normalize("NFC", text))
+    alphabet = sorted(letters, key=lambda letter: (-letters[letter], letter))
+    alphabet = alphabet[: vocabulary - len(SPECIAL)]
+    return trainers.BpeTrainer(**options, initial_alphabet=alphabet, limit_alphabet=len(alphabet))
 
 
 def _stay_single_threaded() -> None:

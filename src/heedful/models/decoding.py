@@ -5,6 +5,7 @@ Rows that are finished leave the batch, so short texts do not wait for long ones
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -101,8 +102,8 @@ def sample(
     Source:
         Holtzman et al. 2019, arXiv:1904.09751, section 3.1 (top_p).
     """
-    if not temperature > 0:
-        raise ConfigError(f"temperature must be above 0, got {temperature}")
+    if not 0 < temperature < torch.inf:
+        raise ConfigError(f"temperature must be above 0 and finite, got {temperature}")
     if top_k is not None and top_k < 1:
         raise ConfigError(f"top_k must be at least 1, got {top_k}")
     if not 0 < top_p <= 1:
@@ -179,7 +180,7 @@ class _Beams:
     def __init__(self, texts: int, width: int, length_penalty: float, limits: Limits) -> None:
         self.width, self.length_penalty, self.limits = width, length_penalty, limits
         self.active = list(range(texts))  # which texts the rows belong to, `width` rows each
-        self.done: list[list[tuple[float, list[int]]]] = [[] for _ in range(texts)]
+        self.done: list[list[_Text]] = [[] for _ in range(texts)]
         self.tokens = [[[] for _ in range(width)] for _ in range(texts)]
         # all beams begin alike: only the first may be continued at the first step
         self.scores = [[0.0] + [-torch.inf] * (width - 1) for _ in range(texts)]
@@ -205,13 +206,11 @@ class _Beams:
 
     def best(self) -> list[list[int]]:
         """Return the best text of each row; an unfinished one only where none finished."""
-        return [max(done, key=lambda text: text[0])[1] for done in self.done]
+        return [self._best(text).tokens for text in range(len(self.done))]
 
-    def _expand(
-        self, text: int, values: list[float], places: list[int], size: int
-    ) -> list[int]:
+    def _expand(self, text: int, values: list[float], places: list[int], size: int) -> list[int]:
         """Advance the beams of one text; return the beams continued, none where it is decided."""
-        old = self.tokens[text]
+        old, likeliest = self.tokens[text], self.scores[text][0]
         kept: list[int] = []
         beginnings: list[list[int]] = []
         scores: list[float] = []
@@ -219,24 +218,49 @@ class _Beams:
             beam, token = divmod(place, size)
             if token == self.limits.eos:
                 # an ending counts only where it is among the best `width` of all continuations
-                if rank < self.width and len(self.done[text]) < self.width:
+                if rank < self.width and value > -torch.inf:
                     self._finish(text, value, old[beam])
             elif len(kept) < self.width:
                 kept.append(beam)
                 beginnings.append([*old[beam], token])
                 scores.append(value)
-        self.tokens[text], self.scores[text] = beginnings, scores
-        if len(beginnings[0]) > self.limits.max_length:
-            if not self.done[text]:
-                self._finish(text, scores[0], beginnings[0][:-1])
-            return []
-        return [] if len(self.done[text]) == self.width else kept
+        if not self._decided(text, scores[0], len(beginnings[0])):
+            self.tokens[text], self.scores[text] = beginnings, scores
+            return kept
+        if not self.done[text]:
+            self._finish(text, likeliest, old[0])
+        return []
 
-    def _finish(self, text: int, score: float, tokens: list[int]) -> None:
-        self.done[text].append((score / self._norm(len(tokens) + 1), tokens))
+    def _decided(self, text: int, likeliest: float, tokens: int) -> bool:
+        if tokens > self.limits.max_length or likeliest == -torch.inf:
+            return True
+        enough = len(self.done[text]) >= self.width
+        return enough and likeliest <= self._best(text).log_probability
+
+    def _best(self, text: int) -> "_Text":
+        return max(self.done[text], key=lambda done: done.score)
+
+    def _finish(self, text: int, log_probability: float, tokens: list[int]) -> None:
+        score = log_probability / self._norm(len(tokens) + 1)
+        self.done[text].append(_Text(score, log_probability, tokens))
 
     def _norm(self, tokens: int) -> float:
         return ((5 + tokens) / 6) ** self.length_penalty
+
+
+class _Text(NamedTuple):
+    """What a beam search has finished."""
+
+    score: float
+    log_probability: float
+    tokens: list[int]
+
+
+def _without_bos(scores: Tensor, limits: Limits) -> Tensor:
+    """Make `bos` impossible; the other scores stay as they are."""
+    if limits.bos == limits.eos:
+        return scores
+    return scores.index_fill(-1, torch.tensor([limits.bos], device=scores.device), -torch.inf)
 
 
 def _write(

@@ -148,9 +148,7 @@ class RnnSeq2Seq(nn.Module):
         """Return the logits of the next token and advance `state`."""
         return self._advance(tokens[:, None], state)[0][:, -1]
 
-    def _run(
-        self, source: Tensor, lengths: Tensor, target: Tensor
-    ) -> tuple[Tensor, list[Tensor]]:
+    def _run(self, source: Tensor, lengths: Tensor, target: Tensor) -> tuple[Tensor, list[Tensor]]:
         state = self.start(source, lengths)
         own_guesses = self.training and self.teacher_forcing < 1
         stepwise = self.aligner is not None and self.aligner.stepwise

@@ -122,8 +122,6 @@ class DecoderLayer(nn.Module):
         cross_cache: KeyValueCache | None = None,
     ) -> Float[Tensor, "batch queries width"]:
         own = partial(self.self_attention, mask=Mask.causal(), cache=self_cache)
-        cross = partial(
-            self.cross_attention, context=memory, mask=memory_mask, cache=cross_cache
-        )
+        cross = partial(self.cross_attention, context=memory, mask=memory_mask, cache=cross_cache)
         x = self.cross_residual(self.self_residual(x, own), cross)
         return self.feedforward_residual(x, self.feedforward)

@@ -187,8 +187,9 @@ class Training:
         return max(done)
 
     def _evaluation_is_due(self) -> bool:
-        due = (self.progress.evaluations + 1) * self.settings.evaluate_every
-        return due <= self._fraction() < 1  # the last one belongs to the end
+        fraction = self._fraction()
+        due = int(fraction / self.settings.evaluate_every + 1e-9)  # 0.3 / 0.1 is below 3
+        return due > self.progress.evaluations and fraction < 1  # the last one belongs to the end
 
     def _patience_is_over(self) -> bool:
         return self.settings.patience is not None and (
