@@ -168,3 +168,12 @@ def test_a_source_that_gets_a_second_target_is_dropped(monkeypatch):
     monkeypatch.setattr("heedful.data.cldr.KINDS", {"number": (1, make)})
     with pytest.raises(ConfigError, match="examples must be at most 20 for"):
         cldr_corpus("en", "de", examples=41, dev=2, test=3, seed=1)
+
+
+def test_a_joiner_alone_does_not_make_another_source(monkeypatch):
+    def make(_, random):
+        return TOO_LONG + random.choice(["ab", "a\u200cb", "a\u200db"]), "c"
+
+    monkeypatch.setattr("heedful.data.cldr.KINDS", {"joined": (1, make)})
+    with pytest.raises(ConfigError, match="examples must be at most 1 for"):
+        cldr_corpus("en", "de", examples=9, dev=2, test=3, seed=1)

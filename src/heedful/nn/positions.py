@@ -77,6 +77,7 @@ class RotaryPositions(nn.Module):
 
     Raises:
         ConfigError: `dim` is odd.
+        ShapeError: What is turned is not `dim` wide.
 
     Source:
         Su et al. 2021, arXiv:2104.09864, section 3.2.2, equations 14 to 16.
@@ -91,6 +92,8 @@ class RotaryPositions(nn.Module):
     def forward(
         self, x: Float[Tensor, "batch heads length dim"], *, offset: int = 0
     ) -> Float[Tensor, "batch heads length dim"]:
+        if x.shape[-1] != self.dim:
+            raise ShapeError(f"x must have dim {self.dim}, got {x.shape[-1]}")
         angle = _angles(offset, x.shape[2], self.dim, like=x, base=self.base)
         cos, sin = angle.cos(), angle.sin()
         first, second = x.to(angle.dtype).split(self.dim // 2, dim=-1)

@@ -1,0 +1,44 @@
+# Every target sets up what it needs: `make test` works as the first command after a clone.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: setup demo test check format lint types shapes clean
+
+setup: $(READY)
+
+$(READY): requirements/lock.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "heedful needs Python 3.11 or later; try: make PYTHON=python3.12" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/lock.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $(READY)
+
+demo: $(READY)
+	$(BIN)/heedful demo
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+check: format lint types test shapes
+
+format: $(READY)
+	$(BIN)/ruff format --check .
+
+lint: $(READY)
+	$(BIN)/ruff check .
+
+types: $(READY)
+	$(BIN)/pyright
+
+# the shapes in the signatures, checked at run time; tests that pass wrong types on purpose are left
+# out, and those that trace through FlexAttention, which cannot follow the checker
+shapes: $(READY)
+	$(BIN)/python -m pytest tests/test_mask.py tests/ops tests/nn tests/models --quiet \
+		-k "not rejects and not block_mask and not compile and not export" \
+		--jaxtyping-packages=heedful.ops,heedful.mask,heedful.nn,heedful.models,beartype.beartype
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,38 @@
+"""Packed texts come back as they were."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis.strategies import data, integers, lists
+
+from heedful.data.ragged import Ragged
+
+TEXTS = lists(lists(integers(1, 1_000), max_size=7), min_size=1, max_size=9)
+
+
+@given(texts=TEXTS, draw=data())
+def test_a_batch_is_the_texts_padded(texts, draw):
+    packed = Ragged.pack(texts)
+    rows = draw.draw(lists(integers(0, len(texts) - 1), min_size=1, max_size=5))
+    matrix, lengths = packed.padded(rows, pad=0)
+    longest = max(len(texts[row]) for row in rows)
+    assert len(packed) == len(texts)
+    assert packed.lengths.tolist() == [len(text) for text in texts]
+    assert lengths.tolist() == [len(texts[row]) for row in rows]
+    assert matrix.tolist() == [texts[row] + [0] * (longest - len(texts[row])) for row in rows]
+    assert matrix.dtype == np.int64
+
+
+@given(texts=TEXTS)
+def test_the_fingerprint_sees_tokens_and_borders(texts):
+    packed = Ragged.pack(texts)
+    assert packed.fingerprint() == Ragged.pack([list(text) for text in texts]).fingerprint()
+    assert packed.fingerprint() != Ragged.pack([*texts, []]).fingerprint()
+    if packed.flat.size:
+        changed = Ragged(packed.flat + 1, packed.starts)
+        assert packed.fingerprint() != changed.fingerprint()
+
+
+def test_all_texts_empty():
+    matrix, lengths = Ragged.pack([[], []]).padded([0, 1], pad=0)
+    assert matrix.shape == (2, 0)
+    assert lengths.tolist() == [0, 0]

@@ -1,0 +1,91 @@
+"""The cache gives back what was put in, in any pieces, and after any choice of rows."""
+
+import re
+
+import pytest
+import torch
+
+from heedful.errors import ShapeError
+from heedful.nn import KeyValueCache
+
+
+def draw(length, *, batch=2, heads=3, dim=4, seed=1):
+    return torch.randn(batch, heads, length, dim, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("split", [(1,) * 40, (40,), (5, 1, 1, 33), (1, 39), (16, 16, 8)], ids=str)
+def test_gives_back_what_was_put_in(split):
+    cache, key, value = KeyValueCache(), draw(40), draw(40, dim=6, seed=2)
+    stop = 0
+    for length in split:
+        part = slice(stop, stop + length)
+        stop += length
+        keys, values = cache.append(key[:, :, part], value[:, :, part])
+        assert cache.length == stop
+        assert torch.equal(keys, key[:, :, :stop])
+        assert torch.equal(values, value[:, :, :stop])
+    assert torch.equal(cache.stored()[0], key)
+    assert torch.equal(cache.stored()[1], value)
+
+
+def test_appending_one_at_a_time_rarely_copies():
+    cache, places = KeyValueCache(), set()
+    for _ in range(256):
+        keys, _ = cache.append(draw(1), draw(1))
+        places.add(keys.data_ptr())
+        assert keys.untyped_storage().nbytes() <= max(16, 2 * cache.length) * keys[:, :, :1].nbytes
+    assert len(places) <= 5  # room for 16, 32, 64, 128, 256
+
+
+def test_select_keeps_rows_in_order_and_more_than_once():
+    cache, key, value = KeyValueCache(), draw(5), draw(5, dim=6, seed=2)
+    cache.append(key, value)
+    cache.select(torch.tensor([1, 0, 1]))
+    more = draw(1, batch=3, seed=3), draw(1, batch=3, dim=6, seed=4)
+    keys, values = cache.append(*more)
+    assert torch.equal(keys, torch.cat([key[[1, 0, 1]], more[0]], 2))
+    assert torch.equal(values, torch.cat([value[[1, 0, 1]], more[1]], 2))
+
+
+def test_selecting_rows_of_nothing_is_nothing():
+    cache = KeyValueCache()
+    cache.select(torch.tensor([1, 0]))
+    assert cache.length == 0
+    message = "a cache must be filled before it is read, got an empty one"
+    with pytest.raises(ShapeError, match=message):
+        cache.stored()
+
+
+@pytest.mark.parametrize(
+    "key, value, message",
+    [
+        (
+            draw(1, batch=5),
+            draw(1, batch=5, dim=6),
+            "key must match the cache in batch, heads and dim, got (5, 3, 1, 4) for (2, 3, 7, 4)",
+        ),
+        (
+            draw(1, heads=1),
+            draw(1, heads=1, dim=6),
+            "key must match the cache in batch, heads and dim, got (2, 1, 1, 4) for (2, 3, 7, 4)",
+        ),
+        (
+            draw(1),
+            draw(1, dim=1),
+            "value must match the cache in batch, heads and dim, got (2, 3, 1, 1) for (2, 3, 7, 6)",
+        ),
+        (
+            draw(5),
+            draw(1, dim=6),
+            "key and value must have the same batch, heads and length, "
+            "got (2, 3, 5, 4) and (2, 3, 1, 6)",
+        ),
+    ],
+)
+def test_rejects_what_does_not_fit_and_stays_as_it_was(key, value, message):
+    cache = KeyValueCache()
+    cache.append(draw(7), draw(7, dim=6, seed=2))
+    with pytest.raises(ShapeError, match=re.escape(message)):
+        cache.append(key, value)
+    assert torch.equal(cache.stored()[0], draw(7))
+    assert torch.equal(cache.stored()[1], draw(7, dim=6, seed=2))

@@ -1,0 +1,125 @@
+"""The translator: order, batches, alignment, and words it cannot take."""
+
+import pytest
+import torch
+
+from heedful.config import Config, Decode, RnnModel, TransformerModel
+from heedful.data.examples import Example, Splits
+from heedful.data.tokens import BOS, EOS, PAD
+from heedful.errors import ConfigError, DataError
+from heedful.models import RnnSeq2Seq, Transformer
+from heedful.tasks.translation import (
+    Translator,
+    build_model,
+    encode,
+    encode_splits,
+    loss_tokens,
+    train_vocabularies,
+)
+
+EXAMPLES = [
+    Example("one two", "一二"),
+    Example("three", "三"),
+    Example("four five six seven", "四五六七"),
+]
+
+
+@pytest.fixture
+def vocabularies():
+    return train_vocabularies(Config(), EXAMPLES)
+
+
+def translator(vocabularies, model=None, **decode):
+    config = Config(model=model or TransformerModel(width=16, heads=2))
+    torch.manual_seed(2)
+    network = build_model(config, vocabularies)
+    return Translator(network, vocabularies, Decode(**({"max_length": 9} | decode)))
+
+
+def test_tokens_begin_and_end_with_markers(vocabularies):
+    pairs, dropped = encode(EXAMPLES, vocabularies, max_length=9)
+    source, lengths, target = pairs.batch([0, 1], "cpu")
+    assert dropped == 0
+    assert source[:, 0].tolist() == target[:, 0].tolist() == [BOS, BOS]
+    assert lengths.tolist() == [4, 3]
+    assert source[1, 3] == PAD
+    assert (target == EOS).sum(-1).tolist() == [1, 1]
+    assert loss_tokens(target) == 3 + 2  # characters and </s>, no <s>
+    assert vocabularies.target.decode(target.tolist()) == ["一二", "三"]
+
+
+def test_the_limit_counts_text_not_markers(vocabularies):
+    for limit, kept in ((4, 3), (3, 2), (2, 2), (1, 1)):
+        pairs, dropped = encode(EXAMPLES, vocabularies, max_length=limit)
+        assert (len(pairs), dropped) == (kept, 3 - kept)
+
+
+def test_an_empty_test_split_stays_empty_but_train_must_not(vocabularies):
+    corpus = encode_splits(Config(), Splits(EXAMPLES, EXAMPLES[:1], []), vocabularies)
+    assert (len(corpus.train), len(corpus.dev), len(corpus.test)) == (3, 1, 0)
+    with pytest.raises(DataError, match="the train split must hold a pair of at most 256 tokens"):
+        encode_splits(Config(), Splits([], EXAMPLES, EXAMPLES), vocabularies)
+
+
+@pytest.mark.parametrize(
+    "model, kind",
+    [
+        (TransformerModel(width=16, heads=2, kv_heads=1, positions="learned"), Transformer),
+        (RnnModel(width=8, hidden=8, cell="lstm", attention="general"), RnnSeq2Seq),
+    ],
+)
+def test_builds_what_the_config_says(vocabularies, model, kind):
+    built = build_model(Config(model=model), vocabularies)
+    assert isinstance(built, kind)
+    if isinstance(built, Transformer):
+        assert built.encoder[0].self_attention.kv_heads == 1
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3])
+@pytest.mark.parametrize("beam", [1, 3])
+def test_batches_cannot_matter(vocabularies, batch, beam):
+    texts = ["four five six seven", "one", "two three", "one"]
+    alone = [translator(vocabularies).translate([text], beam=beam)[0] for text in texts]
+    assert translator(vocabularies, batch=batch).translate(texts, beam=beam) == alone
+
+
+def test_no_texts_give_no_translations(vocabularies):
+    assert translator(vocabularies).translate([]) == []
+
+
+@pytest.mark.parametrize("text", ["", "  \t"])
+def test_a_text_without_words_is_an_error(vocabularies, text):
+    with pytest.raises(DataError, match="text 2 must hold a word to translate, got"):
+        translator(vocabularies).translate(["one", text])
+
+
+@pytest.mark.parametrize(
+    "model", [TransformerModel(width=16, heads=2), RnnModel(width=8, hidden=8)]
+)
+def test_an_alignment_has_a_row_a_target_piece(vocabularies, model):
+    aligned = translator(vocabularies, model).align("one two", "三四五")
+    assert aligned.target == ("三", "四", "五")
+    assert "".join(aligned.source) == "one two"
+    assert len(aligned.weights) == 3
+    for row in aligned.weights:
+        assert len(row) == len(aligned.source)
+        assert sum(row) == pytest.approx(1)
+
+
+def test_a_row_of_the_alignment_is_the_step_that_wrote_the_piece(vocabularies):
+    """The weights used while the piece is being chosen, not those after it was read back."""
+    subject = translator(vocabularies)
+    aligned = subject.align("one two", "三四")
+    source = torch.tensor(vocabularies.source.encode(["one two"]))
+    for row, target in enumerate([[BOS], vocabularies.target.encode(["三"])[0][:2]]):
+        with torch.inference_mode():
+            weights = subject.model.alignment(
+                source, torch.tensor([source.shape[1]]), torch.tensor([target])
+            )[0, -1, 1:-1]
+        want = (weights / weights.sum()).tolist()
+        assert aligned.weights[row] == pytest.approx(want)
+
+
+def test_a_model_without_attention_has_no_alignment(vocabularies):
+    with pytest.raises(ConfigError, match="must have attention to show it, got attention = none"):
+        translator(vocabularies, RnnModel(width=8, hidden=8, attention="none")).align("one")

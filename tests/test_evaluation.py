@@ -1,0 +1,116 @@
+"""Scores against independent computations, intervals against what they promise."""
+
+import numpy as np
+import pytest
+from sacrebleu.metrics.bleu import BLEU
+from sacrebleu.metrics.chrf import CHRF
+
+from heedful.errors import ConfigError, DataError
+from heedful.evaluation import (
+    bleu_metric,
+    corpus_metric,
+    evaluate,
+    interval,
+    resamples,
+)
+from heedful.training.start import train
+
+TEXTS = ["今天天气很好", "我们去公园", "他在看书", "明天见"] * 5
+REFERENCES = ["今天天气真好", "我们去公园", "她在家看书", "明天见"] * 5
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, digit_files):
+    from heedful.config import Config, Decode, Train, TransformerModel, TsvData
+
+    files = {name: str(digit_files / f"{name}.tsv") for name in ("train", "dev", "test")}
+    return train(
+        Config(
+            output=str(tmp_path_factory.mktemp("runs") / "run"),
+            data=TsvData(**files),
+            model=TransformerModel(
+                width=32, heads=4, encoder_layers=1, decoder_layers=1, feedforward=32
+            ),
+            train=Train(steps=150, tokens_per_batch=512, learning_rate=1e-2, precision="fp32"),
+            decode=Decode(max_length=5, batch=16),
+        )
+    )
+
+
+@pytest.mark.parametrize("metric", [CHRF(), BLEU(tokenize="zh")])
+def test_the_corpus_score_is_sacrebleus_own(metric):
+    draws = resamples(len(TEXTS), seed=0)
+    scored = corpus_metric(metric, TEXTS, REFERENCES, draws)
+    assert scored.score == metric.corpus_score(TEXTS, [REFERENCES]).score
+    low, high = scored.interval
+    assert low < scored.score < high
+
+
+def test_every_resample_is_scored_as_a_corpus():
+    draws = resamples(len(TEXTS), seed=4, count=1)
+    rows = np.repeat(np.arange(len(TEXTS)), draws[0].astype(int))
+    want = CHRF().corpus_score([TEXTS[i] for i in rows], [[REFERENCES[i] for i in rows]]).score
+    scored = corpus_metric(CHRF(), TEXTS, REFERENCES, draws)
+    assert scored.interval == (want, want)
+
+
+def test_resamples_draw_as_many_as_there_are():
+    draws = resamples(7, seed=1, count=50)
+    assert draws.shape == (50, 7)
+    assert (draws.sum(1) == 7).all()
+    assert (resamples(7, seed=1, count=50) == draws).all()
+    assert (resamples(7, seed=2, count=50) != draws).any()
+
+
+def test_the_interval_holds_the_middle_95_per_cent():
+    low, high = interval(np.arange(1001.0))
+    assert (low, high) == (25.0, 975.0)
+
+
+def test_an_interval_of_a_share_has_the_binomial_width():
+    exact = np.array([1.0] * 80 + [0.0] * 20)
+    low, high = interval(resamples(100, seed=0, count=20_000) @ exact / 100)
+    assert (low, high) == pytest.approx((0.72, 0.87), abs=0.011)
+
+
+@pytest.mark.parametrize(
+    "references, tokeniser",
+    [(["你好吗", "三 kg"], "zh"), (["Hello there"], "13a"), (["2019-01-01"], "13a")],
+)
+def test_chinese_is_cut_into_characters_for_bleu(references, tokeniser):
+    metric = bleu_metric(references)
+    metric.corpus_score(references, [references])
+    assert f"tok:{tokeniser}" in str(metric.get_signature())
+
+
+def test_a_report_agrees_with_the_translations(trained):
+    report = evaluate(trained)
+    examples = trained.examples("test")
+    texts = trained.translator.translate([example.source for example in examples])
+    right = [a == example.target for a, example in zip(texts, examples, strict=True)]
+    assert report.examples == len(examples) == 50
+    assert report.exact_match == 100 * sum(right) / 50
+    assert 0 < report.exact_match < 100, "the test needs a model that is sometimes wrong"
+    assert report.exact_match_interval[0] < report.exact_match < report.exact_match_interval[1]
+    references = [example.target for example in examples]
+    assert report.bleu == BLEU(tokenize="zh").corpus_score(texts, [references]).score
+    assert report.chrf == CHRF().corpus_score(texts, [references]).score
+    assert report.tokens_per_second > 0
+    assert report.peak_memory_mib > 50
+    assert report.token_accuracy > 50
+    # max_length is 5 and there are numbers of six digits
+    assert report.cut == sum(len(text) >= 5 for text in texts) > 0
+    assert report.to_json()["exact_match"] == report.exact_match
+
+
+def test_the_split_and_the_beam_are_the_callers_choice(trained):
+    assert evaluate(trained.folder, split="dev").examples == 40
+    assert evaluate(trained, beam=3).beam == 3
+    with pytest.raises(ConfigError, match="split must be one of dev, test, got 'train'"):
+        evaluate(trained, split="train")
+
+
+def test_an_empty_split_is_an_error(trained, monkeypatch):
+    monkeypatch.setattr(type(trained), "examples", lambda *_: [])
+    with pytest.raises(DataError, match="test split must hold an example, got none"):
+        evaluate(trained)
