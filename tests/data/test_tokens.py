@@ -1,5 +1,6 @@
 """Tokenisers lose nothing that they know and cannot be tricked."""
 
+import os
 import re
 import subprocess
 import sys
@@ -157,6 +158,15 @@ def test_many_texts_are_encoded_like_one_and_fast():
     assert len(rows) == len(texts)
 
 
+def test_the_backends_threads_stay_off_unless_asked_for(monkeypatch):
+    monkeypatch.delenv("TOKENIZERS_PARALLELISM", raising=False)
+    train_tokenizer("words", ["a"], vocabulary=9)
+    assert os.environ["TOKENIZERS_PARALLELISM"] == "false"
+    monkeypatch.setenv("TOKENIZERS_PARALLELISM", "true")
+    train_tokenizer("words", ["a"], vocabulary=9)
+    assert os.environ["TOKENIZERS_PARALLELISM"] == "true"
+
+
 FIRST = {
     "trained": 'train_tokenizer("words", ["a b"] * 20_000, vocabulary=9)',
     "loaded": "Vocabulary.load(sys.argv[1])",
@@ -167,7 +177,7 @@ FIRST = {
 def test_a_forked_process_does_not_warn(origin, tmp_path, monkeypatch):
     path = tmp_path / "source.json"
     train_tokenizer("words", ["a b"], vocabulary=9).save(path)
-    monkeypatch.delenv("TOKENIZERS_PARALLELISM")
+    monkeypatch.delenv("TOKENIZERS_PARALLELISM", raising=False)
     script = f"""
 import os, sys
 from heedful.data.tokens import Vocabulary, train_tokenizer

@@ -45,7 +45,8 @@ class Vocabulary:
     """
 
     def __init__(self, backend: Backend) -> None:
-        _stay_single_threaded()
+        # The backend's own threads, once used, warn in every process that is forked later.
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
         self._backend = backend
         pieces = backend.get_vocab(with_added_tokens=False)
         self._surface = sorted(pieces, key=pieces.__getitem__)
@@ -131,7 +132,6 @@ def train_tokenizer(
         raise ConfigError(f"kind must be one of {', '.join(get_args(Kind))}, got {kind!r}")
     if vocabulary <= len(SPECIAL):
         raise ConfigError(f"vocabulary must be more than {len(SPECIAL)}, got {vocabulary}")
-    _stay_single_threaded()
     raw = _backend(kind, BPE(unk_token="<unk>") if kind == "bpe" else WordLevel(unk_token="<unk>"))
     texts = list(texts)
     raw.train_from_iterator(texts, _trainer(kind, texts, vocabulary, min_count))
@@ -156,11 +156,6 @@ def _trainer(kind: Kind, texts: list[str], vocabulary: int, min_count: int) -> t
     alphabet = sorted(letters, key=lambda letter: (-letters[letter], letter))
     alphabet = alphabet[: vocabulary - len(SPECIAL)]
     return trainers.BpeTrainer(**options, initial_alphabet=alphabet, limit_alphabet=len(alphabet))
-
-
-def _stay_single_threaded() -> None:
-    """Keep the backend's own threads off: once used, they warn in every process forked later."""
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 
 def _backend(kind: Kind, model: WordLevel | BPE) -> Backend:
