@@ -17,7 +17,9 @@ VARIANTS = [
     for positions in POSITIONS
     for norm, kv_heads in (("pre", None), ("post", 1))
 ]
-every_variant = pytest.mark.parametrize("settings", VARIANTS, ids=lambda s: "-".join(map(str, s.values())))
+every_variant = pytest.mark.parametrize(
+    "settings", VARIANTS, ids=lambda s: "-".join(map(str, s.values()))
+)
 
 
 def build(**settings):

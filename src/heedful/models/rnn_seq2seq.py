@@ -194,7 +194,7 @@ class RnnState(State):
     """The encoder's states and what the decoder carries from step to step."""
 
     states: Float[Tensor, "batch keys states"]
-    prepared: Float[Tensor, "batch keys hidden"]
+    prepared: Float[Tensor, "batch keys prepared_width"]
     lengths: Int[Tensor, " batch"]
     summary: Float[Tensor, "batch states"]
     hidden: Float[Tensor, "1 batch hidden"]

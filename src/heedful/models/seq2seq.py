@@ -1,7 +1,7 @@
 """What decoding asks of a model that reads one text and writes another."""
 
 import abc
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -15,6 +15,7 @@ class State(abc.ABC):
         """Keep these rows, in this order; a row may be taken more than once."""
 
 
+@runtime_checkable
 class Seq2Seq(Protocol):
     """A model that decoding, training and explanation can use."""
 

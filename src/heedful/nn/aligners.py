@@ -21,7 +21,9 @@ from heedful.ops.general import general_weights
 from heedful.ops.location import location_weights
 from heedful.ops.scaled_dot import scaled_dot_weights
 
-States = Float[Tensor, "batch length width"]
+Queries = Float[Tensor, "batch queries query_width"]
+Keys = Float[Tensor, "batch keys key_width"]
+Prepared = Float[Tensor, "batch keys prepared_width"]
 Weights = Float[Tensor, "batch queries keys"]
 History = Float[Tensor, "batch keys"]
 
@@ -42,12 +44,12 @@ class Aligner(nn.Module, abc.ABC):
         super().__init__()
 
     @abc.abstractmethod
-    def prepare(self, keys: States) -> States:
+    def prepare(self, keys: Keys) -> Prepared:
         """Return what `forward` needs of the encoder states, once for all queries."""
 
     @abc.abstractmethod
     def forward(
-        self, query: States, prepared: States, *, mask: Mask, history: History | None = None
+        self, query: Queries, prepared: Prepared, *, mask: Mask, history: History | None = None
     ) -> Weights:
         """Return the weights; `history` is what `remember` returned, `None` at the start."""
 
@@ -72,11 +74,11 @@ class Additive(Aligner):
         self.key = nn.Linear(key_width, hidden)
         self.score = _vector(hidden)
 
-    def prepare(self, keys: States) -> States:
+    def prepare(self, keys: Keys) -> Prepared:
         return self.key(keys)
 
     def forward(
-        self, query: States, prepared: States, *, mask: Mask, history: History | None = None
+        self, query: Queries, prepared: Prepared, *, mask: Mask, history: History | None = None
     ) -> Weights:
         query, key = self.query(query)[:, None], prepared[:, None]
         return additive_weights(query, key, score_weight=self.score, mask=mask)[:, 0]
@@ -94,11 +96,11 @@ class Dot(Aligner):
         same = query_width == key_width
         self.key = nn.Identity() if same else nn.Linear(key_width, query_width, bias=False)
 
-    def prepare(self, keys: States) -> States:
+    def prepare(self, keys: Keys) -> Prepared:
         return self.key(keys)
 
     def forward(
-        self, query: States, prepared: States, *, mask: Mask, history: History | None = None
+        self, query: Queries, prepared: Prepared, *, mask: Mask, history: History | None = None
     ) -> Weights:
         return dot_weights(query[:, None], prepared[:, None], mask=mask)[:, 0]
 
@@ -115,11 +117,11 @@ class ScaledDot(Aligner):
         self.query = nn.Linear(query_width, hidden, bias=False)
         self.key = nn.Linear(key_width, hidden, bias=False)
 
-    def prepare(self, keys: States) -> States:
+    def prepare(self, keys: Keys) -> Prepared:
         return self.key(keys)
 
     def forward(
-        self, query: States, prepared: States, *, mask: Mask, history: History | None = None
+        self, query: Queries, prepared: Prepared, *, mask: Mask, history: History | None = None
     ) -> Weights:
         return scaled_dot_weights(self.query(query)[:, None], prepared[:, None], mask=mask)[:, 0]
 
@@ -136,11 +138,11 @@ class General(Aligner):
         self.weight = nn.Parameter(torch.empty(1, query_width, key_width))
         nn.init.xavier_uniform_(self.weight[0])
 
-    def prepare(self, keys: States) -> States:
+    def prepare(self, keys: Keys) -> Prepared:
         return keys
 
     def forward(
-        self, query: States, prepared: States, *, mask: Mask, history: History | None = None
+        self, query: Queries, prepared: Prepared, *, mask: Mask, history: History | None = None
     ) -> Weights:
         query, key = query[:, None], prepared[:, None]
         return general_weights(query, key, weight=self.weight, mask=mask)[:, 0]
@@ -167,11 +169,11 @@ class Location(Aligner):
         self.location = nn.Parameter(torch.randn(1, filters, hidden) * filters**-0.5)
         self.score = _vector(hidden)
 
-    def prepare(self, keys: States) -> States:
+    def prepare(self, keys: Keys) -> Prepared:
         return self.key(keys)
 
     def forward(
-        self, query: States, prepared: States, *, mask: Mask, history: History | None = None
+        self, query: Queries, prepared: Prepared, *, mask: Mask, history: History | None = None
     ) -> Weights:
         return location_weights(
             self.query(query)[:, None],
@@ -206,11 +208,11 @@ class Coverage(Aligner):
         self.coverage = _vector(hidden)
         self.score = _vector(hidden)
 
-    def prepare(self, keys: States) -> States:
+    def prepare(self, keys: Keys) -> Prepared:
         return self.key(keys)
 
     def forward(
-        self, query: States, prepared: States, *, mask: Mask, history: History | None = None
+        self, query: Queries, prepared: Prepared, *, mask: Mask, history: History | None = None
     ) -> Weights:
         return coverage_weights(
             self.query(query)[:, None],
@@ -257,7 +259,7 @@ def _vector(hidden: int) -> nn.Parameter:
     return nn.Parameter(torch.randn(1, hidden) * hidden**-0.5)
 
 
-def _history(history: History | None, prepared: States) -> Float[Tensor, "batch 1 keys"]:
+def _history(history: History | None, prepared: Prepared) -> Float[Tensor, "batch 1 keys"]:
     if history is None:  # before the first step nothing was attended to
         return prepared.new_zeros(prepared.shape[0], 1, prepared.shape[1])
     return history[:, None]

@@ -1,0 +1,146 @@
+"""Small pieces: what is larger stands in a table with its reason, and leaves it when it shrinks."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "src" / "heedful"
+LIMITS = {"lines of file": 300, "lines of class": 150, "lines of body": 40, "parameters": 8}
+
+
+class Excess(NamedTuple):
+    """More than a limit, with a ceiling of its own."""
+
+    ceiling: int
+    reason: str
+
+
+# (what, file or file:name) -> how much is right there, and why
+EXCEPTIONS = {
+    ("lines of file", "mask.py"): Excess(
+        750, "every kind of mask is one rule; together they are closed under & and |, half is text"
+    ),
+    ("lines of class", "mask.py:Mask"): Excess(
+        400, "one value object: constructors, algebra and lowerings, each with its contract"
+    ),
+    ("lines of class", "models/rnn_seq2seq.py:RnnSeq2Seq"): Excess(
+        180, "a decoder step by step and one for all steps at once, which must agree"
+    ),
+    ("parameters", "models/rnn_seq2seq.py:RnnSeq2Seq.__init__"): Excess(
+        10, "one argument for each setting of a network, keyword-only"
+    ),
+    ("lines of class", "models/transformer.py:Transformer"): Excess(
+        160, "the whole network, a third of it its contract"
+    ),
+    ("parameters", "models/transformer.py:Transformer.__init__"): Excess(
+        13, "one argument for each setting of a network, keyword-only"
+    ),
+    ("lines of class", "testing/contracts.py:AttentionContract"): Excess(
+        180, "one method for each law, and whoever subclasses it wants all of them"
+    ),
+    ("lines of file", "training/loop.py"): Excess(320, "the loop and the class below"),
+    ("lines of class", "training/loop.py:Training"): Excess(
+        240, "one training is one state: every method reads where it stands or moves it on"
+    ),
+}
+
+
+def measure(file: str, text: str) -> Iterator[tuple[tuple[str, str], int]]:
+    """Every size in a file: its lines, and those of its classes and functions."""
+    tree = ast.parse(text)
+    yield ("lines of file", file), len(text.splitlines())
+    yield from _measure(tree, f"{file}:")
+
+
+def _measure(tree: ast.AST, path: str) -> Iterator[tuple[tuple[str, str], int]]:
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.ClassDef):
+            yield ("lines of class", path + node.name), _lines([node])
+            yield from _measure(node, f"{path}{node.name}.")
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            documented = ast.get_docstring(node) is not None
+            yield ("lines of body", path + node.name), _lines(node.body[documented:])
+            yield ("parameters", path + node.name), _parameters(node.args)
+            yield from _measure(node, f"{path}{node.name}.")
+        else:
+            yield from _measure(node, path)
+
+
+def _lines(nodes: list[ast.stmt]) -> int:
+    return (nodes[-1].end_lineno or 0) - nodes[0].lineno + 1 if nodes else 0
+
+
+def _parameters(arguments: ast.arguments) -> int:
+    """All that a caller may pass; `self` is not."""
+    named = [a.arg for a in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)]
+    stars = [star for star in (arguments.vararg, arguments.kwarg) if star is not None]
+    return len([name for name in named if name not in ("self", "cls")]) + len(stars)
+
+
+def too_large(files: dict[str, str], exceptions: dict[tuple[str, str], Excess]) -> list[str]:
+    """What exceeds its limit, and exceptions that nothing needs any more."""
+    problems: list[str] = []
+    unneeded = dict(exceptions)
+    for file, text in files.items():
+        for key, size in measure(file, text):
+            what, name = key
+            if size <= LIMITS[what]:
+                continue
+            unneeded.pop(key, None)
+            allowed = exceptions[key].ceiling if key in exceptions else LIMITS[what]
+            if size > allowed:
+                problems.append(f"{what} of {name} must be at most {allowed}, got {size}")
+    return problems + [f"{what} of {name} needs no exception any more" for what, name in unneeded]
+
+
+def test_pieces_are_small():
+    paths = sorted(PACKAGE.rglob("*.py"))
+    files = {str(p.relative_to(PACKAGE).as_posix()): p.read_text(encoding="utf-8") for p in paths}
+    assert len(files) > 60
+    assert too_large(files, EXCEPTIONS) == []
+
+
+def test_exceptions_have_reasons():
+    for (what, _), excess in EXCEPTIONS.items():
+        assert excess.ceiling > LIMITS[what]
+        assert len(excess.reason.split()) >= 4
+
+
+# ---- planted faults ------------------------------------------------------------------------------
+
+BODY = '    """Not counted.\n' + "    text\n" * 50 + '    """\n' + "    x = 1\n" * 41
+CASES = {
+    "lines of file": ("f.py", "x = 1\n" * 301, 301),
+    "lines of class": ("f.py:C", "class C:\n" + "    x = 1\n" * 150, 151),
+    "lines of body": ("f.py:C.f", "class C:\n  def f():\n" + "    x = 1\n" * 41, 41),
+    "parameters": ("f.py:f", "def f(a, b, /, c, d, *e, g, h, i, **j): ...\n", 9),
+}
+
+
+@pytest.mark.parametrize("what", LIMITS)
+def test_something_large_is_found(what):
+    name, text, size = CASES[what]
+    limit = LIMITS[what]
+    problem = f"{what} of {name} must be at most {limit}, got {size}"
+    assert too_large({"f.py": text}, {}) == [problem]
+    assert too_large({"f.py": text}, {(what, name): Excess(size, "a reason")}) == []
+    assert too_large({"f.py": text}, {(what, name): Excess(size - 1, "a reason")}) != []
+
+
+@pytest.mark.parametrize("what", LIMITS)
+def test_an_exception_that_nothing_needs_is_found(what):
+    problem = f"{what} of f.py:f needs no exception any more"
+    assert too_large({"f.py": "def f(): ..."}, {(what, "f.py:f"): Excess(999, "old")}) == [problem]
+
+
+def test_a_docstring_does_not_count_as_body():
+    sizes = dict(measure("f.py", f"def f():\n{BODY}"))
+    assert sizes["lines of body", "f.py:f"] == 41
+
+
+def test_self_does_not_count_as_parameter():
+    sizes = dict(measure("f.py", "class C:\n    def f(self, a, *, b): ...\n"))
+    assert sizes["parameters", "f.py:C.f"] == 2
