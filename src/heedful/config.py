@@ -84,14 +84,14 @@ class TransformerModel(_Section):
 
     name: Literal["transformer"] = "transformer"
     width: PositiveInt = 128
-    heads: PositiveInt = 8
+    heads: PositiveInt = 4
     kv_heads: PositiveInt | None = None  # None: as many as heads
     encoder_layers: PositiveInt = 2
     decoder_layers: PositiveInt = 2
     feedforward: PositiveInt = 256
     dropout: Fraction = 0.0
     norm: Literal["pre", "post"] = "pre"
-    positions: Literal["sinusoidal", "learned", "rotary", "relative"] = "sinusoidal"
+    positions: Literal["sinusoidal", "learned", "rotary", "relative"] = "rotary"
     tie_embeddings: bool = True  # decoder input and output embedding share one matrix
 
 
@@ -120,7 +120,7 @@ class Train(_Section):
     steps: PositiveInt | None = None
     epochs: PositiveFloat | None = None
     minutes: PositiveFloat | None = None
-    tokens_per_batch: PositiveInt = 4_096
+    tokens_per_batch: PositiveInt = 1_024
     learning_rate: PositiveFloat = 3e-3
     warmup: Fraction = 0.05  # share of the training
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
@@ -152,7 +152,7 @@ class Config(_Section):
     data: Data = CldrData()
     tokens: Tokens = Tokens()
     model: Model = TransformerModel()
-    train: Train = Train(minutes=3.5)
+    train: Train = Train(minutes=3.75)
     decode: Decode = Decode()
 
 

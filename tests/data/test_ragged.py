@@ -1,5 +1,7 @@
 """Packed texts come back as they were."""
 
+import math
+
 import numpy as np
 from hypothesis import given
 from hypothesis.strategies import data, integers, lists
@@ -13,8 +15,9 @@ TEXTS = lists(lists(integers(1, 1_000), max_size=7), min_size=1, max_size=9)
 def test_a_batch_is_the_texts_padded(texts, draw):
     packed = Ragged.pack(texts)
     rows = draw.draw(lists(integers(0, len(texts) - 1), min_size=1, max_size=5))
-    matrix, lengths = packed.padded(rows, pad=0)
-    longest = max(len(texts[row]) for row in rows)
+    multiple = draw.draw(integers(1, 5))
+    matrix, lengths = packed.padded(rows, pad=0, multiple=multiple)
+    longest = multiple * math.ceil(max(len(texts[row]) for row in rows) / multiple)
     assert len(packed) == len(texts)
     assert packed.lengths.tolist() == [len(text) for text in texts]
     assert lengths.tolist() == [len(texts[row]) for row in rows]

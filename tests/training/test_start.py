@@ -233,8 +233,9 @@ def test_pairs_beyond_the_limit_are_counted_not_cut(digit_config):
 def test_a_limit_that_leaves_nothing_is_an_error(digit_config):
     config = digit_config()
     data = config.data.model_copy(update={"max_length": 1})
-    long = config.model_copy(update={"data": data, "tokens": config.tokens.model_copy(
-        update={"source": "characters"})})
+    long = config.model_copy(
+        update={"data": data, "tokens": config.tokens.model_copy(update={"source": "characters"})}
+    )
     with pytest.raises(DataError, match="must hold a pair of at most 1 tokens a side, got 300"):
         train(long)
 
@@ -274,7 +275,11 @@ def test_two_processes_train_like_one(digit_config, tmp_path):
     environment = os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
     result = subprocess.run(
         [*command, "--master-port=29541", str(script), str(file)],
-        env=environment, capture_output=True, text=True, timeout=180, check=False,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
     )
     assert result.returncode == 0, result.stderr[-3000:]
     assert load(config.output).about["processes"] == 2

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from heedful.cli._runtime import prepare
 from heedful.cli._streams import use_utf8, utf8_argument
 from heedful.cli.demo import demo
 from heedful.cli.doctor import doctor
@@ -60,6 +61,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         argv: Words behind `heedful`; those of the process by default.
     """
     use_utf8()
+    prepare()
     words = sys.argv[1:] if argv is None else list(argv)
     command = shlex.join(["heedful", *map(utf8_argument, words)])
     code = 0

@@ -11,7 +11,13 @@ from heedful.errors import ConfigError
 if TYPE_CHECKING:
     from heedful.data.alignment import Alignment
 
-SENTENCES = ("in 3 days", "5 hours ago", "Friday, March 5", "South Korea", "20 kilometers per hour")
+SENTENCES = (
+    "Friday, March 5, 2027, 4:30 PM",
+    "in 3 days",
+    "5 hours ago",
+    "Japan, Chile, and South Korea",
+    "20 kilometers per hour",
+)
 
 
 def demo(
@@ -19,7 +25,7 @@ def demo(
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="RUN", help="New run folder.")
     ] = Path("runs/demo"),
-    minutes: Annotated[float, typer.Option(min=0.01, help="Time to train.")] = 3.5,
+    minutes: Annotated[float, typer.Option(min=0.01, help="Time to train.")] = 3.75,
     seed: Annotated[int, typer.Option(min=0, help="Another seed, another translator.")] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with RUN.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Delete RUN and train anew.")] = False,
@@ -44,8 +50,8 @@ def demo(
     _draw(run.translator.align(SENTENCES[0], translations[0]))
     typer.echo(
         f"\nThe run is in {output}. Next:\n"
-        f'  heedful predict {output} "{SENTENCES[1]}" --attention\n'
-        f'  heedful predict {output} "{SENTENCES[1]}" -o attention.html\n'
+        f'  heedful predict {output} "{SENTENCES[2]}" --attention\n'
+        f'  heedful predict {output} "{SENTENCES[2]}" -o attention.html\n'
         "  heedful new translation -o translate.toml    # train on texts of your own"
     )
 

@@ -1,30 +1,34 @@
 """Which examples go into one batch: alike in length, so that little of it is padding."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from heedful.data.ragged import Ints
 from heedful.errors import ConfigError
 
-NOISE = 0.05  # lengths count up to this share longer, so that batches differ between epochs
+# Lengths are padded to a multiple of this. Kernels are prepared for each shape that they meet, so
+# batches of few shapes run faster than the padding costs.
+MULTIPLE = 4
 
 
 def token_batches(
-    lengths: Sequence[tuple[int, int]], *, tokens_per_batch: int, seed: int, epoch: int
+    lengths: ArrayLike, *, tokens_per_batch: int, seed: int, epoch: int
 ) -> list[list[int]]:
-    """Divide examples into batches of about equally many tokens.
+    """Divide examples into batches of about equally many tokens and of few shapes.
 
-    `len(batch) * (longest source + longest target) <= tokens_per_batch`; an example that is
-    longer than that is a batch of its own.
+    `len(batch) * (longest source + longest target) <= tokens_per_batch`, both rounded up to a
+    multiple of `MULTIPLE`; an example that is longer than that is a batch of its own.
 
     Args:
-        lengths: Tokens of source and target of each example.
+        lengths: Tokens of source and target, a row each example.
         tokens_per_batch: Most tokens in a batch, padding included.
         seed: With `epoch`, decides the order and the company; nothing else does.
         epoch: Which pass over the examples this is.
 
     Returns:
-        Indices into `lengths`, each exactly once.
+        Row numbers of `lengths`, each exactly once.
 
     Raises:
         ConfigError: `tokens_per_batch` is below 1.
@@ -32,17 +36,36 @@ def token_batches(
     if tokens_per_batch < 1:
         raise ConfigError(f"tokens_per_batch must be at least 1, got {tokens_per_batch}")
     random = np.random.default_rng([seed, epoch])
-    sizes = np.asarray(lengths, dtype=np.int64).reshape(-1, 2)
-    noisy = sizes * (1 + NOISE * random.random(sizes.shape))
-    order = np.lexsort((noisy[:, 1], np.floor(noisy[:, 0])))  # by source, then by target
+    sizes = rounded(np.asarray(lengths, dtype=np.int64).reshape(-1, 2))
+    order = random.permutation(len(sizes))
+    order = order[np.lexsort((sizes[order, 1], sizes[order, 0]))]
+    borders = np.flatnonzero(np.any(np.diff(sizes[order], axis=0), axis=1)) + 1
+    batches: list[list[int]] = []
+    rest: list[int] = []
+    for alike in np.split(order, borders):  # all of one shape
+        fit = max(tokens_per_batch // int(sizes[alike[0]].sum()), 1) if len(alike) else 1
+        whole = len(alike) - len(alike) % fit
+        batches += [alike[start : start + fit].tolist() for start in range(0, whole, fit)]
+        rest += alike[whole:].tolist()
+    batches += _fill(rest, sizes, tokens_per_batch)
+    return [batches[i] for i in random.permutation(len(batches))]
+
+
+def rounded(lengths: Ints) -> Ints:
+    """Return the lengths that texts are padded to."""
+    return -(-lengths // MULTIPLE) * MULTIPLE
+
+
+def _fill(rows: Iterable[int], sizes: Ints, limit: int) -> list[list[int]]:
+    """Put neighbours together until a batch is full."""
     batches: list[list[int]] = []
     batch: list[int] = []
-    longest_source = longest_target = 0
-    for index, (source, target) in zip(order, sizes[order].tolist(), strict=True):
-        longest_source, longest_target = max(longest_source, source), max(longest_target, target)
-        if batch and (len(batch) + 1) * (longest_source + longest_target) > tokens_per_batch:
+    longest = np.zeros(2, np.int64)
+    for row in rows:
+        grown = np.maximum(longest, sizes[row])
+        if batch and (len(batch) + 1) * int(grown.sum()) > limit:
             batches.append(batch)
-            batch, longest_source, longest_target = [], source, target
-        batch.append(index)
-    batches.extend([batch] if batch else [])
-    return [batches[i] for i in random.permutation(len(batches))]
+            batch, grown = [], sizes[row]
+        batch.append(row)
+        longest = grown
+    return [*batches, batch] if batch else batches

@@ -12,7 +12,7 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Ragged:
-    """Token numbers of many texts, one behind the other; text `i` is `flat[starts[i]:starts[i+1]]`."""
+    """Token numbers of many texts in a row; text `i` is `flat[starts[i]:starts[i + 1]]`."""
 
     flat: NDArray[np.int32]
     starts: Ints
@@ -33,11 +33,14 @@ class Ragged:
         """Tokens of each text."""
         return np.diff(self.starts)
 
-    def padded(self, rows: Iterable[int], *, pad: int) -> tuple[Ints, Ints]:
-        """Return these texts as one matrix filled up with `pad`, and their lengths."""
+    def padded(self, rows: Iterable[int], *, pad: int, multiple: int = 1) -> tuple[Ints, Ints]:
+        """Return these texts as one matrix filled up with `pad`, and their lengths.
+
+        The matrix is as wide as the longest text, rounded up to a `multiple`.
+        """
         chosen = np.fromiter(rows, np.int64)
         lengths = self.lengths[chosen]
-        column = np.arange(lengths.max(initial=0))
+        column = np.arange(-(-lengths.max(initial=0) // multiple) * multiple)
         inside = column < lengths[:, None]
         place = np.where(inside, self.starts[chosen, None] + column, 0)
         return np.where(inside, self.flat[place], pad).astype(np.int64), lengths

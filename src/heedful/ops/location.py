@@ -44,7 +44,7 @@ def location_weights(
         ConfigError: A tensor is not floating-point, or a length of the mask exceeds `keys`.
 
     Source:
-        Chorowski et al. 2015, arXiv:1506.07503, section 2.1, equations 8 and 9.
+        Chorowski et al. 2015, arXiv:1506.07503, section 2.2, equations 8 and 9.
 
     Cost:
         Stores `keys x (filters + dim)` numbers per head. Exact.
@@ -99,7 +99,7 @@ def location_attention(
         ConfigError: A tensor is not floating-point, or a length of the mask exceeds `keys`.
 
     Source:
-        Chorowski et al. 2015, arXiv:1506.07503, section 2.1, equations 8 and 9.
+        Chorowski et al. 2015, arXiv:1506.07503, section 2.2, equations 8 and 9.
 
     Cost:
         Stores `keys x (filters + dim)` numbers per head. Exact.

@@ -99,8 +99,7 @@ def scaled_dot_attention(
     batch, heads, queries, _ = query.shape
     keys = key.shape[2]
     if _stored_is_faster(query, key, value):
-        weights = _stored_weights(query, key, mask, bias, scale)
-        return torch.dropout(weights, dropout, train=dropout > 0) @ share_heads(value, heads)
+        return _stored_attention(query, key, value, mask, bias, scale, dropout)
     visible = None
     # torch's switch aligns to the first key and accepts no further mask: only where all that is the
     # same thing may it stand in.
@@ -138,13 +137,34 @@ def _stored_is_faster(query: Tensor, key: Tensor, value: Tensor) -> bool:
     )
 
 
-def _stored_weights(
-    query: Tensor, key: Tensor, mask: Mask | None, bias: Tensor | None, scale: float | None
+def _stored_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Mask | None,
+    bias: Tensor | None,
+    scale: float | None,
+    dropout: float,
 ) -> Tensor:
-    """The weights in the dtype of `query`, with products in that dtype and a float32 softmax."""
-    factor = 1 / math.sqrt(query.shape[3]) if scale is None else scale
-    scores = ((query * factor) @ share_heads(key, query.shape[1]).mT).float()
-    return masked_softmax(scores if bias is None else scores + bias, mask).to(query.dtype)
+    """Two products in the dtype of `query`; only the softmax between them computes wider."""
+    batch, heads, queries, dim = query.shape
+    factor = 1 / math.sqrt(dim) if scale is None else scale
+    scores = (query * factor) @ share_heads(key, heads).mT
+    scores = scores if bias is None else scores + bias.to(scores.dtype)
+    visible = None
+    if mask is not None:
+        keys, device = key.shape[2], query.device
+        visible = mask.to_bool(queries, keys, batch=batch, heads=heads, device=device)
+    if visible is None:
+        weights = scores.softmax(-1)
+    else:
+        # the lowest number and not -inf, so that a row that sees nothing has no NaN in its gradient
+        lowest = torch.finfo(scores.dtype).min
+        hidden = scores.new_zeros(visible.shape).masked_fill_(~visible, lowest)
+        weights = (scores + hidden).softmax(-1)
+        if not visible.any(-1).all():
+            weights = weights.masked_fill(~visible, 0.0)
+    return torch.dropout(weights, dropout, train=dropout > 0) @ share_heads(value, heads)
 
 
 def _check_bias(bias: Tensor | None, query: Tensor, key: Tensor) -> None:

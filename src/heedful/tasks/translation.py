@@ -10,6 +10,7 @@ from torch import Tensor
 
 from heedful.config import Config, Decode, RnnModel, TransformerModel
 from heedful.data.alignment import Alignment
+from heedful.data.batches import MULTIPLE
 from heedful.data.examples import Example, Splits
 from heedful.data.ragged import Ints, Ragged
 from heedful.data.tokens import BOS, EOS, PAD, Vocabulary, train_tokenizer
@@ -39,8 +40,8 @@ class Pairs:
         self, rows: Sequence[int], device: torch.device | str
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return padded source, source lengths and padded target."""
-        source, lengths = self.source.padded(rows, pad=PAD)
-        target, _ = self.target.padded(rows, pad=PAD)
+        source, lengths = self.source.padded(rows, pad=PAD, multiple=MULTIPLE)
+        target, _ = self.target.padded(rows, pad=PAD, multiple=MULTIPLE)
         placed = [torch.from_numpy(array).to(device) for array in (source, lengths, target)]
         return placed[0], placed[1], placed[2]
 

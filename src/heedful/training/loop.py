@@ -62,15 +62,17 @@ class Training:
         self._epoch: tuple[int, list[list[int]]] | None = None  # the last one cut into batches
 
     def choose_precision(self) -> str:
-        """Settle `auto` by measuring a pass over a batch of median size."""
+        """Settle `auto` by measuring passes over batches of three shapes."""
         if self.precision == "auto":
             batches = self._batches(epoch=0)
-            middle = sorted(batches, key=len)[len(batches) // 2]
-            batch = self.corpus.train.batch(middle, self.accelerator.device)
+            ranked = sorted(batches, key=len)
+            chosen = [ranked[len(ranked) * quarter // 4] for quarter in (1, 2, 3)]
 
             def step() -> None:
-                self.bare.zero_grad()
-                self._loss(self.bare, batch)[0].backward()
+                for rows in chosen:
+                    self.bare.zero_grad()
+                    batch = self.corpus.train.batch(rows, self.accelerator.device)
+                    self._loss(self.bare, batch)[0].backward()
 
             low = faster_in_bf16(step, device=self.accelerator.device.type)
             self.bare.zero_grad()

@@ -1,0 +1,75 @@
+"""The same minutes for a recurrent translator without attention, with it, and for a Transformer.
+
+Each trains on the built-in corpus and is measured on its test split, whole and by source length.
+"""
+
+import argparse
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+from _measure import write
+
+from heedful.config import Config, Model, RnnModel, Train, TransformerModel
+from heedful.evaluation import evaluate, interval, resamples
+from heedful.training.events import Event, Started
+from heedful.training.metrics import read_metrics
+from heedful.training.start import train
+
+MODELS: dict[str, Model] = {
+    "RNN, no attention": RnnModel(attention="none", input_feeding=False, hidden=256),
+    "RNN, additive attention": RnnModel(attention="additive", input_feeding=False),
+    "Transformer": TransformerModel(),
+}
+BORDERS = (0, 10, 30, 10_000)  # source tokens
+
+
+def row(name: str, model: Model, minutes: float, folder: Path) -> str:
+    """Train one model and return its line of the table."""
+    parameters: list[int] = []
+
+    def listen(event: Event) -> None:
+        if isinstance(event, Started):
+            parameters.append(event.parameters)
+
+    shutil.rmtree(folder, ignore_errors=True)
+    config = Config(output=str(folder), model=model, train=Train(minutes=minutes))
+    run = train(config, on_event=listen)
+    report = evaluate(run)
+    trained = [x["tokens_per_second"] for x in read_metrics(folder) if "tokens_per_second" in x]
+    examples = run.examples("test")
+    texts = run.translator.translate([example.source for example in examples])
+    right = np.array([a == b.target for a, b in zip(texts, examples, strict=True)], float)
+    sources = run.vocabularies.source.encode([example.source for example in examples])
+    lengths = np.array([len(source) - 2 for source in sources])
+    cells = [f"{report.exact_match:.1f}", f"{report.chrf:.1f}"]
+    for low, high in zip(BORDERS[:-1], BORDERS[1:], strict=True):
+        chosen = right[(lengths > low) & (lengths <= high)]
+        bounds = interval(100 * resamples(len(chosen), seed=0) @ chosen / len(chosen))
+        cells.append(f"{100 * chosen.mean():.1f} [{bounds[0]:.0f}, {bounds[1]:.0f}] of {len(chosen)}")
+    speeds = f"{np.median(trained):,.0f} | {report.tokens_per_second:,.0f}"
+    return f"| {name} | {parameters[0]:,} | {' | '.join(cells)} | {speeds} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=3.75)
+    parser.add_argument("--runs", type=Path, default=Path("runs/translators"))
+    arguments = parser.parse_args()
+    lines = [
+        f"Each trained for {arguments.minutes} minutes. Exact match in per cent with 95 % intervals,",
+        "by source tokens; tokens a second in training (both sides) and in greedy writing (target).",
+        "",
+        "| model | parameters | exact match | chrF | up to 10 tokens | 11 to 30 | over 30 "
+        "| training tokens/s | writing tokens/s |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for number, (name, model) in enumerate(MODELS.items()):
+        lines.append(row(name, model, arguments.minutes, arguments.runs / str(number)))
+        print(lines[-1], file=sys.stderr, flush=True)
+    write("translators", lines)
+
+
+if __name__ == "__main__":
+    main()
