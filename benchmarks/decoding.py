@@ -45,7 +45,9 @@ def main() -> None:
                 rounds=arguments.rounds,
             )
         speeds = [f"{batch * TOKENS / times[name].median:,.0f}" for name in ("cache", "again")]
-        lines.append(f"| {batch} | {' | '.join(speeds)} | {ratio(times['again'], times['cache'])} |")
+        lines.append(
+            f"| {batch} | {' | '.join(speeds)} | {ratio(times['again'], times['cache'])} |"
+        )
     write("decoding-cache", lines)
 
 

@@ -1,8 +1,8 @@
 """Training throughput against the same model made of `nn.Transformer` in a plain fp32 loop.
 
-Both train on the built-in corpus. The plain loop takes examples in random order, as many a batch as
-heedful's batches hold on average; a second baseline gives `nn.Transformer` heedful's own batches, so
-that the effect of the batches and of the model are seen apart.
+Both train on the built-in corpus. The plain loop takes examples in random order, as many a
+batch as heedful's batches hold on average. A second baseline gives `nn.Transformer` heedful's own
+batches, so that the effect of the batches and of the model are seen apart.
 """
 
 import argparse

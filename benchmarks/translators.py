@@ -4,6 +4,7 @@ Each trains on the built-in corpus and is measured on its test split, whole and 
 """
 
 import argparse
+import itertools
 import shutil
 import sys
 from pathlib import Path
@@ -44,10 +45,12 @@ def row(name: str, model: Model, minutes: float, folder: Path) -> str:
     sources = run.vocabularies.source.encode([example.source for example in examples])
     lengths = np.array([len(source) - 2 for source in sources])
     cells = [f"{report.exact_match:.1f}", f"{report.chrf:.1f}"]
-    for low, high in zip(BORDERS[:-1], BORDERS[1:], strict=True):
+    for low, high in itertools.pairwise(BORDERS):
         chosen = right[(lengths > low) & (lengths <= high)]
         bounds = interval(100 * resamples(len(chosen), seed=0) @ chosen / len(chosen))
-        cells.append(f"{100 * chosen.mean():.1f} [{bounds[0]:.0f}, {bounds[1]:.0f}] of {len(chosen)}")
+        cells.append(
+            f"{100 * chosen.mean():.1f} [{bounds[0]:.0f}, {bounds[1]:.0f}] of {len(chosen)}"
+        )
     speeds = f"{np.median(trained):,.0f} | {report.tokens_per_second:,.0f}"
     return f"| {name} | {parameters[0]:,} | {' | '.join(cells)} | {speeds} |"
 
@@ -58,8 +61,9 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs/translators"))
     arguments = parser.parse_args()
     lines = [
-        f"Each trained for {arguments.minutes} minutes. Exact match in per cent with 95 % intervals,",
-        "by source tokens; tokens a second in training (both sides) and in greedy writing (target).",
+        f"Each trained for {arguments.minutes} minutes. Exact match in per cent with 95 %",
+        "intervals, by source tokens; tokens a second in training (both sides) and in greedy",
+        "writing (target).",
         "",
         "| model | parameters | exact match | chrF | up to 10 tokens | 11 to 30 | over 30 "
         "| training tokens/s | writing tokens/s |",

@@ -26,7 +26,7 @@ def digits(count: int, *, seed: int) -> list[tuple[str, str]]:
 def digit_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with train.tsv, dev.tsv and test.tsv."""
     folder = tmp_path_factory.mktemp("digits")
-    for seed, (name, count) in enumerate((("train", 300), ("dev", 40), ("test", 50))):
+    for seed, (name, count) in enumerate((("train", 600), ("dev", 40), ("test", 50))):
         lines = [f"{source}\t{target}\n" for source, target in digits(count, seed=seed)]
         (folder / f"{name}.tsv").write_text("".join(lines), encoding="utf-8")
     return folder
@@ -46,7 +46,12 @@ def digit_config(digit_files: Path, tmp_path: Path) -> Callable[..., Config]:
             ),
             tokens=Tokens(),
             model=TransformerModel(
-                width=32, heads=4, encoder_layers=1, decoder_layers=1, feedforward=32
+                width=32,
+                heads=4,
+                encoder_layers=1,
+                decoder_layers=1,
+                feedforward=32,
+                positions="sinusoidal",
             ),
             train=Train(**settings),
             decode=Decode(max_length=24, batch=16),

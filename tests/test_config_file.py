@@ -68,7 +68,12 @@ def test_a_table_without_a_name_has_the_default_one():
 
 @pytest.mark.parametrize(
     "table, minutes",
-    [({"clip": 0.5}, 3.5), ({"steps": 5}, None), ({"epochs": 2}, None), ({"minutes": 1}, 1)],
+    [
+        ({"clip": 0.5}, Config().train.minutes),
+        ({"steps": 5}, None),
+        ({"epochs": 2}, None),
+        ({"minutes": 1}, 1),
+    ],
 )
 def test_a_train_table_without_a_limit_has_the_default_one(table, minutes):
     assert parse_config({"train": table}).train.minutes == minutes

@@ -36,15 +36,25 @@ def module(monkeypatch, name, **members):
 
 
 class Translator:
-    """Writes `译:TEXT`, and remembers what it was asked."""
+    """Writes `译:TEXT`, and remembers what it was asked; words are its tokens."""
+
+    longest = 6
+    decode = SimpleNamespace(max_length=9)
 
     def __init__(self):
         self.calls = []
 
     def translate(self, texts, *, beam=None):
+        return [outcome.text for outcome in self.outcomes(texts, beam=beam)]
+
+    def outcomes(self, texts, *, beam=None):
         assert all(text.strip() for text in texts)  # as the real one demands
         self.calls.append((list(texts), beam))
-        return [f"译:{text}" for text in texts]
+        counts = [len(text.split()) for text in texts]
+        return [
+            SimpleNamespace(text=f"译:{text}", tokens=n, too_long=n > 6, cut=n >= 9)
+            for text, n in zip(texts, counts, strict=True)
+        ]
 
     def align(self, text, translation=None):
         return Alignment(source=(text,), target=(translation,), weights=((1.0,),), title=text)

@@ -107,8 +107,10 @@ def test_control_c_leaves_with_130_and_a_short_line(heedful, library, monkeypatc
 
 FAKE = (
     "import sys, types\n"
-    "translate = lambda texts, beam=None: ['{chinese}' + text + str(len(text)) for text in texts]\n"
-    "run = types.SimpleNamespace(translator=types.SimpleNamespace(translate=translate))\n"
+    "new = types.SimpleNamespace\n"
+    "said = lambda text: new(text='{chinese}' + text + str(len(text)), too_long=False, cut=False)\n"
+    "outcomes = lambda texts, beam=None: [said(text) for text in texts]\n"
+    "run = new(translator=new(outcomes=outcomes))\n"
     "sys.modules['heedful.training.run'] = types.SimpleNamespace(load=lambda folder: run)\n"
     "from heedful.cli import main\nmain({words})\n"
 )
@@ -191,6 +193,6 @@ def test_the_real_library_takes_these_calls():
     inspect.signature(train).bind(None, resume=Path("r"), on_event=print)
     inspect.signature(evaluate).bind(object(), split="dev", beam=2)
     inspect.signature(load).bind(Path("r"))
-    inspect.signature(Translator.translate).bind(None, ["x"], beam=2)
+    inspect.signature(Translator.outcomes).bind(None, ["x"], beam=2)
     inspect.signature(Translator.align).bind(None, "x", "y")
     render_terminal(Alignment(source=("x",), target=("y",), weights=((1.0,),)))

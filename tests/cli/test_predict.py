@@ -68,3 +68,15 @@ def test_a_picture_without_a_font_says_so(heedful, library, tmp_path, monkeypatc
 def test_rejects_before_the_run_is_loaded(heedful, library, words, message):
     assert heedful("predict", "r", *words) == (2, "", f"heedful: {message}\n")
     assert library.load == []
+
+
+def test_says_what_is_too_long_or_cut_and_translates_it_all_the_same(heedful, library):
+    seven, nine = "a " * 6 + "b", "c " * 8 + "d"
+    code, out, err = heedful("predict", "runs/x", "short", seven, nine)
+    assert code == 0
+    assert out.splitlines() == ["译:short", f"译:{seven}", f"译:{nine}"]
+    assert err.splitlines() == [
+        f'heedful: "{seven}" has 7 tokens, more than the 6 that this model was trained with',
+        f'heedful: "{nine}" has 9 tokens, more than the 6 that this model was trained with',
+        f'heedful: the translation of "{nine}" is cut at 9 tokens (decode.max_length)',
+    ]

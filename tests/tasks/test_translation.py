@@ -123,3 +123,14 @@ def test_a_row_of_the_alignment_is_the_step_that_wrote_the_piece(vocabularies):
 def test_a_model_without_attention_has_no_alignment(vocabularies):
     with pytest.raises(ConfigError, match="must have attention to show it, got attention = none"):
         translator(vocabularies, RnnModel(width=8, hidden=8, attention="none")).align("one")
+
+
+def test_an_outcome_says_what_is_too_long_and_what_is_cut(vocabularies):
+    subject = translator(vocabularies, max_length=2)
+    subject.longest = 3
+    short, long = subject.outcomes(["one two", "four five six seven"])
+    assert (short.tokens, short.too_long) == (2, False)
+    assert (long.tokens, long.too_long) == (4, True)
+    for outcome in (short, long):
+        assert outcome.cut == (len(outcome.text) >= 2)
+    assert subject.translate(["one two"]) == [short.text]

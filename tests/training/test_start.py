@@ -35,10 +35,10 @@ def assert_same_weights(left, right):
 
 def test_learns_and_leaves_a_usable_run(digit_config):
     events = []
-    run = train(digit_config(steps=400, learning_rate=1e-2), on_event=events.append)
+    run = train(digit_config(steps=400, learning_rate=5e-3), on_event=events.append)
     assert run.translator.translate(["three one four", "nine"]) == ["三一四", "九"]
     assert isinstance(events[0], Started)
-    assert events[0].examples == {"train": 300, "dev": 40, "test": 50}
+    assert events[0].examples == {"train": 600, "dev": 40, "test": 50}
     assert isinstance(events[-1], Finished)
     assert events[-1].step == 400
     steps = [event for event in events if isinstance(event, Step)]
@@ -225,7 +225,7 @@ def test_pairs_beyond_the_limit_are_counted_not_cut(digit_config):
     events = []
     run = train(config.model_copy(update={"data": data}), on_event=events.append)
     kept = events[0].examples
-    assert events[0].skipped == 390 - sum(kept.values()) > 0
+    assert events[0].skipped == 690 - sum(kept.values()) > 0
     assert run.about["skipped"] == events[0].skipped
     assert all(len(example.target) <= 4 for example in run.examples("test"))
 
@@ -236,7 +236,7 @@ def test_a_limit_that_leaves_nothing_is_an_error(digit_config):
     long = config.model_copy(
         update={"data": data, "tokens": config.tokens.model_copy(update={"source": "characters"})}
     )
-    with pytest.raises(DataError, match="must hold a pair of at most 1 tokens a side, got 300"):
+    with pytest.raises(DataError, match="must hold a pair of at most 1 tokens a side, got 600"):
         train(long)
 
 

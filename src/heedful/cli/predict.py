@@ -13,7 +13,7 @@ from heedful.cli._streams import utf8_argument
 from heedful.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
-    from heedful.tasks.translation import Translator
+    from heedful.tasks.translation import Translation, Translator
 
 CHUNK = 256  # lines of stdin that are translated together
 
@@ -60,8 +60,26 @@ def predict(
 def translate(translator: "Translator", texts: list[str], beam: int | None) -> Iterable[str]:
     """One line for each text; a blank one stays blank, so that line numbers keep their meaning."""
     filled = [text for text in texts if text.strip()]
-    answers = iter(translator.translate(filled, beam=beam) if filled else ())
-    return [" ".join(next(answers).splitlines()) if text.strip() else "" for text in texts]
+    answers = iter(translator.outcomes(filled, beam=beam) if filled else ())
+    return [_line(translator, text, next(answers)) if text.strip() else "" for text in texts]
+
+
+def _line(translator: "Translator", text: str, answer: "Translation") -> str:
+    """The translation on one line; what is wrong with it goes to stderr."""
+    shown = text if len(text) <= 40 else f"{text[:39]}…"
+    if answer.too_long:
+        typer.echo(
+            f'heedful: "{shown}" has {answer.tokens} tokens, more than the '
+            f"{translator.longest} that this model was trained with",
+            err=True,
+        )
+    if answer.cut:
+        typer.echo(
+            f'heedful: the translation of "{shown}" is cut at '
+            f"{translator.decode.max_length} tokens (decode.max_length)",
+            err=True,
+        )
+    return " ".join(answer.text.splitlines())
 
 
 def stdin_lines() -> Iterator[str]:

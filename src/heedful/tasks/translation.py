@@ -132,6 +132,23 @@ def build_model(config: Config, vocabularies: Vocabularies) -> Network:
             return RnnSeq2Seq(**sizes, **settings)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Translation:
+    """A text written by a model, and what should be said about it.
+
+    Args:
+        text: The translation.
+        tokens: Of the source.
+        too_long: The source is longer than any the model was trained with.
+        cut: The search reached `decode.max_length`, so the end is missing.
+    """
+
+    text: str
+    tokens: int
+    too_long: bool
+    cut: bool
+
+
 class Translator:
     """A trained network with the tokenisers it was trained with.
 
@@ -139,12 +156,25 @@ class Translator:
         model: Put into evaluation mode.
         vocabularies: Of the training.
         decode: How translations are searched unless a call says otherwise.
+        longest: Source tokens of the longest text in training; `None` means not known.
     """
 
-    def __init__(self, model: Network, vocabularies: Vocabularies, decode: Decode) -> None:
+    def __init__(
+        self,
+        model: Network,
+        vocabularies: Vocabularies,
+        decode: Decode,
+        *,
+        longest: int | None = None,
+    ) -> None:
         self.model, self.vocabularies, self.decode = model.eval(), vocabularies, decode
+        self.longest = longest
 
     def translate(self, texts: Sequence[str], *, beam: int | None = None) -> list[str]:
+        """Return the translations alone; `outcomes` also says which were cut."""
+        return [outcome.text for outcome in self.outcomes(texts, beam=beam)]
+
+    def outcomes(self, texts: Sequence[str], *, beam: int | None = None) -> list[Translation]:
         """Translate texts, in batches of similar length.
 
         Args:
@@ -157,9 +187,20 @@ class Translator:
         for number, text in enumerate(texts, 1):
             if not text.strip():
                 raise DataError(f"text {number} must hold a word to translate, got {text!r}")
-        return self.vocabularies.target.decode(
-            self.write(Ragged.pack(self.vocabularies.source.encode(texts)), beam=beam)
-        )
+        source = Ragged.pack(self.vocabularies.source.encode(texts))
+        written = self.write(source, beam=beam)
+        lengths = [int(length) - 2 for length in source.lengths]  # without <s> and </s>
+        return [
+            Translation(
+                text=text,
+                tokens=length,
+                too_long=self.longest is not None and length > self.longest,
+                cut=len(tokens) >= self.decode.max_length,
+            )
+            for text, length, tokens in zip(
+                self.vocabularies.target.decode(written), lengths, written, strict=True
+            )
+        ]
 
     def write(self, source: Ragged, *, beam: int | None = None) -> list[list[int]]:
         """Return the target tokens for each source text."""

@@ -68,7 +68,12 @@ class Run:
             vocabularies = self.vocabularies
             model = build_model(self.config, vocabularies)
             load_weights(self.folder, model)
-            self._translator = Translator(model.to(self.device), vocabularies, self.config.decode)
+            self._translator = Translator(
+                model.to(self.device),
+                vocabularies,
+                self.config.decode,
+                longest=self.config.data.max_length,
+            )
         return self._translator
 
     def examples(self, split: str) -> list[Example]:
