@@ -3,7 +3,6 @@ import os
 import pkgutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -28,23 +27,16 @@ def test_every_file_is_a_verb():
     assert {name for name in files if not name.startswith("_")} - shared == set(cli.VERBS)
 
 
-def test_help_is_quick_and_never_imports_torch():
+def test_help_never_imports_what_is_slow():
     code = (
         "import sys\nfrom heedful.cli import main\n"
         "try: main(['--help'])\nexcept SystemExit as leave: assert leave.code == 0\n"
         "slow = {'torch', 'altair', 'accelerate', 'sacrebleu', 'numpy'} & set(sys.modules)\n"
         "assert not slow, slow\n"
     )
-    seconds = []
-    for _ in range(3):
-        began = time.perf_counter()
-        done = run_python(code)
-        seconds.append(time.perf_counter() - began)
-        assert done.returncode == 0, done.stderr.decode()
-        if seconds[-1] < 0.5:
-            break  # the best of three: other work on the machine is not what is measured
+    done = run_python(code)
+    assert done.returncode == 0, done.stderr.decode()
     assert all(verb.encode() in done.stdout for verb in cli.VERBS)
-    assert min(seconds) < 0.5
 
 
 @pytest.mark.parametrize("verb", cli.VERBS)

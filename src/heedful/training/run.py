@@ -23,7 +23,7 @@ from heedful.config_file import dump_toml, load_config
 from heedful.data.examples import Example
 from heedful.data.tokens import Vocabulary
 from heedful.errors import ConfigError, HeedfulError, RunError
-from heedful.files import read_json, write_bytes, write_json
+from heedful.files import read_json, write_bytes
 from heedful.tasks.translation import Corpus, Translator, Vocabularies, build_model
 from heedful.training.checkpoint import load_weights
 
@@ -109,8 +109,8 @@ def load(folder: str | Path, *, device: str | None = None) -> Run:
     return Run(folder, device=device)
 
 
-def create(folder: Path, config: Config, corpus: Corpus, about: dict[str, Any]) -> None:
-    """Write all of a new run but its checkpoints; `run.json` comes last and makes it one.
+def create(folder: Path, config: Config, corpus: Corpus) -> None:
+    """Write what a new run holds before its first checkpoint.
 
     Raises:
         RunError: The folder is not empty, or cannot be written.
@@ -128,7 +128,6 @@ def create(folder: Path, config: Config, corpus: Corpus, about: dict[str, Any]) 
     for split, pairs in (("dev", corpus.dev), ("test", corpus.test)):
         lines = [json.dumps(asdict(example), ensure_ascii=False) for example in pairs.examples]
         write_bytes(folder / "splits" / f"{split}.jsonl", "".join(f"{x}\n" for x in lines).encode())
-    write_json(folder / "run.json", about)
 
 
 def _read_config(folder: Path) -> Config:

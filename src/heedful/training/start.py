@@ -13,6 +13,7 @@ from heedful.config import Config
 from heedful.config_file import load_config
 from heedful.data.load import load_data
 from heedful.errors import ConfigError, RunError
+from heedful.files import write_json
 from heedful.tasks.translation import Corpus, build_model, encode_splits, train_vocabularies
 from heedful.training.events import Message, Started
 from heedful.training.loop import Listener, Training, ignore
@@ -62,8 +63,10 @@ def _fresh(config: Config, listener: Listener) -> Training:
     training = Training(config, corpus, build_model(config, corpus.vocabularies), folder, listener)
     precision = training.choose_precision()
     if training.main:
-        create(folder, config, corpus, _about(config, corpus, training, precision))
-    training.save(best=True)  # from here on there is something to resume
+        create(folder, config, corpus)
+        training.save(best=True)
+        # last: what has a run.json can be resumed
+        write_json(folder / "run.json", _about(config, corpus, training, precision))
     _announce(training, corpus)
     return training
 
