@@ -36,7 +36,7 @@ class TsvData(_Section):
     name: Literal["tsv"] = "tsv"
     train: str
     dev: str
-    test: str | None = None  # None: the dev split is also what `evaluate` reports, and says so
+    test: str | None = None  # None: `heedful evaluate` then needs --split dev
     max_length: PositiveInt = 256
 
 
@@ -63,7 +63,7 @@ class HubData(_Section):
     target: str
     train: str = "train"
     dev: str = "validation"
-    test: OptionalText = "test"  # "": the dev split is also what `evaluate` reports, and says so
+    test: OptionalText = "test"  # "": `heedful evaluate` then needs --split dev
     max_length: PositiveInt = 256
 
 
