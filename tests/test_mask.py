@@ -306,8 +306,8 @@ def test_to_moves_every_tensor():
     lengths = Mask.lengths(torch.tensor([3, 7]))
     mask = lengths & (Mask.causal() | Mask.segments(torch.tensor([[1, 2]])))
     moved = mask.to("meta")
-    assert moved.parts[0].values.device.type == "meta"
-    assert moved.parts[1].parts[1].key_ids.device.type == "meta"
+    assert moved._rule.parts[0].values.device.type == "meta"
+    assert moved._rule.parts[1].parts[1].key_ids.device.type == "meta"
     assert mask.to("cpu") == mask
     assert lengths.to_bool(5, 7, batch=2, device="meta").device.type == "meta"
 

@@ -1,0 +1,300 @@
+"""Which query may see which key: `Mask`, one value object for every mechanism and kernel."""
+
+from dataclasses import dataclass
+from typing import Any, final
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from heedful.mask._base import Align as Align
+from heedful.mask._base import Rule
+from heedful.mask._check import (
+    check_align,
+    check_blocks,
+    check_dense,
+    check_lengths,
+    check_rows,
+    check_segments,
+    check_window,
+)
+from heedful.mask._combined import both, either
+from heedful.mask._lower import to_additive, to_block_mask, to_bool
+from heedful.mask._rules import FULL, Blocks, Causal, Dense, Lengths, Segments, Window
+from heedful.mask._tensors import own
+
+
+@final
+@dataclass(frozen=True, repr=False)
+class Mask:
+    """Which query may see which key. True means: attend.
+
+    Make one with the static methods, combine with `&` and `|`. A mask is a value: frozen, compared
+    by content, and free of lengths until it is lowered, so one mask serves every layer of a model.
+
+    Each kind of mask is one rule over index tensors. Dense lowering and FlexAttention's `mask_mod`
+    call the same rule, so they cannot disagree.
+    """
+
+    _rule: Rule
+
+    # ---- constructors ---------------------------------------------------------------------------
+
+    @staticmethod
+    def full() -> "Mask":
+        """Every query sees every key."""
+        return _FULL
+
+    @staticmethod
+    def causal(align: Align = "end") -> "Mask":
+        """Nobody sees the future: key `j` is visible to query `i` when `j <= p`.
+
+        Args:
+            align: Where query `i` stands. "end": `p = i + keys - queries`, the last query sees the
+                last key, as decoding with a cache needs. "start": `p = i`, as
+                `scaled_dot_product_attention(is_causal=True)` does.
+
+        Raises:
+            ConfigError: `align` is neither "end" nor "start".
+        """
+        check_align(align)
+        return Mask(Causal(align))
+
+    @staticmethod
+    def lengths(lengths: Int[Tensor, " batch"]) -> "Mask":
+        """Row `b` of the batch has `lengths[b]` keys; what follows is padding.
+
+        Args:
+            lengths: Visible keys per batch row; 0 hides the whole row.
+
+        Raises:
+            ShapeError: `lengths` is not 1-D or is empty; on lowering: it has not one entry per
+                batch row.
+            ConfigError: `lengths` is not an integer tensor or has a negative entry; on lowering:
+                an entry exceeds the number of keys.
+        """
+        check_lengths(lengths)
+        return Mask(Lengths.of(lengths))
+
+    @staticmethod
+    def window(window: int, *, ahead: int = 0, sinks: int = 0, align: Align = "end") -> "Mask":
+        """See the near past and the first keys.
+
+        Query `i` at position `p` sees key `j` when `j <= p + ahead` and
+        (`p - j < window` or `j < sinks`).
+
+        Args:
+            window: Positions visible behind and including the query. At least 1.
+            ahead: Positions visible after the query.
+            sinks: Leading positions that stay visible at any distance behind the query.
+            align: Where a query stands, as in `Mask.causal`.
+
+        Raises:
+            ConfigError: `window < 1`, `ahead < 0`, `sinks < 0` or an unknown `align`.
+
+        Source:
+            Beltagy et al. 2020, arXiv:2004.05150 (window).
+            Xiao et al. 2023, arXiv:2309.17453 (sinks).
+        """
+        check_window(window, ahead, sinks, align)
+        return Mask(Window(window, ahead, sinks, align))
+
+    @staticmethod
+    def segments(
+        query_segments: Int[Tensor, "batch queries"],
+        key_segments: Int[Tensor, "batch keys"] | None = None,
+    ) -> "Mask":
+        """Several texts share one row: a query sees the keys that carry its own id.
+
+        Args:
+            query_segments: One id per query.
+            key_segments: One id per key. `None` means self-attention: the ids of the queries.
+
+        Raises:
+            ShapeError: A tensor is not 2-D or the batch sizes differ; on lowering: not one id per
+                position.
+            ConfigError: A tensor does not hold integers.
+        """
+        check_segments(query_segments, key_segments)
+        return Mask(Segments.of(query_segments, key_segments))
+
+    @staticmethod
+    def dense(tensor: Bool[Tensor, "..."]) -> "Mask":
+        """Say it for every pair.
+
+        Args:
+            tensor: `(queries, keys)` or `(batch, heads, queries, keys)`; an axis of size 1
+                stands for all.
+
+        Raises:
+            ShapeError: `tensor` has neither 2 nor 4 axes; on lowering: an axis does not fit.
+            ConfigError: `tensor` is not boolean.
+        """
+        check_dense(tensor)
+        return Mask(Dense(own(tensor[None, None] if tensor.ndim == 2 else tensor)))
+
+    @staticmethod
+    def blocks(
+        blocks: Bool[Tensor, "batch heads query_blocks key_blocks"], *, block: int
+    ) -> "Mask":
+        """Say it for every block of `block x block` pairs.
+
+        Args:
+            blocks: Which block of queries sees which block of keys; batch and heads of size 1
+                stand for all. The last block of an axis may be cut short.
+            block: Positions per block.
+
+        Raises:
+            ShapeError: `blocks` is not 4-D; on lowering: the blocks do not cover the lengths.
+            ConfigError: `blocks` is not boolean or `block < 1`.
+        """
+        check_blocks(blocks, block)
+        return Mask(Blocks(own(blocks), block))
+
+    # ---- algebra --------------------------------------------------------------------------------
+
+    def __and__(self, other: "Mask") -> "Mask":
+        """Visible where both masks say so."""
+        return self._holding(both(self._rule, other._rule), other)
+
+    def __or__(self, other: "Mask") -> "Mask":
+        """Visible where at least one mask says so."""
+        return self._holding(either(self._rule, other._rule), other)
+
+    def select(self, rows: Tensor) -> "Mask":
+        """The mask of the chosen batch rows, in that order; a row may be chosen several times.
+
+        Args:
+            rows: 1-D: row numbers, or one boolean per row.
+
+        Raises:
+            ShapeError: `rows` is not 1-D, chooses nothing, or is boolean with another batch size.
+            ConfigError: `rows` holds neither integers nor booleans, or a row that does not exist.
+        """
+        check_rows(rows)
+        return self._holding(self._rule.select(rows))
+
+    def to(self, device: torch.device | str) -> "Mask":
+        """The same mask with its tensors on `device`."""
+        return Mask(self._rule.to(device))
+
+    # ---- lowerings ------------------------------------------------------------------------------
+
+    def to_bool(
+        self,
+        queries: int,
+        keys: int,
+        *,
+        batch: int = 1,
+        heads: int = 1,
+        device: torch.device | str | None = None,
+    ) -> Bool[Tensor, "#batch #heads #queries #keys"] | None:
+        """Lower to a boolean tensor, True = attend.
+
+        Args:
+            queries: Number of queries.
+            keys: Number of keys.
+            batch: Rows of the batch.
+            heads: Query heads.
+            device: Where the result lives. `None` means: where the mask's tensors are.
+
+        Returns:
+            A 4-D tensor in which an axis that the mask does not depend on has size 1, or `None`
+            when every query is known to see every key.
+
+        Raises:
+            ShapeError: A tensor of the mask does not fit these sizes.
+            ConfigError: A length of `Mask.lengths` exceeds `keys`.
+
+        Cost:
+            One byte per entry of the result; nothing is expanded to `batch x heads` without need.
+        """
+        return to_bool(self._rule, (batch, heads, queries, keys), device)
+
+    def to_additive(
+        self,
+        queries: int,
+        keys: int,
+        *,
+        dtype: torch.dtype,
+        batch: int = 1,
+        heads: int = 1,
+        device: torch.device | str | None = None,
+    ) -> Float[Tensor, "#batch #heads #queries #keys"] | None:
+        """Lower to a tensor that is added to the scores: 0 where visible, -inf where hidden.
+
+        Args:
+            queries: Number of queries.
+            keys: Number of keys.
+            dtype: Floating-point type of the result.
+            batch: Rows of the batch.
+            heads: Query heads.
+            device: Where the result lives. `None` means: where the mask's tensors are.
+
+        Returns:
+            As `to_bool`, in `dtype`.
+
+        Raises:
+            ShapeError: A tensor of the mask does not fit these sizes.
+            ConfigError: `dtype` is not floating-point, or a length exceeds `keys`.
+        """
+        return to_additive(self._rule, (batch, heads, queries, keys), device, dtype)
+
+    def to_block_mask(
+        self,
+        queries: int,
+        keys: int,
+        *,
+        batch: int,
+        heads: int,
+        device: torch.device | str,
+        block_size: int = 128,
+    ) -> Any:  # torch's BlockMask
+        """Lower to a `torch.nn.attention.flex_attention.BlockMask`.
+
+        Args:
+            queries: Number of queries.
+            keys: Number of keys.
+            batch: Rows of the batch.
+            heads: Query heads.
+            device: Where the result lives.
+            block_size: Positions per block of FlexAttention.
+
+        Returns:
+            The block mask; batch or heads have size 1 when the mask does not depend on them.
+
+        Raises:
+            ShapeError: A tensor of the mask does not fit these sizes.
+            ConfigError: `block_size < 1`, or a length exceeds `keys`.
+
+        Cost:
+            FlexAttention evaluates the rule for every pair once to find the empty blocks.
+        """
+        return to_block_mask(self._rule, (batch, heads, queries, keys), device, block_size)
+
+    def within(self, queries: int, keys: int) -> "Mask":
+        """The same mask at these lengths, without the parts that hide nothing there.
+
+        A causal mask with one query is full; a window wider than the text is causal.
+        """
+        return self._holding(self._rule.within(queries, keys))
+
+    def is_causal(self, queries: int, keys: int) -> bool:
+        """Is the mask, at these lengths, nothing but the square lower triangle?
+
+        Then, and only then, a kernel's own causal switch may stand in for it.
+        """
+        return queries == keys and isinstance(self._rule.within(queries, keys), Causal)
+
+    def _holding(self, rule: Rule, *others: "Mask") -> "Mask":
+        """The mask of a rule, and no new one where this, another or the full one holds it."""
+        for mask in (self, *others, _FULL):
+            if mask._rule is rule:
+                return mask
+        return Mask(rule)
+
+    def __repr__(self) -> str:
+        return repr(self._rule)
+
+
+_FULL = Mask(FULL)

@@ -1,0 +1,92 @@
+"""What the constructors of `Mask` refuse."""
+
+from typing import get_args
+
+import torch
+from torch import Tensor
+
+from heedful.errors import ConfigError, ShapeError
+from heedful.mask._base import Align
+
+
+def check_lengths(lengths: Tensor) -> None:
+    """1-D, integers, at least one. A negative one is refused where the values are read."""
+    _check_integers("lengths", lengths)
+    if lengths.ndim != 1 or not len(lengths):
+        raise ShapeError(
+            "lengths must be 1-D with at least one entry, "
+            f"got a tensor of shape {tuple(lengths.shape)}"
+        )
+
+
+def check_window(window: int, ahead: int, sinks: int, align: str) -> None:
+    """A window holds at least the query itself."""
+    if window < 1:
+        raise ConfigError(f"window must be at least 1, got {window}")
+    if ahead < 0:
+        raise ConfigError(f"ahead must not be negative, got {ahead}")
+    if sinks < 0:
+        raise ConfigError(f"sinks must not be negative, got {sinks}")
+    check_align(align)
+
+
+def check_segments(query_segments: Tensor, key_segments: Tensor | None) -> None:
+    """Integers, 2-D, for the same batch."""
+    other = query_segments if key_segments is None else key_segments
+    for name, ids in (("query_segments", query_segments), ("key_segments", other)):
+        _check_integers(name, ids)
+        if ids.ndim != 2:
+            raise ShapeError(
+                f"{name} must be 2-D (batch, length), got a tensor of shape {tuple(ids.shape)}"
+            )
+    if len(query_segments) != len(other):
+        raise ShapeError(
+            "query_segments and key_segments must have the same batch size, "
+            f"got {len(query_segments)} and {len(other)}"
+        )
+
+
+def check_dense(tensor: Tensor) -> None:
+    """Boolean, 2-D or 4-D."""
+    _check_bool("tensor", tensor)
+    if tensor.ndim not in (2, 4):
+        raise ShapeError(
+            "tensor must be 2-D (queries, keys) or 4-D (batch, heads, queries, keys), "
+            f"got a tensor of shape {tuple(tensor.shape)}"
+        )
+
+
+def check_blocks(blocks: Tensor, block: int) -> None:
+    """Boolean, 4-D, and a block that holds something."""
+    _check_bool("blocks", blocks)
+    if blocks.ndim != 4:
+        raise ShapeError(
+            "blocks must be 4-D (batch, heads, query_blocks, key_blocks), "
+            f"got a tensor of shape {tuple(blocks.shape)}"
+        )
+    if block < 1:
+        raise ConfigError(f"block must be at least 1, got {block}")
+
+
+def check_rows(rows: Tensor) -> None:
+    """1-D, integers or booleans; which of them exist is known where they are taken."""
+    if rows.dtype != torch.bool:
+        _check_integers("rows", rows)
+    if rows.ndim != 1:
+        raise ShapeError(f"rows must be 1-D, got a tensor of shape {tuple(rows.shape)}")
+
+
+def check_align(align: str) -> None:
+    """One of the two words."""
+    if align not in get_args(Align):
+        raise ConfigError(f"align must be 'end' or 'start', got {align!r}")
+
+
+def _check_integers(name: str, tensor: Tensor) -> None:
+    if tensor.dtype == torch.bool or tensor.is_floating_point() or tensor.is_complex():
+        raise ConfigError(f"{name} must hold integers, got {tensor.dtype}")
+
+
+def _check_bool(name: str, tensor: Tensor) -> None:
+    if tensor.dtype != torch.bool:
+        raise ConfigError(f"{name} must be boolean (True = attend), got {tensor.dtype}")
