@@ -51,7 +51,6 @@ def digit_config(digit_files: Path, tmp_path: Path) -> Callable[..., Config]:
                 encoder_layers=1,
                 decoder_layers=1,
                 feedforward=32,
-                positions="sinusoidal",
             ),
             train=Train(**settings),
             decode=Decode(max_length=24, batch=16),

@@ -91,7 +91,9 @@ class TransformerModel(_Section):
     feedforward: PositiveInt = 256
     dropout: Fraction = 0.0
     norm: Literal["pre", "post"] = "pre"
-    positions: Literal["sinusoidal", "learned", "rotary", "relative"] = "rotary"
+    positions: Literal["sinusoidal", "learned", "rotary", "relative", "rotary+sinusoidal"] = (
+        "rotary+sinusoidal"
+    )
     tie_embeddings: bool = True  # decoder input and output embedding share one matrix
 
 

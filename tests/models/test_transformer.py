@@ -11,7 +11,7 @@ from heedful.testing.tolerance import assert_close
 
 SOURCE, TARGET = 11, 13  # vocabularies
 LENGTHS = torch.tensor([3, 7, 5])
-POSITIONS = ["sinusoidal", "learned", "rotary", "relative"]
+POSITIONS = ["sinusoidal", "learned", "rotary", "relative", "rotary+sinusoidal"]
 VARIANTS = [
     {"positions": positions, "norm": norm, "kv_heads": kv_heads}
     for positions in POSITIONS
@@ -207,7 +207,7 @@ def test_learned_positions_have_room_for_max_length():
         ({"norm": "none"}, "norm must be one of pre, post, got 'none'"),
         (
             {"positions": "alibi"},
-            "positions must be one of sinusoidal, learned, rotary, relative, got 'alibi'",
+            "relative, rotary+sinusoidal, got 'alibi'",
         ),
     ],
 )

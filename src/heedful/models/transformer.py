@@ -1,6 +1,6 @@
 """The encoder-decoder Transformer."""
 
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 import torch
 from jaxtyping import Float, Int
@@ -19,7 +19,7 @@ from heedful.nn.positions import (
     SinusoidalPositions,
 )
 
-Positions = Literal["sinusoidal", "learned", "rotary", "relative"]
+Positions = Literal["sinusoidal", "learned", "rotary", "relative", "rotary+sinusoidal"]
 
 
 class Transformer(nn.Module):
@@ -36,7 +36,8 @@ class Transformer(nn.Module):
         feedforward: Hidden size of the feed-forward parts.
         dropout: Share dropped of embeddings, sublayer outputs and attention weights in training.
         norm: Normalise before (`pre`) or after (`post`) each sublayer.
-        positions: How order becomes visible.
+        positions: How order becomes visible. Rotary and relative positions act inside
+            self-attention; with `rotary+sinusoidal` cross-attention sees order too.
         max_length: Longest text, for learned positions only.
         tie_embeddings: One matrix for the target embedding and the output.
 
@@ -204,20 +205,20 @@ def _embedding(size: int, width: int) -> nn.Embedding:
 def _absolute(
     positions: Positions, width: int, max_length: int
 ) -> SinusoidalPositions | LearnedPositions | None:
-    if positions == "sinusoidal":
+    if positions in ("sinusoidal", "rotary+sinusoidal"):
         return SinusoidalPositions(width)
     if positions == "learned":
         return LearnedPositions(width, max_length=max_length)
     if positions in ("rotary", "relative"):
         return None
     raise ConfigError(
-        f"positions must be one of sinusoidal, learned, rotary, relative, got {positions!r}"
+        f"positions must be one of {', '.join(get_args(Positions))}, got {positions!r}"
     )
 
 
 def _inside(
     positions: Positions, width: int, heads: int
 ) -> RotaryPositions | RelativePositions | None:
-    if positions == "rotary":
+    if positions in ("rotary", "rotary+sinusoidal"):
         return RotaryPositions(head_dim(width=width, heads=heads))
     return RelativePositions(heads) if positions == "relative" else None
