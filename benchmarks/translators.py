@@ -11,11 +11,12 @@ from pathlib import Path
 
 import numpy as np
 from _measure import write
+from sacrebleu.metrics.chrf import CHRF
 
 from heedful.config import Config, Model, RnnModel, Train, TransformerModel
-from heedful.evaluation import evaluate, interval, resamples
-from heedful.training.events import Event, Started
+from heedful.evaluation import corpus_metric, evaluate, interval, resamples
 from heedful.training.metrics import read_metrics
+from heedful.training.run import load
 from heedful.training.start import train
 
 MODELS: dict[str, Model] = {
@@ -26,17 +27,12 @@ MODELS: dict[str, Model] = {
 BORDERS = (0, 10, 30, 10_000)  # source tokens
 
 
-def row(name: str, model: Model, minutes: float, folder: Path) -> str:
-    """Train one model and return its line of the table."""
-    parameters: list[int] = []
-
-    def listen(event: Event) -> None:
-        if isinstance(event, Started):
-            parameters.append(event.parameters)
-
-    shutil.rmtree(folder, ignore_errors=True)
-    config = Config(output=str(folder), model=model, train=Train(minutes=minutes))
-    run = train(config, on_event=listen)
+def row(name: str, model: Model, minutes: float, folder: Path, *, fresh: bool) -> str:
+    """Train one model, unless its run is kept, and return its line of the table."""
+    if fresh:
+        shutil.rmtree(folder, ignore_errors=True)
+        train(Config(output=str(folder), model=model, train=Train(minutes=minutes)))
+    run = load(folder)
     report = evaluate(run)
     trained = [x["tokens_per_second"] for x in read_metrics(folder) if "tokens_per_second" in x]
     examples = run.examples("test")
@@ -51,13 +47,19 @@ def row(name: str, model: Model, minutes: float, folder: Path) -> str:
         cells.append(
             f"{100 * chosen.mean():.1f} [{bounds[0]:.0f}, {bounds[1]:.0f}] of {len(chosen)}"
         )
+    long = [number for number, length in enumerate(lengths) if length > BORDERS[-2]]
+    references = [examples[number].target for number in long]
+    draws = resamples(len(long), seed=0)
+    chrf = corpus_metric(CHRF(), [texts[number] for number in long], references, draws)
+    cells.append(f"{chrf.score:.1f} [{chrf.interval[0]:.0f}, {chrf.interval[1]:.0f}]")
     speeds = f"{np.median(trained):,.0f} | {report.tokens_per_second:,.0f}"
-    return f"| {name} | {parameters[0]:,} | {' | '.join(cells)} | {speeds} |"
+    return f"| {name} | {run.about['parameters']:,} | {' | '.join(cells)} | {speeds} |"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=3.75)
+    parser.add_argument("--keep", action="store_true", help="measure the runs that are there")
     parser.add_argument("--runs", type=Path, default=Path("runs/translators"))
     arguments = parser.parse_args()
     lines = [
@@ -66,11 +68,13 @@ def main() -> None:
         "writing (target).",
         "",
         "| model | parameters | exact match | chrF | up to 10 tokens | 11 to 30 | over 30 "
+        "| chrF over 30 "
         "| training tokens/s | writing tokens/s |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for number, (name, model) in enumerate(MODELS.items()):
-        lines.append(row(name, model, arguments.minutes, arguments.runs / str(number)))
+        folder = arguments.runs / str(number)
+        lines.append(row(name, model, arguments.minutes, folder, fresh=not arguments.keep))
         print(lines[-1], file=sys.stderr, flush=True)
     write("translators", lines)
 
