@@ -274,7 +274,7 @@ def test_two_processes_train_like_one(digit_config, tmp_path):
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2"]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
     result = subprocess.run(
-        [*command, "--master-port=29541", str(script), str(file)],
+        [*command, "--standalone", str(script), str(file)],
         env=environment,
         capture_output=True,
         text=True,
