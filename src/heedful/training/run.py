@@ -109,14 +109,23 @@ def load(folder: str | Path, *, device: str | None = None) -> Run:
     return Run(folder, device=device)
 
 
+def check_unused(folder: Path) -> None:
+    """Check that nothing is there that a new run would overwrite.
+
+    Raises:
+        RunError: The folder is not empty, or is a file.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise RunError(f"output must be a new or an empty folder, got {folder}")
+
+
 def create(folder: Path, config: Config, corpus: Corpus) -> None:
     """Write what a new run holds before its first checkpoint.
 
     Raises:
         RunError: The folder is not empty, or cannot be written.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise RunError(f"output must be a new or an empty folder, got {folder}")
+    check_unused(folder)
     try:
         for name in ("tokens", "splits", "checkpoints"):
             (folder / name).mkdir(parents=True, exist_ok=True)

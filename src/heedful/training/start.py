@@ -17,7 +17,7 @@ from heedful.files import write_json
 from heedful.tasks.translation import Corpus, build_model, encode_splits, train_vocabularies
 from heedful.training.events import Message, Started
 from heedful.training.loop import Listener, Training, ignore
-from heedful.training.run import Run, create
+from heedful.training.run import Run, check_unused, create
 
 
 def train(
@@ -55,8 +55,7 @@ def train(
 
 def _fresh(config: Config, listener: Listener) -> Training:
     folder = Path(config.output) if config.output else _free_folder(config.task)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise RunError(f"output must be a new or an empty folder, got {folder}")
+    check_unused(folder)  # before the work, not after it
     _check_limit(config)
     corpus = _corpus(config, None)
     torch.manual_seed(config.seed)
@@ -107,9 +106,9 @@ def _announce(training: Training, corpus: Corpus) -> None:
     training.emit(
         Started(
             run=training.folder,
-            parameters=sum(parameter.numel() for parameter in training.bare.parameters()),
+            parameters=_parameters(training),
             precision=training.precision,
-            examples={name: len(getattr(corpus, name)) for name in ("train", "dev", "test")},
+            examples=_examples(corpus),
             skipped=corpus.skipped,
         )
     )
@@ -128,11 +127,19 @@ def _about(config: Config, corpus: Corpus, training: Training, precision: str) -
         "cores": os.cpu_count(),
         "seed": config.seed,
         "precision": precision,
-        "parameters": sum(parameter.numel() for parameter in training.bare.parameters()),
-        "examples": {name: len(getattr(corpus, name)) for name in ("train", "dev", "test")},
+        "parameters": _parameters(training),
+        "examples": _examples(corpus),
         "skipped": corpus.skipped,
         "data_fingerprint": _fingerprint(corpus),
     }
+
+
+def _parameters(training: Training) -> int:
+    return sum(parameter.numel() for parameter in training.bare.parameters())
+
+
+def _examples(corpus: Corpus) -> dict[str, int]:
+    return {name: len(getattr(corpus, name)) for name in ("train", "dev", "test")}
 
 
 def _fingerprint(corpus: Corpus) -> list[int]:
