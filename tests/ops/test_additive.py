@@ -8,13 +8,14 @@ import torch
 from heedful.errors import ShapeError
 from heedful.ops import additive_attention, additive_weights
 from heedful.testing import oracle
-from heedful.testing.contracts import AttentionContract, Mechanism
+from heedful.testing.claim import Claim
+from heedful.testing.contracts import AttentionContract
 
 
 class TestAdditive(AttentionContract):
     @pytest.fixture
-    def mechanism(self):
-        return Mechanism(
+    def claim(self):
+        return Claim(
             attention=additive_attention,
             weights=additive_weights,
             oracle=oracle.additive,

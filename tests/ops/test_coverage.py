@@ -8,13 +8,14 @@ import torch
 from heedful.errors import ShapeError
 from heedful.ops import additive_weights, coverage_attention, coverage_weights
 from heedful.testing import oracle
-from heedful.testing.contracts import AttentionContract, Mechanism
+from heedful.testing.claim import Claim
+from heedful.testing.contracts import AttentionContract
 
 
 class TestCoverage(AttentionContract):
     @pytest.fixture
-    def mechanism(self):
-        return Mechanism(
+    def claim(self):
+        return Claim(
             attention=coverage_attention,
             weights=coverage_weights,
             oracle=oracle.coverage,

@@ -4,10 +4,11 @@ import pytest
 
 from heedful.ops import dot_attention, dot_weights
 from heedful.testing import oracle
-from heedful.testing.contracts import AttentionContract, Mechanism
+from heedful.testing.claim import Claim
+from heedful.testing.contracts import AttentionContract
 
 
 class TestDot(AttentionContract):
     @pytest.fixture
-    def mechanism(self):
-        return Mechanism(attention=dot_attention, weights=dot_weights, oracle=oracle.dot)
+    def claim(self):
+        return Claim(attention=dot_attention, weights=dot_weights, oracle=oracle.dot)

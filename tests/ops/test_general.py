@@ -8,13 +8,14 @@ import torch
 from heedful.errors import ShapeError
 from heedful.ops import general_attention, general_weights
 from heedful.testing import oracle
-from heedful.testing.contracts import AttentionContract, Mechanism
+from heedful.testing.claim import Claim
+from heedful.testing.contracts import AttentionContract
 
 
 class TestGeneral(AttentionContract):
     @pytest.fixture
-    def mechanism(self):
-        return Mechanism(
+    def claim(self):
+        return Claim(
             attention=general_attention,
             weights=general_weights,
             oracle=oracle.general,

@@ -8,13 +8,14 @@ import torch
 from heedful.errors import ShapeError
 from heedful.ops import location_attention, location_weights
 from heedful.testing import oracle
-from heedful.testing.contracts import AttentionContract, Mechanism
+from heedful.testing.claim import Claim
+from heedful.testing.contracts import AttentionContract
 
 
 class TestLocation(AttentionContract):
     @pytest.fixture
-    def mechanism(self):
-        return Mechanism(
+    def claim(self):
+        return Claim(
             attention=location_attention,
             weights=location_weights,
             oracle=oracle.location,

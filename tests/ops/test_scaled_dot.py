@@ -9,21 +9,22 @@ from heedful.errors import ConfigError, ShapeError
 from heedful.mask import Mask
 from heedful.ops import scaled_dot, scaled_dot_attention, scaled_dot_weights
 from heedful.testing import oracle
-from heedful.testing.contracts import AttentionContract, Mechanism
+from heedful.testing.claim import Claim
+from heedful.testing.contracts import AttentionContract
 
 
 class TestScaledDot(AttentionContract):
     @pytest.fixture
-    def mechanism(self):
-        return Mechanism(
+    def claim(self):
+        return Claim(
             attention=scaled_dot_attention, weights=scaled_dot_weights, oracle=oracle.scaled_dot
         )
 
 
 class TestWithBiasAndScale(AttentionContract):
     @pytest.fixture
-    def mechanism(self):
-        return Mechanism(
+    def claim(self):
+        return Claim(
             attention=scaled_dot_attention,
             weights=scaled_dot_weights,
             oracle=oracle.scaled_dot,
@@ -36,12 +37,12 @@ class TestWhileTraining(AttentionContract):
     """Half precision that needs a gradient takes other products, so it keeps the contract too."""
 
     @pytest.fixture
-    def mechanism(self):
+    def claim(self):
         def attention(query, key, value, **settings):
             query = query if query.requires_grad else query.clone().requires_grad_()
             return scaled_dot_attention(query, key, value, **settings)
 
-        return Mechanism(attention=attention, oracle=oracle.scaled_dot)
+        return Claim(attention=attention, oracle=oracle.scaled_dot)
 
 
 def draw(*shape, seed=1):

@@ -11,9 +11,10 @@ from torch.nn.functional import scaled_dot_product_attention
 from heedful.mask import Mask
 from heedful.ops import dot_attention, dot_weights
 from heedful.testing import oracle
-from heedful.testing.contracts import AttentionContract, Mechanism
+from heedful.testing.claim import Claim
+from heedful.testing.contracts import AttentionContract
 
-GOOD = Mechanism(attention=dot_attention, weights=dot_weights, oracle=oracle.dot)
+GOOD = Claim(attention=dot_attention, weights=dot_weights, oracle=oracle.dot)
 
 
 def lowered(mask, query, key):

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from heedful.mask._base import Align as Align
-from heedful.mask._base import Rule
+from heedful.mask._base import At, Rule
 from heedful.mask._check import (
     check_align,
     check_blocks,
@@ -19,6 +19,8 @@ from heedful.mask._check import (
     check_window,
 )
 from heedful.mask._combined import both, either
+from heedful.mask._factors import Factors as Factors
+from heedful.mask._factors import factors
 from heedful.mask._lower import to_additive, to_block_mask, to_bool
 from heedful.mask._rules import FULL, Blocks, Causal, Dense, Lengths, Segments, Window
 from heedful.mask._tensors import own
@@ -271,6 +273,68 @@ class Mask:
             FlexAttention evaluates the rule for every pair once to find the empty blocks.
         """
         return to_block_mask(self._rule, (batch, heads, queries, keys), device, block_size)
+
+    def factors(
+        self,
+        queries: int,
+        keys: int,
+        *,
+        batch: int = 1,
+        heads: int = 1,
+        device: torch.device | str | None = None,
+    ) -> Factors | None:
+        """Split the mask into an order of time and a choice of keys.
+
+        Args:
+            queries: Number of queries.
+            keys: Number of keys.
+            batch: Rows of the batch.
+            heads: Query heads.
+            device: Where the result lives. `None` means: where the mask's tensors are.
+
+        Returns:
+            The two, which together say what the mask says; `None` when it says something else,
+            such as a window or segments.
+
+        Raises:
+            ShapeError: A tensor of the mask does not fit these sizes.
+            ConfigError: A length of `Mask.lengths` exceeds `keys`.
+
+        Cost:
+            One byte per key; nothing of size `queries x keys` is made.
+        """
+        return factors(self._rule, (batch, heads, queries, keys), device)
+
+    def at(
+        self, batch: Tensor, head: Tensor, query: Tensor, key: Tensor, *, queries: int, keys: int
+    ) -> Bool[Tensor, "..."]:
+        """Look the mask up at chosen places, for mechanisms that visit some pairs only.
+
+        Args:
+            batch: Batch rows; the four index tensors broadcast against each other.
+            head: Query heads.
+            query: Positions of queries, below `queries`.
+            key: Positions of keys, below `keys`.
+            queries: Number of queries.
+            keys: Number of keys.
+
+        Returns:
+            True = attend, in a shape that broadcasts to that of the four together.
+
+        Cost:
+            What the result takes; nothing of size `queries x keys` is made. Sizes are not checked:
+            call `check` once before.
+        """
+        return self._rule.to(key.device).visible(At(batch, head, query, key, queries, keys))
+
+    def check(self, queries: int, keys: int, *, batch: int, heads: int) -> None:
+        """Raise when a tensor of the mask does not fit these sizes.
+
+        Raises:
+            ShapeError: A tensor of the mask does not fit.
+            ConfigError: A length of `Mask.lengths` exceeds `keys`.
+        """
+        self._rule.check_sizes(batch, heads, queries, keys)
 
     def within(self, queries: int, keys: int) -> "Mask":
         """The same mask at these lengths, without the parts that hide nothing there.

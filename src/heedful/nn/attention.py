@@ -5,9 +5,10 @@ import copy
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from heedful.errors import ConfigError
+from heedful.errors import ConfigError, UnsupportedError
 from heedful.mask import Mask
 from heedful.nn.cache import KeyValueCache
+from heedful.nn.mechanisms.base import Mechanism
 from heedful.nn.positions import RelativePositions, RotaryPositions
 from heedful.ops.scaled_dot import scaled_dot_attention, scaled_dot_weights
 
@@ -28,10 +29,13 @@ class Attention(nn.Module):
         dropout: Share of weights dropped while training.
         positions: Rotates queries and keys, or adds to their scores; in self-attention only, since
             distances between two different texts mean nothing.
+        mechanism: How a head mixes positions, e.g. `Entmax(heads=8, dim=64)`. `None` means scaled
+            dot-product attention.
 
     Raises:
         ConfigError: A head count or `dim` is below 1, a head count does not divide, or `positions`
-            were made for other heads.
+            or `mechanism` were made for other heads.
+        UnsupportedError: `mechanism` together with `dropout`, or with positions that add to scores.
 
     Source:
         Vaswani et al. 2017, arXiv:1706.03762, section 3.2.2.
@@ -50,6 +54,7 @@ class Attention(nn.Module):
         dim: int | None = None,
         dropout: float = 0.0,
         positions: RotaryPositions | RelativePositions | None = None,
+        mechanism: Mechanism | None = None,
     ) -> None:
         super().__init__()
         kv_heads = heads if kv_heads is None else kv_heads
@@ -62,12 +67,15 @@ class Attention(nn.Module):
             raise ConfigError(f"positions must have dim {dim} like a head, got {positions.dim}")
         if isinstance(positions, RelativePositions) and positions.heads != heads:
             raise ConfigError(f"positions must have {heads} heads, got {positions.heads}")
+        if mechanism is not None:
+            _check_mechanism(mechanism, heads, dim, dropout, positions)
         self.heads, self.kv_heads, self.dim, self.dropout = heads, kv_heads, dim, dropout
         self.query = nn.Linear(width, heads * self.dim)
         self.key = nn.Linear(width, kv_heads * self.dim)
         self.value = nn.Linear(width, kv_heads * self.dim)
         self.out = nn.Linear(heads * self.dim, width)
         self.positions = positions
+        self.mechanism = mechanism
         for linear in (self.query, self.key, self.value, self.out):
             nn.init.xavier_uniform_(linear.weight)
             nn.init.zeros_(linear.bias)
@@ -90,14 +98,17 @@ class Attention(nn.Module):
                 one from `context` and from then on reads it instead of `context`.
         """
         query, key, value = self._project(x, context, cache)
-        mixed = scaled_dot_attention(
-            query,
-            key,
-            value,
-            mask=mask,
-            bias=self._bias(query, key, context),
-            dropout=self.dropout if self.training else 0.0,
-        )
+        if self.mechanism is None:
+            mixed = scaled_dot_attention(
+                query,
+                key,
+                value,
+                mask=mask,
+                bias=self._bias(query, key, context),
+                dropout=self.dropout if self.training else 0.0,
+            )
+        else:
+            mixed = self.mechanism(query, key, value, mask=mask)
         return self.out(mixed.transpose(1, 2).flatten(2))
 
     def weights(
@@ -114,6 +125,8 @@ class Attention(nn.Module):
         """
         cache = copy.copy(cache)
         query, key, _ = self._project(x, context, cache)
+        if self.mechanism is not None:
+            return self.mechanism.weights(query, key, mask=mask)
         return scaled_dot_weights(query, key, mask=mask, bias=self._bias(query, key, context))
 
     def _project(
@@ -139,6 +152,22 @@ class Attention(nn.Module):
 
     def _split(self, x: Tensor) -> Float[Tensor, "batch heads length dim"]:
         return x.unflatten(-1, (-1, self.dim)).transpose(1, 2)
+
+
+def _check_mechanism(
+    mechanism: Mechanism, heads: int, dim: int, dropout: float, positions: nn.Module | None
+) -> None:
+    if (mechanism.heads, mechanism.dim) != (heads, dim):
+        raise ConfigError(
+            f"mechanism must have heads={heads} and dim={dim}, "
+            f"got {mechanism.heads} and {mechanism.dim}"
+        )
+    if dropout:
+        raise UnsupportedError(f"dropout must be 0 with a mechanism, got {dropout}")
+    if isinstance(positions, RelativePositions):
+        raise UnsupportedError(
+            "positions must not add to the scores of a mechanism, got RelativePositions"
+        )
 
 
 def head_dim(*, width: int, heads: int) -> int:

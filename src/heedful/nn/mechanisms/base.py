@@ -1,0 +1,46 @@
+"""A mechanism of `heedful.ops` with its parameters, as `heedful.nn.Attention` uses it."""
+
+import abc
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from heedful.mask import Mask
+
+
+class Mechanism(nn.Module, abc.ABC):
+    """How the heads of one attention module mix positions.
+
+    Every subclass is final and is made by keywords: `heads` and `dim`, whether it needs them or
+    not, and settings of its own, each with a default. So one table can build them all.
+
+    Args:
+        heads: Number of query heads.
+        dim: Size of one head of queries and keys.
+    """
+
+    @abc.abstractmethod
+    def __init__(self, *, heads: int, dim: int) -> None:
+        super().__init__()
+        self.heads, self.dim = heads, dim
+
+    @abc.abstractmethod
+    def forward(
+        self,
+        query: Float[Tensor, "batch heads queries dim"],
+        key: Float[Tensor, "batch kv_heads keys dim"],
+        value: Float[Tensor, "batch kv_heads keys value_dim"],
+        *,
+        mask: Mask | None = None,
+    ) -> Float[Tensor, "batch heads queries value_dim"]:
+        """Return the weighted sum of `value`; 0 where nothing is visible."""
+
+    @abc.abstractmethod
+    def weights(
+        self,
+        query: Float[Tensor, "batch heads queries dim"],
+        key: Float[Tensor, "batch kv_heads keys dim"],
+        *,
+        mask: Mask | None = None,
+    ) -> Float[Tensor, "batch heads queries keys"]:
+        """Return the weights that `forward` sums by, for looking at them."""
