@@ -8,6 +8,7 @@ HeedfulError
 ├── DataError (ValueError)            an input file or text cannot be used
 ├── RunError (RuntimeError)           a run folder is missing something or is damaged
 ├── TrainingError (RuntimeError)      training cannot go on, e.g. the loss is not a number
+├── VerificationError (RuntimeError)  a function that breaks a rule of attention
 └── MissingExtraError (ImportError)   an optional package is not installed
 ```
 
@@ -42,6 +43,10 @@ class RunError(HeedfulError, RuntimeError):
 
 class TrainingError(HeedfulError, RuntimeError):
     """Training cannot go on."""
+
+
+class VerificationError(HeedfulError, RuntimeError):
+    """A function breaks a rule of attention."""
 
 
 class MissingExtraError(HeedfulError, ImportError):

@@ -66,12 +66,13 @@ def test_usage_errors_leave_with_2(heedful, words):
 
 
 @pytest.mark.parametrize("kind", LEAVES)
-def test_every_error_of_ours_leaves_with_2_and_one_line(heedful, library, monkeypatch, kind):
+def test_every_error_of_ours_leaves_with_its_code_and_one_line(heedful, library, monkeypatch, kind):
     def load(folder):
         raise kind("width must be even, got 3")
 
     monkeypatch.setattr(sys.modules["heedful.training.run"], "load", load)
-    assert heedful("predict", "r", "x") == (2, "", "heedful: width must be even, got 3\n")
+    code = 4 if kind is errors.VerificationError else 2
+    assert heedful("predict", "r", "x") == (code, "", "heedful: width must be even, got 3\n")
 
 
 def test_a_bug_keeps_its_traceback_and_leaves_with_1():

@@ -6,21 +6,15 @@ import pytest
 import torch
 
 from heedful.errors import ShapeError
-from heedful.ops import additive_attention, additive_weights
-from heedful.testing import oracle
-from heedful.testing.claim import Claim
+from heedful.ops import additive_weights
+from heedful.testing.claims import CLAIMS
 from heedful.testing.contracts import AttentionContract
 
 
 class TestAdditive(AttentionContract):
     @pytest.fixture
     def claim(self):
-        return Claim(
-            attention=additive_attention,
-            weights=additive_weights,
-            oracle=oracle.additive,
-            extras={"score_weight": "heads dim"},
-        )
+        return CLAIMS["additive"]
 
 
 def test_rejects_a_score_weight_that_does_not_fit():

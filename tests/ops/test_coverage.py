@@ -6,26 +6,15 @@ import pytest
 import torch
 
 from heedful.errors import ShapeError
-from heedful.ops import additive_weights, coverage_attention, coverage_weights
-from heedful.testing import oracle
-from heedful.testing.claim import Claim
+from heedful.ops import additive_weights, coverage_weights
+from heedful.testing.claims import CLAIMS
 from heedful.testing.contracts import AttentionContract
 
 
 class TestCoverage(AttentionContract):
     @pytest.fixture
     def claim(self):
-        return Claim(
-            attention=coverage_attention,
-            weights=coverage_weights,
-            oracle=oracle.coverage,
-            extras={
-                "coverage": "batch heads keys",
-                "coverage_weight": "heads dim",
-                "score_weight": "heads dim",
-            },
-            one_query=True,
-        )
+        return CLAIMS["coverage"]
 
 
 def tensors(**changed):

@@ -6,23 +6,15 @@ import pytest
 import torch
 
 from heedful.errors import ShapeError
-from heedful.ops import general_attention, general_weights
-from heedful.testing import oracle
-from heedful.testing.claim import Claim
+from heedful.ops import general_weights
+from heedful.testing.claims import CLAIMS
 from heedful.testing.contracts import AttentionContract
 
 
 class TestGeneral(AttentionContract):
     @pytest.fixture
     def claim(self):
-        return Claim(
-            attention=general_attention,
-            weights=general_weights,
-            oracle=oracle.general,
-            extras={"weight": "heads dim key_dim"},
-            sizes={"key_dim": 8},
-            key_dim="key_dim",
-        )
+        return CLAIMS["general"]
 
 
 def test_rejects_a_weight_that_does_not_fit():

@@ -6,29 +6,15 @@ import pytest
 import torch
 
 from heedful.errors import ShapeError
-from heedful.ops import location_attention, location_weights
-from heedful.testing import oracle
-from heedful.testing.claim import Claim
+from heedful.ops import location_weights
+from heedful.testing.claims import CLAIMS
 from heedful.testing.contracts import AttentionContract
 
 
 class TestLocation(AttentionContract):
     @pytest.fixture
     def claim(self):
-        return Claim(
-            attention=location_attention,
-            weights=location_weights,
-            oracle=oracle.location,
-            extras={
-                "previous": "batch heads keys",
-                "kernel": "filters 1 kernel_size",
-                "location_weight": "heads filters dim",
-                "score_weight": "heads dim",
-            },
-            sizes={"filters": 2, "kernel_size": 5},
-            one_query=True,
-            keys_are_a_set=False,
-        )
+        return CLAIMS["location"]
 
 
 def tensors(**changed):

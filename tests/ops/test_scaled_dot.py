@@ -10,15 +10,14 @@ from heedful.mask import Mask
 from heedful.ops import scaled_dot, scaled_dot_attention, scaled_dot_weights
 from heedful.testing import oracle
 from heedful.testing.claim import Claim
+from heedful.testing.claims import CLAIMS
 from heedful.testing.contracts import AttentionContract
 
 
 class TestScaledDot(AttentionContract):
     @pytest.fixture
     def claim(self):
-        return Claim(
-            attention=scaled_dot_attention, weights=scaled_dot_weights, oracle=oracle.scaled_dot
-        )
+        return CLAIMS["scaled_dot"]
 
 
 class TestWithBiasAndScale(AttentionContract):
@@ -30,6 +29,7 @@ class TestWithBiasAndScale(AttentionContract):
             oracle=oracle.scaled_dot,
             extras={"bias": "batch heads queries keys"},
             settings={"scale": 0.3},
+            twice=False,
         )
 
 
@@ -42,7 +42,7 @@ class TestWhileTraining(AttentionContract):
             query = query if query.requires_grad else query.clone().requires_grad_()
             return scaled_dot_attention(query, key, value, **settings)
 
-        return Claim(attention=attention, oracle=oracle.scaled_dot)
+        return Claim(attention=attention, oracle=oracle.scaled_dot, twice=False)
 
 
 def draw(*shape, seed=1):

@@ -15,7 +15,8 @@ from heedful.cli.evaluate import evaluate
 from heedful.cli.new import new
 from heedful.cli.predict import predict
 from heedful.cli.train import train
-from heedful.errors import HeedfulError
+from heedful.cli.verify import verify
+from heedful.errors import HeedfulError, VerificationError
 
 VERBS: dict[str, Callable[..., None]] = {
     "demo": demo,
@@ -23,11 +24,13 @@ VERBS: dict[str, Callable[..., None]] = {
     "train": train,
     "evaluate": evaluate,
     "predict": predict,
+    "verify": verify,
     "doctor": doctor,
 }
 
 # 0 ok; a bug leaves with its traceback and 1
-USAGE = 2  # also every HeedfulError: the user can change something
+USAGE = 2  # also every other HeedfulError: the user can change something
+UNVERIFIED = 4
 INTERRUPTED = 130  # 128 + SIGINT
 BROKEN_PIPE = 141  # 128 + SIGPIPE: whoever read the output went away, as in `| head`
 
@@ -69,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         app(words, prog_name="heedful", obj=command)
     except HeedfulError as error:
         typer.echo(f"heedful: {error}", err=True)
-        code = USAGE
+        code = UNVERIFIED if isinstance(error, VerificationError) else USAGE
     except KeyboardInterrupt:
         code = INTERRUPTED
     except SystemExit as leave:

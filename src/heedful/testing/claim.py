@@ -38,12 +38,15 @@ class Claim:
         key_dim: The axis that is the last one of `key`.
         one_query: Does the function take one query per call only?
         square: Does it take as many queries as keys only?
+        same_dims: Must `value_dim` be `dim`?
         grouped: May several query heads share one key/value head?
         normalised: Do the weights of a row sum to one?
         positive: Is no weight below zero?
         smooth: Is the gradient the derivative of the output? Not with a straight-through estimator.
+        twice: Can it be differentiated twice?
         keys_are_a_set: Does a permutation of the keys change nothing?
         queries_are_alone: Does a query's answer not depend on the other queries?
+        heads_are_alone: Does a head's answer not depend on the other heads?
         steps: Further sums on the way, by their number of terms, that round.
     """
 
@@ -60,12 +63,15 @@ class Claim:
     key_dim: str = "dim"
     one_query: bool = False
     square: bool = False
+    same_dims: bool = False
     grouped: bool = True
     normalised: bool = True
     positive: bool = True
     smooth: bool = True
+    twice: bool = True
     keys_are_a_set: bool = True
     queries_are_alone: bool = True
+    heads_are_alone: bool = True
     steps: tuple[int, ...] = ()
 
     def axes(self) -> dict[str, list[str]]:
@@ -84,6 +90,8 @@ class Claim:
             sizes = replace(sizes, queries=1)
         if self.square:
             sizes = replace(sizes, queries=sizes.keys)
+        if self.same_dims:
+            sizes = replace(sizes, value_dim=sizes.dim)
         return sizes if self.grouped else replace(sizes, kv_heads=sizes.heads)
 
     def draw(self, sizes: Sizes, dtype: torch.dtype = torch.float64) -> dict[str, Tensor]:
@@ -140,4 +148,10 @@ def _answer(
     try:
         return function(**tensors, mask=mask, **settings)
     except Exception as error:
-        raise Refused(f"{type(error).__name__}: {error}") from error
+        raise Refused(words(error)) from error
+
+
+def words(error: Exception) -> str:
+    """An error in one line."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

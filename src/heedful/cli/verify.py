@@ -1,0 +1,64 @@
+"""`heedful verify`: which rules of attention does a function keep?"""
+
+import json
+from typing import Annotated, Any, Literal
+
+import typer
+
+from heedful.errors import VerificationError
+
+
+def verify(
+    function: Annotated[
+        str, typer.Argument(metavar="MODULE:FUNCTION", help="An attention function, or a Claim.")
+    ],
+    *,
+    oracle: Annotated[
+        str, typer.Option(help="The mechanism that it should be: a name of heedful.ops.")
+    ] = "scaled_dot",
+    mask: Annotated[
+        Literal["attend", "hide", "add"],
+        typer.Option(help="What True means in its attn_mask, or that it is added to scores."),
+    ] = "attend",
+    layout: Annotated[
+        Literal["heads-first", "length-first"],
+        typer.Option(help="(batch, heads, length, dim), or (batch, length, heads, dim)."),
+    ] = "heads-first",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Hold any attention function to the rules, against float64 loops."""
+    from heedful.cli.progress import working
+    from heedful.testing.targets import claim_of
+    from heedful.testing.verification import verify as hold
+
+    claim = claim_of(function, oracle=oracle, mask=mask, layout=layout)
+    with working(f"verifying {function}"):
+        report = hold(claim, name=function).to_json()
+    if as_json:
+        typer.echo(json.dumps(report, ensure_ascii=False, indent=2))
+    else:
+        _show(report)
+    if report["failed"]:
+        raise VerificationError(f"every rule must hold, got {report['failed']} that do not")
+
+
+def _show(report: dict[str, Any]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    table = Table("rule", "verdict", "what should hold", title=report["function"], box=box.SIMPLE)
+    colours = {"passed": "green", "failed": "red", "unsupported": "yellow", "not claimed": "dim"}
+    for row in report["rules"]:
+        colour = colours[row["verdict"]]
+        table.add_row(row["rule"], f"[{colour}]{row['verdict']}[/]", row["promise"])
+    console.print(table)
+    for row in report["rules"]:
+        if row["example"]:
+            cases = [f"{row[kind]} {kind}" for kind in ("failed", "unsupported") if row[kind]]
+            what = f"{row['rule']}: {', '.join(cases)}, {row['passed']} passed"
+            console.print(escape(f"{what}; first: {row['example']}"))
+    counts = ", ".join(f"{report[kind]} {kind}" for kind in ("passed", "failed", "unsupported"))
+    console.print(counts)

@@ -1,0 +1,86 @@
+"""Rules on masks: what is hidden does not exist."""
+
+from collections.abc import Callable
+
+import torch
+
+from heedful.errors import UnsupportedError
+from heedful.testing.claim import Claim, NotClaimed, Refused
+from heedful.testing.masks import MASKS, Sizes
+from heedful.testing.rules._rule import backward, masked, table
+
+
+def hidden_keys_cannot_matter(claim: Claim, kind: str) -> None:
+    """Whatever stands at a hidden key or value, not one bit of the output changes."""
+    sizes = claim.fit(Sizes())
+    mask, sees = masked(claim, kind, sizes)
+    tensors = claim.draw(sizes)
+    before = claim.attend(tensors, mask)
+    visible = table(sees, sizes).any(1)  # a key is hidden when no head sees it
+    alone = range(sizes.queries) if claim.queries_are_alone else [slice(None)]
+    for i in alone:
+        seen = visible[:, i] if isinstance(i, int) else visible.any(1)
+        where = ~seen[:, None, :, None]
+        changed = dict(tensors)
+        changed["key"] = tensors["key"].masked_fill(where, 100.0)
+        changed["value"] = tensors["value"].masked_fill(where, -1e6)
+        after = claim.attend(changed, mask)
+        assert torch.equal(after[:, :, i], before[:, :, i]), f"a hidden key changes query {i}"
+
+
+def hidden_keys_get_no_gradient(claim: Claim, kind: str) -> None:
+    """A key that nobody sees has gradient 0, and so has its value."""
+    sizes = claim.fit(Sizes())
+    mask, sees = masked(claim, kind, sizes)
+    tensors = {name: x.requires_grad_() for name, x in claim.draw(sizes).items()}
+    backward(claim.attend(tensors, mask))
+    hidden = ~table(sees, sizes).any(2).any(1)
+    for name in ("key", "value"):
+        gradient = tensors[name].grad
+        if gradient is not None:
+            lost = gradient.masked_select(hidden[:, None, :, None])
+            assert (lost == 0).all(), f"a hidden {name} has a gradient"
+
+
+def empty_rows(claim: Claim, dtype: torch.dtype, value_dim: int) -> None:
+    """A query that sees nothing gives 0 and gets gradient 0, never NaN."""
+    sizes = claim.fit(Sizes(value_dim=value_dim))
+    mask, _ = masked(claim, "empty_text", sizes)  # row 0 sees nothing, row 1 does
+    tensors = {name: x.requires_grad_() for name, x in claim.draw(sizes, dtype).items()}
+    output = claim.attend(tensors, mask)
+    assert (output[0] == 0).all(), f"it gives {output[0].flatten()[0].item()}"
+    assert output[1].abs().max() > 0, "a query that sees something gives 0"
+    backward(output)
+    for name in ("query", "key", "value"):
+        gradient = tensors[name].grad
+        assert gradient is None or (gradient[0] == 0).all(), f"{name} has a gradient"
+    for name, x in tensors.items():
+        finite = x.grad is None or x.grad.isfinite().all()
+        assert finite, f"the gradient of {name} is not finite"
+    if claim.weights is not None:
+        assert (claim.weigh(tensors, mask)[0] == 0).all(), "a query that sees nothing has weights"
+
+
+def other_masks_are_refused(claim: Claim) -> None:
+    """A mask that it cannot honour is refused with `UnsupportedError`, not ignored."""
+    others = [kind for kind in MASKS if kind not in claim.masks]
+    if not others:
+        raise NotClaimed("it takes every mask")
+    sizes = claim.fit(Sizes())
+    for kind in others:
+        mask, _ = MASKS[kind](sizes)
+        _expect_refusal(lambda m=mask: claim.attend(claim.draw(sizes), m), kind)
+        if claim.weights is not None:
+            _expect_refusal(lambda m=mask: claim.weigh(claim.draw(sizes), m), kind)
+
+
+def _expect_refusal(call: Callable[[], object], kind: str) -> None:
+    refusal: Refused | None = None
+    try:
+        call()
+    except Refused as error:
+        refusal = error
+    if refusal is None:
+        raise AssertionError(f"a {kind} mask was ignored")
+    if not isinstance(refusal.__cause__, UnsupportedError):
+        raise AssertionError(f"a {kind} mask must raise UnsupportedError, got {refusal}")

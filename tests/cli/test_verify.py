@@ -1,0 +1,73 @@
+"""`heedful verify` prints what came of every rule, and leaves with 4 where one is broken."""
+
+import json
+import sys
+
+import pytest
+
+BROKEN = """
+from heedful.ops import dot_attention
+
+
+def forgets(query, key, value, *, mask=None):
+    return dot_attention(query, key, value)
+"""
+
+
+@pytest.fixture
+def few_rules(monkeypatch):
+    """Three rules stand for all, so that these tests are quick."""
+    from heedful.testing import verification
+
+    some = {n: verification.RULES[n] for n in ("hidden_keys", "inputs_stay", "no_dropout")}
+    monkeypatch.setattr(
+        verification.verify, "__kwdefaults__", {**verification.verify.__kwdefaults__, "rules": some}
+    )
+
+
+@pytest.fixture
+def broken(tmp_path, monkeypatch):
+    (tmp_path / "broken_to_verify.py").write_text(BROKEN)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    yield "broken_to_verify:forgets"
+    sys.modules.pop("broken_to_verify", None)
+
+
+def test_json_counts_and_has_a_row_a_rule(heedful, few_rules):
+    code, out, _ = heedful("verify", "heedful.ops:dot_attention", "--json")
+    report = json.loads(out)
+    assert code == 0
+    assert (report["passed"], report["failed"], report["unsupported"]) == (2, 0, 0)
+    assert [row["rule"] for row in report["rules"]] == ["hidden_keys", "inputs_stay", "no_dropout"]
+
+
+def test_a_broken_rule_leaves_with_4_after_the_report(heedful, few_rules, broken):
+    code, out, err = heedful("verify", broken, "--oracle", "dot", "--json")
+    assert code == 4
+    assert json.loads(out)["failed"] == 1
+    assert err.splitlines()[-1] == "heedful: every rule must hold, got 1 that do not"
+
+
+def test_people_get_a_table_and_the_first_wrong_case(heedful, few_rules, broken):
+    code, out, _ = heedful("verify", broken, "--oracle", "dot")
+    assert code == 4
+    lines = [" ".join(line.split()) for line in out.splitlines()]
+    assert "hidden_keys failed hidden keys and values cannot matter, bit for bit" in lines
+    assert "hidden_keys: 5 failed, 0 passed; first: kind=lengths: a hidden key changes query 0" in (
+        lines
+    )
+    assert lines[-1] == "1 passed, 1 failed, 0 unsupported"
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (("torch",), "target must be MODULE:FUNCTION, got 'torch'"),
+        (("heedful.ops:OPS", "--oracle", "no"), "oracle must be one of additive, "),
+    ],
+)
+def test_usage(heedful, words, message):
+    code, out, err = heedful("verify", *words)
+    assert (code, out) == (2, "")
+    assert message in err
