@@ -3,8 +3,9 @@
 import argparse
 
 import torch
-from _measure import in_turns, ratio, write
+from _measure import write
 
+from heedful.bench.timing import in_turns, ratio
 from heedful.models import Limits, Transformer, greedy
 
 TOKENS = 64

@@ -3,7 +3,9 @@
 import subprocess
 import sys
 
-from _measure import in_turns, write
+from _measure import write
+
+from heedful.bench.timing import in_turns
 
 WAYS = {
     "an empty Python": ["-c", "pass"],

@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterator
 
 import torch
 import torch.nn.functional as F
-from _measure import in_turns, ratio, write
+from _measure import write
 from torch import Tensor, nn
 
+from heedful.bench.timing import in_turns, ratio
 from heedful.config import CldrData, Config, Train, TransformerModel
 from heedful.data.batches import token_batches
 from heedful.data.load import load_data

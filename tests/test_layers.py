@@ -25,6 +25,7 @@ ROWS = (
     ("models", "probing", "testing"),
     ("config", "config_problems", "config_file", "config_template", "data", "tasks"),
     ("training", "evaluation"),
+    ("bench",),
     ("report",),
     ("cli",),
 )

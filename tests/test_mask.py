@@ -1,5 +1,6 @@
 """Every mask means what a plain loop says, on every lowering; what does not fit is refused."""
 
+import itertools
 import re
 import warnings
 from dataclasses import FrozenInstanceError, replace
@@ -89,6 +90,82 @@ def test_window_by_hand():
     ]
 
 
+def test_anticausal_by_hand():
+    end, start = Mask.anticausal().to_bool(2, 3), Mask.anticausal("start").to_bool(2, 3)
+    assert end[0, 0].int().tolist() == [[0, 1, 1], [0, 0, 1]]
+    assert start[0, 0].int().tolist() == [[1, 1, 1], [0, 1, 1]]
+
+
+@pytest.mark.parametrize("align", ["end", "start"])
+@pytest.mark.parametrize("queries, keys", [(5, 7), (7, 5), (7, 7), (1, 7), (7, 1), (1, 1)])
+def test_both_directions_together_see_everything_and_meet_at_the_query(queries, keys, align):
+    sizes = Sizes(queries=queries, keys=keys)
+    causal, anticausal = Mask.causal(align), Mask.anticausal(align)
+    assert lower(causal | anticausal, sizes).all()
+    met = lower(causal & anticausal, sizes)[0, 0].nonzero().tolist()
+    offset = keys - queries if align == "end" else 0
+    assert met == [[i, i + offset] for i in range(queries) if 0 <= i + offset < keys]
+
+
+# shape, window: every one with a border, some wider than an axis
+GRIDS = [
+    ((6,), (3,)),
+    ((6,), (5,)),
+    ((2, 3), (1, 3)),
+    ((2, 3), (3, 1)),
+    ((3, 2), (1, 1)),
+    ((1, 3, 2), (1, 3, 3)),
+    ((6,), (7,)),
+    ((3, 4), (3, 3)),
+    ((4, 5), (3, 5)),
+]
+
+
+@pytest.mark.parametrize("shape, window", GRIDS, ids=str)
+def test_neighbourhood(shape, window):
+    places = list(itertools.product(*map(range, shape)))
+    starts = [
+        [min(max(x - width // 2, 0), max(size - width, 0)) for x in range(size)]
+        for size, width in zip(shape, window, strict=True)
+    ]
+
+    def sees(b, h, i, j):
+        return all(
+            starts[axis][places[i][axis]] <= y < starts[axis][places[i][axis]] + window[axis]
+            for axis, y in enumerate(places[j])
+        )
+
+    sizes = Sizes(queries=len(places), keys=len(places))
+    visible = lower(Mask.neighbourhood(shape, window), sizes)
+    assert torch.equal(visible, spell_out(sees, sizes))
+    assert len(visible.sum(-1).unique()) == 1
+
+
+def test_neighbourhood_by_hand():
+    visible = Mask.neighbourhood((5,), (3,)).to_bool(5, 5)
+    assert visible[0, 0].int().tolist() == [
+        [1, 1, 1, 0, 0],
+        [1, 1, 1, 0, 0],
+        [0, 1, 1, 1, 0],
+        [0, 0, 1, 1, 1],
+        [0, 0, 1, 1, 1],
+    ]
+
+
+def test_neighbourhood_is_a_mask_like_any_other():
+    mask = Mask.neighbourhood((2, 3), (1, 3)) & Mask.lengths(torch.tensor([4, 6]))
+    sizes = Sizes(queries=6, keys=6)
+    want = lower(mask, sizes)
+    assert torch.equal(lower(mask.select(torch.tensor([1, 0])), sizes), want[[1, 0]])
+    at = torch.meshgrid(*(torch.arange(size) for size in want.shape), indexing="ij")
+    assert torch.equal(mask.at(*at, queries=6, keys=6), want)
+    assert mask.factors(6, 6, batch=2) is None
+    assert mask == Mask.neighbourhood((2, 3), (1, 3)) & Mask.lengths(torch.tensor([4, 6]))
+    assert mask.to("cpu") == mask
+    assert Mask.neighbourhood((2, 3), (3, 3)).to_bool(6, 6) is None
+    assert not mask.is_causal(6, 6)
+
+
 def test_segments_of_self_attention():
     visible = Mask.segments(torch.tensor([[0, 0, 4], [1, 2, 1]])).to_bool(3, 3, batch=2)
     assert visible[0, 0].int().tolist() == [[1, 1, 0], [1, 1, 0], [0, 0, 1]]
@@ -144,6 +221,7 @@ def test_dense_lowering_expands_no_axis_without_need():
         Mask.blocks(torch.ones(1, 1, 1, 3, dtype=torch.bool), block=3),
         Mask.causal() & Mask.lengths(torch.tensor([7, 7])),
         Mask.causal() | Mask.lengths(torch.tensor([2, 2])),
+        Mask.anticausal("start"),
     ],
     ids=repr,
 )
@@ -203,6 +281,17 @@ def test_block_mask_equals_dense_lowering(case, kind):
     assert torch.equal(output[..., : sizes.keys] > 0, want)
 
 
+def test_block_mask_of_a_neighbourhood():
+    mask, sizes = Mask.neighbourhood((2, 3), (1, 3)), Sizes(queries=6, keys=6)
+    blocks = mask.to_block_mask(6, 6, batch=2, heads=4, device="cpu", block_size=2)
+    assert blocks.shape == (1, 1, 6, 6)
+    want = lower(mask, sizes)
+    at = torch.meshgrid(*(torch.arange(size) for size in want.shape), indexing="ij")
+    assert torch.equal(blocks.mask_mod(*at).expand(want.shape), want)
+    some = want[:1, :1].unflatten(3, (-1, 2)).unflatten(2, (-1, 2)).any(-1).any(-2)
+    assert torch.equal(blocks.to_dense().bool(), some)
+
+
 def test_block_mask_stays_small_where_the_mask_does_not_depend():
     def shape(mask):
         return mask.to_block_mask(6, 6, batch=2, heads=4, device="cpu", block_size=3).shape
@@ -240,6 +329,132 @@ def test_can_be_traced():
     assert torch.equal(exported(scores, other), attend(scores, other))
 
 
+# ---- some pairs only -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("case", ["fewer_queries", "more_queries", "square", "one_query"])
+def test_at_is_the_dense_lowering_everywhere(case, kind):
+    sizes = CASES[case]
+    mask, _ = MASKS[kind](sizes)
+    want = lower(mask, sizes)
+    mask.check(sizes.queries, sizes.keys, batch=sizes.batch, heads=sizes.heads)
+    lengths = {"queries": sizes.queries, "keys": sizes.keys}
+
+    every = [x.flatten() for x in torch.meshgrid(*map(torch.arange, want.shape), indexing="ij")]
+    some = torch.randperm(len(every[0]), generator=torch.Generator().manual_seed(4))[:100]
+    for chosen in (every, [x[some] for x in every]):
+        visible = mask.at(*chosen, **lengths)
+        assert visible.dtype == torch.bool
+        assert torch.equal(visible.expand(chosen[0].shape), want[tuple(chosen)])
+
+    # index tensors that broadcast, each query with keys of its own
+    batch, head, query = (
+        torch.arange(n).view(shape)
+        for n, shape in zip(want.shape, [(-1, 1, 1, 1), (-1, 1, 1), (-1, 1)], strict=False)
+    )
+    key = (query + torch.tensor([0, 2, 3])) % sizes.keys
+    picked = want.gather(3, key.expand(*want.shape[:3], 3))
+    visible = mask.at(batch, head, query, key, **lengths)
+    assert torch.equal(visible.expand(picked.shape), picked)
+
+
+def test_at_stays_small_where_the_mask_does_not_depend():
+    batch, head = torch.arange(2)[:, None, None], torch.arange(4)[:, None]
+    query, key = torch.tensor([0, 4, 4]), torch.tensor([3, 5, 6])
+    lengths = {"queries": 5, "keys": 7}
+    assert Mask.causal().at(batch, head, query, key, **lengths).shape == (3,)
+    assert Mask.full().at(batch, head, query, key, **lengths).shape == ()
+    mask = Mask.lengths(torch.tensor([3, 7]))
+    assert mask.at(batch, head, query, key, **lengths).shape == (2, 1, 3)
+    assert mask.at(*(x.to("meta") for x in (batch, head, query, key)), **lengths).is_meta
+
+
+# ---- factors -------------------------------------------------------------------------------------
+
+SPLIT = {
+    "full": None,
+    "causal": "end",
+    "causal_start": "start",
+    "lengths": None,
+    "empty_text": None,
+    "both": "end",
+    "nothing": None,
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("case", ["fewer_queries", "more_queries", "square"])
+def test_factors_together_say_what_the_mask_says(case, kind):
+    sizes = CASES[case]
+    mask, _ = MASKS[kind](sizes)
+    factors = mask.factors(sizes.queries, sizes.keys, batch=sizes.batch, heads=sizes.heads)
+    assert (factors is not None) == (kind in SPLIT)
+    if factors is not None:
+        assert factors.causal == SPLIT[kind]
+        assert torch.equal(joined(factors, sizes), lower(mask, sizes))
+
+
+def joined(factors, sizes):
+    """The two factors as a whole table."""
+    shape = (sizes.batch, sizes.heads, sizes.queries, sizes.keys)
+    order = Mask.full() if factors.causal is None else Mask.causal(factors.causal)
+    keys = torch.ones(shape, dtype=torch.bool)
+    if factors.keys is not None:
+        assert factors.keys.ndim == 3
+        assert factors.keys.shape[2] == sizes.keys
+        assert factors.keys.shape[0] in (1, sizes.batch)
+        assert factors.keys.shape[1] in (1, sizes.heads)
+        keys = factors.keys[:, :, None].expand(shape)
+    return lower(order, sizes) & keys
+
+
+@pytest.mark.parametrize(
+    "mask, causal, shape",
+    [
+        (Mask.dense(bools(1, 7)), None, (1, 1, 7)),
+        (Mask.dense(bools(1, 1)), None, (1, 1, 7)),
+        (Mask.dense(bools(2, 4, 1, 7)), None, (2, 4, 7)),
+        (Mask.blocks(bools(1, 4, 1, 3), block=3), None, (1, 4, 7)),
+        (Mask.lengths(torch.tensor([3, 7])) & Mask.dense(bools(1, 4, 1, 7)), None, (2, 4, 7)),
+        (Mask.causal("start") & Mask.causal("start"), "start", None),
+        (Mask.causal() & Mask.lengths(torch.tensor([7, 7])), "end", None),
+        (Mask.window(7) & Mask.dense(bools(1, 7)), "end", (1, 1, 7)),
+        (Mask.window(7, ahead=6), None, None),
+    ],
+    ids=repr,
+)
+def test_what_can_be_split(mask, causal, shape):
+    sizes = Sizes(queries=3)
+    factors = mask.factors(3, 7, batch=2, heads=4)
+    assert factors.causal == causal
+    assert (None if factors.keys is None else tuple(factors.keys.shape)) == shape
+    assert torch.equal(joined(factors, sizes), lower(mask, sizes))
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        Mask.causal() & Mask.causal("start"),
+        Mask.anticausal(),
+        Mask.causal() & Mask.window(2),
+        Mask.causal() & Mask.dense(bools(3, 7)),
+        Mask.causal() | Mask.lengths(torch.tensor([3, 6])),
+        Mask.dense(bools(2, 4, 3, 7)),
+        Mask.blocks(bools(1, 4, 2, 3), block=3),
+    ],
+    ids=repr,
+)
+def test_what_cannot_be_split(mask):
+    queries = 6 if "blocks" in repr(mask) else 3
+    assert mask.factors(queries, 7, batch=2, heads=4) is None
+
+
+def test_factors_live_where_they_are_asked_for():
+    mask = Mask.causal() & Mask.lengths(torch.tensor([3, 7]))
+    assert mask.factors(5, 7, batch=2, device="meta").keys.is_meta
+
+
 # ---- a value -------------------------------------------------------------------------------------
 
 
@@ -261,6 +476,10 @@ def test_different_content_is_different():
     assert Mask.window(2) != Mask.window(3)
     assert Mask.window(2) != Mask.window(2, align="start")
     assert Mask.causal() != Mask.causal(align="start")
+    assert Mask.anticausal() != Mask.anticausal(align="start")
+    assert Mask.anticausal() != Mask.causal()
+    assert Mask.neighbourhood((5,), (3,)) != Mask.neighbourhood((5,), (1,))
+    assert Mask.neighbourhood((4, 3), (3, 3)) != Mask.neighbourhood((3, 4), (3, 3))
     assert Mask.blocks(bools(1, 1, 2, 2), block=2) != Mask.blocks(bools(1, 1, 2, 2), block=3)
 
 
@@ -287,6 +506,9 @@ def test_reads_as_it_is_written():
         (Mask.full(), "Mask.full()"),
         (Mask.causal(), "Mask.causal()"),
         (Mask.causal("start"), "Mask.causal(align='start')"),
+        (Mask.anticausal(), "Mask.anticausal()"),
+        (Mask.anticausal("start"), "Mask.anticausal(align='start')"),
+        (Mask.neighbourhood((3, 4), (1, 3)), "Mask.neighbourhood((3, 4), (1, 3))"),
         (lengths, "Mask.lengths([3, 7])"),
         (Mask.window(2, sinks=4), "Mask.window(2, ahead=0, sinks=4, align='end')"),
         (Mask.segments(torch.tensor([[1, 2]])), "Mask.segments([[1, 2]], [[1, 2]])"),
@@ -339,7 +561,37 @@ def test_select_by_booleans():
             ConfigError,
             "align must be 'end' or 'start', got 'left'",
         ),
+        (
+            lambda: Mask.anticausal(align="right"),
+            ConfigError,
+            "align must be 'end' or 'start', got 'right'",
+        ),
         (lambda: Mask.window(0, ahead=5), ConfigError, "window must be at least 1, got 0"),
+        (
+            lambda: Mask.neighbourhood((), ()),
+            ConfigError,
+            "shape must have at least one axis, each at least 1, got ()",
+        ),
+        (
+            lambda: Mask.neighbourhood((3, 0), (3, 3)),
+            ConfigError,
+            "shape must have at least one axis, each at least 1, got (3, 0)",
+        ),
+        (
+            lambda: Mask.neighbourhood((3, 4), (5,)),
+            ConfigError,
+            "window must have one size per axis of shape=(3, 4), got (5,)",
+        ),
+        (
+            lambda: Mask.neighbourhood((8, 9), (3, 4)),
+            ConfigError,
+            "window must be odd and at least 1 on every axis, got (3, 4)",
+        ),
+        (
+            lambda: Mask.neighbourhood((8, 9), (-1, 5)),
+            ConfigError,
+            "window must be odd and at least 1 on every axis, got (-1, 5)",
+        ),
         (lambda: Mask.window(2, ahead=-1), ConfigError, "ahead must not be negative, got -1"),
         (lambda: Mask.window(2, sinks=-3), ConfigError, "sinks must not be negative, got -3"),
         (
@@ -460,6 +712,16 @@ def test_rejects_when_made(make, error, message):
             "query_segments must be (batch, queries), got (3, 5) for batch=2, queries=5",
         ),
         (
+            Mask.neighbourhood((5, 1), (3, 1)),
+            ShapeError,
+            "a grid of shape (5, 1) must have 5 queries and keys, got queries=5, keys=7",
+        ),
+        (
+            Mask.neighbourhood((7,), (3,)),
+            ShapeError,
+            "a grid of shape (7,) must have 7 queries and keys, got queries=5, keys=7",
+        ),
+        (
             Mask.dense(bools(7, 5)),
             ShapeError,
             "tensor must have 1 or queries=5 entries on its queries axis, got shape (1, 1, 7, 5)",
@@ -505,6 +767,10 @@ def test_rejects_when_lowered(mask, error, message):
             whole.to_additive(5, 7, batch=2, heads=4, dtype=torch.float32)
         with pytest.raises(error, match=re.escape(message)):
             whole.to_block_mask(5, 7, batch=2, heads=4, device="cpu")
+        with pytest.raises(error, match=re.escape(message)):
+            whole.factors(5, 7, batch=2, heads=4)
+        with pytest.raises(error, match=re.escape(message)):
+            whole.check(5, 7, batch=2, heads=4)
 
 
 def test_rejects_settings_of_a_lowering():

@@ -21,7 +21,10 @@ class Excess(NamedTuple):
 # (what, file or file:name) -> how much is right there, and why
 EXCEPTIONS = {
     ("lines of class", "mask/__init__.py:Mask"): Excess(
-        280, "one value object: thin constructors, algebra and lowerings, each with its contract"
+        390, "one value object: thin constructors, algebra and lowerings, each with its contract"
+    ),
+    ("lines of file", "mask/__init__.py"): Excess(
+        430, "the class below, two thirds of it the contracts of its methods"
     ),
     ("lines of class", "models/rnn_seq2seq.py:RnnSeq2Seq"): Excess(
         180, "a decoder step by step and one for all steps at once, which must agree"
@@ -34,9 +37,6 @@ EXCEPTIONS = {
     ),
     ("parameters", "models/transformer.py:Transformer.__init__"): Excess(
         13, "one argument for each setting of a network, keyword-only"
-    ),
-    ("lines of class", "testing/contracts.py:AttentionContract"): Excess(
-        180, "one method for each law, and whoever subclasses it wants all of them"
     ),
     ("lines of file", "training/loop.py"): Excess(320, "the loop and the class below"),
     ("lines of class", "training/loop.py:Training"): Excess(

@@ -6,9 +6,21 @@ import re
 import pytest
 import torch
 
-from heedful.errors import ConfigError, ShapeError
-from heedful.nn import LearnedPositions, RelativePositions, RotaryPositions, SinusoidalPositions
-from heedful.testing.tolerance import assert_close
+from heedful.errors import ConfigError, ShapeError, UnsupportedError
+from heedful.mask import Mask
+from heedful.nn import (
+    Attention,
+    KeyValueCache,
+    LearnedPositions,
+    RelativePositions,
+    RotaryPositions,
+    SinusoidalPositions,
+)
+from heedful.nn.mechanisms.window import Window
+from heedful.nn.positions import AlibiPositions
+from heedful.ops.scaled_dot import scaled_dot_weights
+from heedful.testing import oracle
+from heedful.testing.tolerance import assert_close, roundings
 
 WIDTH = 6
 
@@ -224,3 +236,96 @@ def test_every_relative_bucket_can_learn():
 def test_relative_rejects_buckets_that_cannot_be(settings, message):
     with pytest.raises(ConfigError, match=re.escape(message)):
         RelativePositions(3, **settings)
+
+
+# ---- linear biases
+
+
+def slopes(heads):
+    """The rule of the paper's code: a geometric series, and every other term of the next one."""
+
+    def series(count):
+        ratio = 2 ** (-8 / count)
+        return [ratio * ratio**i for i in range(count)]
+
+    whole = 1
+    while 2 * whole <= heads:
+        whole *= 2
+    return (series(whole) + series(2 * whole)[::2])[:heads]
+
+
+def test_alibi_slopes_by_hand():
+    assert AlibiPositions(8)(1, 2)[0, :, 0, 0].tolist() == [-(2**-n) for n in range(1, 9)]
+    three = AlibiPositions(3)(2, 2)[0, :, 1, 0]  # those of two heads, and the first of four
+    assert three.tolist() == [-1 / 16, -1 / 256, -1 / 4]
+
+
+@pytest.mark.parametrize("heads", [1, 2, 3, 4, 6, 7, 8, 12, 16, 20, 33])
+@pytest.mark.parametrize("queries, keys", [(5, 7), (7, 5), (1, 9)])
+def test_alibi_is_the_formula(queries, keys, heads):
+    bias = AlibiPositions(heads)(queries, keys)
+    want = torch.tensor(
+        [
+            [[-slope * abs(i + keys - queries - j) for j in range(keys)] for i in range(queries)]
+            for slope in slopes(heads)
+        ],
+        dtype=torch.float64,
+    )
+    # exponent, power and product round, and the exponent by up to 8 units
+    assert_close(bias, want[None], roundings=12, largest=float(keys))
+
+
+def test_alibi_is_as_exact_in_a_model_of_half_precision():
+    positions = AlibiPositions(12)
+    assert not positions.state_dict()
+    want = positions(3, 500)
+    assert torch.equal(positions.bfloat16()(3, 500), want)
+    assert positions.to("meta")(3, 5).is_meta
+
+
+def test_alibi_in_attention_is_the_oracle_with_its_bias():
+    attention = Attention(width=12, heads=3, positions=AlibiPositions(3)).double()
+    x = draw(2, 7, 12, dtype=torch.float64)
+    query, key = (
+        part(x).unflatten(-1, (3, 4)).transpose(1, 2) for part in (attention.query, attention.key)
+    )
+    bias = AlibiPositions(3)(7, 7).double()
+    arrays = [tensor.detach().numpy() for tensor in (query, key, key)]
+    weights, _ = oracle.scaled_dot(
+        *arrays, sees=lambda b, h, i, j: j <= i, bias=bias.expand(2, -1, -1, -1).numpy()
+    )
+    actual = attention.weights(x, mask=Mask.causal())
+    limit = roundings(x.dtype, 12, 4, 7, 7)
+    assert_close(actual, torch.from_numpy(weights), roundings=limit, largest=1.0)
+    plain = scaled_dot_weights(query, key, mask=Mask.causal())
+    assert (actual - plain).abs().max() > 0.01
+
+
+@pytest.mark.parametrize("split", [(1,) * 9, (4, 5)], ids=str)
+def test_decoding_with_alibi_is_the_whole_text(split):
+    attention = Attention(width=12, heads=6, kv_heads=2, positions=AlibiPositions(6)).double()
+    x, cache = draw(2, 9, 12, dtype=torch.float64), KeyValueCache()
+    whole = attention(x, mask=Mask.causal())
+    with torch.no_grad():
+        steps = [attention(part, mask=Mask.causal(), cache=cache) for part in x.split(split, 1)]
+    limit = 2 * roundings(x.dtype, 12, 2, 9, 9, 12)
+    assert_close(torch.cat(steps, 1), whole, roundings=limit, largest=whole.abs().max().item())
+
+
+def test_alibi_leaves_cross_attention_alone():
+    attention = Attention(width=12, heads=3, positions=AlibiPositions(3))
+    plain = Attention(width=12, heads=3)
+    plain.load_state_dict(attention.state_dict())
+    x, context = draw(2, 5, 12), draw(2, 7, 12, seed=2)
+    assert torch.equal(attention(x, context), plain(x, context))
+    assert not torch.equal(attention(x), plain(x))
+
+
+def test_alibi_rejects_what_does_not_fit():
+    with pytest.raises(ConfigError, match="heads must be at least 1, got 0"):
+        AlibiPositions(0)
+    with pytest.raises(ConfigError, match="positions must have 3 heads, got 4"):
+        Attention(width=12, heads=3, positions=AlibiPositions(4))
+    message = "positions must not add to the scores of a mechanism, got AlibiPositions"
+    with pytest.raises(UnsupportedError, match=message):
+        Attention(width=12, heads=3, positions=AlibiPositions(3), mechanism=Window(heads=3, dim=4))

@@ -279,6 +279,7 @@ def test_a_refused_mask_must_be_refused_by_its_name():
         (wrong(keys_are_a_set=False), "order_of_keys", {"kind": "none"}, "neighbours of a key"),
         (wrong(square=True), "pieces", {"kind": "none", "first": 1}, "must come together"),
         (wrong(one_query=True), "decoding", {"kind": "causal"}, "must come together"),
+        (wrong(decodes=False), "decoding", {"kind": "causal"}, "how many keys there are"),
         (wrong(grouped=False), "grouped_heads", {"kind": "none"}, "as many key/value heads"),
     ],
 )

@@ -9,6 +9,7 @@ import typer
 
 from heedful.cli._runtime import prepare
 from heedful.cli._streams import use_utf8, utf8_argument
+from heedful.cli.bench import bench
 from heedful.cli.demo import demo
 from heedful.cli.doctor import doctor
 from heedful.cli.evaluate import evaluate
@@ -25,6 +26,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "evaluate": evaluate,
     "predict": predict,
     "verify": verify,
+    "bench": bench,
     "doctor": doctor,
 }
 

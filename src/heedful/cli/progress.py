@@ -120,12 +120,23 @@ def duration(seconds: float) -> str:
 
 
 @contextmanager
-def working(text: str) -> Generator[None]:
-    """Say on stderr what takes a while: with a spinner on a terminal, else in one line."""
+def working(text: str) -> Generator[Callable[[str], None]]:
+    """Say on stderr what takes a while: with a spinner on a terminal, else in one line.
+
+    Gives a function that says what is being done now; not on a terminal it does so now and then.
+    """
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     if on_terminal():
-        with console.status(escape(text)):
-            yield
-    else:
-        console.print(text, markup=False)
-        yield
+        with console.status(escape(text)) as status:
+            yield lambda detail: status.update(escape(f"{text}: {detail}"))
+        return
+    console.print(text, markup=False)
+    next_line = time.monotonic() + SECONDS_BETWEEN_LINES
+
+    def tell(detail: str) -> None:
+        nonlocal next_line
+        if time.monotonic() >= next_line:
+            next_line = time.monotonic() + SECONDS_BETWEEN_LINES
+            console.print(f"{text}: {detail}", markup=False)
+
+    yield tell

@@ -32,8 +32,8 @@ def verify(
     from heedful.testing.verification import verify as hold
 
     claim = claim_of(function, oracle=oracle, mask=mask, layout=layout)
-    with working(f"verifying {function}"):
-        report = hold(claim, name=function).to_json()
+    with working(f"verifying {function}") as tell:
+        report = hold(claim, name=function, listen=tell).to_json()
     if as_json:
         typer.echo(json.dumps(report, ensure_ascii=False, indent=2))
     else:

@@ -14,6 +14,7 @@ from heedful.mask._check import (
     check_blocks,
     check_dense,
     check_lengths,
+    check_neighbourhood,
     check_rows,
     check_segments,
     check_window,
@@ -22,7 +23,17 @@ from heedful.mask._combined import both, either
 from heedful.mask._factors import Factors as Factors
 from heedful.mask._factors import factors
 from heedful.mask._lower import to_additive, to_block_mask, to_bool
-from heedful.mask._rules import FULL, Blocks, Causal, Dense, Lengths, Segments, Window
+from heedful.mask._rules import (
+    FULL,
+    Anticausal,
+    Blocks,
+    Causal,
+    Dense,
+    Lengths,
+    Neighbourhood,
+    Segments,
+    Window,
+)
 from heedful.mask._tensors import own
 
 
@@ -63,6 +74,25 @@ class Mask:
         return Mask(Causal(align))
 
     @staticmethod
+    def anticausal(align: Align = "end") -> "Mask":
+        """Nobody sees the past: key `j` is visible to query `i` when `j >= p`.
+
+        With `Mask.causal` it gives the two directions of attention that is bidirectional but knows
+        about order. Unlike in the paper a query sees itself.
+
+        Args:
+            align: Where query `i` stands, as in `Mask.causal`.
+
+        Raises:
+            ConfigError: `align` is neither "end" nor "start".
+
+        Source:
+            Shen et al. 2017, arXiv:1709.04696 (backward mask).
+        """
+        check_align(align)
+        return Mask(Anticausal(align))
+
+    @staticmethod
     def lengths(lengths: Int[Tensor, " batch"]) -> "Mask":
         """Row `b` of the batch has `lengths[b]` keys; what follows is padding.
 
@@ -100,6 +130,30 @@ class Mask:
         """
         check_window(window, ahead, sinks, align)
         return Mask(Window(window, ahead, sinks, align))
+
+    @staticmethod
+    def neighbourhood(shape: tuple[int, ...], window: tuple[int, ...]) -> "Mask":
+        """See the nearest places of a grid, of which queries and keys are the rows in turn.
+
+        On every axis a query at `x` sees the places from `clamp(x - window // 2, 0, size - window)`
+        on, `window` of them: at a border the window does not shrink but shifts inwards, so that
+        every query sees equally many keys. An axis shorter than its window is seen as a whole;
+        NATTEN refuses that.
+
+        Args:
+            shape: Size of each axis of the grid; the last one runs fastest.
+            window: Visible places on each axis, the query's own in the middle. Odd.
+
+        Raises:
+            ShapeError: On lowering: there are not `prod(shape)` queries and as many keys.
+            ConfigError: An axis is below 1, or `window` has not one odd size per axis.
+
+        Source:
+            Hassani et al. 2022, arXiv:2204.07143.
+        """
+        shape, window = tuple(shape), tuple(window)
+        check_neighbourhood(shape, window)
+        return Mask(Neighbourhood(shape, window))
 
     @staticmethod
     def segments(

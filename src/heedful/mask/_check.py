@@ -30,6 +30,16 @@ def check_window(window: int, ahead: int, sinks: int, align: str) -> None:
     check_align(align)
 
 
+def check_neighbourhood(shape: tuple[int, ...], window: tuple[int, ...]) -> None:
+    """As many windows as axes, each odd, so that it has a middle."""
+    if not shape or min(shape) < 1:
+        raise ConfigError(f"shape must have at least one axis, each at least 1, got {shape}")
+    if len(window) != len(shape):
+        raise ConfigError(f"window must have one size per axis of {shape=}, got {window}")
+    if any(size < 1 or size % 2 == 0 for size in window):
+        raise ConfigError(f"window must be odd and at least 1 on every axis, got {window}")
+
+
 def check_segments(query_segments: Tensor, key_segments: Tensor | None) -> None:
     """Integers, 2-D, for the same batch."""
     other = query_segments if key_segments is None else key_segments

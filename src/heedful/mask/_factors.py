@@ -40,7 +40,7 @@ def factors(rule: Rule, size: Size, device: torch.device | str | None) -> Factor
         elif _same_for_every_query(part):
             visible = to_bool(part, size, device)
             if visible is not None:
-                visible = visible[:, :, 0]
+                visible = visible[:, :, 0].expand(-1, -1, keys)
                 chosen = visible if chosen is None else chosen & visible
         else:
             return None

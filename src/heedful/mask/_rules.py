@@ -1,5 +1,6 @@
 """The kinds of masks, each with its one rule."""
 
+import math
 from dataclasses import dataclass
 from typing import final
 
@@ -42,6 +43,23 @@ class Causal(Rule):
 
 @final
 @dataclass(frozen=True, eq=False, repr=False)
+class Anticausal(Rule):
+    align: Align
+
+    def visible(self, at: At) -> Tensor:
+        return at.key >= at.position(self.align)
+
+    def within(self, queries: int, keys: int) -> Rule:
+        last = (keys if self.align == "end" else queries) - 1  # position of the last query
+        return FULL if last <= 0 else self
+
+    def __repr__(self) -> str:
+        extra = "" if self.align == "end" else f"align={self.align!r}"
+        return f"Mask.anticausal({extra})"
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False)
 class Window(Rule):
     size: int
     ahead: int
@@ -65,6 +83,38 @@ class Window(Rule):
     def __repr__(self) -> str:
         extra = "".join(f", {name}={getattr(self, name)}" for name in ("ahead", "sinks"))
         return f"Mask.window({self.size}{extra}, align={self.align!r})"
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False)
+class Neighbourhood(Rule):
+    shape: tuple[int, ...]
+    window: tuple[int, ...]
+
+    def visible(self, at: At) -> Tensor:
+        visible = at.query.new_ones((), dtype=torch.bool)
+        stride = math.prod(self.shape)
+        for size, window in zip(self.shape, self.window, strict=True):
+            stride //= size
+            query, key = at.query // stride % size, at.key // stride % size
+            first = (query - window // 2).clamp(0, max(size - window, 0))
+            visible = visible & (first <= key) & (key < first + window)
+        return visible
+
+    def within(self, queries: int, keys: int) -> Rule:
+        narrow = any(w < size for w, size in zip(self.window, self.shape, strict=True))
+        return self if narrow else FULL
+
+    def check_sizes(self, batch: int, heads: int, queries: int, keys: int) -> None:
+        places = math.prod(self.shape)
+        if queries != places or keys != places:
+            raise ShapeError(
+                f"a grid of shape {self.shape} must have {places} queries and keys, "
+                f"got {queries=}, {keys=}"
+            )
+
+    def __repr__(self) -> str:
+        return f"Mask.neighbourhood({self.shape}, {self.window})"
 
 
 @final

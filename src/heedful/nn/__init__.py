@@ -1,26 +1,50 @@
-"""Modules with parameters: projections around the pure functions of `heedful.ops`."""
+"""Modules with parameters: projections around the pure functions of `heedful.ops`.
+
+Further families have packages of their own: `mechanisms` (what `Attention` mixes positions with),
+`co` (two texts), `fusion` (with convolution and recurrence) and `vision` (images).
+"""
 
 from heedful.nn.aligners import ALIGNERS
 from heedful.nn.attention import Attention
 from heedful.nn.blocks import DecoderLayer, EncoderLayer, FeedForward, Residual
 from heedful.nn.cache import KeyValueCache
+from heedful.nn.gated import GatedAttention
+from heedful.nn.latent import LatentAttention, LatentCache
+from heedful.nn.mechanisms import MECHANISMS, Mechanism
+from heedful.nn.mixture import MixtureAttention
+from heedful.nn.pooling import AttentionPooling
 from heedful.nn.positions import (
+    AlibiPositions,
     LearnedPositions,
     RelativePositions,
     RotaryPositions,
     SinusoidalPositions,
 )
+from heedful.nn.token_merging import Matching, match_tokens, proportional
+from heedful.nn.transformer_xl import TransformerXLAttention
 
-__all__ = [
+__all__ = [  # noqa: RUF022 (every list of names is in plain order)
     "ALIGNERS",
+    "AlibiPositions",
     "Attention",
+    "AttentionPooling",
     "DecoderLayer",
     "EncoderLayer",
     "FeedForward",
+    "GatedAttention",
     "KeyValueCache",
+    "LatentAttention",
+    "LatentCache",
     "LearnedPositions",
+    "MECHANISMS",
+    "Matching",
+    "Mechanism",
+    "MixtureAttention",
     "RelativePositions",
     "Residual",
     "RotaryPositions",
     "SinusoidalPositions",
+    "TransformerXLAttention",
+    "match_tokens",
+    "proportional",
 ]

@@ -9,7 +9,7 @@ from heedful.errors import ConfigError, UnsupportedError
 from heedful.mask import Mask
 from heedful.nn.cache import KeyValueCache
 from heedful.nn.mechanisms.base import Mechanism
-from heedful.nn.positions import RelativePositions, RotaryPositions
+from heedful.nn.positions import AlibiPositions, RelativePositions, RotaryPositions
 from heedful.ops.scaled_dot import scaled_dot_attention, scaled_dot_weights
 
 
@@ -53,7 +53,7 @@ class Attention(nn.Module):
         kv_heads: int | None = None,
         dim: int | None = None,
         dropout: float = 0.0,
-        positions: RotaryPositions | RelativePositions | None = None,
+        positions: RotaryPositions | RelativePositions | AlibiPositions | None = None,
         mechanism: Mechanism | None = None,
     ) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class Attention(nn.Module):
             raise ConfigError(f"kv_heads must divide heads, got {kv_heads=}, {heads=}")
         if isinstance(positions, RotaryPositions) and positions.dim != dim:
             raise ConfigError(f"positions must have dim {dim} like a head, got {positions.dim}")
-        if isinstance(positions, RelativePositions) and positions.heads != heads:
+        if isinstance(positions, RelativePositions | AlibiPositions) and positions.heads != heads:
             raise ConfigError(f"positions must have {heads} heads, got {positions.heads}")
         if mechanism is not None:
             _check_mechanism(mechanism, heads, dim, dropout, positions)
@@ -87,6 +87,7 @@ class Attention(nn.Module):
         *,
         mask: Mask | None = None,
         cache: KeyValueCache | None = None,
+        gates: Float[Tensor, "batch heads queries #dim"] | None = None,
     ) -> Float[Tensor, "batch queries width"]:
         """Mix positions.
 
@@ -96,20 +97,26 @@ class Attention(nn.Module):
             mask: Who may see whom. With a cache its keys are all positions so far.
             cache: Self-attention appends to it and sees all of it. Cross-attention fills an empty
                 one from `context` and from then on reads it instead of `context`.
+            gates: Factors of what each head has mixed, before `out`. `None` means 1.
         """
         query, key, value = self._project(x, context, cache)
-        if self.mechanism is None:
-            mixed = scaled_dot_attention(
-                query,
-                key,
-                value,
-                mask=mask,
-                bias=self._bias(query, key, context),
-                dropout=self.dropout if self.training else 0.0,
-            )
-        else:
-            mixed = self.mechanism(query, key, value, mask=mask)
+        mixed = self.mix(query, key, value, mask, self._bias(query, key, context))
+        mixed = mixed if gates is None else mixed * gates
         return self.out(mixed.transpose(1, 2).flatten(2))
+
+    def mix(
+        self,
+        query: Float[Tensor, "batch heads queries dim"],
+        key: Float[Tensor, "batch kv_heads keys dim"],
+        value: Float[Tensor, "batch kv_heads keys dim"],
+        mask: Mask | None,
+        bias: Float[Tensor, "..."] | None,
+    ) -> Float[Tensor, "batch heads queries dim"]:
+        """Mix what is projected already; `forward` does all of it here, where `probe` listens."""
+        if self.mechanism is not None:
+            return self.mechanism(query, key, value, mask=mask)
+        dropout = self.dropout if self.training else 0.0
+        return scaled_dot_attention(query, key, value, mask=mask, bias=bias, dropout=dropout)
 
     def weights(
         self,
@@ -146,7 +153,7 @@ class Attention(nn.Module):
         return query, key, value
 
     def _bias(self, query: Tensor, key: Tensor, context: Tensor | None) -> Tensor | None:
-        if isinstance(self.positions, RelativePositions) and context is None:
+        if isinstance(self.positions, RelativePositions | AlibiPositions) and context is None:
             return self.positions(query.shape[2], key.shape[2]).to(query.dtype)
         return None
 
@@ -164,9 +171,9 @@ def _check_mechanism(
         )
     if dropout:
         raise UnsupportedError(f"dropout must be 0 with a mechanism, got {dropout}")
-    if isinstance(positions, RelativePositions):
+    if isinstance(positions, RelativePositions | AlibiPositions):
         raise UnsupportedError(
-            "positions must not add to the scores of a mechanism, got RelativePositions"
+            f"positions must not add to the scores of a mechanism, got {type(positions).__name__}"
         )
 
 

@@ -146,6 +146,45 @@ class RelativePositions(nn.Module):
         return self.table[bucket + ahead].permute(2, 0, 1)[None]
 
 
+class AlibiPositions(nn.Module):
+    """Take from every score a share of the distance, at a slope of its own in each head.
+
+    The bias is `-slope * |distance|`; nothing is learned. With `m` heads, a power of two, head `h`
+    has slope `2^(-8 h / m)`, counted from 1. Other head counts take the slopes of the largest power
+    of two below, and then every other slope of the next one, the first, third, ..., as the paper's
+    code does. The paper looks back only; here keys ahead are as far as those behind.
+
+    Args:
+        heads: Number of query heads.
+
+    Raises:
+        ConfigError: `heads` is below 1.
+
+    Source:
+        Press et al. 2021, arXiv:2108.12409, section 3.
+
+    Cost:
+        Stores `heads x queries x keys` numbers while it runs.
+    """
+
+    def __init__(self, heads: int) -> None:
+        super().__init__()
+        if heads < 1:
+            raise ConfigError(f"heads must be at least 1, got {heads}")
+        self.heads, self.whole = heads, 1 << (heads.bit_length() - 1)
+        halves = [2 * h for h in range(1, self.whole + 1)] + list(range(1, 2 * self.whole, 2))
+        # Whole numbers, which `model.bfloat16()` does not round; the slope is 2^(-4 n / whole).
+        self.halves: Tensor
+        self.register_buffer("halves", torch.tensor(halves[:heads]), persistent=False)
+
+    def forward(self, queries: int, keys: int) -> Float[Tensor, "1 heads queries keys"]:
+        device = self.halves.device
+        query = torch.arange(keys - queries, keys, device=device)[:, None]
+        distance = (query - torch.arange(keys, device=device)).abs()
+        slope = torch.exp2(self.halves * (-4 / self.whole))
+        return -(slope[:, None, None] * distance)[None]
+
+
 def _angles(
     offset: int, length: int, size: int, *, like: Tensor, base: float = 10_000.0
 ) -> Float[Tensor, "length half"]:

@@ -1,7 +1,6 @@
 """An alignment as an offline HTML page, an SVG or a PNG."""
 
 import html
-import json
 import warnings
 from pathlib import Path
 from typing import Any
@@ -9,47 +8,21 @@ from typing import Any
 from rich.cells import cell_len
 
 from heedful.data.alignment import Alignment
-from heedful.errors import ConfigError, MissingExtraError
+from heedful.errors import ConfigError
 from heedful.files import write_bytes
+from heedful.report._page import FONT, libraries, page
 from heedful.report.alignment import check, repeated, shown, shown_line
 from heedful.report.fonts import has_chinese_font
 
 SUFFIXES = (".html", ".svg", ".png")
 NUMBERS_UP_TO = 1_600  # cells; more numbers than that cannot be read
-FONT = "Noto Sans, Noto Sans CJK SC, PingFang SC, Microsoft YaHei, WenQuanYi Micro Hei, sans-serif"
-# ast: expressions run without code generation, which strict pages forbid; no links to the outside
-EMBED = {"ast": True, "actions": False, "renderer": "svg"}
 
-_PAGE = """\
-<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; \
-script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:">
-<title>{title}</title>
-<style>
-body {{ font-family: {font}; margin: 2rem auto; max-width: 1100px; padding: 0 1rem; color: #222 }}
-pre {{ background: #f3f3f3; padding: .6rem .8rem; white-space: pre-wrap; word-break: break-word }}
-#map, .wide {{ overflow-x: auto }}
-table {{ border-collapse: collapse }}
-th, td {{ padding: .1rem .45rem; text-align: right }}
-</style>
-</head>
-<body>
-<h1>{title}</h1>
+_BODY = """\
 <p>Each row is a piece of the translation; its cells say where the model looked while it wrote that
 piece, in per cent. Attention is evidence about routing, not by itself a reason.</p>
-<div id="map"></div>
+<div id="map" class="chart"></div>
 <noscript><p>The picture needs JavaScript; the table below does not.</p></noscript>
 <details><summary>Numbers</summary><div class="wide">{table}</div></details>
-<p>Made by</p>
-<pre>{command}</pre>
-<script>{runtime}</script>
-<script>vegaEmbed("#map", {spec}, {embed});</script>
-</body>
-</html>
 """
 
 
@@ -62,7 +35,7 @@ def check_output(path: Path) -> None:
     """
     if path.suffix.lower() not in SUFFIXES:
         raise ConfigError(f"output must end in {', '.join(SUFFIXES)}, got {path.name}")
-    _libraries()
+    libraries()
 
 
 def write_alignment(alignment: Alignment, path: Path, *, command: str) -> None:
@@ -94,7 +67,7 @@ def chart(alignment: Alignment) -> dict[str, Any]:
     Raises:
         MissingExtraError: The extra `report` is not installed.
     """
-    alt, _ = _libraries()
+    alt, _ = libraries()
     sources, targets = repeated(alignment.source), repeated(alignment.target)
     cells = [
         {"source": source, "target": target, "weight": round(weight, 5)}
@@ -132,29 +105,20 @@ def chart(alignment: Alignment) -> dict[str, Any]:
 
 
 def _html(alignment: Alignment, command: str) -> bytes:
-    _, converter = _libraries()
-    title = html.escape(shown_line(alignment.title) or "Alignment")
-    page = _PAGE.format(
-        title=title,
-        font=FONT,
-        table=_table(alignment),
-        command=html.escape(shown_line(command)),
-        runtime=converter.javascript_bundle(),
-        spec=_script(chart(alignment)),
-        embed=_script(EMBED),
-    )
-    return page.encode()
+    title = shown_line(alignment.title) or "Alignment"
+    body = _BODY.format(table=_table(alignment))
+    return page(title, body, {"map": chart(alignment)}, command=shown_line(command))
 
 
 def _svg(alignment: Alignment, command: str) -> bytes:
-    _, converter = _libraries()
+    _, converter = libraries()
     svg: str = converter.vegalite_to_svg(chart(alignment))
     head, bracket, rest = svg.partition(">")
     return f"{head}{bracket}<desc>{html.escape(shown_line(command))}</desc>{rest}\n".encode()
 
 
 def _png(alignment: Alignment, command: str) -> bytes:
-    _, converter = _libraries()
+    _, converter = libraries()
     pieces = "".join(alignment.source + alignment.target)
     if any(cell_len(character) == 2 for character in pieces) and not has_chinese_font():
         warnings.warn(
@@ -184,20 +148,3 @@ def _table(alignment: Alignment) -> str:
         cells = "".join(f"<td>{100 * weight:.1f}</td>" for weight in row)
         rows.append(f"<tr><th>{html.escape(shown(piece))}</th>{cells}</tr>")
     return f"<table>{''.join(rows)}</table>"
-
-
-def _script(value: Any) -> str:
-    """JSON that cannot end the script element it stands in."""
-    return json.dumps(value, ensure_ascii=False).replace("<", "\\u003c")
-
-
-def _libraries() -> tuple[Any, Any]:
-    try:
-        import altair
-        import vl_convert
-    except ImportError:
-        raise MissingExtraError(
-            "a picture needs altair and vl-convert-python, got an installation without them. "
-            "Install them with: pip install 'heedful[report]'"
-        ) from None
-    return altair, vl_convert

@@ -39,6 +39,7 @@ class Claim:
         one_query: Does the function take one query per call only?
         square: Does it take as many queries as keys only?
         same_dims: Must `value_dim` be `dim`?
+        even: Must `dim` be even?
         grouped: May several query heads share one key/value head?
         normalised: Do the weights of a row sum to one?
         positive: Is no weight below zero?
@@ -46,6 +47,7 @@ class Claim:
         twice: Can it be differentiated twice?
         keys_are_a_set: Does a permutation of the keys change nothing?
         queries_are_alone: Does a query's answer not depend on the other queries?
+        decodes: Is one query at a time, with the keys so far, one causal pass?
         heads_are_alone: Does a head's answer not depend on the other heads?
         steps: Further sums on the way, by their number of terms, that round.
     """
@@ -64,6 +66,7 @@ class Claim:
     one_query: bool = False
     square: bool = False
     same_dims: bool = False
+    even: bool = False
     grouped: bool = True
     normalised: bool = True
     positive: bool = True
@@ -71,6 +74,7 @@ class Claim:
     twice: bool = True
     keys_are_a_set: bool = True
     queries_are_alone: bool = True
+    decodes: bool = True
     heads_are_alone: bool = True
     steps: tuple[int, ...] = ()
 
@@ -90,6 +94,8 @@ class Claim:
             sizes = replace(sizes, queries=1)
         if self.square:
             sizes = replace(sizes, queries=sizes.keys)
+        if self.even:
+            sizes = replace(sizes, dim=sizes.dim + sizes.dim % 2)
         if self.same_dims:
             sizes = replace(sizes, value_dim=sizes.dim)
         return sizes if self.grouped else replace(sizes, kv_heads=sizes.heads)

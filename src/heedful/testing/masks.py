@@ -39,6 +39,11 @@ def _causal_start(sizes: Sizes) -> tuple[Mask, Sees]:
     return Mask.causal(align="start"), lambda b, h, i, j: j <= i
 
 
+def _anticausal(sizes: Sizes) -> tuple[Mask, Sees]:
+    offset = sizes.keys - sizes.queries
+    return Mask.anticausal(), lambda b, h, i, j: j >= i + offset
+
+
 def _lengths(sizes: Sizes) -> tuple[Mask, Sees]:
     lengths = [sizes.keys - 2, sizes.keys][: sizes.batch]
     return Mask.lengths(torch.tensor(lengths)), lambda b, h, i, j: j < lengths[b]
@@ -116,6 +121,7 @@ MASKS: dict[str, Callable[[Sizes], tuple[Mask | None, Sees]]] = {
     "full": _full,
     "causal": _causal,
     "causal_start": _causal_start,
+    "anticausal": _anticausal,
     "lengths": _lengths,
     "empty_text": _empty_text,
     "window": _window,

@@ -1,5 +1,93 @@
 """The mechanisms of `heedful.ops` as modules with their parameters, for `heedful.nn.Attention`."""
 
+from heedful.nn.mechanisms.adaptive_span import AdaptiveSpan
+from heedful.nn.mechanisms.additive import Additive
 from heedful.nn.mechanisms.base import Mechanism
+from heedful.nn.mechanisms.block_sparse import BlockSparse
+from heedful.nn.mechanisms.blockwise import Blockwise
+from heedful.nn.mechanisms.concat import Concat
+from heedful.nn.mechanisms.cosine import Cosine
+from heedful.nn.mechanisms.differential import Differential
+from heedful.nn.mechanisms.dot import Dot
+from heedful.nn.mechanisms.entmax import Entmax
+from heedful.nn.mechanisms.general import General
+from heedful.nn.mechanisms.hedgehog import Hedgehog
+from heedful.nn.mechanisms.linear import Linear
+from heedful.nn.mechanisms.linformer import Linformer
+from heedful.nn.mechanisms.low_rank import LowRank
+from heedful.nn.mechanisms.neighbourhood import Neighbourhood
+from heedful.nn.mechanisms.nystrom import Nystrom
+from heedful.nn.mechanisms.performer import Performer
+from heedful.nn.mechanisms.reformer import Reformer
+from heedful.nn.mechanisms.scalable import Scalable
+from heedful.nn.mechanisms.scaled_dot import ScaledDot
+from heedful.nn.mechanisms.sigmoid import Sigmoid
+from heedful.nn.mechanisms.sink import Sink
+from heedful.nn.mechanisms.sparsemax import Sparsemax
+from heedful.nn.mechanisms.talking_heads import TalkingHeads
+from heedful.nn.mechanisms.temperature import Temperature
+from heedful.nn.mechanisms.top_k import TopK
+from heedful.nn.mechanisms.window import Window
 
-__all__ = ["Mechanism"]
+# name (= file, here and in heedful.ops) -> class
+MECHANISMS: dict[str, type[Mechanism]] = {
+    "adaptive_span": AdaptiveSpan,
+    "additive": Additive,
+    "block_sparse": BlockSparse,
+    "blockwise": Blockwise,
+    "concat": Concat,
+    "cosine": Cosine,
+    "differential": Differential,
+    "dot": Dot,
+    "entmax": Entmax,
+    "general": General,
+    "hedgehog": Hedgehog,
+    "linear": Linear,
+    "linformer": Linformer,
+    "low_rank": LowRank,
+    "neighbourhood": Neighbourhood,
+    "nystrom": Nystrom,
+    "performer": Performer,
+    "reformer": Reformer,
+    "scalable": Scalable,
+    "scaled_dot": ScaledDot,
+    "sigmoid": Sigmoid,
+    "sink": Sink,
+    "sparsemax": Sparsemax,
+    "talking_heads": TalkingHeads,
+    "temperature": Temperature,
+    "top_k": TopK,
+    "window": Window,
+}
+
+__all__ = [  # noqa: RUF022 (every list of names is in plain order)
+    "AdaptiveSpan",
+    "Additive",
+    "BlockSparse",
+    "Blockwise",
+    "Concat",
+    "Cosine",
+    "Differential",
+    "Dot",
+    "Entmax",
+    "General",
+    "Hedgehog",
+    "Linear",
+    "Linformer",
+    "LowRank",
+    "MECHANISMS",
+    "Mechanism",
+    "Neighbourhood",
+    "Nystrom",
+    "Performer",
+    "Reformer",
+    "Scalable",
+    "ScaledDot",
+    "Sigmoid",
+    "Sink",
+    "Sparsemax",
+    "TalkingHeads",
+    "Temperature",
+    "TopK",
+    "Window",
+]

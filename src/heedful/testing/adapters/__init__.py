@@ -27,5 +27,3 @@ ADAPTERS: dict[str, Callable[[], Claim]] = {
     "entmax:entmax_bisect": claim_entmax_bisect,
     "entmax:sparsemax": claim_sparsemax,
 }
-
-__all__ = ["ADAPTERS"]

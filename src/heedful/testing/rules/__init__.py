@@ -3,7 +3,9 @@
 import torch
 
 from heedful.testing.masks import MASKS
-from heedful.testing.rules._rule import SIZES, Case, Rule, describe, grid
+from heedful.testing.rules._rule import SIZES, Rule, grid
+from heedful.testing.rules._rule import Case as Case
+from heedful.testing.rules._rule import describe as describe
 from heedful.testing.rules.gradient import gradients, second_gradients
 from heedful.testing.rules.masking import (
     empty_rows,
@@ -132,5 +134,3 @@ RULES: dict[str, Rule] = {
         "torch.export computes the same", exports, grid(kind=("none", "lengths", "both"))
     ),
 }
-
-__all__ = ["RULES", "Case", "Rule", "describe", "grid"]

@@ -12,14 +12,22 @@ from heedful.testing.rules._rule import masked
 
 
 def gradients(claim: Claim, kind: str, value_dim: int) -> None:
-    """The gradient of every input is the quotient of differences, in float64."""
+    """The gradient of every input is the quotient of differences, in float64.
+
+    Raises:
+        NotClaimed: The claim leaves it out.
+    """
     if not claim.smooth:
         raise NotClaimed("its gradient is not the derivative")
     _check(torch.autograd.gradcheck, claim, kind, value_dim)
 
 
 def second_gradients(claim: Claim, kind: str, value_dim: int) -> None:
-    """The gradient of the gradient is right as well, or refused where the claim says so."""
+    """The gradient of the gradient is right as well, or refused where the claim says so.
+
+    Raises:
+        NotClaimed: The claim leaves it out.
+    """
     if not claim.smooth:
         raise NotClaimed("its gradient is not the derivative")
     try:

@@ -62,7 +62,11 @@ def empty_rows(claim: Claim, dtype: torch.dtype, value_dim: int) -> None:
 
 
 def other_masks_are_refused(claim: Claim) -> None:
-    """A mask that it cannot honour is refused with `UnsupportedError`, not ignored."""
+    """A mask that it cannot honour is refused with `UnsupportedError`, not ignored.
+
+    Raises:
+        NotClaimed: The claim leaves it out.
+    """
     others = [kind for kind in MASKS if kind not in claim.masks]
     if not others:
         raise NotClaimed("it takes every mask")

@@ -102,7 +102,11 @@ def inputs_stay(claim: Claim, kind: str) -> None:
 
 
 def no_dropout(claim: Claim) -> None:
-    """A dropout of 0 changes nothing."""
+    """A dropout of 0 changes nothing.
+
+    Raises:
+        NotClaimed: The claim leaves it out.
+    """
     parameters = inspect.signature(claim.attention).parameters
     names = [name for name in ("dropout", "dropout_p") if name in parameters]
     if not names:

@@ -23,7 +23,11 @@ def batch_rows_do_not_meet(claim: Claim, kind: str) -> None:
 
 
 def heads_do_not_meet(claim: Claim, kind: str) -> None:
-    """Permuted heads give permuted outputs."""
+    """Permuted heads give permuted outputs.
+
+    Raises:
+        NotClaimed: The claim leaves it out.
+    """
     if not claim.heads_are_alone:
         raise NotClaimed("its heads talk to each other")
     sizes = claim.fit(Sizes())
@@ -40,7 +44,11 @@ def heads_do_not_meet(claim: Claim, kind: str) -> None:
 
 
 def order_of_keys_does_not_matter(claim: Claim, kind: str) -> None:
-    """Keys are a set: in another order, with their values and masks, they give the same."""
+    """Keys are a set: in another order, with their values and masks, they give the same.
+
+    Raises:
+        NotClaimed: The claim leaves it out.
+    """
     if not claim.keys_are_a_set:
         raise NotClaimed("it looks at the neighbours of a key")
     if "dense" not in claim.masks:
@@ -56,7 +64,11 @@ def order_of_keys_does_not_matter(claim: Claim, kind: str) -> None:
 
 
 def pieces_are_the_whole(claim: Claim, kind: str, first: int) -> None:
-    """Queries asked in two pieces get the answers that they get together."""
+    """Queries asked in two pieces get the answers that they get together.
+
+    Raises:
+        NotClaimed: The claim leaves it out.
+    """
     if not claim.queries_are_alone or claim.one_query or claim.square:
         raise NotClaimed("its queries must come together")
     if "dense" not in claim.masks:
@@ -73,9 +85,15 @@ def pieces_are_the_whole(claim: Claim, kind: str, first: int) -> None:
 
 
 def decoding_is_the_whole(claim: Claim, kind: str) -> None:
-    """One query at a time with the keys so far gives the rows of one causal pass."""
+    """One query at a time with the keys so far gives the rows of one causal pass.
+
+    Raises:
+        NotClaimed: The claim leaves it out.
+    """
     if claim.square or claim.one_query:
         raise NotClaimed("its queries must come together")
+    if not claim.decodes:
+        raise NotClaimed("what it does depends on how many keys there are")
     sizes = claim.fit(replace(Sizes(), queries=7))
     mask, _ = masked(claim, kind, sizes)
     tensors = claim.draw(sizes)
@@ -88,7 +106,11 @@ def decoding_is_the_whole(claim: Claim, kind: str) -> None:
 
 
 def grouped_heads_are_repeated_heads(claim: Claim, kind: str) -> None:
-    """Query heads that share a key/value head see what they would see with a copy each."""
+    """Query heads that share a key/value head see what they would see with a copy each.
+
+    Raises:
+        NotClaimed: The claim leaves it out.
+    """
     if not claim.grouped:
         raise NotClaimed("it has as many key/value heads as heads")
     sizes = claim.fit(Sizes(kv_heads=2))

@@ -41,7 +41,11 @@ def compiles(claim: Claim, kind: str) -> None:
 
 
 def exports(claim: Claim, kind: str) -> None:
-    """`torch.export` gives a program that computes the same."""
+    """`torch.export` gives a program that computes the same.
+
+    Raises:
+        Refused: The function raised.
+    """
     sizes = claim.fit(Sizes())
     tensors = claim.draw(sizes, torch.float32)
     call = _Call(claim, list(tensors), kind, sizes)

@@ -1,0 +1,520 @@
+"""Draw where each mechanism looks, for docs/mechanisms.md: `python docs/draw_mechanisms.py`.
+
+One small text for all: 24 tokens of five different words, each known by its word and its place, with
+one head. Rows are queries, columns keys; white is nothing, dark blue the largest number of the
+picture, red below zero, grey what parts two maps. Parameters that would be learned are set by hand
+here, such that one sees what they are for.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from heedful.mask import Mask
+from heedful.nn import (
+    AlibiPositions,
+    Attention,
+    AttentionPooling,
+    GatedAttention,
+    KeyValueCache,
+    LatentAttention,
+    LatentCache,
+    LearnedPositions,
+    MixtureAttention,
+    RelativePositions,
+    RotaryPositions,
+    SinusoidalPositions,
+    match_tokens,
+)
+from heedful.nn.co import (
+    AlternatingCoAttention,
+    BidafAttention,
+    CrossModalLayer,
+    ParallelCoAttention,
+)
+from heedful.nn.fusion import ConformerBlock, ConvolutionValues, GatedEma
+from heedful.nn.mechanisms import MECHANISMS
+from heedful.nn.vision import Axial, Cbam, Eca, NonLocal, Sagan, SqueezeExcitation
+from heedful.ops import coverage_weights, location_weights, transformer_xl_weights
+
+FOLDER = Path(__file__).parent / "mechanisms"
+LENGTH, DIM, SIDE = 24, 16, 12
+WORDS = [0, 1, 2, 3, 1, 0, 4, 2, 0, 3, 3, 1, 4, 0, 2, 1, 0, 4, 3, 2, 1, 0, 2, 4]
+QUESTION = [2, 4, 2, 1]  # the words of a second text
+PIXEL = (3, 3)  # the one that looks
+
+# What a mechanism needs at this length, so that there is something to see.
+SETTINGS: dict[str, dict[str, Any]] = {
+    "adaptive_span": {"max_span": 12, "ramp": 6},
+    "block_sparse": {"block": 4, "near": 0},
+    "blockwise": {"block": 8},
+    "linformer": {"rank": 6, "max_keys": LENGTH},
+    "low_rank": {"rank": 4},
+    "nystrom": {"landmarks": 6, "aligned": True},
+    "performer": {"features": 32},
+    "reformer": {"rounds": 1, "buckets": 8, "chunk": 4},
+    "top_k": {"kept": 3},
+    "window": {"window": 5, "sinks": 2},
+}
+
+# ---- texts and maps -----------------------------------------------------------------------------
+
+
+def text(words: list[int] = WORDS) -> Tensor:
+    """`(1, length, 16)`: a direction for each word, and slow and fast waves for the place."""
+    word = torch.zeros(len(words), 8)
+    word[torch.arange(len(words)), torch.tensor(words)] = 2.64
+    place = torch.arange(len(words))[:, None] * torch.tensor([0.9, 0.45, 0.22, 0.11])
+    return torch.cat([word, 1.2 * place.sin(), 1.2 * place.cos()], 1)[None]
+
+
+def beside(*maps: Tensor) -> Tensor:
+    """Maps in one row, with a gap of one column between them."""
+    gap = maps[0].new_full((len(maps[0]), 1), torch.nan)
+    return torch.cat([piece for x in maps for piece in (gap, x)][1:], 1)
+
+
+def above(*maps: Tensor) -> Tensor:
+    return beside(*(x.mT for x in maps)).mT
+
+
+def bars(values: Tensor, levels: int = 12) -> Tensor:
+    """A bar for each number, the largest one `levels` high."""
+    height = (values / values.max() * levels).round()
+    return (torch.arange(levels, 0, -1)[:, None] <= height).float()
+
+
+def wide(values: Tensor, times: int) -> Tensor:
+    return values.repeat_interleave(times, -1)
+
+
+def same(*layers: nn.Module) -> None:
+    """Make linear layers leave their input as it is."""
+    for layer in layers:
+        assert isinstance(layer, nn.Linear)
+        nn.init.eye_(layer.weight)
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
+
+
+# ---- mechanisms ---------------------------------------------------------------------------------
+
+
+def of_mechanism(name: str, mask: Mask | None = None, heads: int = 1) -> Tensor:
+    """The weights of the first head."""
+    mechanism = MECHANISMS[name](heads=heads, dim=DIM, **SETTINGS.get(name, {}))
+    return mechanism.weights(text()[:, None], text()[:, None], mask=mask)[0, 0]
+
+
+def blockwise() -> Tensor:
+    rows = [beside(*row.split(8, 1)) for row in of_mechanism("blockwise").split(8)]
+    return above(*rows)
+
+
+def concat() -> Tensor:
+    mechanism = MECHANISMS["concat"](heads=1, dim=DIM)
+    nn.init.eye_(mechanism.query_weight[0])
+    nn.init.eye_(mechanism.key_weight[0])
+    return mechanism.weights(text()[:, None], text()[:, None])[0, 0]
+
+
+def linformer() -> Tensor:
+    """With slots that are the means of four neighbours."""
+    mechanism = MECHANISMS["linformer"](heads=1, dim=DIM, **SETTINGS["linformer"])
+    slots = wide(torch.eye(6), 4) / 4
+    mechanism.key_projection[:], mechanism.value_projection[:] = slots, slots
+    return mechanism.weights(text()[:, None], text()[:, None])[0, 0]
+
+
+def reformer() -> Tensor:
+    """Rows and columns in the order of the hash, where chunks are next to each other."""
+    mechanism = MECHANISMS["reformer"](heads=1, dim=DIM, **SETTINGS["reformer"])
+    hashed = text()[0] @ mechanism.rotations[0]
+    order = torch.cat([hashed, -hashed], 1).argmax(1).argsort(stable=True)
+    return mechanism.weights(text()[:, None], text()[:, None])[0, 0][order][:, order]
+
+
+def sink() -> Tensor:
+    """And in a column of its own what the keys did not get."""
+    weights = of_mechanism("sink")
+    return beside(weights, 1 - weights.sum(1, keepdim=True))
+
+
+def differential() -> Tensor:
+    """Words less places."""
+    mechanism = MECHANISMS["differential"](heads=1, dim=DIM, depth=2)
+    return mechanism.weights(text()[:, None], text()[:, None])[0, 0]
+
+
+def two_heads() -> Tensor:
+    """`(1, 2, 24, 8)`: a head that sees words, and one that sees places."""
+    return torch.stack(text().chunk(2, -1), 1)
+
+
+def talking_heads() -> Tensor:
+    mechanism = MECHANISMS["talking_heads"](heads=2, dim=DIM // 2)
+    mechanism.weight_mix[:] = torch.tensor([[0.6, 0.4], [1.0, -0.6]])
+    return beside(*mechanism.weights(two_heads(), two_heads())[0])
+
+
+def multi_head() -> Tensor:
+    attention = Attention(width=DIM, heads=2)
+    same(attention.query, attention.key)
+    return beside(*attention.weights(text())[0])
+
+
+def stepwise(name: str) -> Tensor:
+    """The weights of a mechanism that takes one query at a time and remembers."""
+    key, weight = text()[:, None], torch.ones(1, DIM)
+    history, rows = torch.zeros(1, 1, LENGTH), list[Tensor]()
+    for i in range(LENGTH):
+        if name == "coverage":
+            extras = {"coverage": history, "coverage_weight": -4 * weight}
+            found = coverage_weights(key[:, :, i : i + 1], key, score_weight=weight, **extras)
+        else:  # looks one place further than before
+            kernel = torch.tensor([[[4.0, 0, 0]]])
+            extras = {"previous": history, "kernel": kernel, "location_weight": weight[None]}
+            found = location_weights(key[:, :, i : i + 1], key, score_weight=weight, **extras)
+        history = history + found[:, :, 0] if name == "coverage" else found[:, :, 0]
+        rows.append(found[0, 0, 0])
+    return torch.stack(rows)
+
+
+# ---- masks and positions ------------------------------------------------------------------------
+
+
+def of_mask(mask: Mask) -> Tensor:
+    """What a mask lets through."""
+    visible = mask.to_bool(LENGTH, LENGTH, batch=1, heads=1)
+    assert visible is not None
+    return visible[0, 0].float()
+
+
+def masks() -> dict[str, Mask]:
+    segments = torch.tensor([[0] * 7 + [1] * 11 + [2] * 6])
+    blocks = torch.eye(6).bool() | (torch.rand(6, 6) < 0.2)
+    return {
+        "causal": Mask.causal(),
+        "anticausal": Mask.anticausal(),
+        "lengths": Mask.lengths(torch.tensor([17])),
+        "window": Mask.window(5, sinks=2),
+        "neighbourhood": Mask.neighbourhood((4, 6), (3, 3)),
+        "segments": Mask.segments(segments),
+        "blocks": Mask.blocks(blocks[None, None], block=4),
+        "dense": Mask.dense(torch.rand(LENGTH, LENGTH) < 0.3),
+        "both": Mask.causal() & Mask.segments(segments),
+    }
+
+
+def relative() -> Tensor:
+    positions = RelativePositions(1, buckets=12, max_distance=20)
+    positions.table[:, 0] = torch.cat([torch.linspace(1, -1, 6), torch.linspace(-0.2, -1, 6)])
+    return positions(LENGTH, LENGTH)[0, 0]
+
+
+def rotary() -> Tensor:
+    turned = RotaryPositions(DIM, base=100)(torch.ones(1, 1, LENGTH, DIM))[0, 0]
+    return turned @ turned.mT
+
+
+def added(positions: nn.Module) -> Tensor:
+    placed = positions(torch.zeros(1, LENGTH, 2 * DIM))[0]
+    return placed @ placed.mT
+
+
+def transformer_xl() -> Tensor:
+    """A segment of 12 that sees itself and 12 remembered positions."""
+    distance = torch.arange(LENGTH - 1, -12, -1)[:, None] * torch.tensor([0.9, 0.45, 0.22, 0.11])
+    position = torch.cat([torch.zeros(35, 8), distance.sin(), distance.cos()], 1)
+    bias = torch.cat([torch.zeros(1, 12), torch.full((1, 4), 1.2)], 1)
+    return transformer_xl_weights(
+        text()[:, None, 12:] * torch.tensor([1.0] * 8 + [0.0] * 8),
+        text()[:, None],
+        position=1.5 * position[None],
+        content_bias=torch.zeros(1, DIM),
+        position_bias=bias,
+        mask=Mask.causal(),
+    )[0, 0]
+
+
+# ---- two texts, pooling, fusion -----------------------------------------------------------------
+
+
+def bidaf() -> Tensor:
+    """Above, where each of 24 words looks in a question of four; below, where the question does."""
+    module = BidafAttention(width=DIM)
+    module.score_weight[:] = torch.tensor([0.0, 0.0, 0.3])[:, None]
+    found = module(text(), text(QUESTION))
+    shared = found.context_weights / found.context_weights.max()
+    return above(found.query_weights[0].mT, shared)
+
+
+def two_bars(module: AlternatingCoAttention | ParallelCoAttention) -> Tensor:
+    found = module(text(), text(QUESTION))
+    return above(bars(found.context_weights[0]), bars(wide(found.query_weights[0], 6)))
+
+
+def parallel() -> Tensor:
+    module = ParallelCoAttention(context_width=DIM, query_width=DIM, hidden=DIM)
+    for weight in (module.affinity_weight, module.context_weight, module.query_weight):
+        weight[:] = 0.3 * torch.eye(DIM)
+    module.score_weight[:] = 0.6
+    return two_bars(module)
+
+
+def alternating() -> Tensor:
+    module = AlternatingCoAttention(context_width=DIM, query_width=DIM, hidden=DIM)
+    return two_bars(module)
+
+
+def cross_modal() -> Tensor:
+    """Above, where 24 words look among four; below, where the four look among them."""
+    layer = CrossModalLayer(first_width=DIM, second_width=DIM, heads=1, dim=DIM)
+    for attention in (layer.first_attention, layer.second_attention):
+        same(attention.query, attention.key)
+    found = layer.weights(text(), text(QUESTION))
+    return above(found.first[0, 0].mT, found.second[0, 0] / found.second.max())
+
+
+def pooling() -> Tensor:
+    """Four learned queries, each for a word."""
+    module = AttentionPooling(width=DIM, queries=4)
+    same(module.key)
+    module.query[0] = text(QUESTION)[0] * (torch.arange(DIM) < 8)
+    return module.weights(text())[0, 0]
+
+
+def merging() -> Tensor:
+    """Rows are the 16 tokens that are kept, columns those that they stand for."""
+    matching = match_tokens(text(), merged=8)
+    return matching.merge(torch.eye(LENGTH)[None], torch.ones(1, LENGTH))[0][0]
+
+
+def gated() -> Tensor:
+    """Rows are eight heads, columns the tokens that open and shut them."""
+    module = GatedAttention(Attention(width=DIM, heads=8))
+    nn.init.normal_(module.gate.weight)
+    return module.gates(text())[0, :, :, 0]
+
+
+def mixture() -> Tensor:
+    """Rows are eight heads, two of them always on, columns the tokens that choose two more."""
+    module = MixtureAttention(Attention(width=DIM, heads=8), shared=2, chosen=2)
+    return module.gates(text())[0, :, :, 0]
+
+
+def kept() -> Tensor:
+    """Numbers that a decoder keeps of a position: own, shared and latent keys and values."""
+    x, cache = torch.zeros(1, 1, 64), LatentCache()
+    sizes: list[float] = []
+    for kv_heads in (8, 2):
+        stored = KeyValueCache()
+        Attention(width=64, heads=8, kv_heads=kv_heads)(x, cache=stored)
+        sizes.append(sum(tensor.numel() for tensor in stored.stored()))
+    LatentAttention(width=64, heads=8, latent_dim=16, positions=RotaryPositions(4))(x, cache=cache)
+    latent, turned = cache.append(torch.zeros(1, 0, 16), torch.zeros(1, 0, 4))
+    sizes.append(latent.numel() + turned.numel())
+    lines = bars(torch.tensor(sizes), LENGTH).flip(0).mT
+    return above(*(line.expand(5, LENGTH) for line in lines))
+
+
+def reached(module: nn.Module, **settings: Any) -> Tensor:
+    """How strongly each output depends on each other input: the size of the derivative."""
+    x = text() / 2
+    with torch.enable_grad():
+        found = torch.autograd.functional.jacobian(lambda y: module(y, **settings)[0], x)
+    size = found[:, :, 0].square().sum((1, 3)).sqrt()
+    return size.fill_diagonal_(0)
+
+
+def conformer() -> Tensor:
+    attention = Attention(width=DIM, heads=1)
+    return reached(ConformerBlock(attention=attention, width=DIM, kernel=5))
+
+
+def conv_value() -> Tensor:
+    module = ConvolutionValues(heads=1, dim=DIM, kernel=5)
+    module.taps[:] = torch.tensor([0.06, 0.12, 0.0, -0.12, -0.06])
+    return module.weights(text()[:, None], text()[:, None])[0, 0]
+
+
+def gated_ema() -> Tensor:
+    module = GatedEma(width=DIM, dim=8, hidden=8, causal=True)
+    return reached(module)
+
+
+# ---- images -------------------------------------------------------------------------------------
+
+
+def image() -> Tensor:
+    """`(1, 16, 12, 12)`: two squares of one kind, one of another, and a little noise."""
+    x = 0.1 * torch.randn(1, DIM, SIDE, SIDE)
+    for channels, rows, columns in ((0, 2, 2), (0, 7, 8), (8, 2, 8)):
+        x[:, channels : channels + 4, rows : rows + 3, columns : columns + 3] += 1
+    return x
+
+
+def seen() -> Tensor:
+    """The image in one colour, and the pixel that looks in red."""
+    shown = image()[0].sum(0).clamp(min=0)
+    shown = shown / shown.max()
+    shown[PIXEL] = -1
+    return shown
+
+
+def one_pixel(weights: Tensor) -> Tensor:
+    """The image, and where one pixel looks."""
+    found = weights[0, PIXEL[0] * SIDE + PIXEL[1]]
+    side = round(len(found) ** 0.5)
+    looked = found.view(side, side).repeat_interleave(SIDE // side, 0)
+    return beside(seen(), wide(looked, SIDE // side) / found.max())
+
+
+def sagan() -> Tensor:
+    module = Sagan(channels=DIM, reduction=1)
+    same(module.query, module.key)
+    return one_pixel(module.weights(image()))
+
+
+def non_local() -> Tensor:
+    module = NonLocal(channels=DIM, reduction=1, window=3)
+    same(module.query, module.key)
+    return one_pixel(module.weights(image()))
+
+
+def axial() -> Tensor:
+    """The column of the first step and the row of the second."""
+    module = Axial(channels=DIM, heads=1)
+    for step in (module.along_height, module.along_width):
+        same(step.query, step.key, step.value, step.out)
+    found = module.weights(2 * image())
+    looked = torch.zeros(SIDE, SIDE)
+    looked[PIXEL[0]] = found.width[0, PIXEL[0], 0, PIXEL[1]]
+    looked[:, PIXEL[1]] = found.height[0, PIXEL[1], 0, PIXEL[0]]
+    return beside(seen(), looked / looked.max())
+
+
+def of_channels(module: SqueezeExcitation | Eca) -> Tensor:
+    """Above, what 16 channels are on average; below, what they are multiplied by."""
+    means = image()[0].mean((1, 2)).clamp(min=0)
+    return above(bars(means, 6), bars(module.weights(image())[0], 6))
+
+
+def squeeze_excitation() -> Tensor:
+    module = SqueezeExcitation(channels=DIM, reduction=4)
+    nn.init.normal_(module.reduce.weight, std=4)
+    nn.init.normal_(module.expand.weight, std=2)
+    return of_channels(module)
+
+
+def eca() -> Tensor:
+    module = Eca(channels=DIM, kernel=3)
+    module.convolve.weight[:] = torch.tensor([8.0, 16.0, 8.0]) - 4
+    return of_channels(module)
+
+
+def cbam() -> Tensor:
+    """Pixels are weighed by what is around them."""
+    module = Cbam(channels=DIM, reduction=4, kernel=3)
+    module.convolve.weight[:] = 1.0
+    nn.init.constant_(module.convolve.bias, -6.0)
+    return beside(seen(), module.weights(image()).pixels[0])
+
+
+# ---- files --------------------------------------------------------------------------------------
+
+ESPECIALLY: dict[str, Callable[[], Tensor]] = {
+    "alibi": lambda: beside(*AlibiPositions(8)(LENGTH, LENGTH)[0, [0, 2]]),
+    "alternating": alternating,
+    "axial": axial,
+    "bidaf": bidaf,
+    "blockwise": blockwise,
+    "cbam": cbam,
+    "concat": concat,
+    "conformer": conformer,
+    "conv_value": conv_value,
+    "coverage": lambda: stepwise("coverage"),
+    "cross_modal": cross_modal,
+    "differential": differential,
+    "eca": eca,
+    "gated": gated,
+    "gated_ema": gated_ema,
+    "latent": kept,
+    "learned_positions": lambda: added(LearnedPositions(2 * DIM, max_length=LENGTH)),
+    "linformer": linformer,
+    "location": lambda: stepwise("location"),
+    "mixture": mixture,
+    "multi_head": multi_head,
+    "non_local": non_local,
+    "parallel": parallel,
+    "pooling": pooling,
+    "reformer": reformer,
+    "relative": relative,
+    "rotary": rotary,
+    "sagan": sagan,
+    "scalable": lambda: of_mechanism("scalable", Mask.causal()),
+    "sink": sink,
+    "sinusoidal": lambda: added(SinusoidalPositions(2 * DIM)),
+    "squeeze_excitation": squeeze_excitation,
+    "talking_heads": talking_heads,
+    "token_merging": merging,
+    "transformer_xl": transformer_xl,
+}
+
+
+def pictures() -> dict[str, Callable[[], Tensor]]:
+    """Name of the file -> what is in it."""
+    found: dict[str, Callable[[], Tensor]] = {
+        name: lambda name=name: of_mechanism(name) for name in MECHANISMS
+    }
+    found |= {f"mask_{name}": lambda name=name: of_mask(masks()[name]) for name in masks()}
+    return dict(sorted((found | ESPECIALLY).items()))
+
+
+def make(name: str) -> Tensor:
+    """The numbers of a picture, the largest of which is 1; NaN is a gap."""
+    torch.manual_seed(4)
+    with torch.no_grad():
+        found = pictures()[name]()
+    return found / found.nan_to_num().abs().max()
+
+
+def draw(numbers: Tensor) -> bytes:
+    """A heat map without axes, as a PNG."""
+    import altair
+    import vl_convert
+
+    cells = [
+        {"row": i, "column": j, "number": round(number, 3)}
+        for i, row in enumerate(numbers.tolist())
+        for j, number in enumerate(row)
+        if number == number  # not NaN
+    ]
+    rows, columns = numbers.shape
+    cell = max(4, 144 // max(rows, columns))
+    scale = altair.Scale(domain=[-1, 0, 1], range=["#b2182b", "#ffffff", "#08306b"])
+    chart = (
+        altair.Chart(altair.Data(values=cells))
+        .mark_rect()
+        .encode(
+            x=altair.X("column:O", axis=None, scale=altair.Scale(domain=list(range(columns)))),
+            y=altair.Y("row:O", axis=None, scale=altair.Scale(domain=list(range(rows)))),
+            color=altair.Color("number:Q", scale=scale, legend=None),
+        )
+        .properties(width=cell * columns, height=cell * rows, padding=1)
+        .configure_view(stroke="#999999", fill="#cccccc")
+    )
+    return vl_convert.vegalite_to_png(chart.to_dict(), scale=1)
+
+
+def main() -> None:
+    FOLDER.mkdir(exist_ok=True)
+    for name in pictures():
+        (FOLDER / f"{name}.png").write_bytes(draw(make(name)))
+
+
+if __name__ == "__main__":
+    main()

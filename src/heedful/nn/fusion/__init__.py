@@ -1,0 +1,23 @@
+"""Attention together with what looks at neighbours: convolutions and moving averages."""
+
+from torch import nn
+
+from heedful.nn.fusion.conformer import ConformerBlock
+from heedful.nn.fusion.conv_value import ConvolutionValues
+from heedful.nn.fusion.gated_ema import GatedEma, GatedEmaCache, damped_ema
+
+# name (= file) -> module
+FUSIONS: dict[str, type[nn.Module]] = {
+    "conformer": ConformerBlock,
+    "conv_value": ConvolutionValues,
+    "gated_ema": GatedEma,
+}
+
+__all__ = [  # noqa: RUF022 (every list of names is in plain order)
+    "ConformerBlock",
+    "ConvolutionValues",
+    "FUSIONS",
+    "GatedEma",
+    "GatedEmaCache",
+    "damped_ema",
+]

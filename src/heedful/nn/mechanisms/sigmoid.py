@@ -1,0 +1,60 @@
+"""Sigmoid attention as a mechanism."""
+
+from typing import final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from heedful.errors import ConfigError
+from heedful.mask import Mask
+from heedful.nn.mechanisms.base import Mechanism
+from heedful.ops.sigmoid import sigmoid_attention, sigmoid_weights
+
+
+@final
+class Sigmoid(Mechanism):
+    """Weigh every key for itself; the weights need not sum to one.
+
+    Args:
+        heads: Number of query heads.
+        dim: Size of one head of queries and keys.
+        bias: Added to the scores of every head. `None` means `-log(n)`, where `n` is the number of
+            keys that the query sees.
+        learned: Learn one bias per head, and start from `bias`, which then is a number?
+
+    Raises:
+        ConfigError: The bias is learned and `bias` is `None`.
+
+    Source:
+        Ramapuram et al. 2024, arXiv:2409.04431.
+    """
+
+    def __init__(
+        self, *, heads: int, dim: int, bias: float | None = None, learned: bool = False
+    ) -> None:
+        super().__init__(heads=heads, dim=dim)
+        if learned and bias is None:
+            raise ConfigError("bias must be a number to be learned, got None")
+        self.bias: nn.Parameter | float | None = bias
+        if learned and bias is not None:
+            self.bias = nn.Parameter(torch.full((heads,), float(bias)))
+
+    def forward(
+        self,
+        query: Float[Tensor, "batch heads queries dim"],
+        key: Float[Tensor, "batch kv_heads keys dim"],
+        value: Float[Tensor, "batch kv_heads keys value_dim"],
+        *,
+        mask: Mask | None = None,
+    ) -> Float[Tensor, "batch heads queries value_dim"]:
+        return sigmoid_attention(query, key, value, bias=self.bias, mask=mask)
+
+    def weights(
+        self,
+        query: Float[Tensor, "batch heads queries dim"],
+        key: Float[Tensor, "batch kv_heads keys dim"],
+        *,
+        mask: Mask | None = None,
+    ) -> Float[Tensor, "batch heads queries keys"]:
+        return sigmoid_weights(query, key, bias=self.bias, mask=mask)

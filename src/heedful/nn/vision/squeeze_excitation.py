@@ -1,0 +1,79 @@
+"""Squeeze-and-excitation: weigh the channels by what they are on average."""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from heedful.nn.vision._image import (
+    check_channels,
+    check_image,
+    hide,
+    hide_rows,
+    mean_over_pixels,
+)
+
+
+class SqueezeExcitation(nn.Module):
+    """Multiply every channel by a weight that depends on the means of all channels.
+
+    `y_c = s_c x_c` with `s = sigmoid(W_2 relu(W_1 mean(x)))`. A pixel that `mask` hides does not
+    count in the mean and gives 0.
+
+    Args:
+        channels: Of the image.
+        reduction: How many times fewer numbers stand between `W_1` and `W_2`; divides `channels`.
+        bias: Add a bias after `W_1` and `W_2`? The paper's formula has none; many released weights
+            do.
+
+    Raises:
+        ConfigError: `channels` or `reduction` is below 1, or `reduction` does not divide.
+
+    Source:
+        Hu et al. 2017, arXiv:1709.01507, section 3, equations 2 to 4.
+
+    Cost:
+        `2 channels^2 / reduction` parameters; reads the image twice and stores one number for each
+        channel.
+    """
+
+    def __init__(self, *, channels: int, reduction: int = 16, bias: bool = False) -> None:
+        super().__init__()
+        check_channels(channels, reduction=reduction)
+        self.channels, self.reduction = channels, reduction
+        self.reduce = nn.Linear(channels, channels // reduction, bias=bias)
+        self.expand = nn.Linear(channels // reduction, channels, bias=bias)
+
+    def forward(
+        self,
+        x: Float[Tensor, "batch channels height width"],
+        *,
+        mask: Bool[Tensor, "batch height width"] | None = None,
+    ) -> Float[Tensor, "batch channels height width"]:
+        """Weigh the channels.
+
+        Args:
+            x: The image.
+            mask: True = the pixel exists. `None` means: all do.
+
+        Raises:
+            ShapeError: `x` has other axes or channels, or `mask` another shape.
+            ConfigError: `x` is not floating-point, or `mask` not boolean.
+        """
+        weights = self.weights(x, mask=mask)
+        return hide(x, mask) * weights[:, :, None, None]
+
+    def weights(
+        self,
+        x: Float[Tensor, "batch channels height width"],
+        *,
+        mask: Bool[Tensor, "batch height width"] | None = None,
+    ) -> Float[Tensor, "batch channels"]:
+        """Return what the channels are multiplied by, between 0 and 1; 0 for an empty image.
+
+        Raises:
+            ShapeError: `x` has other axes or channels, or `mask` another shape.
+            ConfigError: `x` is not floating-point, or `mask` not boolean.
+        """
+        check_image(x, mask, channels=self.channels)
+        hidden = torch.relu(self.reduce(mean_over_pixels(x, mask)))
+        return hide_rows(torch.sigmoid(self.expand(hidden)), mask).to(x.dtype)

@@ -1,0 +1,1 @@
+"""Looking at the weights of attention that never stores them, without slowing it down."""

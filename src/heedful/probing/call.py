@@ -1,0 +1,213 @@
+"""One use of an attention site, as it is kept: how it weighed, and what came out of it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from heedful.errors import ConfigError
+from heedful.probing.weighing import Rules, ScaledDot, Weigher
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """One use of a site.
+
+    Args:
+        weigher: What it takes to compute the weights again.
+        shown: Which of the weigher's heads were asked for.
+        value: `(batch, kv_heads, keys, value_dim)`.
+        used: What the model went on with, at the rows that were kept.
+        compared: What `used` is, in words.
+        finish: From the mixed values `(batch, heads, rows, value_dim)` to what `used` is. `None`
+            means that `used` are the mixed values.
+        unproven: Why `used` is not what the map gives, e.g. dropout. `None` means: it is.
+        missing: Rows that only stand for padding, `(batch, rows)`; what they hold is no output.
+        parameters: What `finish` depends on, as it was.
+    """
+
+    weigher: Weigher
+    shown: tuple[int, ...]
+    value: Tensor
+    used: Tensor
+    compared: str
+    finish: Callable[[Tensor], Tensor] | None = None
+    unproven: str | None = None
+    missing: Tensor | None = None
+    parameters: tuple["Stamp", ...] = ()
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """That of the map: batch, heads, rows and keys."""
+        weigher = self.weigher
+        return weigher.batch, len(self.shown), len(weigher.rows), weigher.keys
+
+    @property
+    def heads(self) -> tuple[int, ...]:
+        """The numbers of the heads of the map."""
+        return tuple(self.weigher.heads[head] for head in self.shown)
+
+    @property
+    def rows(self) -> list[int]:
+        """The numbers of the query rows of the map."""
+        return self.weigher.rows.tolist()
+
+    @property
+    def queries(self) -> int:
+        """How many query rows there were."""
+        return self.weigher.queries
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """A parameter, and what tells whether it was changed since."""
+
+    tensor: Tensor
+    seen: tuple[int, int]
+
+    @staticmethod
+    def of(*tensors: Tensor | None) -> "tuple[Stamp, ...]":
+        return tuple(Stamp(tensor, _version(tensor)) for tensor in tensors if tensor is not None)
+
+    def changed(self) -> bool:
+        return _version(self.tensor) != self.seen
+
+
+def _version(tensor: Tensor) -> tuple[int, int]:
+    # tensors made in inference mode have no version, and refuse to be changed outside of it
+    return tensor.data_ptr(), 0 if tensor.is_inference() else tensor._version
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What of each call is kept.
+
+    Args:
+        heads: Which heads. `None` means all.
+        rows: Which query rows. `None` means all.
+        device: Where. `None` means: where it is.
+    """
+
+    heads: tuple[int, ...] | None = None
+    rows: slice | tuple[int, ...] | None = None
+    device: torch.device | None = None
+
+    def heads_of(self, heads: int) -> tuple[int, ...]:
+        """The numbers of the heads to keep.
+
+        Raises:
+            ConfigError: There is no such head.
+        """
+        for head in self.heads or ():
+            if head >= heads:
+                raise ConfigError(f"heads must be below {heads} here, got {head}")
+        return tuple(range(heads)) if self.heads is None else self.heads
+
+    def rows_of(self, queries: int) -> Tensor:
+        """The numbers of the query rows to keep.
+
+        Raises:
+            ConfigError: There is no such row.
+        """
+        if self.rows is None or isinstance(self.rows, slice):
+            return torch.arange(queries)[slice(None) if self.rows is None else self.rows]
+        for row in self.rows:
+            if not -queries <= row < queries:
+                raise ConfigError(f"rows must be in {-queries} to {queries - 1} here, got {row}")
+        return torch.tensor([row % queries for row in self.rows], dtype=torch.long)
+
+    def own(self, tensor: Tensor) -> Tensor:
+        """A copy without a graph: what the model writes into its memory later does not matter."""
+        copy = tensor.detach().to(self.device or tensor.device)
+        return copy.clone(memory_format=torch.contiguous_format)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """What of one call is kept: these heads and rows, of so many."""
+
+    wanted: Wanted
+    heads: tuple[int, ...]
+    rows: Tensor
+    queries: int
+    kv_heads: tuple[int, ...] = field(init=False)
+    sources: tuple[int, ...] = field(init=False)
+    groups: int = 1
+
+    def __post_init__(self) -> None:
+        groups = [head // self.groups for head in self.heads]
+        sources = tuple(sorted(set(groups)))
+        object.__setattr__(self, "sources", sources)
+        object.__setattr__(self, "kv_heads", tuple(sources.index(group) for group in groups))
+
+    def of_query(self, query: Tensor) -> Tensor:
+        """Of `(batch, heads, queries, ...)`."""
+        return self.of_rows(self._some(query, self.heads), axis=2)
+
+    def of_rows(self, tensor: Tensor, *, axis: int) -> Tensor:
+        """Of a tensor in which this axis is that of the queries."""
+        return self.wanted.own(self._rows(tensor, axis))
+
+    def of_key(self, key: Tensor) -> Tensor:
+        """Of `(batch, kv_heads, keys, ...)`, the heads that chosen queries look at."""
+        return self.wanted.own(self._some(key, self.sources))
+
+    def of_rule(self, rule: Tensor, keys: int) -> Tensor:
+        """Of `(batch, heads, queries, keys)`, axes of size 1 standing for all; not copied whole."""
+        rule = rule.detach() if rule.shape[1] == 1 else self._some(rule.detach(), self.heads)
+        rule = rule if rule.shape[2] == 1 else self._rows(rule, 2)
+        return rule.expand(*rule.shape[:3], keys).to(self.wanted.device or rule.device)
+
+    def _some(self, tensor: Tensor, heads: Sequence[int]) -> Tensor:
+        every = list(heads) == list(range(tensor.shape[1]))
+        return tensor if every else tensor[:, list(heads)]
+
+    def _rows(self, tensor: Tensor, axis: int) -> Tensor:
+        if self.wanted.rows is None:
+            return tensor
+        return tensor.index_select(axis, self.rows.to(tensor.device))
+
+
+def scaled_dot(
+    choice: Choice,
+    query: Tensor,
+    key: Tensor,
+    *,
+    scale: float,
+    rules: Rules,
+    softcap: float | None = None,
+    sinks: Tensor | None = None,
+) -> ScaledDot:
+    """Keep what was chosen of a softmax of scaled products.
+
+    Args:
+        choice: Which heads and rows.
+        query: `(batch, heads, queries, dim)`.
+        key: `(batch, kv_heads, keys, dim)`.
+        scale: Factor of the product.
+        rules: Who sees whom, for all heads and rows.
+        softcap: As in `ScaledDot`.
+        sinks: As in `ScaledDot`, of all heads.
+    """
+    keys, device = key.shape[2], choice.wanted.device
+    return ScaledDot(
+        batch=len(key),
+        heads=choice.heads,
+        kv_heads=choice.kv_heads,
+        rows=choice.rows.to(device or query.device),
+        queries=choice.queries,
+        keys=keys,
+        query=choice.of_query(query),
+        key=choice.of_key(key),
+        scale=scale,
+        rules=Rules(
+            mask=rules.mask if rules.mask is None or device is None else rules.mask.to(device),
+            visible=tuple(choice.of_rule(rule, keys) for rule in rules.visible),
+            added=tuple(choice.of_rule(rule, keys) for rule in rules.added),
+            causal=rules.causal,
+            uniform=rules.uniform,
+        ),
+        softcap=softcap,
+        sinks=None if sinks is None else choice.wanted.own(sinks[list(choice.heads)]),
+    )

@@ -1,0 +1,263 @@
+"""`heedful.probe`: what attention looks at, heard while the fused kernels run."""
+
+import operator
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from heedful.errors import ConfigError, UnsupportedError
+from heedful.probing.call import Call, Wanted
+from heedful.probing.fidelity import Fidelity, fidelity
+from heedful.probing.kind import Hearing
+from heedful.probing.parts import Part, Room, parts
+from heedful.probing.sites import KINDS, choose_sites, find_sites, nearest
+from heedful.probing.statistics import Settings, Statistics, statistics
+
+
+class RowBlock(NamedTuple):
+    """Some rows of a map.
+
+    Args:
+        rows: The numbers of these query rows.
+        weights: `(batch, heads, rows, keys)`.
+    """
+
+    rows: Tensor
+    weights: Tensor
+
+
+class Probe:
+    """What was heard of a model, and what can be told from it.
+
+    Made by `probe`; all of it can be asked while the probe is open and after.
+    """
+
+    def __init__(self, hearing: Hearing, unknown: Mapping[str, str]) -> None:
+        self._hearing = hearing
+        self._unknown = dict(unknown)
+
+    @property
+    def sites(self) -> list[str]:
+        """The chosen sites that can be heard, in the order of the model's modules."""
+        return [name for name in self._hearing.calls if name not in self._hearing.silent]
+
+    @property
+    def unobservable(self) -> dict[str, str]:
+        """Attention of which nothing can be said, each with the reason.
+
+        Modules that look like attention and that no adapter knows, sites whose calls could not be
+        understood, and, once the probe is closed, chosen sites that were never called.
+        """
+        return self._unknown | self._hearing.silent
+
+    def calls(self, site: str) -> tuple[Call, ...]:
+        """Return every call of a site, in order, e.g. one for each step of a decoder.
+
+        Raises:
+            ConfigError: There is no such site.
+            UnsupportedError: Nothing can be said of it.
+        """
+        if site in self.unobservable:
+            raise UnsupportedError(f"{site!r} must be observable, got: {self.unobservable[site]}")
+        if site not in self._hearing.calls:
+            raise ConfigError(f"site must be one of {nearest(site, self.sites)}, got {site!r}")
+        return tuple(self._hearing.calls[site])
+
+    def maps(self, site: str, *, call: int = -1) -> Tensor:
+        """Return the weights of one call: `(batch, heads, rows, keys)`, without dropout.
+
+        They are computed now, from the queries, keys and masks that were used then, in float32 at
+        least. Rows that see nothing are 0, except where the model itself gives them equal weights.
+
+        Args:
+            site: One of `sites`.
+            call: Which one; -1 is the last.
+
+        Raises:
+            ConfigError: There is no such site or call.
+            UnsupportedError: Nothing can be said of the site.
+        """
+        chosen = self._call(site, call)
+        batch, heads, rows, keys = chosen.shape
+        for block in _row_blocks(chosen, max(1, rows)):
+            return block.weights
+        return chosen.value.new_zeros(batch, heads, 0, keys)
+
+    def blocks(self, site: str, *, call: int = -1, block: int = 128) -> Iterator[RowBlock]:
+        """Go through the map of one call, some rows at a time.
+
+        Args:
+            site: One of `sites`.
+            call: Which one; -1 is the last.
+            block: Rows at a time.
+
+        Raises:
+            ConfigError: There is no such site or call, or `block < 1`.
+            UnsupportedError: Nothing can be said of the site.
+
+        Cost:
+            Memory for `batch x heads x block x keys` weights; a mechanism computes all at once.
+        """
+        if block < 1:
+            raise ConfigError(f"block must be at least 1, got {block}")
+        return _row_blocks(self._call(site, call), block)
+
+    def statistics(
+        self,
+        *,
+        call: int | None = None,
+        sinks: int = 4,
+        top: int = 8,
+        tau: float = 0.9,
+        ordered: int | None = 64,
+        block: int | None = None,
+    ) -> dict[str, Statistics]:
+        """Return for each site that was called what its maps say in numbers, head by head.
+
+        Args:
+            call: Which call of each site. `None` means: the rows of all of them together.
+            sinks: How many first keys the sink mass adds up.
+            top: How many of the largest weights the top mass adds up.
+            tau: The mass that the coverage wants.
+            ordered: Query rows of each call that are sorted, for what needs order; `None` means
+                all, which takes longer than everything else together.
+            block: Query rows at a time. `None` means: as many as stay in the cache.
+
+        Raises:
+            ConfigError: A setting is out of range, or there is no such call.
+            UnsupportedError: The calls of a site have different heads.
+
+        Cost:
+            One pass over blocks of rows; no map is stored. See `Statistics`.
+        """
+        settings = Settings(sinks=sinks, top=top, tau=tau, ordered=ordered)
+        if block is not None and block < 1:
+            raise ConfigError(f"block must be at least 1, got {block}")
+        found: dict[str, Statistics] = {}
+        for site in self.sites:
+            calls = self.calls(site) if call is None else (self._call(site, call),)
+            if calls:
+                pairs = [(chosen.weigher, chosen.shown) for chosen in calls]
+                found[site] = statistics(pairs, settings, block=block)
+        return found
+
+    def fidelity(self) -> dict[str, Fidelity]:
+        """Return for each site that was called how far its maps are from what the model used.
+
+        The worst of its calls, or the reason why one of them cannot be judged.
+        """
+        found: dict[str, Fidelity] = {}
+        for site in self.sites:
+            results = [fidelity(call) for call in self.calls(site)]
+            unknown = [result for result in results if result.error is None]
+            if results:
+                worst = max(results, key=lambda result: result.error or 0.0)
+                found[site] = unknown[0] if unknown else worst
+        return found
+
+    def _call(self, site: str, call: int) -> Call:
+        calls = self.calls(site)
+        if not -len(calls) <= call < len(calls):
+            raise ConfigError(f"call must be one of the {len(calls)} of {site!r}, got {call}")
+        return calls[call]
+
+
+@contextmanager
+def probe(
+    model: nn.Module,
+    *,
+    sites: str | Sequence[str] | None = None,
+    heads: Sequence[int] | None = None,
+    rows: slice | Sequence[int] | None = None,
+    device: torch.device | str | None = None,
+) -> Generator[Probe]:
+    """Hear what the attention of a model does, while it does it as fast as ever.
+
+    ```python
+    with heedful.probe(model, sites="decoder.*.cross_attention") as p:
+        model(x)
+    p.maps("decoder.0.cross_attention")
+    ```
+
+    Fused kernels return no weights. So queries, keys and masks are kept as they go into the kernel,
+    and the weights are computed from them afterwards, for those who ask; `Probe.fidelity` proves
+    that they are the ones. The model computes what it would, bit for bit, and everything that
+    stands in its way meanwhile is taken away in the end, whatever happens.
+
+    Heard are `heedful.nn.Attention`, `torch.nn.MultiheadAttention`, also in fused Transformer
+    layers, and the models of transformers that use its attention interface; `Probe.unobservable`
+    lists the attention that is none of these. A nested tensor that `nn.TransformerEncoder` makes
+    has as many keys as its longest text. With activation checkpointing, what is computed again in
+    the backward pass is a call again.
+
+    Args:
+        model: Not compiled.
+        sites: Glob patterns over the names of modules, such as `"*.self_attention"`. `None` means
+            all attention.
+        heads: Which heads. `None` means all.
+        rows: Which query rows, as a slice or as numbers. `None` means all.
+        device: Where what is kept lies. `None` means: where the model is.
+
+    Raises:
+        ConfigError: A pattern matches no site, or a call does not have these heads or rows.
+        UnsupportedError: The model is compiled.
+
+    Cost:
+        A copy of queries, keys, values and output for each call, of the chosen heads and rows where
+        the output does not need the others; masks and biases are kept, but only copied when rows or
+        heads are chosen. A fused layer or `nn.MultiheadAttention` projects its inputs once more.
+    """
+    found, unknown = find_sites(model)
+    chosen = choose_sites(found, sites, unknown)
+    hearing = Hearing([site.name for site in chosen], _wanted(heads, rows, device))
+    with ExitStack() as stack:
+        for kind in KINDS:
+            ours = {site.module: site.name for site in chosen if site.kind is kind}
+            kind.listen(model, ours, hearing, stack)
+        try:
+            yield Probe(hearing, unknown)
+        finally:
+            hearing.close()
+
+
+def _wanted(
+    heads: Sequence[int] | None,
+    rows: slice | Sequence[int] | None,
+    device: torch.device | str | None,
+) -> Wanted:
+    if heads is not None:
+        heads = tuple(operator.index(head) for head in heads)
+        if not heads or min(heads) < 0 or len(set(heads)) < len(heads):
+            raise ConfigError(f"heads must be different numbers from 0 on, got {list(heads)}")
+    if rows is not None and not isinstance(rows, slice):
+        rows = tuple(operator.index(row) for row in rows)
+    return Wanted(heads=heads, rows=rows, device=None if device is None else torch.device(device))
+
+
+def _row_blocks(call: Call, block: int) -> Iterator[RowBlock]:
+    batch, heads, rows, keys = call.shape
+    shown, whole = call.shown, None
+    for part, weights, _, _ in call.weigher.blocks(_rows_first(call, block), Room()):
+        start = part.rows.start // block * block
+        stop = min(start + block, rows)
+        if whole is None:
+            whole = weights.new_zeros(batch, heads, stop - start, keys)
+        places = [shown.index(head) for head in part.heads]
+        here = slice(part.rows.start - start, part.rows.stop - start)
+        whole[part.batch, places, here, : weights.shape[3]] = weights
+        if (part.batch.stop, part.heads[-1], part.rows.stop) == (batch, shown[-1], stop):
+            yield RowBlock(call.weigher.rows[start:stop], whole)
+            whole = None
+
+
+def _rows_first(call: Call, block: int) -> Iterator[Part]:
+    """All parts of the first block of rows, then all of the next."""
+    batch, _, rows, keys = call.shape
+    for start in range(0, rows, block):
+        size = min(block, rows - start)
+        for part in parts(batch, call.shown, size, keys):
+            within = slice(part.rows.start + start, part.rows.stop + start)
+            yield part._replace(rows=within)

@@ -1,0 +1,265 @@
+"""What maps say in numbers, summed up while they stream past in blocks of rows."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from itertools import groupby
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from heedful.errors import ConfigError, UnsupportedError
+from heedful.probing.parts import NUMBERS, Room, parts
+from heedful.probing.weighing import Block, Weigher
+
+
+class Rows(NamedTuple):
+    """A number for each row, and which rows count, both `(batch, heads, rows)`."""
+
+    values: Tensor
+    which: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What the statistics count.
+
+    Args:
+        sinks: How many first keys the sink mass adds up.
+        top: How many of the largest weights the top mass adds up.
+        tau: The mass that the coverage wants.
+        ordered: Query rows of a call that are sorted; `None` means all.
+    """
+
+    sinks: int = 4
+    top: int = 8
+    tau: float = 0.9
+    ordered: int | None = 64
+
+    def __post_init__(self) -> None:
+        for name in ("sinks", "top", "ordered"):
+            number = getattr(self, name)
+            if number is not None and number < 1:
+                raise ConfigError(f"{name} must be at least 1, got {number}")
+        if not 0 < self.tau <= 1:
+            raise ConfigError(f"tau must be above 0 and at most 1, got {self.tau}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Statistics:
+    """How the heads of one site look, each number a mean over the rows that see something.
+
+    With the weights `a` of a row, divided by their sum (of sizes, where a weight is negative), over
+    the `n` keys that the row may see. Every number is `(heads,)` in float64; a head without rows
+    has NaN. `gini`, `top_mass` and `coverage` need sorted rows and are means over at most
+    `ordered_rows` of them, evenly spread: exact where that is all rows, and otherwise with a
+    standard error of the spread between rows divided by `sqrt(ordered_rows)`. All else is exact up
+    to the rounding of the weights.
+
+    Args:
+        entropy: `H = -sum a log a`.
+        normalised_entropy: `H / log n`, of the rows that may see two keys at least: 1 is even.
+        effective_keys: `exp(H)`, 1 to n.
+        participation: `1 / sum a^2`, 1 to n.
+        gini: `sum (2 i - n - 1) a_(i) / n`, ascending: 0 is even, `1 - 1/n` one key alone.
+        sink_mass: Weight of the first keys.
+        top_mass: Weight of the largest weights.
+        distance: `sum a |p - j|` for a query at key `p`: the last query at the last key.
+        coverage: The fewest keys that have the wanted mass, up to rounding.
+        support: How many weights are above 0, in the arithmetic of the map.
+        rows: Rows that see something and give it weight.
+        empty_rows: The others, which are in no mean.
+        ordered_rows: Rows that were sorted.
+
+    Source:
+        Entropy and effective keys as perplexity: Shannon 1948. Gini: Hurley and Rickard 2009,
+        arXiv:0811.4706. Dispersion: Velickovic et al. 2024, arXiv:2410.01104.
+    """
+
+    entropy: Tensor
+    normalised_entropy: Tensor
+    effective_keys: Tensor
+    participation: Tensor
+    gini: Tensor
+    sink_mass: Tensor
+    top_mass: Tensor
+    distance: Tensor
+    coverage: Tensor
+    support: Tensor
+    rows: Tensor
+    empty_rows: Tensor
+    ordered_rows: Tensor
+
+
+def statistics(
+    calls: Iterable[tuple[Weigher, Sequence[int]]], settings: Settings, *, block: int | None = None
+) -> Statistics:
+    """Sum up calls with the same heads, in one pass over blocks of rows.
+
+    Args:
+        calls: How each call weighed, and which of its heads count.
+        settings: What is counted.
+        block: Query rows in one block. `None` means: as many as stay in the cache.
+
+    Cost:
+        Time for the scores, their softmax and some eight passes over each weight; memory for three
+        blocks and the rows to be sorted, of one batch row and head at a time when keys are many.
+    """
+    totals = _Totals()
+    room = Room()
+    for weigher, heads in calls:
+        totals.begin(len(heads))
+        chosen = _evenly(len(weigher.rows), settings.ordered)
+        cut = parts(weigher.batch, heads, len(weigher.rows), weigher.keys, block=block)
+        for (_, some), group in groupby(weigher.blocks(cut, room), key=_batch_and_heads):
+            places = [list(heads).index(head) for head in some]
+            sample: list[tuple[Tensor, Tensor]] = []
+            for item in group:
+                totals.add(places, _streamed(item, weigher, settings, room))
+                rows = item.part.rows
+                here = [row - rows.start for row in chosen if rows.start <= row < rows.stop]
+                few = _padded(item.weights[:, :, here].abs(), weigher.keys)
+                sample.append((few, item.counts[:, :, here]))
+            few, n = (torch.cat(pieces, dim=2) for pieces in zip(*sample, strict=True))
+            for piece in _in_pieces(few, n):
+                totals.add(places, _ordered(*piece, settings))
+    return totals.mean()
+
+
+def dispersion_slope(effective_keys: Mapping[int, Tensor | float]) -> Tensor:
+    """Say how attention spreads as texts grow: the slope of `log(effective keys)` over `log n`.
+
+    Args:
+        effective_keys: For each length, what `Statistics.effective_keys` says there.
+
+    Returns:
+        The slope of the least-squares line, of each head: 0 stays sharp, 1 spreads evenly.
+
+    Raises:
+        ConfigError: There are not two lengths, or one is below 1.
+    """
+    if len(effective_keys) < 2 or min(effective_keys) < 1:
+        lengths = sorted(effective_keys)
+        raise ConfigError(f"effective_keys must have two lengths of at least 1, got {lengths}")
+    lengths = torch.tensor(list(effective_keys), dtype=torch.float64).log()
+    spread = torch.stack([torch.as_tensor(x).double().cpu() for x in effective_keys.values()]).log()
+    lengths = lengths - lengths.mean()
+    return torch.tensordot(lengths, spread, dims=1) / lengths.square().sum()
+
+
+def _streamed(item: Block, weigher: Weigher, settings: Settings, room: Room) -> dict[str, Rows]:
+    """What needs no order."""
+    weights = item.weights.abs() if weigher.signed else item.weights
+    scratch = room.take("scratch", weights.shape, weights)
+    sums = weights.sum(-1)
+    seeing = (item.counts > 0) & (sums != 0)
+    entropy = _entropy(weights, sums, item.scores, scratch)
+    keys = torch.arange(weights.shape[3], device=weights.device, dtype=weights.dtype)
+    steps = room.take("steps", weights.shape[2:], weights)
+    position = weigher.position[item.part.rows].to(weights.dtype)
+    torch.sub(keys, position[:, None], out=steps).abs_()
+    values = {
+        "entropy": entropy,
+        "effective_keys": entropy.exp(),
+        "participation": (sums / torch.linalg.vector_norm(weights, dim=-1)).square(),
+        "sink_mass": weights[..., : settings.sinks].sum(-1) / sums,
+        "distance": torch.mul(weights, steps, out=scratch).sum(-1) / sums,
+        "support": torch.gt(weights, 0, out=scratch).sum(-1),
+    }
+    return {name: Rows(value, seeing) for name, value in values.items()} | {
+        "normalised_entropy": Rows(entropy / item.counts.log(), seeing & (item.counts > 1)),
+        "empty": Rows((~seeing).to(sums.dtype), torch.ones_like(seeing)),
+    }
+
+
+def _entropy(weights: Tensor, sums: Tensor, scores: Tensor | None, scratch: Tensor) -> Tensor:
+    if scores is None:
+        logs = torch.clamp(weights, min=torch.finfo(weights.dtype).tiny, out=scratch).log_()
+        return sums.log() - logs.mul_(weights).sum(-1) / sums
+    # the logarithm of a softmax is its scores, shifted: no second pass through a logarithm
+    shift = scores.amax(-1) - (weights.amax(-1) / sums).log()
+    return shift - torch.mul(weights, scores, out=scratch).sum(-1) / sums
+
+
+def _ordered(weights: Tensor, counts: Tensor, settings: Settings) -> dict[str, Rows]:
+    """What needs sorted rows."""
+    ascending = weights.sort(-1).values.double()
+    keys = weights.shape[3]
+    sums, n = ascending.sum(-1), counts.double()
+    place = torch.arange(1, keys + 1, device=weights.device, dtype=torch.float64)
+    # hidden keys stand first with weight 0, so that visible ones are numbered from keys - n + 1 on
+    linear = 2 * (ascending @ place) - (2 * (keys - n) + n + 1) * sums
+    mass = ascending.flip(-1).cumsum(-1)
+    wanted = settings.tau * (1 - keys * torch.finfo(weights.dtype).eps) * sums
+    values = {
+        "gini": linear / (n * sums),
+        "top_mass": mass[..., min(settings.top, keys) - 1] / sums,
+        "coverage": ((mass < wanted[..., None]).sum(-1) + 1).double(),
+    }
+    return {name: Rows(value, (n > 0) & (sums != 0)) for name, value in values.items()}
+
+
+class _Totals:
+    """Sums over the rows that count, in float64, for each statistic and head."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+        self._rows: dict[str, Tensor] = {}
+        self._heads = 0
+
+    def begin(self, heads: int) -> None:
+        """Say how many heads there are; they stay as many.
+
+        Raises:
+            UnsupportedError: There were others before.
+        """
+        if self._heads not in (0, heads):
+            raise UnsupportedError(
+                "calls must have the same heads to be summed up together, "
+                f"got {heads} after {self._heads}; choose one with call="
+            )
+        self._heads = heads
+
+    def add(self, places: list[int], rows: dict[str, Rows]) -> None:
+        for name, (values, which) in rows.items():
+            if name not in self._sums:
+                zeros = torch.zeros(self._heads, dtype=torch.float64)
+                self._sums[name], self._rows[name] = zeros, zeros.clone()
+            sums = torch.where(which, values.double(), 0.0).sum((0, 2))
+            self._sums[name][places] += sums.cpu()
+            self._rows[name][places] += which.double().sum((0, 2)).cpu()
+
+    def mean(self) -> Statistics:
+        nothing = torch.zeros(self._heads, dtype=torch.float64)
+        counted = {
+            "rows": self._rows.get("entropy", nothing),
+            "empty_rows": self._sums.get("empty", nothing),
+            "ordered_rows": self._rows.get("gini", nothing),
+        }
+        names = {field.name for field in fields(Statistics)} - set(counted)
+        means = {
+            name: self._sums.get(name, nothing) / self._rows.get(name, nothing) for name in names
+        }
+        return Statistics(**means, **counted)
+
+
+def _evenly(rows: int, limit: int | None) -> list[int]:
+    """At most `limit` of the row numbers, each standing for as many neighbours."""
+    if limit is None or rows <= limit:
+        return list(range(rows))
+    return [(2 * place + 1) * rows // (2 * limit) for place in range(limit)]
+
+
+def _padded(weights: Tensor, keys: int) -> Tensor:
+    """With a weight of 0 for the keys that no row of the block sees."""
+    return torch.nn.functional.pad(weights, (0, keys - weights.shape[3]))
+
+
+def _in_pieces(few: Tensor, counts: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Few rows at a time, since sorting takes several times their memory."""
+    size = max(1, NUMBERS * few.shape[2] // max(1, few.numel()))
+    return zip(few.split(size, dim=2), counts.split(size, dim=2), strict=True)
+
+
+def _batch_and_heads(item: Block) -> tuple[slice, tuple[int, ...]]:
+    return item.part.batch, item.part.heads

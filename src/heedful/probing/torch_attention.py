@@ -1,0 +1,265 @@
+"""Hear `torch.nn.MultiheadAttention`, also where a fused Transformer layer goes around it."""
+
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from functools import partial
+from typing import Any, NamedTuple, TypeGuard, final
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from heedful.errors import UnsupportedError
+from heedful.probing.call import Call, Choice, Stamp, Wanted, scaled_dot
+from heedful.probing.kind import Hearing, Kind
+from heedful.probing.replace import replaced
+from heedful.probing.weighing import Rules
+
+_ATTENTION = inspect.signature(nn.MultiheadAttention.forward)
+_LAYER = inspect.signature(nn.TransformerEncoderLayer.forward)
+
+
+@final
+class TorchAttention(Kind):
+    """Stands in the place of `forward`, of the attention and of the encoder layer around it.
+
+    In evaluation `nn.TransformerEncoderLayer` computes all of itself in one fused operation, which
+    calls nothing that could be heard, and leaves that operation as soon as anything is hooked. So
+    the layer's own `forward` is replaced: when its attention was not called, queries and keys are
+    computed from what went into the layer.
+    """
+
+    def claims(self, module: nn.Module) -> bool:
+        ours = isinstance(module, nn.MultiheadAttention)
+        return ours and type(module).forward is nn.MultiheadAttention.forward
+
+    def listen(
+        self, model: nn.Module, sites: Mapping[nn.Module, str], hearing: Hearing, stack: ExitStack
+    ) -> None:
+        for module, name in sites.items():
+            forward = _listening(module, name, hearing)
+            stack.enter_context(replaced(module, "forward", forward))
+        for layer in model.modules():
+            name = sites.get(layer.self_attn) if _is_fused(layer) else None
+            if name is not None:
+                forward = _listening_layer(layer, name, hearing)
+                stack.enter_context(replaced(layer, "forward", forward))
+
+
+def _is_fused(layer: nn.Module) -> TypeGuard[nn.TransformerEncoderLayer]:
+    ours = isinstance(layer, nn.TransformerEncoderLayer)
+    return ours and type(layer).forward is nn.TransformerEncoderLayer.forward
+
+
+def _listening(module: Any, name: str, hearing: Hearing) -> Callable[..., Any]:
+    plain = module.forward
+
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        result = plain(*args, **kwargs)
+        given = _ATTENTION.bind(module, *args, **kwargs)
+        given.apply_defaults()
+        hearing.note(name, partial(_keep, module, given.arguments, result[0], hearing.wanted))
+        return result
+
+    return forward
+
+
+def _listening_layer(layer: Any, name: str, hearing: Hearing) -> Callable[..., Any]:
+    plain = layer.forward
+
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        before = hearing.heard(name)
+        result = plain(*args, **kwargs)
+        if hearing.heard(name) == before:
+            given = _LAYER.bind(layer, *args, **kwargs).arguments
+            hearing.note(name, partial(_keep_layer, layer, given, result, hearing.wanted))
+        return result
+
+    return forward
+
+
+class _Projected(NamedTuple):
+    query: Tensor
+    key: Tensor
+    value: Tensor
+
+
+def _project(module: Any, query: Tensor, key: Tensor, value: Tensor) -> _Projected:
+    """The heads of queries, keys and values, `(batch, heads, length, dim)`, from batch-first ones.
+
+    `add_bias_kv` and `add_zero_attn` append keys, in this order, which everybody sees.
+    """
+    if module.in_proj_weight is not None:
+        weights = module.in_proj_weight.chunk(3)
+    else:
+        weights = (module.q_proj_weight, module.k_proj_weight, module.v_proj_weight)
+    biases = (None,) * 3 if module.in_proj_bias is None else module.in_proj_bias.chunk(3)
+    query, key, value = map(functional.linear, (query, key, value), weights, biases)
+    if module.bias_k is not None:
+        key = torch.cat([key, module.bias_k.to(key.dtype).expand(len(key), -1, -1)], dim=1)
+        value = torch.cat([value, module.bias_v.to(value.dtype).expand(len(value), -1, -1)], dim=1)
+    if module.add_zero_attn:
+        key, value = (functional.pad(x, (0, 0, 0, 1)) for x in (key, value))
+    heads = (module.num_heads, module.head_dim)
+    return _Projected(*(x.unflatten(-1, heads).transpose(1, 2) for x in (query, key, value)))
+
+
+def _keep(module: Any, given: Mapping[str, Any], output: Tensor, wanted: Wanted) -> Call:
+    inputs = [given["query"], given["key"], given["value"]]
+    if any(x.is_nested for x in inputs):
+        raise UnsupportedError("queries, keys and values must not be nested tensors here, got some")
+    used = output
+    if inputs[0].ndim == 2:
+        inputs, used = [x[None] for x in inputs], output[None]
+    elif not module.batch_first:
+        inputs, used = [x.transpose(0, 1) for x in inputs], output.transpose(0, 1)
+    projected = _project(module, *inputs)
+    extra = projected.key.shape[2] - inputs[1].shape[1]
+    padding, mask = given["key_padding_mask"], given["attn_mask"]
+    if _hinted(module, given):
+        rules = Rules(causal=True)
+    else:
+        masks = [None if padding is None else padding.reshape(len(used), 1, 1, -1)]
+        masks.append(None if mask is None else _four_axes(mask, len(used)))
+        rules = _rules(masks, extra)
+    weights, bias = module.out_proj.weight, module.out_proj.bias
+    return _call(
+        module,
+        projected,
+        rules,
+        used,
+        wanted,
+        finish=lambda mixed, rows: _linear(mixed.transpose(1, 2).flatten(2), weights, bias),
+        compared="the module's output",
+        parameters=Stamp.of(weights, bias),
+    )
+
+
+def _hinted(module: Any, given: Mapping[str, Any]) -> bool:
+    """Does torch leave the mask aside and take its causal switch, which also hides added keys?
+
+    Its fused self-attention takes the mask, which says the same, unless the hint was wrong.
+    """
+    query, key, value = given["query"], given["key"], given["value"]
+    same = query is key and key is value
+    fused = same and module.batch_first and not module.training
+    asked = given["is_causal"] and given["key_padding_mask"] is None and not given["need_weights"]
+    return asked and not fused
+
+
+def _four_axes(mask: Tensor, batch: int) -> Tensor:
+    return mask[None, None] if mask.ndim == 2 else mask.unflatten(0, (batch, -1))
+
+
+def _rules(masks: list[Tensor | None], extra: int) -> Rules:
+    """Who sees whom, in torch's words here: True = drop; a number is added."""
+    given = [functional.pad(mask, (0, extra)) for mask in masks if mask is not None]
+    added = tuple(mask for mask in given if mask.dtype != torch.bool)
+    return Rules(
+        visible=tuple(~mask for mask in given if mask.dtype == torch.bool),
+        added=added,
+        uniform=bool(added) and not any(mask.isneginf().any() for mask in added),
+    )
+
+
+def _call(
+    module: Any,
+    projected: _Projected,
+    rules: Rules,
+    used: Tensor,
+    wanted: Wanted,
+    *,
+    finish: Callable[[Tensor, Tensor], Tensor],
+    **told: Any,
+) -> Call:
+    """A call in which all heads are kept, because the output mixes them."""
+    heads, queries = module.num_heads, projected.query.shape[2]
+    rows = wanted.rows_of(queries)
+    choice = Choice(wanted=wanted, heads=tuple(range(heads)), rows=rows, queries=queries)
+    dropping = module.training and module.dropout > 0
+    return Call(
+        weigher=scaled_dot(
+            choice,
+            projected.query,
+            projected.key,
+            scale=1 / math.sqrt(module.head_dim),
+            rules=rules,
+        ),
+        shown=wanted.heads_of(heads),
+        value=choice.of_key(projected.value),
+        used=choice.of_rows(used, axis=1),
+        finish=lambda mixed: finish(mixed, rows),
+        unproven="dropout was active" if dropping else None,
+        **told,
+    )
+
+
+# ---- the fused layer -----------------------------------------------------------------------------
+
+
+def _keep_layer(layer: Any, given: Mapping[str, Any], used: Tensor, wanted: Wanted) -> Call:
+    module, source = layer.self_attn, given["src"]
+    missing, rules = None, _fused_rules(given, module.num_heads)
+    if source.is_nested:
+        source, used, missing, rules = _unnested(source, used)
+    attended = _norm(source, layer.norm1) if layer.norm_first else source
+    kept = wanted.own(source[:, wanted.rows_of(source.shape[1]).to(source.device)])
+    if missing is not None:
+        missing = wanted.own(missing[:, wanted.rows_of(source.shape[1]).to(source.device)])
+    return _call(
+        module,
+        _project(module, attended, attended, attended),
+        rules,
+        used,
+        wanted,
+        finish=lambda mixed, rows: _replay(layer, kept, mixed),
+        compared="the layer's output",
+        missing=missing,
+        parameters=Stamp.of(*layer.parameters()),
+    )
+
+
+def _fused_rules(given: Mapping[str, Any], heads: int) -> Rules:
+    """The fused layer makes every mask boolean: what is not 0 is dropped, also a number to add."""
+    batch = given["src"].size(0)
+    padding, mask = given.get("src_key_padding_mask"), given.get("src_mask")
+    masks = [] if padding is None else [padding.reshape(batch, 1, 1, -1)]
+    masks += [] if mask is None else [_four_axes(mask, batch)]
+    return Rules(visible=tuple(mask == 0 for mask in masks))
+
+
+def _unnested(source: Tensor, used: Tensor) -> tuple[Tensor, Tensor, Tensor, Rules]:
+    """Padded tensors from nested ones, and who is padding: it sees nothing and is not seen."""
+    lengths = torch.tensor([len(x) for x in source.unbind()], device=source.device)
+    source, used = source.to_padded_tensor(0.0), used.to_padded_tensor(0.0)
+    present = torch.arange(source.shape[1], device=source.device) < lengths[:, None]
+    visible = (present[:, None, None], present[:, None, :, None])
+    return source, used, ~present, Rules(visible=visible)
+
+
+def _replay(layer: Any, source: Tensor, mixed: Tensor) -> Tensor:
+    """The rest of the layer, after attention, with the mixed values given."""
+    source = source.to(mixed.dtype)
+    out = layer.self_attn.out_proj
+    x = source + _linear(mixed.transpose(1, 2).flatten(2), out.weight, out.bias)
+    activation = functional.gelu if layer.activation_relu_or_gelu == 2 else functional.relu
+
+    def feedforward(x: Tensor) -> Tensor:
+        hidden = activation(_linear(x, layer.linear1.weight, layer.linear1.bias))
+        return _linear(hidden, layer.linear2.weight, layer.linear2.bias)
+
+    if layer.norm_first:
+        return x + feedforward(_norm(x, layer.norm2))
+    x = _norm(x, layer.norm1)
+    return _norm(x + feedforward(x), layer.norm2)
+
+
+def _linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    return functional.linear(x, weight.to(x), None if bias is None else bias.to(x))
+
+
+def _norm(x: Tensor, norm: Any) -> Tensor:
+    weight, bias = (None if given is None else given.to(x) for given in (norm.weight, norm.bias))
+    return functional.layer_norm(x, norm.normalized_shape, weight, bias, norm.eps)

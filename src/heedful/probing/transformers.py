@@ -1,0 +1,160 @@
+"""Hear the attention of Hugging Face models, which all go through one interface."""
+
+import inspect
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from functools import partial
+from types import CodeType
+from typing import Any, final
+
+import torch
+from torch import Tensor, nn
+
+from heedful.errors import UnsupportedError
+from heedful.probing.call import Call, Choice, Wanted, scaled_dot
+from heedful.probing.kind import Hearing, Kind
+from heedful.probing.replace import replaced
+from heedful.probing.weighing import Rules
+
+ENTRANCE = "get_interface"  # where an attention module of transformers asks for its function
+
+
+@final
+class TransformersAttention(Kind):
+    """Stands in the place of the interface from which attention modules take their function.
+
+    The function that they asked for still runs, on the same tensors; so sdpa stays fused, and
+    whatever was registered there stays in use.
+    """
+
+    def claims(self, module: nn.Module) -> bool:
+        if "transformers" not in sys.modules:
+            return False
+        return any(ENTRANCE in names for names in _names_used(type(module)))
+
+    def listen(
+        self, model: nn.Module, sites: Mapping[nn.Module, str], hearing: Hearing, stack: ExitStack
+    ) -> None:
+        if not sites:
+            return
+        from transformers import AttentionInterface
+
+        plain = AttentionInterface.get_interface
+
+        def get_interface(interface: Any, implementation: str, default: Callable[..., Any]) -> Any:
+            function = plain(interface, implementation, default)
+            return _listening(function, implementation, sites, hearing)
+
+        stack.enter_context(replaced(AttentionInterface, ENTRANCE, get_interface))
+
+
+def _names_used(kind: type) -> Iterator[tuple[str, ...]]:
+    """The names that the methods of a module's class use, of each method."""
+    for owner in kind.__mro__[:-1]:
+        if owner is nn.Module:
+            return
+        for method in vars(owner).values():
+            code = getattr(inspect.unwrap(method) if callable(method) else None, "__code__", None)
+            if isinstance(code, CodeType):
+                yield code.co_names
+
+
+def _listening(
+    function: Callable[..., Any],
+    implementation: str,
+    sites: Mapping[nn.Module, str],
+    hearing: Hearing,
+) -> Callable[..., Any]:
+    def attend(module: Any, query: Tensor, key: Tensor, value: Tensor, *rest: Any, **named: Any):
+        result = function(module, query, key, value, *rest, **named)
+        if module in sites:
+            name, tensors = sites[module], (query, key, value)
+            mask, *other = rest or (named.get("attention_mask"),)
+            given = {**named, "attention_mask": mask, "other": other, "module": module}
+            keep = partial(_keep, implementation, tensors, given, result[0], hearing.wanted)
+            hearing.note(name, keep)
+        return result
+
+    return attend
+
+
+def _keep(
+    implementation: str,
+    tensors: tuple[Tensor, Tensor, Tensor],
+    given: Mapping[str, Any],
+    output: Tensor,
+    wanted: Wanted,
+) -> Call:
+    query, key, value = tensors
+    _check(implementation, tensors, given)
+    query = query.expand(len(key), -1, -1, -1)
+    heads, queries = query.shape[1], query.shape[2]
+    choice = Choice(
+        wanted=wanted,
+        heads=wanted.heads_of(heads),
+        rows=wanted.rows_of(queries),
+        queries=queries,
+        groups=heads // key.shape[1],
+    )
+    scaling, softcap, dropout = (given.get(x) for x in ("scaling", "softcap", "dropout"))
+    weigher = scaled_dot(
+        choice,
+        query,
+        key,
+        scale=query.shape[3] ** -0.5 if scaling is None else float(scaling),
+        rules=_rules(implementation, query, key, given),
+        softcap=softcap,
+        sinks=given.get("s_aux"),
+    )
+    dropping = dropout and (implementation != "eager" or given["module"].training)
+    return Call(
+        weigher=weigher,
+        shown=tuple(range(len(choice.heads))),
+        value=choice.of_key(value),
+        used=choice.of_query(output.transpose(1, 2)),
+        compared="the mixed values before the output projection",
+        unproven="dropout was active" if dropping else None,
+    )
+
+
+def _check(implementation: str, tensors: tuple[Tensor, ...], given: Mapping[str, Any]) -> None:
+    """Raise unless all that decides about the weights is understood."""
+    mask = given["attention_mask"]
+    if given.get("cache") is not None:
+        raise UnsupportedError("keys must be at hand, got a paged cache")
+    if given["other"]:
+        raise UnsupportedError(
+            f"what is behind the mask must be given by name, got {len(given['other'])} without"
+        )
+    if any(x.ndim != 4 for x in tensors):
+        shapes = [tuple(x.shape) for x in tensors]
+        raise UnsupportedError(f"queries, keys and values must be 4-D, got {shapes}")
+    if mask is not None and (not isinstance(mask, Tensor) or mask.ndim != 4):
+        what = tuple(mask.shape) if isinstance(mask, Tensor) else type(mask).__name__
+        raise UnsupportedError(
+            f"attention_mask must be 4-D, got {what}; "
+            f"{implementation!r} keeps the rest to itself, sdpa and eager do not"
+        )
+
+
+def _rules(implementation: str, query: Tensor, key: Tensor, given: Mapping[str, Any]) -> Rules:
+    """What a missing mask and a mask of truth values mean depends on who reads them."""
+    mask, bias = given["attention_mask"], given.get("position_bias")
+    added = () if bias is None else (bias,)
+    if implementation == "eager":
+        # eager adds whatever the mask is, also truth values, and knows no switch for causality
+        added += () if mask is None else (mask[..., : key.shape[2]].to(query.dtype),)
+        return Rules(added=added, uniform=_finite(added))
+    if mask is None:
+        causal = given.get("is_causal")
+        causal = getattr(given["module"], "is_causal", True) if causal is None else causal
+        return Rules(added=added, causal=bool(causal) and query.shape[2] > 1)
+    if mask.dtype == torch.bool:
+        # beside a bias, sdpa is given the lowest number where the mask hides, and not nothing
+        return Rules(visible=(mask,), added=added, uniform=bias is not None)
+    return Rules(added=(*added, mask), uniform=_finite((*added, mask)))
+
+
+def _finite(added: tuple[Tensor, ...]) -> bool:
+    return not any(bool(x.isneginf().any()) for x in added)

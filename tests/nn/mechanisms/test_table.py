@@ -1,0 +1,139 @@
+"""No mechanism can be forgotten, and each keeps the rules that need no oracle."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+import heedful.nn.mechanisms
+from heedful.errors import ConfigError, UnsupportedError
+from heedful.nn import Attention, RelativePositions
+from heedful.nn.mechanisms import MECHANISMS, Mechanism
+from heedful.ops import OPS
+from heedful.testing.claim import NotClaimed
+from heedful.testing.claims import CLAIMS
+from heedful.testing.masks import Sizes
+from heedful.testing.rules import RULES
+
+FOLDER = Path(heedful.nn.mechanisms.__file__).parent
+
+# ops that are no mechanism of `Attention`, and where they are used instead
+ELSEWHERE = {
+    "coverage": "heedful.nn.aligners: it looks at what was attended to before",
+    "location": "heedful.nn.aligners: it looks at what was attended to before",
+    "transformer_xl": "heedful.nn.TransformerXLAttention: it projects distances",
+}
+
+# At the sizes of the contract: dim 4, at most 7 keys.
+SETTINGS = {
+    "adaptive_span": {"max_span": 4, "ramp": 2.0},
+    "block_sparse": {"block": 2},
+    "blockwise": {"block": 2},
+    "linformer": {"rank": 3, "max_keys": 7},
+    "neighbourhood": {"window": (3,)},
+    "nystrom": {"landmarks": 3},
+    "reformer": {"chunk": 2, "buckets": 4},
+    "top_k": {"kept": 3},
+    "window": {"window": 3, "sinks": 1},
+}
+
+KEPT = (
+    "weights_make_the_output",
+    "weights_are_shares",
+    "hidden_keys",
+    "hidden_gradients",
+    "empty_rows",
+    "refused_masks",
+    "batch_rows",
+    "grouped_heads",
+    "memory_layout",
+    "same_every_time",
+    "inputs_stay",
+    "exports",
+)
+
+
+def build(name, **sizes):
+    torch.manual_seed(1)
+    return MECHANISMS[name](**{"heads": 4, "dim": 4, **sizes}, **SETTINGS.get(name, {}))
+
+
+def claim_of(name):
+    """The module as a function: it brings its parameters, so there are no extras."""
+    module = build(name).double()
+
+    def attention(query, key, value, *, mask=None):
+        return module.to(query.dtype)(query, key, value, mask=mask)
+
+    def weights(query, key, *, mask=None):
+        return module.to(query.dtype).weights(query, key, mask=mask)
+
+    claim = CLAIMS[name]
+    given = {"attention": attention, "weights": weights, "extras": {}, "settings": {}}
+    given |= {"domains": {}, "key_dim": "dim", "even": True}
+    if name == "differential":  # a norm comes after the weights, as its docstring says
+        given |= {"weights": None, "same_dims": True}
+    return replace(claim, **given)
+
+
+def test_table_lists_every_file():
+    files = {path.stem for path in FOLDER.glob("*.py")} - {"__init__", "base"}
+    assert set(MECHANISMS) == files
+    assert set(MECHANISMS) == set(OPS) - set(ELSEWHERE)
+
+
+@pytest.mark.parametrize("name", MECHANISMS)
+def test_row_is_final_and_has_its_tests(name):
+    assert issubclass(MECHANISMS[name], Mechanism)
+    assert MECHANISMS[name].__final__
+    assert MECHANISMS[name].__module__ == f"heedful.nn.mechanisms.{name}"
+    assert (Path(__file__).parent / f"test_{name}.py").exists()
+
+
+@pytest.mark.parametrize("rule", KEPT)
+@pytest.mark.parametrize("name", MECHANISMS)
+def test_keeps(name, rule):
+    claim = claim_of(name)
+    skipped = 0
+    for case in RULES[rule].cases:
+        try:
+            RULES[rule].check(claim, **case)
+        except NotClaimed:
+            skipped += 1
+    if skipped == len(RULES[rule].cases):
+        pytest.skip("not claimed")
+
+
+@pytest.mark.parametrize("name", MECHANISMS)
+def test_attention_takes_it_trains_it_and_keeps_it(name):
+    x = torch.randn(2, 7, 16, generator=torch.Generator().manual_seed(1))
+    attention = Attention(width=16, heads=4, mechanism=build(name))
+    output = attention(x)
+    assert output.shape == x.shape
+    output.square().sum().backward()
+    trained = dict(attention.named_parameters())
+    assert all(p.grad is None or p.grad.isfinite().all() for p in trained.values())
+    assert any(p.grad is not None and p.grad.abs().max() > 0 for p in trained.values())
+    other = Attention(width=16, heads=4, mechanism=build(name))
+    other.load_state_dict(attention.state_dict())
+    assert torch.equal(other(x), output)
+    assert attention.weights(x).shape == (2, 4, 7, 7)
+
+
+@pytest.mark.parametrize("name", MECHANISMS)
+def test_attention_takes_no_mechanism_of_other_heads(name):
+    with pytest.raises(ConfigError, match="mechanism must have heads=2 and dim=8, got 4 and 4"):
+        Attention(width=16, heads=2, mechanism=build(name))
+
+
+def test_attention_says_what_a_mechanism_cannot_be_combined_with():
+    with pytest.raises(UnsupportedError, match="dropout must be 0 with a mechanism, got 0.1"):
+        Attention(width=16, heads=4, dropout=0.1, mechanism=build("dot"))
+    with pytest.raises(UnsupportedError, match="positions must not add to the scores"):
+        Attention(width=16, heads=4, positions=RelativePositions(4), mechanism=build("dot"))
+
+
+def test_sizes_of_the_settings_fit_the_contract():
+    assert Sizes().keys == 7
+    assert Sizes().heads == 4

@@ -1,0 +1,249 @@
+"""Faults planted in a copy of the sources, one at a time: the contract turns red for each."""
+
+import importlib
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "src" / "heedful"
+
+
+class Fault(NamedTuple):
+    """One wrong line, the mechanism whose contract must see it, and the rule that does."""
+
+    what: str
+    file: str
+    right: str
+    wrong: str
+    mechanism: str
+    rule: str
+
+
+FAULTS = [
+    Fault(
+        "off-by-one window",
+        "mask/_rules.py",
+        "near = position - at.key < self.size",
+        "near = position - at.key <= self.size",
+        "dot",
+        "output",
+    ),
+    Fault(
+        "sinks forgotten",
+        "mask/_rules.py",
+        "& (near | (at.key < self.sinks))",
+        "& near",
+        "dot",
+        "output",
+    ),
+    Fault(
+        "the present hidden",
+        "mask/_rules.py",
+        "return at.key <= at.position(self.align)",
+        "return at.key < at.position(self.align)",
+        "dot",
+        "output",
+    ),
+    Fault(
+        "causal counted from the first key",
+        "mask/_base.py",
+        'return self.query + (self.keys - self.queries if align == "end" else 0)',
+        "return self.query",
+        "scaled_dot",
+        "decoding",
+    ),
+    Fault(
+        "inverted mask",
+        "ops/_softmax.py",
+        "weights = wide.masked_fill(~visible, torch.finfo(wide.dtype).min).softmax(-1)",
+        "weights = wide.masked_fill(visible, torch.finfo(wide.dtype).min).softmax(-1)",
+        "dot",
+        "weights_are_shares",
+    ),
+    Fault(
+        "empty rows look everywhere",
+        "ops/_softmax.py",
+        "return weights.masked_fill(~visible, 0.0).to(scores.dtype)",
+        "return weights.to(scores.dtype)",
+        "general",
+        "empty_rows",
+    ),
+    Fault(
+        "dropped causal flag",
+        "ops/scaled_dot.py",
+        "is_causal=causal,",
+        "is_causal=False,",
+        "scaled_dot",
+        "output",
+    ),
+    Fault(
+        "a switch that knows only squares",
+        "mask/__init__.py",
+        "return queries == keys and isinstance(self._rule.within(queries, keys), Causal)",
+        "return isinstance(self._rule.within(queries, keys), Causal)",
+        "scaled_dot",
+        "output",
+    ),
+    Fault(
+        "wrong scale",
+        "ops/scaled_dot.py",
+        "factor = 1 / math.sqrt(query.shape[3]) if scale is None else scale",
+        "factor = 1 / math.sqrt(key.shape[2]) if scale is None else scale",
+        "scaled_dot",
+        "output",
+    ),
+    Fault(
+        "swapped heads",
+        "ops/_softmax.py",
+        "return tensor if groups == 1 else tensor.repeat_interleave(groups, dim=1)",
+        "return tensor if groups == 1 else tensor.repeat(1, groups, 1, 1)",
+        "dot",
+        "grouped_heads",
+    ),
+    Fault(
+        "a dtype that changes",
+        "ops/_softmax.py",
+        ".to(weights.dtype)).to(dtype)",
+        ".to(weights.dtype))",
+        "dot",
+        "half_precision",
+    ),
+    Fault(
+        "lengths counted one too long",
+        "mask/_rules.py",
+        "return at.key < self.values[at.batch]",
+        "return at.key <= self.values[at.batch]",
+        "dot",
+        "hidden_keys",
+    ),
+    Fault(
+        "and read as or",
+        "mask/_combined.py",
+        "visible = visible & part.visible(at)",
+        "visible = visible | part.visible(at)",
+        "dot",
+        "output",
+    ),
+    Fault(
+        "blocks indexed by position",
+        "mask/_rules.py",
+        "query_block, key_block = at.query // self.block, at.key // self.block",
+        "query_block, key_block = at.query % self.grid.shape[2], at.key // self.block",
+        "dot",
+        "output",
+    ),
+    Fault(
+        "batch rows selected in the wrong order",
+        "mask/_tensors.py",
+        "return tensor[rows]",
+        "return tensor[rows.sort().values]",
+        "dot",
+        "batch_rows",
+    ),
+    Fault(
+        "coverage added without its weight",
+        "ops/coverage.py",
+        "widen(coverage)[..., None] * widen(coverage_weight)[:, None]",
+        "widen(coverage)[..., None]",
+        "coverage",
+        "output",
+    ),
+    Fault(
+        "a projection transposed",
+        "ops/general.py",
+        "widen(query) @ widen(weight) @",
+        "widen(query) @ widen(weight).flip(0) @",
+        "general",
+        "output",
+    ),
+    Fault(
+        "a kernel flipped",
+        "ops/location.py",
+        "conv1d(signal, widen(kernel),",
+        "conv1d(signal, widen(kernel).flip(2),",
+        "location",
+        "output",
+    ),
+    Fault(
+        "no tanh",
+        "ops/additive.py",
+        "torch.tanh(pairs)",
+        "pairs",
+        "additive",
+        "output",
+    ),
+    Fault(
+        "a gradient cut",
+        "ops/dot.py",
+        "widen(key)",
+        "widen(key).detach()",
+        "dot",
+        "gradients",
+    ),
+]
+
+
+@contextmanager
+def planted(fault: Fault | None, folder: Path) -> Iterator[None]:
+    """Import heedful from a copy with the fault; afterwards the right one is back."""
+    copy = folder / "heedful"
+    shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    if fault is not None:
+        path = copy / fault.file
+        text = path.read_text(encoding="utf-8")
+        assert fault.right in text, f"{fault.file} no longer holds: {fault.right}"
+        path.write_text(text.replace(fault.right, fault.wrong), encoding="utf-8")
+    kept = {name: module for name, module in sys.modules.items() if _ours(name)}
+    for name in kept:
+        del sys.modules[name]
+    sys.path.insert(0, str(folder))
+    importlib.invalidate_caches()
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+        for name in [name for name in sys.modules if _ours(name)]:
+            del sys.modules[name]
+        sys.modules.update(kept)
+
+
+def _ours(name: str) -> bool:
+    return name.partition(".")[0] == "heedful"
+
+
+def broken(mechanism: str, rule: str) -> str:
+    """The first case of a rule that fails; empty when all hold."""
+    claims = importlib.import_module("heedful.testing.claims")
+    verification = importlib.import_module("heedful.testing.verification")
+    rules = importlib.import_module("heedful.testing.rules").RULES
+    (row,) = verification.verify(claims.CLAIMS[mechanism], rules={rule: rules[rule]}).rows
+    return row.example if row.verdict == "failed" else ""
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.what)
+def test_a_planted_fault_is_seen(fault, tmp_path):
+    with planted(fault, tmp_path):
+        assert importlib.import_module("heedful.ops").__file__.startswith(str(tmp_path))
+        assert broken(fault.mechanism, fault.rule)
+
+
+def test_a_copy_without_a_fault_is_green(tmp_path):
+    with planted(None, tmp_path):
+        for mechanism, rule in {(fault.mechanism, fault.rule) for fault in FAULTS}:
+            assert broken(mechanism, rule) == ""
+
+
+def test_the_right_package_is_back(tmp_path):
+    before = importlib.import_module("heedful.ops")
+    with planted(FAULTS[0], tmp_path):
+        assert importlib.import_module("heedful.ops") is not before
+    assert importlib.import_module("heedful.ops") is before
+
+
+def test_there_are_enough_of_them():
+    assert len({fault.what for fault in FAULTS}) == len(FAULTS) >= 20
