@@ -1,6 +1,6 @@
 """Draw where each mechanism looks, for docs/mechanisms.md: `python docs/draw_mechanisms.py`.
 
-One small text for all: 24 tokens of five different words, each known by its word and its place, with
+One small text for all: 24 tokens of five different words, each known by its word and its place, and
 one head. Rows are queries, columns keys; white is nothing, dark blue the largest number of the
 picture, red below zero, grey what parts two maps. Parameters that would be learned are set by hand
 here, such that one sees what they are for.
@@ -38,7 +38,7 @@ from heedful.nn.co import (
 from heedful.nn.fusion import ConformerBlock, ConvolutionValues, GatedEma
 from heedful.nn.mechanisms import MECHANISMS
 from heedful.nn.vision import Axial, Cbam, Eca, NonLocal, Sagan, SqueezeExcitation
-from heedful.ops import coverage_weights, location_weights, transformer_xl_weights
+from heedful.ops import additive_weights, coverage_weights, location_weights, transformer_xl_weights
 
 FOLDER = Path(__file__).parent / "mechanisms"
 LENGTH, DIM, SIDE = 24, 16, 12
@@ -49,15 +49,25 @@ PIXEL = (3, 3)  # the one that looks
 # What a mechanism needs at this length, so that there is something to see.
 SETTINGS: dict[str, dict[str, Any]] = {
     "adaptive_span": {"max_span": 12, "ramp": 6},
-    "block_sparse": {"block": 4, "near": 0},
+    "block_sparse": {"block": 3, "near": 1},
     "blockwise": {"block": 8},
     "linformer": {"rank": 6, "max_keys": LENGTH},
-    "low_rank": {"rank": 4},
+    "low_rank": {"rank": 8},
     "nystrom": {"landmarks": 6, "aligned": True},
-    "performer": {"features": 32},
+    "performer": {"features": 128},
     "reformer": {"rounds": 1, "buckets": 8, "chunk": 4},
     "top_k": {"kept": 3},
     "window": {"window": 5, "sinks": 2},
+}
+
+# By how much the text is fainter where the reach matters and not the words.
+FAINT = {
+    "adaptive_span": 0.4,
+    "block_sparse": 0.4,
+    "neighbourhood": 0.4,
+    "performer": 0.7,
+    "reformer": 0.5,
+    "window": 0.4,
 }
 
 # ---- texts and maps -----------------------------------------------------------------------------
@@ -66,9 +76,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
 def text(words: list[int] = WORDS) -> Tensor:
     """`(1, length, 16)`: a direction for each word, and slow and fast waves for the place."""
     word = torch.zeros(len(words), 8)
-    word[torch.arange(len(words)), torch.tensor(words)] = 2.64
+    word[torch.arange(len(words)), torch.tensor(words)] = 3.0
     place = torch.arange(len(words))[:, None] * torch.tensor([0.9, 0.45, 0.22, 0.11])
-    return torch.cat([word, 1.2 * place.sin(), 1.2 * place.cos()], 1)[None]
+    return torch.cat([word, 0.8 * place.sin(), 0.8 * place.cos()], 1)[None]
 
 
 def beside(*maps: Tensor) -> Tensor:
@@ -91,10 +101,18 @@ def wide(values: Tensor, times: int) -> Tensor:
     return values.repeat_interleave(times, -1)
 
 
-def same(*layers: nn.Module) -> None:
+def tall(values: Tensor, times: int) -> Tensor:
+    return values.repeat_interleave(times, 0)
+
+
+def by_row(weights: Tensor) -> Tensor:
+    """Each row over its largest weight, where the first queries see few keys."""
+    return weights / weights.amax(1, keepdim=True)
+
+
+def same(*layers: nn.Linear) -> None:
     """Make linear layers leave their input as it is."""
     for layer in layers:
-        assert isinstance(layer, nn.Linear)
         nn.init.eye_(layer.weight)
         if layer.bias is not None:
             nn.init.zeros_(layer.bias)
@@ -103,10 +121,12 @@ def same(*layers: nn.Module) -> None:
 # ---- mechanisms ---------------------------------------------------------------------------------
 
 
-def of_mechanism(name: str, mask: Mask | None = None, heads: int = 1) -> Tensor:
+def of_mechanism(name: str) -> Tensor:
     """The weights of the first head."""
-    mechanism = MECHANISMS[name](heads=heads, dim=DIM, **SETTINGS.get(name, {}))
-    return mechanism.weights(text()[:, None], text()[:, None], mask=mask)[0, 0]
+    mechanism = MECHANISMS[name](heads=1, dim=DIM, **SETTINGS.get(name, {}))
+    faint = FAINT.get(name, 1.0) * text()[:, None]
+    weights = mechanism.weights(faint, faint)[0, 0]
+    return by_row(weights) if name in ("adaptive_span", "window") else weights
 
 
 def blockwise() -> Tensor:
@@ -114,10 +134,34 @@ def blockwise() -> Tensor:
     return above(*rows)
 
 
+def differences() -> tuple[Tensor, Tensor, Tensor]:
+    """Queries, keys and `v` for `tanh(q - k + 1) - tanh(q - k - 1)`: largest where both agree."""
+    query = torch.cat([text() + 1, text() - 1], 2)[:, None]
+    weight = torch.cat([torch.full((1, 8), 1.2), torch.full((1, 8), 0.5)], 1)
+    score_weight = torch.cat([weight, -weight], 1)
+    return query, -torch.cat([text(), text()], 2)[:, None], score_weight
+
+
+def additive() -> Tensor:
+    query, key, score_weight = differences()
+    return additive_weights(query, key, score_weight=score_weight)[0, 0]
+
+
 def concat() -> Tensor:
-    mechanism = MECHANISMS["concat"](heads=1, dim=DIM)
-    nn.init.eye_(mechanism.query_weight[0])
-    nn.init.eye_(mechanism.key_weight[0])
+    """The same; the components of the words are 3 in sum, and so the 1 is made from them."""
+    mechanism = MECHANISMS["concat"](heads=1, dim=DIM, hidden=2 * DIM)
+    one, constant = torch.eye(DIM), (torch.arange(DIM) < 8) / 3
+    mechanism.query_weight[0] = torch.cat([one + constant, one - constant])
+    mechanism.key_weight[0] = -torch.cat([one, one])
+    mechanism.score_weight[:] = differences()[2]
+    return mechanism.weights(text()[:, None], text()[:, None])[0, 0]
+
+
+def general() -> Tensor:
+    """`W` makes every word look for the next one."""
+    mechanism = MECHANISMS["general"](heads=1, dim=DIM)
+    words = torch.eye(5).roll(1, 1)
+    mechanism.weight[0] = torch.block_diag(words, torch.zeros(3, 3), torch.eye(8)) / 4
     return mechanism.weights(text()[:, None], text()[:, None])[0, 0]
 
 
@@ -134,12 +178,21 @@ def reformer() -> Tensor:
     mechanism = MECHANISMS["reformer"](heads=1, dim=DIM, **SETTINGS["reformer"])
     hashed = text()[0] @ mechanism.rotations[0]
     order = torch.cat([hashed, -hashed], 1).argmax(1).argsort(stable=True)
-    return mechanism.weights(text()[:, None], text()[:, None])[0, 0][order][:, order]
+    return of_mechanism("reformer")[order][:, order]
+
+
+def scalable() -> Tensor:
+    """The further down, the more keys a query sees."""
+    faint = 0.7 * text()[:, None]
+    weights = MECHANISMS["scalable"](heads=1, dim=DIM).weights(faint, faint, mask=Mask.causal())
+    return by_row(weights[0, 0])
 
 
 def sink() -> Tensor:
     """And in a column of its own what the keys did not get."""
-    weights = of_mechanism("sink")
+    mechanism = MECHANISMS["sink"](heads=1, dim=DIM)
+    mechanism.sink[:] = 3.0
+    weights = mechanism.weights(text()[:, None], text()[:, None])[0, 0]
     return beside(weights, 1 - weights.sum(1, keepdim=True))
 
 
@@ -166,21 +219,38 @@ def multi_head() -> Tensor:
     return beside(*attention.weights(text())[0])
 
 
-def stepwise(name: str) -> Tensor:
-    """The weights of a mechanism that takes one query at a time and remembers."""
-    key, weight = text()[:, None], torch.ones(1, DIM)
+def coverage() -> Tensor:
+    """A key that was seen before no longer agrees."""
+    query, key, score_weight = differences()
     history, rows = torch.zeros(1, 1, LENGTH), list[Tensor]()
-    for i in range(LENGTH):
-        if name == "coverage":
-            extras = {"coverage": history, "coverage_weight": -4 * weight}
-            found = coverage_weights(key[:, :, i : i + 1], key, score_weight=weight, **extras)
-        else:  # looks one place further than before
-            kernel = torch.tensor([[[4.0, 0, 0]]])
-            extras = {"previous": history, "kernel": kernel, "location_weight": weight[None]}
-            found = location_weights(key[:, :, i : i + 1], key, score_weight=weight, **extras)
-        history = history + found[:, :, 0] if name == "coverage" else found[:, :, 0]
-        rows.append(found[0, 0, 0])
-    return torch.stack(rows)
+    for step in query.split(1, 2):
+        found = coverage_weights(
+            step,
+            key,
+            coverage=history,
+            coverage_weight=torch.full((1, 2 * DIM), 6.0),
+            score_weight=score_weight,
+        )
+        history = history + found[:, :, 0]
+        rows.append(found[0, 0])
+    return torch.cat(rows)
+
+
+def location() -> Tensor:
+    """Queries and keys that say nothing: one place further each time, and less and less surely."""
+    previous, rows = torch.eye(LENGTH)[None, :1], list[Tensor]()
+    nothing = torch.zeros(1, 1, LENGTH, DIM)
+    for _ in range(LENGTH):
+        rows.append(previous[0])
+        previous = location_weights(
+            nothing[:, :, :1],
+            nothing,
+            previous=previous,
+            kernel=torch.tensor([[[1.0, 0.0, 0.0]]]),
+            location_weight=torch.ones(1, 1, DIM),
+            score_weight=torch.full((1, DIM), 0.4),
+        )[:, :, 0]
+    return torch.cat(rows)
 
 
 # ---- masks and positions ------------------------------------------------------------------------
@@ -189,8 +259,7 @@ def stepwise(name: str) -> Tensor:
 def of_mask(mask: Mask) -> Tensor:
     """What a mask lets through."""
     visible = mask.to_bool(LENGTH, LENGTH, batch=1, heads=1)
-    assert visible is not None
-    return visible[0, 0].float()
+    return torch.as_tensor(visible)[0, 0].float().expand(LENGTH, LENGTH)
 
 
 def masks() -> dict[str, Mask]:
@@ -249,7 +318,7 @@ def bidaf() -> Tensor:
     module.score_weight[:] = torch.tensor([0.0, 0.0, 0.3])[:, None]
     found = module(text(), text(QUESTION))
     shared = found.context_weights / found.context_weights.max()
-    return above(found.query_weights[0].mT, shared)
+    return above(tall(found.query_weights[0].mT, 4), tall(shared, 4))
 
 
 def two_bars(module: AlternatingCoAttention | ParallelCoAttention) -> Tensor:
@@ -261,12 +330,14 @@ def parallel() -> Tensor:
     module = ParallelCoAttention(context_width=DIM, query_width=DIM, hidden=DIM)
     for weight in (module.affinity_weight, module.context_weight, module.query_weight):
         weight[:] = 0.3 * torch.eye(DIM)
-    module.score_weight[:] = 0.6
+    module.score_weight[:] = 1.2
     return two_bars(module)
 
 
 def alternating() -> Tensor:
     module = AlternatingCoAttention(context_width=DIM, query_width=DIM, hidden=DIM)
+    for step in (module.first, module.second, module.third):
+        step.score *= 3
     return two_bars(module)
 
 
@@ -276,7 +347,8 @@ def cross_modal() -> Tensor:
     for attention in (layer.first_attention, layer.second_attention):
         same(attention.query, attention.key)
     found = layer.weights(text(), text(QUESTION))
-    return above(found.first[0, 0].mT, found.second[0, 0] / found.second.max())
+    second = found.second[0, 0] / found.second.max()
+    return above(tall(found.first[0, 0].mT, 3), tall(second, 3))
 
 
 def pooling() -> Tensor:
@@ -284,7 +356,7 @@ def pooling() -> Tensor:
     module = AttentionPooling(width=DIM, queries=4)
     same(module.key)
     module.query[0] = text(QUESTION)[0] * (torch.arange(DIM) < 8)
-    return module.weights(text())[0, 0]
+    return tall(module.weights(text())[0, 0], 4)
 
 
 def merging() -> Tensor:
@@ -297,13 +369,13 @@ def gated() -> Tensor:
     """Rows are eight heads, columns the tokens that open and shut them."""
     module = GatedAttention(Attention(width=DIM, heads=8))
     nn.init.normal_(module.gate.weight)
-    return module.gates(text())[0, :, :, 0]
+    return tall(module.gates(text())[0, :, :, 0], 2)
 
 
 def mixture() -> Tensor:
     """Rows are eight heads, two of them always on, columns the tokens that choose two more."""
     module = MixtureAttention(Attention(width=DIM, heads=8), shared=2, chosen=2)
-    return module.gates(text())[0, :, :, 0]
+    return tall(module.gates(text())[0, :, :, 0], 2)
 
 
 def kept() -> Tensor:
@@ -331,8 +403,10 @@ def reached(module: nn.Module, **settings: Any) -> Tensor:
 
 
 def conformer() -> Tensor:
-    attention = Attention(width=DIM, heads=1)
-    return reached(ConformerBlock(attention=attention, width=DIM, kernel=5))
+    module = ConformerBlock(attention=Attention(width=DIM, heads=1), width=DIM, kernel=5)
+    same(module.attention.query, module.attention.key)
+    module.convolution.depthwise.weight[:] = 1.0
+    return reached(module)
 
 
 def conv_value() -> Tensor:
@@ -420,13 +494,14 @@ def cbam() -> Tensor:
     """Pixels are weighed by what is around them."""
     module = Cbam(channels=DIM, reduction=4, kernel=3)
     module.convolve.weight[:] = 1.0
-    nn.init.constant_(module.convolve.bias, -6.0)
-    return beside(seen(), module.weights(image()).pixels[0])
+    nn.init.constant_(module.convolve.bias, -4.0)
+    return beside(seen().abs(), module.weights(image()).pixels[0])
 
 
 # ---- files --------------------------------------------------------------------------------------
 
 ESPECIALLY: dict[str, Callable[[], Tensor]] = {
+    "additive": additive,
     "alibi": lambda: beside(*AlibiPositions(8)(LENGTH, LENGTH)[0, [0, 2]]),
     "alternating": alternating,
     "axial": axial,
@@ -436,16 +511,17 @@ ESPECIALLY: dict[str, Callable[[], Tensor]] = {
     "concat": concat,
     "conformer": conformer,
     "conv_value": conv_value,
-    "coverage": lambda: stepwise("coverage"),
+    "coverage": coverage,
     "cross_modal": cross_modal,
     "differential": differential,
     "eca": eca,
     "gated": gated,
     "gated_ema": gated_ema,
     "latent": kept,
+    "general": general,
     "learned_positions": lambda: added(LearnedPositions(2 * DIM, max_length=LENGTH)),
     "linformer": linformer,
-    "location": lambda: stepwise("location"),
+    "location": location,
     "mixture": mixture,
     "multi_head": multi_head,
     "non_local": non_local,
@@ -455,7 +531,7 @@ ESPECIALLY: dict[str, Callable[[], Tensor]] = {
     "relative": relative,
     "rotary": rotary,
     "sagan": sagan,
-    "scalable": lambda: of_mechanism("scalable", Mask.causal()),
+    "scalable": scalable,
     "sink": sink,
     "sinusoidal": lambda: added(SinusoidalPositions(2 * DIM)),
     "squeeze_excitation": squeeze_excitation,
@@ -494,8 +570,10 @@ def draw(numbers: Tensor) -> bytes:
         if number == number  # not NaN
     ]
     rows, columns = numbers.shape
-    cell = max(4, 144 // max(rows, columns))
-    scale = altair.Scale(domain=[-1, 0, 1], range=["#b2182b", "#ffffff", "#08306b"])
+    cell = max(4, 150 // max(rows, columns))
+    scale = altair.Scale(
+        domain=[-1, 0, 1], range=["#b2182b", "#ffffff", "#08306b"], interpolate="rgb"
+    )
     chart = (
         altair.Chart(altair.Data(values=cells))
         .mark_rect()

@@ -13,10 +13,11 @@ _PUBLIC = {
     "Run": "heedful.training.run",
     "evaluate": "heedful.evaluation",
     "load": "heedful.training.run",
+    "probe": "heedful.probing.probe",
     "train": "heedful.training.start",
 }
 
-__all__ = ["Config", "Mask", "Run", "evaluate", "load", "train"]  # pyright: ignore
+__all__ = ["Config", "Mask", "Run", "evaluate", "load", "probe", "train"]  # pyright: ignore
 
 
 def __getattr__(name: str) -> Any:

@@ -255,7 +255,9 @@ def test_transforms_of_torch_func(alpha):
         assert_close(hessian(first), second(first), roundings=limit, largest=10.0)
 
 
-def test_many_alphas_at_once():
+@pytest.mark.parametrize("piece", [16, 10**6])
+def test_many_alphas_at_once(piece, monkeypatch):
+    monkeypatch.setattr(_entmax, "PIECE", piece)
     scores, alphas = draw(2, 3, 4, 5), 1 + draw(6, 3).sigmoid()
     weights = torch.func.vmap(lambda a: masked_entmax(scores, alpha=a))(alphas)
     want = torch.stack([masked_entmax(scores, alpha=a) for a in alphas])

@@ -9,9 +9,8 @@ from heedful.errors import ConfigError, ShapeError, UnsupportedError
 from heedful.mask import Mask
 from heedful.ops.hedgehog import hedgehog_attention, hedgehog_weights
 from heedful.testing.approximation import Approximation, ApproximationContract
-from heedful.testing.claim import Claim
+from heedful.testing.claims import CLAIMS
 from heedful.testing.contracts import AttentionContract
-from heedful.testing.oracle import feature_maps
 from heedful.testing.tolerance import assert_close, roundings
 
 KINDS = ["none", "full", "causal", "causal_start", "lengths", "empty_text", "both", "nothing"]
@@ -20,15 +19,7 @@ KINDS = ["none", "full", "causal", "causal_start", "lengths", "empty_text", "bot
 class TestHedgehog(AttentionContract):
     @pytest.fixture
     def claim(self):
-        return Claim(
-            attention=hedgehog_attention,
-            weights=hedgehog_weights,
-            oracle=feature_maps.hedgehog,
-            extras={"query_map": "heads dim features", "key_map": "heads dim features"},
-            sizes={"features": 2},
-            steps=(2,),
-            masks=KINDS,
-        )
+        return CLAIMS["hedgehog"]
 
 
 def maps(features, sizes, generator):

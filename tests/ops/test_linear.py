@@ -10,7 +10,7 @@ from heedful.mask import Mask
 from heedful.ops._feature_maps import CHUNK, Sums
 from heedful.ops.linear import linear_attention, linear_step, linear_weights
 from heedful.testing.approximation import Approximation, ApproximationContract
-from heedful.testing.claim import Claim
+from heedful.testing.claims import CLAIMS
 from heedful.testing.contracts import AttentionContract
 from heedful.testing.oracle import feature_maps
 from heedful.testing.tolerance import assert_close, roundings
@@ -21,12 +21,7 @@ KINDS = ["none", "full", "causal", "causal_start", "lengths", "empty_text", "bot
 class TestLinear(AttentionContract):
     @pytest.fixture
     def claim(self):
-        return Claim(
-            attention=linear_attention,
-            weights=linear_weights,
-            oracle=feature_maps.linear,
-            masks=KINDS,
-        )
+        return CLAIMS["linear"]
 
 
 class TestPromise(ApproximationContract):

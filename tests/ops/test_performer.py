@@ -13,9 +13,9 @@ from heedful.ops.performer import (
     performer_weights,
 )
 from heedful.testing.approximation import Approximation, ApproximationContract
-from heedful.testing.claim import Claim
+from heedful.testing.claims import CLAIMS
 from heedful.testing.contracts import AttentionContract
-from heedful.testing.oracle import feature_maps, scaled_dot
+from heedful.testing.oracle import scaled_dot
 from heedful.testing.tolerance import assert_close, roundings
 
 KINDS = ["none", "full", "causal", "causal_start", "lengths", "empty_text", "both", "nothing"]
@@ -24,14 +24,7 @@ KINDS = ["none", "full", "causal", "causal_start", "lengths", "empty_text", "bot
 class TestPerformer(AttentionContract):
     @pytest.fixture
     def claim(self):
-        return Claim(
-            attention=performer_attention,
-            weights=performer_weights,
-            oracle=feature_maps.performer,
-            extras={"projection": "heads features dim"},
-            sizes={"features": 2},
-            masks=KINDS,
-        )
+        return CLAIMS["performer"]
 
 
 def drawn(features, sizes, generator):

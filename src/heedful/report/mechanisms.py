@@ -17,8 +17,8 @@ in turns in one process: {what}. {hardware}. {date}.</p>
 <p>A factor above 1 is faster than plain attention, or takes less memory. <b>{losers} of {others}
 are slower than plain attention at every length here</b>, forward and backward; they are there for
 what they compute, not for speed. An error says how far the output is from that of plain attention,
-relative to its size, for those that set out to approximate it; random texts in which every query looks
-for one key, half of them far away, are hard on those that look nearby only.</p>
+relative to its size, for those that set out to approximate it; random texts in which every query
+looks for one key, half of them far away, are hard on those that look nearby only.</p>
 <h2>Where each pays</h2>
 <div class="wide">{summary}</div>
 <h2>Speed, forward</h2><div id="forward" class="chart"></div>

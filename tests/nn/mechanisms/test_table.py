@@ -128,7 +128,7 @@ def test_attention_takes_no_mechanism_of_other_heads(name):
 
 
 def test_attention_says_what_a_mechanism_cannot_be_combined_with():
-    with pytest.raises(UnsupportedError, match="dropout must be 0 with a mechanism, got 0.1"):
+    with pytest.raises(UnsupportedError, match=r"dropout must be 0 with a mechanism, got 0\.1"):
         Attention(width=16, heads=4, dropout=0.1, mechanism=build("dot"))
     with pytest.raises(UnsupportedError, match="positions must not add to the scores"):
         Attention(width=16, heads=4, positions=RelativePositions(4), mechanism=build("dot"))
