@@ -19,8 +19,11 @@ $(READY): requirements/lock.txt pyproject.toml
 demo: $(READY)
 	$(BIN)/heedful demo
 
+# one process a core, and each with one thread: threads that wait for each other's cores are slow
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto
+
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 check: format lint types test shapes
 
@@ -36,7 +39,7 @@ types: $(READY)
 # the shapes in the signatures, checked at run time; tests that pass wrong types on purpose are left
 # out, and those that trace through FlexAttention, which cannot follow the checker
 shapes: $(READY)
-	$(BIN)/python -m pytest tests/test_mask.py tests/ops tests/nn tests/models --quiet \
+	$(PYTEST) tests/test_mask.py tests/ops tests/nn tests/models --quiet \
 		-k "not rejects and not block_mask and not compile and not export" \
 		--jaxtyping-packages=heedful.ops,heedful.mask,heedful.nn,heedful.models,beartype.beartype
 

@@ -64,7 +64,7 @@ def test_people_get_a_table_and_the_first_wrong_case(heedful, few_rules, broken)
     "words, message",
     [
         (("torch",), "target must be MODULE:FUNCTION, got 'torch'"),
-        (("heedful.ops:OPS", "--oracle", "no"), "oracle must be one of additive, "),
+        (("heedful.ops:OPS", "--oracle", "no"), "oracle must be one of adaptive_span, "),
     ],
 )
 def test_usage(heedful, words, message):

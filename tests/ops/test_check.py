@@ -8,6 +8,9 @@ import torch
 from heedful.errors import ConfigError, ShapeError
 from heedful.ops import OPS
 from heedful.ops._check import check_qkv
+from heedful.testing.claim import Refused
+from heedful.testing.claims import CLAIMS
+from heedful.testing.masks import Sizes
 
 
 def tensors(query=(2, 4, 5, 3), key=(2, 2, 7, 3), value=(2, 2, 7, 6)):
@@ -57,14 +60,12 @@ def test_dim_may_differ_where_asked():
 
 
 @pytest.mark.parametrize("name", OPS)
-def test_every_op_rejects(name):
-    extras = {
-        "additive": ["score_weight"],
-        "coverage": ["coverage", "coverage_weight", "score_weight"],
-        "general": ["weight"],
-        "location": ["previous", "kernel", "location_weight", "score_weight"],
-    }
-    given = dict.fromkeys(extras.get(name, []), torch.zeros(()))
-    query, key, value = tensors(value=(2, 2, 5, 6))
-    with pytest.raises(ShapeError, match="key and value must have the same length, got 7 and 5"):
-        OPS[name](query, key, value, **given)
+@pytest.mark.parametrize("function", ["attention", "weights"])
+def test_every_op_rejects(name, function):
+    claim = CLAIMS[name]
+    tensors = claim.draw(claim.fit(Sizes()))
+    tensors["key"] = tensors["key"][:1]
+    call = claim.attend if function == "attention" else claim.weigh
+    with pytest.raises(Refused, match="must have the same batch size, got 2 and 1") as refusal:
+        call(tensors, None)
+    assert isinstance(refusal.value.__cause__, ShapeError)

@@ -49,6 +49,6 @@ def test_is_entmax_of_two():
     query = torch.randn(2, 4, 5, 3, generator=generator)
     key = torch.randn(2, 2, 40, 3, generator=generator)
     want = sparsemax_weights(query, key)
-    assert torch.equal(entmax_weights(query, key, alpha=2), want)
+    assert torch.equal(entmax_weights(query, key, alpha=2.0), want)
     searched = entmax_weights(query, key, alpha=torch.full((4,), 2.0))  # another algorithm
     assert_close(searched, want.double(), roundings=roundings(torch.float32, 40, 40), largest=1.0)

@@ -126,7 +126,7 @@ def test_an_additive_mask_is_added(module):
             "mine_to_verify:maskless must take mask, attn_mask or attention_mask, "
             "got query, key, value",
         ),
-        ("{m}:ours", {"oracle": "dots"}, "oracle must be one of additive, "),
+        ("{m}:ours", {"oracle": "dots"}, "oracle must be one of adaptive_span, "),
         ("{m}:ours", {"mask": "hid"}, "mask must be one of attend, hide, add, got 'hid'"),
         (
             "{m}:ours",

@@ -37,7 +37,7 @@ def _traced(scores: Tensor, alpha: Alpha) -> Tensor:
     weights = solve(scores.detach(), fixed)
     if not torch.is_grad_enabled():
         return weights
-    way = scores - scores.detach()
+    way, turn = scores - scores.detach(), alpha - fixed
 
     def moved(start: Tensor, alpha: Alpha) -> Tensor:
         slope = _slope(start, alpha)
@@ -46,7 +46,6 @@ def _traced(scores: Tensor, alpha: Alpha) -> Tensor:
             change = change + turn * _change_with_alpha(start, alpha)
         return change
 
-    turn = alpha - fixed
     return weights + moved(weights + moved(weights, fixed) / 2, fixed + turn / 2)
 
 

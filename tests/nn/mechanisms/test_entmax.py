@@ -45,7 +45,7 @@ def test_learns_inside_attention(settings):
     [
         ({"alpha": 0.5}, "alpha must be finite and at least 1, got 0.5"),
         ({"alpha": float("inf")}, "alpha must be finite and at least 1, got inf"),
-        ({"alpha": 1, "learned": True}, "alpha must lie between 1 and 2 to be learned, got 1"),
+        ({"alpha": 1.0, "learned": True}, "alpha must lie between 1 and 2 to be learned, got 1.0"),
         ({"alpha": 2.5, "learned": True}, "alpha must lie between 1 and 2 to be learned, got 2.5"),
     ],
 )

@@ -63,7 +63,7 @@ def masked(claim: Claim, kind: str, sizes: Sizes) -> tuple[Mask | None, Sees]:
         NotClaimed: The claim does not take this kind.
     """
     if kind not in claim.masks:
-        raise NotClaimed(f"it does not take a {kind.replace('_', ' ')} mask")
+        raise NotClaimed(f"it does not take masks of the kind {kind}")
     return MASKS[kind](sizes)
 
 
