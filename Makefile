@@ -20,7 +20,7 @@ demo: $(READY)
 	$(BIN)/heedful demo
 
 # one process a core, and each with one thread: threads that wait for each other's cores are slow
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4
 
 test: $(READY)
 	$(PYTEST)

@@ -264,7 +264,7 @@ def test_a_refused_mask_must_be_refused_by_its_name():
 @pytest.mark.parametrize(
     "claim, rule, case, reason",
     [
-        (wrong(masks=("none",)), "hidden_keys", {"kind": "causal"}, "not take masks of the kind causal"),
+        (wrong(masks=("none",)), "hidden_keys", {"kind": "causal"}, "masks of the kind causal"),
         (wrong(weights=None), "weights_are_shares", {"kind": "none"}, "does not return weights"),
         (GOOD, "refused_masks", {}, "it takes every mask"),
         (GOOD, "no_dropout", {}, "it has no dropout"),

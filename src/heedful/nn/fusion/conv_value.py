@@ -7,7 +7,7 @@ from torch.nn.functional import conv2d, pad
 
 from heedful.errors import ConfigError, ShapeError
 from heedful.mask import Factors, Mask
-from heedful.nn.co._check import check_sizes
+from heedful.nn._check import check_sizes
 from heedful.nn.fusion._positions import time_and_choice
 from heedful.nn.mechanisms.base import Mechanism
 from heedful.ops._check import check_qkv

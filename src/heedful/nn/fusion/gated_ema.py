@@ -7,8 +7,8 @@ from torch.nn.functional import silu
 
 from heedful.errors import ConfigError, UnsupportedError
 from heedful.mask import Mask
+from heedful.nn._check import check_dropout, check_sizes
 from heedful.nn.cache import KeyValueCache
-from heedful.nn.co._check import check_dropout, check_sizes
 from heedful.nn.fusion._positions import existing
 from heedful.nn.positions import AlibiPositions, RelativePositions, RotaryPositions
 from heedful.ops._check import check_axes
