@@ -1,6 +1,7 @@
 """Block-sparse attention reads the listed blocks, all of them, and no others."""
 
 import re
+from functools import partial
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from heedful.errors import ConfigError, ShapeError
 from heedful.mask import Mask
 from heedful.ops.block_sparse import block_sparse_attention, block_sparse_weights
 from heedful.ops.scaled_dot import scaled_dot_attention, scaled_dot_weights
+from heedful.testing.approximation import Approximation, ApproximationContract
 from heedful.testing.claims import CLAIMS
 from heedful.testing.contracts import AttentionContract
 from heedful.testing.cost import measure
@@ -20,6 +22,30 @@ class TestBlockSparse(AttentionContract):
     @pytest.fixture
     def claim(self):
         return CLAIMS["block_sparse"]
+
+
+def diagonal(near, sizes, generator):
+    """Blocks of 16 that read themselves and `near` before."""
+    place = torch.arange(sizes.keys // 16)
+    behind = place[:, None] - place
+    return {"blocks": ((0 <= behind) & (behind <= near))[None, None], "block": 16}
+
+
+class TestPromise(ApproximationContract):
+    """Nothing is approximated of what is listed, so only the cost is promised."""
+
+    @pytest.fixture
+    def approximation(self):
+        return Approximation(
+            attention=block_sparse_attention,
+            exact=None,
+            budgets=[1, 2],
+            settings=diagonal,
+            full="what is listed is exact",
+            growth="quadratic",  # the list itself, of which there is one entry per pair of blocks
+            smaller=32,
+            masks=("none", "causal", "window", "lengths"),
+        )
 
 
 def draw(*, queries=11, keys=13, heads=4, kv_heads=2, dim=3, value_dim=5, dtype=torch.float64):
@@ -81,6 +107,53 @@ def test_a_head_with_fewer_blocks_is_not_changed_by_the_fullest():
     same(after[:, :3], before[:, :3])
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_what_no_block_reads_cannot_matter(dtype):
+    """Neither by its size, which half precision cannot sum up, nor by being no number at all."""
+    query, key, value = (64 * x.abs().to(dtype) + 64 for x in draw(queries=12, keys=96))
+    blocks = listed(1, 4, 3, 24)
+    blocks[:, :, 1] = False
+    blocks[..., -1] = False
+    want = block_sparse_attention(query, key, value, blocks=blocks, block=4)
+    assert want.isfinite().all()
+    assert (want[:, :, 4:8] == 0).all()
+    value[:, :, -4:] = float("nan")
+    key[:, :, -4:] = float("nan")
+    actual = block_sparse_attention(query, key, value, blocks=blocks, block=4)
+    assert torch.equal(actual[:, :, 4:8], want[:, :, 4:8])
+
+
+@pytest.mark.parametrize("heads", [1, 2])
+def test_has_second_gradients(heads):
+    tensors = draw(queries=3, keys=5, heads=2, kv_heads=1, dim=2, value_dim=2)
+    blocks = listed(1, heads, 2, 3, density=0.6)
+    mask = Mask.lengths(torch.tensor([2, 5]))
+
+    def attend(*inputs):
+        return block_sparse_attention(*inputs, blocks=blocks, block=2, mask=mask)
+
+    inputs = [x.requires_grad_() for x in tensors]
+    assert torch.autograd.gradcheck(attend, inputs)
+    assert torch.autograd.gradgradcheck(attend, inputs)
+
+
+@pytest.mark.parametrize("heads", [1, 4])
+def test_the_gradient_costs_what_is_listed(heads):
+    """Twice as long a text with as many blocks a row takes twice, not four times as much."""
+
+    def allocated(length):
+        tensors = [x.requires_grad_() for x in draw(queries=length, keys=length)]
+        count = length // 8
+        near = torch.eye(count, dtype=torch.bool).expand(1, heads, count, count)
+
+        def run():
+            block_sparse_attention(*tensors, blocks=near, block=8).sum().backward()
+
+        return measure(run).allocated
+
+    assert allocated(512) < 2.5 * allocated(256)
+
+
 def test_costs_what_is_listed():
     tensors = draw(queries=128, keys=128, kv_heads=4, dtype=torch.float32)
     near = torch.eye(16, dtype=torch.bool)[None, None]
@@ -89,6 +162,14 @@ def test_costs_what_is_listed():
     more = measure(lambda: block_sparse_attention(*tensors, blocks=twice, block=8))
     assert more.flops == 2 * some.flops
     assert some.largest <= max(x.numel() for x in tensors) * 4
+
+
+def test_blocks_that_the_mask_hides_for_all_cost_nothing():
+    blocks = listed(1, 1, 4, 4, density=1.0)
+    attend = partial(block_sparse_attention, *draw(queries=32, keys=32), blocks=blocks, block=8)
+    mask = Mask.window(8, align="start") & Mask.lengths(torch.tensor([8, 8]))
+    costs = [measure(attend).flops, measure(partial(attend, mask=mask)).flops]
+    assert costs[0] == 2 * costs[1] > 0  # two of four blocks of queries see something
 
 
 @pytest.mark.parametrize(

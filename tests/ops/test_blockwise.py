@@ -105,6 +105,18 @@ def test_parts_of_the_keys_merge_to_the_whole(split):
         same(one, other, largest=other.abs().max().item())
 
 
+def test_many_parts_in_half_precision_are_rounded_once():
+    query, key, value = draw(keys=64, dtype=torch.bfloat16)
+    pairs = zip(key.split(2, 2), value.split(2, 2), strict=True)
+    output, log_sum = blockwise_partial(query, key[:, :, :0], value[:, :, :0])
+    for part in (blockwise_partial(query, *pair) for pair in pairs):
+        output, log_sum = merge([output, part[0]], [log_sum, part[1]])
+    want = scaled_dot_attention(query.double(), key.double(), value.double())
+    assert output.dtype == log_sum.dtype == torch.float32
+    same(output, want, keys=64)
+    assert blockwise_attention(query, key, value).dtype == torch.bfloat16
+
+
 def parts(count):
     generator = torch.Generator().manual_seed(4)
     outputs = list(torch.randn(count, 2, 3, 5, 4, generator=generator, dtype=torch.float64))

@@ -23,7 +23,10 @@ def bench(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Compare all attention mechanisms with plain attention: time, memory and error."""
+    """Compare all attention mechanisms with plain attention: time, memory and error.
+
+    All of them at all lengths take about half an hour; --only and --lengths make it shorter.
+    """
     from heedful.bench.mechanisms import LENGTHS, Comparison, Size, compare
     from heedful.cli.progress import working
     from heedful.report._page import libraries

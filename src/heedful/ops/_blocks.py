@@ -108,14 +108,14 @@ def _row(
         scores = scores if visible is None else scores.masked_fill(~visible, NEVER)
         # The maximum cancels, so it needs no gradient.
         new = torch.maximum(largest, scores.detach().amax(-1, keepdim=True))
-        base = _finite(new)
+        base = finite(new)
         terms, kept = (scores - base).exp(), (largest - base).exp()
         total = total * kept + terms.sum(-1, keepdim=True)
         summed = summed * kept + terms @ share_heads(value[:, :, columns].to(terms.dtype), heads)
         largest = new
     empty = total == 0
     total = total.masked_fill(empty, 1.0)
-    log_sum = (total.log() + _finite(largest)).masked_fill(empty, NEVER)
+    log_sum = (total.log() + finite(largest)).masked_fill(empty, NEVER)
     return summed / total, log_sum[..., 0]
 
 
@@ -138,7 +138,7 @@ def _backward(
     for rows in plan.cuts(2):
         part = widen(query[:, :, rows]) * plan.scale
         gradient = by_output[:, :, rows]
-        base = _finite(log_sum[:, :, rows, None])
+        base = finite(log_sum[:, :, rows, None])
         share = (gradient * output[:, :, rows]).sum(-1, keepdim=True)
         share = share - by_log_sum[:, :, rows, None]
         turned = torch.zeros_like(part)
@@ -180,6 +180,6 @@ def _shared(gradient: Tensor, kv_heads: int) -> Tensor:
     return gradient.unflatten(1, (kv_heads, -1)).sum(2)
 
 
-def _finite(log: Tensor) -> Tensor:
+def finite(log: Tensor) -> Tensor:
     """0 for minus infinity, so that differences are no NaN."""
     return log.masked_fill(log == NEVER, 0.0)

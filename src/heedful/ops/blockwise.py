@@ -86,7 +86,8 @@ def blockwise_attention(
         The mask is looked up block by block. Exact. In a compiled or exported graph the gradient
         remembers every block.
     """
-    return blockwise_partial(query, key, value, block=block, mask=mask, scale=scale)[0]
+    output, _ = blockwise_partial(query, key, value, block=block, mask=mask, scale=scale)
+    return output.to(query.dtype)
 
 
 def blockwise_partial(
@@ -110,7 +111,8 @@ def blockwise_partial(
 
     Returns:
         The output of `blockwise_attention` over these keys, and for every query the logarithm of
-        the sum of `exp(score)`, in float32 at least: minus infinity where nothing is visible.
+        the sum of `exp(score)`: minus infinity where nothing is visible. Both in float32 at least,
+        so that what is merged of many parts is rounded once, by whoever needs it shorter.
 
     Raises:
         ShapeError: The tensors or the mask do not fit together.
@@ -133,8 +135,7 @@ def blockwise_partial(
         mask = None if mask == Mask.full() else mask
     factor = 1 / math.sqrt(dim) if scale is None else scale
     plan = Plan(mask, factor, block, (batch, heads, queries, keys))
-    output, log_sum = attend(query, key, value, plan)
-    return output.to(query.dtype), log_sum
+    return attend(query, key, value, plan)
 
 
 def merge(

@@ -24,6 +24,10 @@ class Mechanism(nn.Module, abc.ABC):
         super().__init__()
         self.heads, self.dim = heads, dim
 
+    def extra_repr(self) -> str:
+        """What `print` shows of it."""
+        return f"heads={self.heads}, dim={self.dim}"
+
     @abc.abstractmethod
     def forward(
         self,

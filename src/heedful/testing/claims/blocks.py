@@ -35,7 +35,6 @@ BLOCKS: dict[str, Claim] = {
         queries_are_alone=False,
         decodes=False,
         heads_are_alone=False,  # what a head reads depends on its number
-        twice=False,
     ),
     "blockwise": Claim(
         attention=ops.blockwise_attention,
