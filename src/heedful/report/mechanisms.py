@@ -102,6 +102,8 @@ def summary(factors: Cells) -> list[dict[str, str]]:
         last = measured[-1] if measured else own[-1]
         row = {"mechanism": name, "forward from": _from(own, "forward")}
         row |= {"both from": _from(own, "both"), "longest": f"{last['length']:,}"}
+        if name == PLAIN:
+            row |= {"forward from": "–", "both from": "–"}
         for factor in ("forward", "both", "memory"):
             row[factor] = _show(last[factor], "{:.2f}x")
         rows.append(row | {"error": _show(last["error"], "{:.1%}")})
