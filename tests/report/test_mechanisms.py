@@ -92,6 +92,14 @@ def test_a_win_that_is_lost_again_does_not_count():
     assert row["both from"] == "512"
 
 
+def test_a_win_at_short_lengths_alone_is_told_from_none():
+    cells = [cell("scaled_dot", n) for n in (128, 256)]
+    cells += [cell("dot", 128, both=1.1), cell("dot", 256, both=0.5)]
+    (row,) = [row for row in summary(with_factors(cells)) if row["mechanism"] == "dot"]
+    assert (row["forward from"], row["both from"]) == ("never", "short only")
+    assert losers(summary(with_factors(cells))) == 0
+
+
 def test_charts_hold_what_was_measured():
     factors = with_factors(CELLS)
     shown = heat_map(factors, "both", "times")["data"]["values"]

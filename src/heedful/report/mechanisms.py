@@ -10,6 +10,7 @@ from heedful.report._page import FONT, libraries, page
 
 Cells = list[dict[str, Any]]
 PLAIN = "scaled_dot"
+NEVER = "never"
 
 _BODY = """\
 <p>{others} mechanisms against plain scaled dot-product attention (torch's fused kernel), measured
@@ -112,7 +113,7 @@ def summary(factors: Cells) -> list[dict[str, str]]:
 
 def losers(rows: list[dict[str, str]]) -> int:
     """How many mechanisms are slower than plain attention at every length."""
-    return sum(row["both from"] == "never" for row in rows if row["mechanism"] != PLAIN)
+    return sum(row["both from"] == NEVER for row in rows if row["mechanism"] != PLAIN)
 
 
 def heat_map(factors: Cells, factor: str, title: str) -> dict[str, Any]:
@@ -176,13 +177,12 @@ def _by_speed(factors: Cells) -> list[str]:
 def _from(cells: Cells, factor: str) -> str:
     """The shortest length from which on it is faster at all lengths that were measured."""
     measured = [cell for cell in cells if cell[factor] is not None]
-    start = "never"
-    for cell in reversed(measured):
-        # beyond its own spread, or it is not faster but the same
-        if cell[f"{factor}_ratio"]["low"] <= 1:
-            break
-        start = f"{cell['length']:,}"
-    return start
+    # beyond its own spread, or it is not faster but the same
+    wins = [cell[f"{factor}_ratio"]["low"] > 1 for cell in measured]
+    if not any(wins):
+        return NEVER
+    start = len(wins) - [*reversed(wins), False].index(False)
+    return f"{measured[start]['length']:,}" if start < len(wins) else "short only"
 
 
 def _numbers(cell: dict[str, Any]) -> dict[str, str]:
