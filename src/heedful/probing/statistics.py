@@ -102,7 +102,7 @@ def statistics(
         block: Query rows in one block. `None` means: as many as stay in the cache.
 
     Cost:
-        Time for the scores, their softmax and some six passes over each weight; memory for three
+        Time for the scores, their softmax and some eight passes over each weight; memory for three
         blocks and the rows to be sorted, of one batch row and head at a time when keys are many.
     """
     totals = _Totals()
@@ -151,40 +151,25 @@ def _streamed(item: Block, weigher: Weigher, settings: Settings, room: Room) -> 
     """What needs no order."""
     weights = item.weights.abs() if weigher.signed else item.weights
     scratch = room.take("scratch", weights.shape, weights)
-    position = weigher.position[item.part.rows].to(weights.dtype)
-    sums, behind = _moments(weights, position)
+    sums = weights.sum(-1)
     seeing = (item.counts > 0) & (sums != 0)
     entropy = _entropy(weights, sums, item.scores, scratch)
+    keys = torch.arange(weights.shape[3], device=weights.device, dtype=weights.dtype)
+    steps = room.take("steps", weights.shape[2:], weights)
+    position = weigher.position[item.part.rows].to(weights.dtype)
+    torch.sub(keys, position[:, None], out=steps).abs_()
     values = {
         "entropy": entropy,
         "effective_keys": entropy.exp(),
         "participation": (sums / torch.linalg.vector_norm(weights, dim=-1)).square(),
         "sink_mass": weights[..., : settings.sinks].sum(-1) / sums,
-        "distance": (behind + 2 * _ahead(weights, position, room)) / sums,
+        "distance": torch.mul(weights, steps, out=scratch).sum(-1) / sums,
         "support": torch.gt(weights, 0, out=scratch).sum(-1),
     }
     return {name: Rows(value, seeing) for name, value in values.items()} | {
         "normalised_entropy": Rows(entropy / item.counts.log(), seeing & (item.counts > 1)),
         "empty": Rows((~seeing).to(sums.dtype), torch.ones_like(seeing)),
     }
-
-
-def _moments(weights: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
-    """The sum of each row, and that of `weight * (position - key)`: one pass over the weights."""
-    middle = position.mean()  # what is counted from here is small where weights are large
-    keys = torch.arange(weights.shape[3], device=weights.device, dtype=weights.dtype) - middle
-    sums, places = (weights @ torch.stack([torch.ones_like(keys), keys], dim=1)).unbind(-1)
-    return sums, (position - middle) * sums - places
-
-
-def _ahead(weights: Tensor, position: Tensor, room: Room) -> Tensor:
-    """The sum of `weight * (key - position)` over the keys ahead of each row: few, if causal."""
-    first = max(0, int(position.min()) + 1)
-    ahead = weights[..., first:]
-    keys = torch.arange(first, weights.shape[3], device=weights.device, dtype=weights.dtype)
-    steps = room.take("steps", ahead.shape[2:], weights)
-    torch.sub(keys, position[:, None], out=steps).clamp_(min=0)
-    return torch.mul(ahead, steps, out=room.take("scratch", ahead.shape, weights)).sum(-1)
 
 
 def _entropy(weights: Tensor, sums: Tensor, scores: Tensor | None, scratch: Tensor) -> Tensor:
