@@ -20,6 +20,7 @@ PACKAGE = ROOT / "src" / "heedful"
 ROWS = (
     ("errors", "files"),
     ("mask",),
+    ("kernels", "selection"),
     ("ops",),
     ("nn",),
     ("models", "probing", "testing"),
@@ -34,6 +35,7 @@ ORDER = [unit for row in ROWS for unit in row]
 # unit -> all that it may import of heedful, where that is less than its row allows
 NARROW = {
     "testing": ("errors", "mask", "ops"),
+    "selection": ("errors", "mask"),
     "config": ("errors",),
     "data": ("config", "errors", "files"),
     "report": ("data.alignment", "errors", "files"),

@@ -70,8 +70,8 @@ def test_top_level_name_is_defined_where_the_table_says(name):
 
 
 def test_unknown_top_level_name():
-    with pytest.raises(AttributeError, match="module 'heedful' has no attribute 'attend'"):
-        heedful.attend  # noqa: B018
+    with pytest.raises(AttributeError, match="module 'heedful' has no attribute 'attends'"):
+        heedful.attends  # noqa: B018
 
 
 def test_sub_packages_with_lists_are_found():

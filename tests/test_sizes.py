@@ -21,13 +21,16 @@ class Excess(NamedTuple):
 # (what, file or file:name) -> how much is right there, and why
 EXCEPTIONS = {
     ("lines of class", "mask/__init__.py:Mask"): Excess(
-        390, "one value object: thin constructors, algebra and lowerings, each with its contract"
+        415, "one value object: thin constructors, algebra and lowerings, each with its contract"
     ),
     ("lines of file", "mask/__init__.py"): Excess(
-        430, "the class below, two thirds of it the contracts of its methods"
+        445, "the class below, two thirds of it the contracts of its methods"
     ),
     ("lines of class", "models/rnn_seq2seq.py:RnnSeq2Seq"): Excess(
         180, "a decoder step by step and one for all steps at once, which must agree"
+    ),
+    ("parameters", "cli/bench.py:bench"): Excess(
+        11, "one argument for each option of two comparisons"
     ),
     ("parameters", "models/rnn_seq2seq.py:RnnSeq2Seq.__init__"): Excess(
         10, "one argument for each setting of a network, keyword-only"
@@ -37,6 +40,9 @@ EXCEPTIONS = {
     ),
     ("parameters", "models/transformer.py:Transformer.__init__"): Excess(
         13, "one argument for each setting of a network, keyword-only"
+    ),
+    ("parameters", "selection/select.py:select_blocks"): Excess(
+        10, "what it ties together, each with its settings, keyword-only"
     ),
     ("lines of file", "training/loop.py"): Excess(320, "the loop and the class below"),
     ("lines of class", "training/loop.py:Training"): Excess(

@@ -3,6 +3,8 @@
 The public names load on first use, so `import heedful` is instant and pulls in nothing.
 """
 
+# pyright: reportUnsupportedDunderAll=false
+
 import importlib
 from typing import Any
 
@@ -11,13 +13,25 @@ _PUBLIC = {
     "Config": "heedful.config",
     "Mask": "heedful.mask",
     "Run": "heedful.training.run",
+    "attend": "heedful.kernels.attend",
     "evaluate": "heedful.evaluation",
     "load": "heedful.training.run",
     "probe": "heedful.probing.probe",
     "train": "heedful.training.start",
+    "why": "heedful.kernels.why",
 }
 
-__all__ = ["Config", "Mask", "Run", "evaluate", "load", "probe", "train"]  # pyright: ignore
+__all__ = [
+    "Config",
+    "Mask",
+    "Run",
+    "attend",
+    "evaluate",
+    "load",
+    "probe",
+    "train",
+    "why",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -9,8 +9,12 @@ HeedfulError
 ├── RunError (RuntimeError)           a run folder is missing something or is damaged
 ├── TrainingError (RuntimeError)      training cannot go on, e.g. the loss is not a number
 ├── VerificationError (RuntimeError)  a function that breaks a rule of attention
+├── KernelError (RuntimeError)        a kernel that was asked for by name and cannot run
 └── MissingExtraError (ImportError)   an optional package is not installed
 ```
+
+Apart from them stands `KernelWarning` (UserWarning): the native kernel cannot be had, and what runs
+in its place is slower.
 
 Messages say what must hold, then, after a comma, what was got. Each error is also the builtin that
 a caller without heedful in mind would catch. Only `heedful.cli` turns errors into exit codes.
@@ -47,6 +51,14 @@ class TrainingError(HeedfulError, RuntimeError):
 
 class VerificationError(HeedfulError, RuntimeError):
     """A function breaks a rule of attention."""
+
+
+class KernelError(HeedfulError, RuntimeError):
+    """A kernel was asked for by name and cannot run."""
+
+
+class KernelWarning(UserWarning):
+    """The native kernel cannot be had here; something slower runs in its place."""
 
 
 class MissingExtraError(HeedfulError, ImportError):

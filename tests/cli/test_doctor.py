@@ -2,7 +2,10 @@ import json
 import re
 from importlib.metadata import metadata
 
+import pytest
+
 from heedful.cli.doctor import EXTRAS, examine
+from heedful.kernels.cpu import build
 
 NAMES = [
     "heedful",
@@ -13,12 +16,30 @@ NAMES = [
     "threads",
     "memory_gib",
     "cpu_features",
+    "native_kernel",
     "gpu",
     "extras",
     "chinese_font_for_png",
     "folder",
     "locale",
 ]
+
+
+needs_compiler = pytest.mark.skipif(
+    build.compiler() is None, reason="this machine has no C++ compiler"
+)
+
+
+@pytest.fixture
+def kernel(monkeypatch, tmp_path):
+    """A native kernel that compiles at once, and an empty cache; gives its source."""
+    for name in ("CXX", "HEEDFUL_ISA", "HEEDFUL_KERNELS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(build, "SOURCES", tmp_path)
+    source = tmp_path / "attention.cpp"
+    source.write_text('extern "C" int answer() { return 41; }\n')
+    return source
 
 
 def test_json_holds_every_fact(heedful):
@@ -65,3 +86,72 @@ def test_a_folder_that_cannot_be_written(monkeypatch):
 
     monkeypatch.setattr(verb.__globals__["tempfile"], "TemporaryFile", refuse)
     assert examine()["folder"]["writable"] == "no: Permission denied"
+
+
+@needs_compiler
+def test_the_native_kernel_before_and_after_it_is_built(heedful, kernel):
+    _, out, _ = heedful("doctor", "--json")
+    before = json.loads(out)["native_kernel"]
+    assert before["state"] == "not built: heedful doctor --build"
+    assert before["isa"] == before["supported"][0] == build.chosen()
+    assert before["compiler"] == build.state().version
+    code, out, err = heedful("doctor", "--build", "--json")
+    after = json.loads(out)["native_kernel"]
+    assert (code, after) == (0, {**before, "state": "built"})
+    assert after["path"].startswith(str(kernel.parent / "cache"))
+    assert re.fullmatch(rf"the native kernel for {after['isa']} is built, in \d+\.\d s\n", err)
+    code, out, err = heedful("doctor", "--build")
+    assert (code, err) == (0, f"the native kernel for {after['isa']} was built already\n")
+    assert re.search(r"^native kernel +isa .*, state built, path /", out, re.M)
+
+
+@needs_compiler
+def test_a_kernel_that_does_not_build_leaves_with_2_and_the_words(heedful, kernel):
+    kernel.write_text('#error "no luck today"\n')
+    code, out, err = heedful("doctor", "--build")
+    assert (code, out) == (2, "")
+    assert err.startswith("heedful: ")
+    assert "no luck today" in err
+    assert "no luck today" in examine()["native_kernel"]["state"]
+
+
+@needs_compiler
+def test_a_kernel_without_openmp_says_so(kernel, monkeypatch):
+    path = build.library(build.chosen())
+    note = path.with_suffix(".json")
+    note.write_text(note.read_text().replace("-fopenmp", "-O3"))
+    assert examine()["native_kernel"]["state"].startswith("built without OpenMP")
+
+
+def test_a_kernel_that_cannot_be_built(heedful, kernel, monkeypatch):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    fact = examine()["native_kernel"]
+    assert fact["state"] == "not built: no compiler"
+    assert fact["compiler"] == "the native kernel needs a C++ compiler, got CXX=no-such-compiler"
+    code, _, err = heedful("doctor", "--build")
+    assert (code, err) == (2, f"heedful: {fact['compiler']}\n")
+
+
+@needs_compiler
+def test_a_kernel_without_a_place(kernel, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null/x")
+    monkeypatch.setattr("tempfile.tempdir", "/dev/null/y")
+    fact = examine()["native_kernel"]
+    assert fact["state"] == "not built: no folder that this user alone can write"
+    assert fact["path"] is None
+
+
+def test_a_kernel_that_is_switched_off(heedful, kernel, monkeypatch):
+    monkeypatch.setenv("HEEDFUL_KERNELS", "off")
+    assert examine()["native_kernel"]["state"] == "switched off by HEEDFUL_KERNELS"
+    code, _, err = heedful("doctor", "--build")
+    words = "the native kernel must be switched on, got HEEDFUL_KERNELS=off"
+    assert (code, err) == (2, f"heedful: {words}\n")
+
+
+def test_an_instruction_set_that_is_not_there(heedful, kernel, monkeypatch):
+    monkeypatch.setenv("HEEDFUL_ISA", "sse9")
+    assert "cannot be found out: ConfigError" in examine()["native_kernel"]
+    code, _, err = heedful("doctor", "--build")
+    assert code == 2
+    assert re.match(r"heedful: HEEDFUL_ISA must be one of .*, got 'sse9'$", err)

@@ -10,7 +10,11 @@ import pytest
 from heedful import cli, errors
 
 CHINESE = "在3天内"
-LEAVES = [cls for cls in vars(errors).values() if isinstance(cls, type)]
+LEAVES = [
+    kind
+    for kind in vars(errors).values()
+    if isinstance(kind, type) and issubclass(kind, errors.HeedfulError)
+]
 
 
 def run_python(code, *, env=None, **options):

@@ -7,7 +7,7 @@ import torch
 
 from heedful.errors import ConfigError, ShapeError
 from heedful.mask import Mask
-from heedful.ops import scaled_dot, scaled_dot_attention, scaled_dot_weights
+from heedful.ops import scaled_dot_attention, scaled_dot_weights
 from heedful.testing import oracle
 from heedful.testing.claim import Claim
 from heedful.testing.claims import CLAIMS
@@ -56,49 +56,6 @@ def test_bias_broadcasts(shape):
     for mask in (None, Mask.causal()):
         want = scaled_dot_attention(query, key, value, bias=whole, mask=mask)
         assert torch.equal(scaled_dot_attention(query, key, value, bias=bias, mask=mask), want)
-
-
-@pytest.mark.parametrize(
-    "mask, queries, switch, given",
-    [
-        (None, 7, False, False),
-        (Mask.full(), 7, False, False),
-        (Mask.causal(), 7, True, False),
-        (Mask.causal("start"), 7, True, False),
-        (Mask.causal(), 5, False, True),
-        (Mask.causal(), 1, False, False),
-        (Mask.window(7), 7, True, False),
-        (Mask.window(6), 7, False, True),
-        (Mask.causal() & Mask.lengths(torch.tensor([7, 7])), 7, True, False),
-        (Mask.causal() & Mask.lengths(torch.tensor([7, 6])), 7, False, True),
-    ],
-)
-def test_the_kernel_gets_no_mask_that_it_does_not_need(monkeypatch, mask, queries, switch, given):
-    seen = {}
-
-    def kernel(query, key, value, **settings):
-        seen.update(settings)
-        return query
-
-    monkeypatch.setattr(scaled_dot, "scaled_dot_product_attention", kernel)
-    scaled_dot_attention(draw(2, 4, queries, 3), draw(2, 4, 7, 3), draw(2, 4, 7, 3), mask=mask)
-    assert seen["is_causal"] is switch
-    assert (seen["attn_mask"] is not None) is given
-
-
-def test_the_kernel_gets_a_bias_and_its_causal_mask_as_one(monkeypatch):
-    seen = {}
-
-    def kernel(query, key, value, **settings):
-        seen.update(settings)
-        return query
-
-    monkeypatch.setattr(scaled_dot, "scaled_dot_product_attention", kernel)
-    x, bias = draw(2, 4, 7, 3), draw(7, 7)
-    scaled_dot_attention(x, x, x, mask=Mask.causal(), bias=bias)
-    assert seen["is_causal"] is False
-    hidden = torch.ones(7, 7, dtype=torch.bool).triu(1)
-    assert torch.equal(seen["attn_mask"][0, 0], bias.masked_fill(hidden, float("-inf")))
 
 
 @pytest.mark.parametrize("dtype, training", [(torch.float32, False), (torch.bfloat16, True)])

@@ -1,91 +1,204 @@
 """`heedful bench`: what something costs on this machine, side by side with the plain way."""
 
 import json
+from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from heedful.errors import ConfigError
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from heedful.bench.attention.row import Measured
+
 
 def bench(
     context: typer.Context,
-    what: Annotated[Literal["mechanisms"], typer.Argument(help="What to compare.")],
+    what: Annotated[
+        Literal["mechanisms", "attention"],
+        typer.Argument(help="What to compare: all mechanisms, or heedful.attend."),
+    ],
     *,
-    lengths: Annotated[str | None, typer.Option(help="Text lengths, e.g. 128,1024.")] = None,
-    only: Annotated[str | None, typer.Option(help="Some mechanisms, e.g. linear,window.")] = None,
+    lengths: Annotated[
+        str | None, typer.Option(help="mechanisms: text lengths, e.g. 128,1024.")
+    ] = None,
+    only: Annotated[
+        str | None, typer.Option(help="mechanisms: some of them, e.g. linear,window.")
+    ] = None,
+    cases: Annotated[
+        str | None, typer.Option(help="attention: some cases, e.g. dense,causal,decode.")
+    ] = None,
+    threads: Annotated[
+        str | None, typer.Option(help="attention: numbers of threads, e.g. 1,2.")
+    ] = None,
+    impl: Annotated[str | None, typer.Option(help="attention: one kernel, e.g. cpu.")] = None,
+    flex: Annotated[
+        bool, typer.Option("--flex", help="attention: compile FlexAttention beside, slowly.")
+    ] = False,
     seconds: Annotated[
         float, typer.Option(min=0.01, help="About how long to measure each at each length.")
     ] = 2.0,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="An .html page with pictures.")
+        Path | None, typer.Option("--output", "-o", help="mechanisms: an .html page with pictures.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Compare all attention mechanisms with plain attention: time, memory and error.
+    """Compare attention with plain attention: time and error.
 
-    All of them at all lengths take about half an hour; --only and --lengths make it shorter.
+    `mechanisms` compares all of them at all lengths in about half an hour; --only and --lengths
+    make it shorter. `attention` compares heedful.attend with PyTorch's attention in cases: dense,
+    causal, backward, sparse, select, decode, sweep, small and door. All of them take about a
+    quarter of an hour; --cases makes it shorter.
     """
+    of_mechanisms = {"lengths": lengths, "only": only, "output": output}
+    of_attention = {"cases": cases, "threads": threads, "impl": impl, "flex": flex or None}
+    if what == "mechanisms":
+        _refuse(of_attention, "attention", what)
+        chosen = None if lengths is None else _numbers("lengths", lengths)
+        page = None if output is None else (output, str(context.obj))
+        _mechanisms(chosen, None if only is None else only.split(","), seconds, page, as_json)
+    else:
+        _refuse(of_mechanisms, "mechanisms", what)
+        counts = None if threads is None else _numbers("threads", threads)
+        names = None if cases is None else cases.split(",")
+        settings = {"impl": impl or "auto", "flex": flex, "seconds": seconds}
+        _attention(names, counts, settings, as_json)
+
+
+def _refuse(options: dict[str, Any], of: str, got: str) -> None:
+    for name, value in options.items():
+        if value is not None:
+            raise ConfigError(f"--{name} must go with `heedful bench {of}`, got {got}")
+
+
+def _numbers(name: str, text: str) -> tuple[int, ...]:
+    return tuple(_number(name, word) for word in text.split(","))
+
+
+def _number(name: str, word: str) -> int:
+    try:
+        return int(word)
+    except ValueError:
+        raise ConfigError(f"{name} must be whole numbers, got {word!r}") from None
+
+
+# ---- mechanisms ----------------------------------------------------------------------------------
+
+
+def _mechanisms(
+    lengths: tuple[int, ...] | None,
+    only: list[str] | None,
+    seconds: float,
+    page: tuple[Path, str] | None,
+    as_json: bool,
+) -> None:
     from heedful.bench.mechanisms import LENGTHS, Comparison, Size, compare
     from heedful.cli.progress import working
     from heedful.report._page import libraries
 
-    if output is not None:
-        if output.suffix.lower() != ".html":
-            raise ConfigError(f"output must end in .html, got {output.name}")
+    if page is not None:
+        if page[0].suffix.lower() != ".html":
+            raise ConfigError(f"output must end in .html, got {page[0].name}")
         libraries()  # before anything is measured
-    chosen = LENGTHS if lengths is None else tuple(_number(n) for n in lengths.split(","))
     with working("measuring") as tell:
         comparison: Comparison = compare(
-            lengths=chosen,
-            mechanisms=None if only is None else only.split(","),
+            lengths=LENGTHS if lengths is None else lengths,
+            mechanisms=only,
             size=Size(seconds=seconds),
             listen=lambda mechanism, length: tell(f"{mechanism} at {length}"),
         )
     data = comparison.to_json()
-    if output is not None:
+    if page is not None:
         from heedful.report.mechanisms import write_mechanisms
 
-        write_mechanisms(data, output, command=context.obj)
-        typer.echo(f"written to {output}", err=True)
+        write_mechanisms(data, page[0], command=page[1])
+        typer.echo(f"written to {page[0]}", err=True)
     if as_json:
         typer.echo(json.dumps(data, ensure_ascii=False, indent=2))
     else:
-        _show(data)
+        _show_mechanisms(data)
 
 
-def _number(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise ConfigError(f"lengths must be whole numbers, got {text!r}") from None
-
-
-def _show(data: dict[str, Any]) -> None:
-    from rich import box
+def _show_mechanisms(data: dict[str, Any]) -> None:
     from rich.console import Console
-    from rich.table import Table
 
     from heedful.report.mechanisms import losers, summary, with_factors
 
     rows = summary(with_factors(data["cells"]))
     longest = max((row["longest"] for row in rows), key=lambda text: int(text.replace(",", "")))
-    table = Table(
-        title=f"times plain attention: faster from which length on, and how much at {longest}",
-        box=box.SIMPLE,
-    )
     for row in rows:
         if row["longest"] != longest:  # left out beyond that
             row["mechanism"] += f" (to {row['longest']})"
         del row["longest"]
-    for name in rows[0]:
-        table.add_column(name, no_wrap=True)
-    for row in rows:
-        table.add_row(*row.values())
     console = Console(highlight=False)
-    console.print(table)
+    title = f"times plain attention: faster from which length on, and how much at {longest}"
+    _print_table(console, title, rows)
     console.print(
         f"{losers(rows)} of {len(rows) - 1} are slower than plain attention at every length, "
         "forward and backward: where only speed counts, plain attention wins there."
     )
+
+
+def _print_table(console: "Console", title: str, rows: Sequence[dict[str, str]]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.measure import Measurement
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE)
+    for name in rows[0]:
+        table.add_column(name, no_wrap=True)
+    for row in rows:
+        table.add_row(*row.values())
+    # what is wider than the terminal is wrapped by it, and nothing is cut off
+    wanted = Measurement.get(console, console.options.update(width=1000), table).maximum
+    console.print(title, markup=False, soft_wrap=True)
+    Console(highlight=False, width=max(wanted, console.width)).print(table)
+
+
+# ---- attention -----------------------------------------------------------------------------------
+
+
+def _attention(
+    cases: list[str] | None,
+    threads: tuple[int, ...] | None,
+    settings: dict[str, Any],
+    as_json: bool,
+) -> None:
+    from dataclasses import asdict
+
+    from heedful.bench.attention.cases import groups
+    from heedful.bench.attention.measure import Settings, measure
+    from heedful.bench.attention.rates import MatrixRates
+    from heedful.cli.progress import working
+
+    if threads is not None and min(threads) < 1:
+        raise ConfigError(f"threads must be at least 1, got {min(threads)}")
+    chosen, rates = groups(cases), MatrixRates()
+    with working("measuring") as tell:
+        measured = measure(
+            chosen, threads=threads, settings=Settings(**settings), listen=tell, rates=rates
+        )
+    if as_json:
+        typer.echo(json.dumps([asdict(one.row) for one in measured], indent=2))
+    else:
+        _show_attention(measured, rates.words())
+
+
+def _show_attention(measured: "list[Measured]", rates: list[str]) -> None:
+    from rich.console import Console
+
+    from heedful.bench.attention.words import columns, filled, summary, told_once
+    from heedful.bench.environment import environment
+
+    console, here = Console(highlight=False), environment()
+    for name, rows in groupby(measured, key=lambda one: one.row.case):
+        _print_table(console, *told_once(name, filled([columns(one) for one in rows])))
+    versions = ", ".join(f"{package} {number}" for package, number in here.versions.items())
+    for line in (*summary(measured), *rates):
+        console.print(line, markup=False)
+    console.print(f"{here.processor}, {here.instructions}; {versions}", markup=False)

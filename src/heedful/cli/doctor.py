@@ -5,6 +5,7 @@ import os
 import platform
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -23,9 +24,15 @@ CPU_FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "bf16", "sve
 
 
 def doctor(
-    *, as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False
+    *,
+    build: Annotated[
+        bool, typer.Option("--build", help="Compile the native kernel now, not at its first use.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Show what this machine has: versions, cores, memory, extras, fonts."""
+    if build:
+        _build()
     facts = examine()
     if as_json:
         typer.echo(json.dumps(facts, ensure_ascii=False, indent=2))
@@ -46,6 +53,7 @@ def examine() -> dict[str, Any]:
         "threads": _threads,
         "memory_gib": _memory,
         "cpu_features": _cpu_features,
+        "native_kernel": _native_kernel,
         "gpu": _gpu,
         "extras": lambda: {name: _extra(name) for name in EXTRAS},
         "chinese_font_for_png": _chinese_font,
@@ -59,6 +67,18 @@ def examine() -> dict[str, Any]:
         except Exception as error:  # a broken installation is what this command is for
             facts[name] = f"cannot be found out: {type(error).__name__}: {error}"
     return facts
+
+
+def _build() -> None:
+    """Make ahead what the first call would make; one line on stderr, so that stdout is facts."""
+    from heedful.kernels.cpu.build import load, state
+
+    there = state()
+    start = time.perf_counter()
+    load()
+    seconds = time.perf_counter() - start
+    done = "was built already" if there.built else f"is built, in {seconds:.1f} s"
+    typer.echo(f"the native kernel for {there.isa} {done}", err=True)
 
 
 def _words(value: Any) -> str:
@@ -116,6 +136,31 @@ def _cpu_features() -> dict[str, Any]:
     return {
         "torch_uses": str(torch.backends.cpu.get_cpu_capability()),
         "flags": [flag for flag in CPU_FLAGS if flag in found],
+    }
+
+
+def _native_kernel() -> dict[str, Any]:
+    from heedful.kernels.cpu.build import state, switched_on
+
+    found = state()
+    if not switched_on():
+        words = "switched off by HEEDFUL_KERNELS"
+    elif found.failure is not None:
+        words = found.failure
+    elif found.built:
+        words = "built" if found.openmp else "built without OpenMP: it uses one thread"
+    elif not found.compiler:
+        words = "not built: no compiler"
+    elif found.folder is None:
+        words = "not built: no folder that this user alone can write"
+    else:
+        words = "not built: heedful doctor --build"
+    return {
+        "isa": found.isa,
+        "supported": list(found.supported),
+        "compiler": found.version or found.compiler,
+        "state": words,
+        "path": None if found.path is None else str(found.path),
     }
 
 

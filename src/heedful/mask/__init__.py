@@ -23,6 +23,8 @@ from heedful.mask._combined import both, either
 from heedful.mask._factors import Factors as Factors
 from heedful.mask._factors import factors
 from heedful.mask._lower import to_additive, to_block_mask, to_bool
+from heedful.mask._pattern import Pattern as Pattern
+from heedful.mask._pattern import pattern
 from heedful.mask._rules import (
     FULL,
     Anticausal,
@@ -358,6 +360,28 @@ class Mask:
             One byte per key; nothing of size `queries x keys` is made.
         """
         return factors(self._rule, (batch, heads, queries, keys), device)
+
+    def pattern(self, queries: int, keys: int, *, batch: int, heads: int) -> Pattern:
+        """Take the mask apart into what a kernel can skip: a band, lengths, segments, a grid.
+
+        Args:
+            queries: Number of queries.
+            keys: Number of keys.
+            batch: Rows of the batch.
+            heads: Query heads.
+
+        Returns:
+            The parts, which together say what the mask says; its tensors are where the mask's are.
+
+        Raises:
+            ShapeError: A tensor of the mask does not fit these sizes.
+            ConfigError: A length of `Mask.lengths` exceeds `keys`.
+
+        Cost:
+            Nothing, unless something fits no part (`|`, a neighbourhood, a second grid): that alone
+            is lowered as by `to_bool`.
+        """
+        return pattern(self._rule, (batch, heads, queries, keys))
 
     def at(
         self, batch: Tensor, head: Tensor, query: Tensor, key: Tensor, *, queries: int, keys: int

@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from heedful.kernels.call import share_heads as share_heads
 from heedful.mask import Mask
 
 
@@ -14,14 +15,6 @@ def widen(tensor: Tensor) -> Tensor:
     compute wide and round once, at the end.
     """
     return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
-
-
-def share_heads(
-    tensor: Float[Tensor, "batch kv_heads length dim"], heads: int
-) -> Float[Tensor, "batch heads length dim"]:
-    """Give every query head its key/value head; neighbours share one (arXiv:2305.13245)."""
-    groups = heads // tensor.shape[1]
-    return tensor if groups == 1 else tensor.repeat_interleave(groups, dim=1)
 
 
 def masked_softmax(

@@ -1,0 +1,161 @@
+"""`heedful bench attention`, all of it, kept as results with the targets beside what was measured.
+
+With the JSON of an earlier run as its argument it only writes the page again. Reasons for what is
+missed stand in `REASONS`, and go on the page.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from _measure import RESULTS, write
+
+from heedful.bench.attention.cases import groups
+from heedful.bench.attention.measure import Settings, measure
+from heedful.bench.attention.rates import MatrixRates
+from heedful.bench.attention.row import Measured
+from heedful.bench.attention.targets import NEEDS, TARGETS, Verdict, judge, promised
+from heedful.bench.attention.words import columns, filled, shape, summary
+from heedful.bench.environment import environment
+from heedful.kernels.cpu.isa import chosen
+
+COMPILE_SECONDS = 20.0
+ALONE = ("dense", 64, (1024, 4096))  # case, dim and lengths that are measured with one thread too
+
+# the text of a target that is missed -> why, and what was tried
+REASONS: dict[str, str] = {}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("measured", type=Path, nargs="?")
+    parser.add_argument("--seconds", type=float, default=2.0)
+    arguments = parser.parse_args()
+    if arguments.measured is None:
+        data = everything(arguments.seconds)
+        here = data["environment"]
+        stem = f"attention_{here['instructions'].lower()}_{here['threads']}-threads_{here['date']}"
+        text = json.dumps(data, ensure_ascii=False, indent=1) + "\n"
+        (RESULTS / f"{stem}.json").write_text(text, encoding="utf-8")
+    else:
+        data = json.loads(arguments.measured.read_text(encoding="utf-8"))
+    write("attention", told(data))
+
+
+def everything(seconds: float) -> dict[str, Any]:
+    """Measure all cases, some of them with one thread as well, and the first compile."""
+    rates, settings = MatrixRates(), Settings(flex=True, seconds=seconds)
+    compiled = compile_seconds()
+    measured = measure(groups(), settings=settings, listen=tell, rates=rates)
+    name, dim, lengths = ALONE
+    alone = [group for group in groups([name]) if group[0].dim == dim and group[0].keys in lengths]
+    measured += measure(alone, threads=[1], settings=settings, listen=tell, rates=rates)
+    return {
+        "environment": asdict(environment()),
+        "isa": chosen(),
+        "rates": rates.words(),
+        "compile_seconds": compiled,
+        "measured": [asdict(one) for one in measured],
+    }
+
+
+def tell(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def compile_seconds() -> float | None:
+    """How long `heedful doctor --build` takes with an empty cache; `None` where it fails."""
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.perf_counter()
+        done = subprocess.run(
+            [sys.executable, "-m", "heedful", "doctor", "--build"],
+            env={**os.environ, "XDG_CACHE_HOME": folder},
+            stdout=subprocess.DEVNULL,
+        )
+        return time.perf_counter() - began if done.returncode == 0 else None
+
+
+# ---- the page ------------------------------------------------------------------------------------
+
+
+def told(data: dict[str, Any]) -> list[str]:
+    """The targets, the tables and what stands around them."""
+    measured = [Measured.from_json(one) for one in data["measured"]]
+    verdicts = judge(measured, promised(data["isa"]))
+    return [
+        "Milliseconds are medians (and their middle half); all that is compared was measured in "
+        "turns in one process, and factors are medians of the rounds (and their middle half). "
+        "SDPA is `torch.nn.functional.scaled_dot_product_attention`: without a mask where ours has "
+        "blocks, because it skips none, and in float32 where ours selects. Errors are relative L2 "
+        "distances to float64 on some heads and rows. Forward and backward counts as 3.5 forward "
+        "passes of work. Shapes are batch x heads x queries x keys x dim.",
+        "",
+        *(f"* {line}" for line in data["rates"]),
+        "",
+        "## Targets",
+        "",
+        *([] if len(verdicts) == len(TARGETS) else [_elsewhere(data["isa"]), ""]),
+        *table([_line(verdict) for verdict in verdicts] + [_compile(data["compile_seconds"])]),
+        *_cases(measured),
+    ]
+
+
+def _elsewhere(isa: str) -> str:
+    return f"The other targets are for {NEEDS}; the best that this processor has is {isa}."
+
+
+def _line(verdict: Verdict) -> dict[str, str]:
+    row, target = verdict.row, verdict.target
+    where = "" if row is None else f"{row.dtype} {shape(row)}, {row.threads} threads"
+    return {
+        "target": target.text,
+        "": verdict.word,
+        "worst": "" if verdict.worst is None else f"{verdict.worst:.3g}",
+        "where": where,
+        "why": REASONS.get(target.text, ""),
+    }
+
+
+def _compile(seconds: float | None) -> dict[str, str]:
+    text = f"first-use compile: at most {COMPILE_SECONDS:.0f} s, once"
+    if seconds is None:
+        return {"target": text, "": "not measured", "worst": "", "where": "", "why": ""}
+    word = "met" if seconds <= COMPILE_SECONDS else "missed"
+    where = "`heedful doctor --build`, with its start"
+    why = REASONS.get(text, "")
+    return {"target": text, "": word, "worst": f"{seconds:.1f} s", "where": where, "why": why}
+
+
+def _cases(measured: Sequence[Measured]) -> list[str]:
+    lines: list[str] = []
+    by_case = groupby(measured, key=lambda one: (one.row.case, one.row.threads))
+    for (name, threads), group in by_case:
+        rows = list(group)
+        lines += ["", f"## {name}, {threads} threads", ""]
+        words = summary(rows)
+        lines += [*words[:1], "", *(f"* {word}" for word in words[1:]), ""] if words else []
+        lines += table(filled([columns(one) for one in rows]))
+    return lines
+
+
+def table(rows: Sequence[dict[str, str]]) -> list[str]:
+    """Lines of Markdown."""
+    names = list(rows[0])
+    return [
+        f"| {' | '.join(names)} |",
+        f"|{'---|' * len(names)}",
+        *(f"| {' | '.join(row.values())} |" for row in rows),
+    ]
+
+
+if __name__ == "__main__":
+    main()

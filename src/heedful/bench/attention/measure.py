@@ -1,0 +1,267 @@
+"""Measure cases: ours, PyTorch's attention and the limits of the machine, in turns."""
+
+import statistics
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import torch
+
+from heedful.bench.attention.cases import Case, Group
+from heedful.bench.attention.error import relative_error
+from heedful.bench.attention.problem import (
+    Outcome,
+    Problem,
+    Run,
+    door,
+    draw,
+    flex,
+    ours,
+    sdpa,
+    shown,
+)
+from heedful.bench.attention.rates import MatrixRates, reading
+from heedful.bench.attention.row import Measured, Row
+from heedful.bench.timing import Times, in_turns, ratio
+
+SAMPLE = 0.002  # seconds below which a call is repeated, so that the clock is no part of the time
+REPEATS = 100
+ROUNDS = (3, 101)
+NEVER_BELOW = 0.97  # of SDPA's speed, whatever the shape
+AGAIN = 3  # times as long is measured, a second time, what seems to be below
+
+READING = "reading"
+
+Ways = dict[str, Callable[[], object]]
+Errors = tuple[float, float]  # ours, SDPA's
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How to measure.
+
+    Args:
+        impl: What `heedful.attend` is asked for.
+        flex: Compile FlexAttention for the cases that name it; 3 to 9 s each.
+        seconds: About how long to measure a case; what is slow is measured three times at least.
+        seed: Of the random numbers.
+    """
+
+    impl: str = "auto"
+    flex: bool = False
+    seconds: float = 2.0
+    seed: int = 1
+
+
+def measure(
+    groups: Iterable[Group],
+    *,
+    threads: Iterable[int] | None = None,
+    settings: Settings | None = None,
+    listen: Callable[[str], None] = lambda text: None,
+    rates: MatrixRates | None = None,
+) -> list[Measured]:
+    """Measure groups of cases, each with every number of threads.
+
+    Args:
+        groups: From `heedful.bench.attention.cases.groups`.
+        threads: Numbers of threads; `None` means as many as torch has. They are put back.
+        settings: How to measure.
+        listen: Called before a case is measured.
+        rates: Keeps the rates of matrix products; give one to look at them afterwards.
+    """
+    settings = Settings() if settings is None else settings
+    rates = MatrixRates() if rates is None else rates
+    groups = list(groups)
+    found: list[Measured] = []
+    for count in (torch.get_num_threads(),) if threads is None else threads:
+        with _threads(count):
+            for group in groups:
+                listen(f"{group[-1]}, {count} threads")
+                found += _never_below(group, settings, rates)
+    return found
+
+
+@contextmanager
+def _threads(count: int) -> Generator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _never_below(group: Group, settings: Settings, rates: MatrixRates) -> list[Measured]:
+    """Measure a group; in a sweep, again and for longer when it seems to lose."""
+    if group[0].way == "door":
+        return [_door(case, settings) for case in group]
+    if group[0].name != "sweep":
+        return _group(group, settings, rates)
+    brief = replace(settings, seconds=settings.seconds / 2)
+    found = _group(group, brief, rates)
+    if all((one.row.speedup or 0) >= NEVER_BELOW for one in found):
+        return found
+    return _group(group, replace(brief, seconds=AGAIN * brief.seconds), rates)
+
+
+def in_rounds(ways: Mapping[str, Callable[[], object]], seconds: float) -> dict[str, Times]:
+    """Time warm ways in turns for about `seconds`: an odd number of rounds, three at least.
+
+    What is quick is repeated within a round; its times are those of one call.
+    """
+    once = in_turns(ways, rounds=1, warm_up=0)
+    slowest = max(times.median for times in once.values())
+    repeats = min(REPEATS, max(1, round(SAMPLE / slowest)))
+    spent = repeats * sum(times.median for times in once.values())
+    low, high = ROUNDS
+    rounds = min(high, max(low, int(seconds / spent) | 1))
+    repeated = {name: _repeated(way, repeats) for name, way in ways.items()}
+    found = in_turns(repeated, rounds=rounds, warm_up=0)
+    return {
+        name: Times(tuple(second / repeats for second in times.rounds))
+        for name, times in found.items()
+    }
+
+
+def _repeated(way: Callable[[], object], repeats: int) -> Callable[[], object]:
+    if repeats == 1:
+        return way
+
+    def run() -> None:
+        for _ in range(repeats):
+            way()
+
+    return run
+
+
+# ---- one group -----------------------------------------------------------------------------------
+
+
+def _group(group: Group, settings: Settings, rates: MatrixRates) -> list[Measured]:
+    problems = [draw(case, settings.seed) for case in group]
+    runs: dict[str, Run] = {}
+    for number, problem in enumerate(problems):
+        runs[f"ours {number}"] = ours(problem, settings.impl)
+        runs.setdefault(_baseline(problem.case), sdpa(problem))
+    errors = _errors(problems, {name: run() for name, run in runs.items()})
+    before = rates.now(group[0].dtype)
+    times = in_rounds({**runs, **_others(problems, settings)}, settings.seconds * len(group))
+    rate = statistics.mean((before, rates.now(group[0].dtype)))
+    timed = [_timed(times, number, case) for number, case in enumerate(group)]
+    rows = [
+        _row(problem, rounds, error, rate)
+        for problem, rounds, error in zip(problems, timed, errors, strict=True)
+    ]
+    dense = next(((rows[n], timed[n]) for n, case in enumerate(group) if case.plain), None)
+    return [
+        _measured(row, rounds, None if case.plain else dense)
+        for case, row, rounds in zip(group, rows, timed, strict=True)
+    ]
+
+
+def _baseline(case: Case) -> str:
+    return f"sdpa {'causal' if case.causal else 'dense'}"
+
+
+def _errors(problems: Sequence[Problem], outcomes: dict[str, Outcome]) -> list[Errors]:
+    found: list[Errors] = []
+    for number, problem in enumerate(problems):
+        case, mask = problem.case, problem.mask
+        found.append(
+            (
+                relative_error(problem, outcomes[f"ours {number}"], mask),
+                relative_error(problem, outcomes[_baseline(case)], mask if case.causal else None),
+            )
+        )
+    return found
+
+
+def _others(problems: Sequence[Problem], settings: Settings) -> Ways:
+    """FlexAttention and reading, where they are wanted; warm."""
+    ways: dict[str, Callable[[], object] | None] = {}
+    if settings.flex:
+        torch.compiler.reset()  # or a new shape would be compiled for any length, and be slower
+        for number, problem in enumerate(problems):
+            ways[f"flex {number}"] = flex(problem) if problem.case.flex else None
+    if problems[0].case.bound_by_reading:
+        ways[READING] = reading(problems[0].pair)
+    return {name: way for name, way in ways.items() if way is not None}
+
+
+class _Timed(NamedTuple):
+    """The rounds of one case."""
+
+    ours: Times
+    sdpa: Times
+    flex: Times | None = None
+    reading: Times | None = None
+
+
+def _timed(times: dict[str, Times], number: int, case: Case) -> _Timed:
+    optional = times.get(f"flex {number}"), times.get(READING)
+    return _Timed(times[f"ours {number}"], times[_baseline(case)], *optional)
+
+
+def _row(problem: Problem, timed: _Timed, errors: Errors, rate: float) -> Row:
+    case, flex_times = problem.case, timed.flex
+    density = shown(problem)
+    if case.bound_by_reading:
+        reads = timed.reading
+        fraction = None if reads is None else density * reads.median / timed.ours.median
+    else:
+        fraction = density * case.operations() / timed.ours.median / rate
+    return Row(
+        **_shape(case, density),
+        ours_ms=1e3 * timed.ours.median,
+        sdpa_ms=1e3 * timed.sdpa.median,
+        flex_ms=None if flex_times is None else 1e3 * flex_times.median,
+        speedup=ratio(timed.sdpa, timed.ours).median,
+        error=errors[0],
+        sdpa_error=errors[1],
+        matrix_fraction=fraction,
+    )
+
+
+def _shape(case: Case, density: float) -> dict[str, Any]:
+    names = ("dtype", "batch", "heads", "queries", "keys", "dim", "causal", "backward")
+    known = {name: getattr(case, name) for name in names}
+    return {"case": case.name, **known, "density": density, "threads": torch.get_num_threads()}
+
+
+def _measured(row: Row, timed: _Timed, dense: tuple[Row, _Timed] | None) -> Measured:
+    return Measured(
+        row=row,
+        spread=_middle(timed.ours),
+        speedup=ratio(timed.sdpa, timed.ours),
+        of_dense=None if dense is None else ratio(timed.ours, dense[1].ours),
+        dense=None if dense is None else dense[0],
+    )
+
+
+def _middle(times: Times) -> tuple[float, float]:
+    ordered = sorted(times.rounds)
+    quarter = len(ordered) // 4
+    return 1e3 * ordered[quarter], 1e3 * ordered[-1 - quarter]
+
+
+def _door(case: Case, settings: Settings) -> Measured:
+    """What `heedful.attend` takes beside the kernel that it calls."""
+    ways = door(draw(case, settings.seed), settings.impl)
+    for way in ways.values():
+        way()
+    times = in_rounds(ways, settings.seconds)
+    pairs = zip(times["attend"].rounds, times["kernel"].rounds, strict=True)
+    beside = Times(tuple(whole - kernel for whole, kernel in pairs))
+    row = Row(
+        **_shape(case, 1.0),
+        ours_ms=1e3 * beside.median,
+        sdpa_ms=1e3 * times["sdpa"].median,
+        flex_ms=None,
+        speedup=None,
+        error=None,
+        sdpa_error=None,
+        matrix_fraction=None,
+    )
+    return Measured(row=row, spread=_middle(beside), speedup=None)

@@ -1,0 +1,1 @@
+"""Fast exact attention: which code runs where, and how that is chosen."""

@@ -1,0 +1,151 @@
+"""The native kernel as a torch operator: for autograd, torch.compile, export and counting modes.
+
+`heedful::attend` takes a `Pattern` as its parts, because operators know tensors and numbers only.
+Only what must go through torch's dispatcher comes here; `autograd` serves the rest.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import register_flop_formula
+
+from heedful.kernels.call import Call
+from heedful.kernels.cpu import native
+from heedful.mask import Pattern
+
+_PATTERN = (
+    "Tensor? lengths, Tensor? query_ids, Tensor? key_ids, Tensor? grid, Tensor? dense, "
+    "SymInt low, SymInt high, SymInt sinks, SymInt block"
+)
+_INPUTS = f"Tensor query, Tensor key, Tensor value, Tensor? bias, {_PATTERN}, float scale"
+
+
+def attend(call: Call) -> tuple[Tensor, Tensor]:
+    """Output and logarithm of the sums; both have gradients."""
+    low, high, sinks, lengths, query_ids, key_ids, grid, block, dense = call.pattern()
+    return torch.ops.heedful.attend(
+        call.query,
+        call.key,
+        call.value,
+        call.bias,
+        lengths,
+        query_ids,
+        key_ids,
+        grid,
+        dense,
+        low,
+        high,
+        sinks,
+        block,
+        call.scale,
+    )
+
+
+def _pattern(
+    lengths: Tensor | None,
+    query_ids: Tensor | None,
+    key_ids: Tensor | None,
+    grid: Tensor | None,
+    dense: Tensor | None,
+    *band: int,
+) -> Pattern:
+    low, high, sinks, block = band
+    return Pattern(low, high, sinks, lengths, query_ids, key_ids, grid, block, dense)
+
+
+def _forward(
+    query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, *rest: Any
+) -> tuple[Tensor, Tensor]:
+    pattern, scale = _pattern(*rest[:-1]), rest[-1]
+    output, log_sum = native.forward(query, key, value, bias, pattern, scale, log_sum=True)
+    assert log_sum is not None  # noqa: S101  # asked for one line above
+    return output, log_sum
+
+
+def _forward_fake(query: Tensor, key: Tensor, value: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
+    log_sum = query.new_empty(query.shape[:3], dtype=torch.float32)
+    return native.like_query(query, value.shape[3]), log_sum
+
+
+def _backward(
+    by_output: Tensor,
+    by_log_sum: Tensor | None,
+    output: Tensor,
+    log_sum: Tensor,
+    bias_gradient: bool,
+    *inputs: Any,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    *tensors, scale = inputs
+    query, key, value, bias, *pattern = tensors
+    found = native.backward(
+        (by_output, by_log_sum),
+        (query, key, value, bias),
+        _pattern(*pattern),
+        scale,
+        (output, log_sum),
+        bias_gradient=bias_gradient,
+    )
+    by_bias = log_sum.new_empty(0) if found.bias is None else found.bias
+    return found.query, found.key, found.value, by_bias
+
+
+def _backward_fake(
+    by_output: Tensor,
+    by_log_sum: Tensor | None,
+    output: Tensor,
+    log_sum: Tensor,
+    bias_gradient: bool,
+    *inputs: Any,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    query, key, value = inputs[:3]
+    shape = (*query.shape[:3], key.shape[2]) if bias_gradient else (0,)
+    like = native.like_query
+    return like(query), like(key), like(value), log_sum.new_empty(shape)
+
+
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    tensors, ctx.numbers = inputs[:9], inputs[9:]
+    ctx.save_for_backward(*tensors, *output)
+    ctx.set_materialize_grads(False)
+
+
+def _gradients(ctx: Any, by_output: Tensor | None, by_log_sum: Tensor | None) -> tuple[Any, ...]:
+    *tensors, output, log_sum = ctx.saved_tensors
+    bias = tensors[3]
+    wanted = bias is not None and ctx.needs_input_grad[3]
+    if by_output is None:
+        by_output = torch.zeros_like(output)
+    by_query, by_key, by_value, by_bias = torch.ops.heedful.attend_backward(
+        by_output, by_log_sum, output, log_sum, wanted, *tensors, *ctx.numbers
+    )
+    summed = native.fold(by_bias, bias) if wanted else None
+    return (by_query, by_key, by_value, summed, *(None,) * 10)
+
+
+def _operations(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
+    """Of the two products, as torch counts its own attention: what is masked counts as well."""
+    batch, heads, queries, dim = query
+    return 2 * batch * heads * queries * key[2] * (dim + value[3])
+
+
+def _backward_operations(*shapes: Any, **__: Any) -> int:
+    """Scores are computed again: five products for two."""
+    query, key, value = shapes[5:8]
+    batch, heads, queries, dim = query
+    return 2 * batch * heads * queries * key[2] * (3 * dim + 2 * value[3])
+
+
+_library = torch.library.Library("heedful", "DEF")
+_library.define(f"attend({_INPUTS}) -> (Tensor, Tensor)")
+_library.define(
+    "attend_backward(Tensor by_output, Tensor? by_log_sum, Tensor output, Tensor log_sum, "
+    f"bool bias_gradient, {_INPUTS}) -> (Tensor, Tensor, Tensor, Tensor)"
+)
+_library.impl("attend", _forward, "CPU")
+_library.impl("attend_backward", _backward, "CPU")
+torch.library.register_fake("heedful::attend", _forward_fake, lib=_library)
+torch.library.register_fake("heedful::attend_backward", _backward_fake, lib=_library)
+torch.library.register_autograd("heedful::attend", _gradients, setup_context=_keep, lib=_library)
+register_flop_formula(torch.ops.heedful.attend)(_operations)
+register_flop_formula(torch.ops.heedful.attend_backward)(_backward_operations)

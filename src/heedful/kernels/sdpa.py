@@ -1,0 +1,38 @@
+"""Torch's own fused kernel, which takes everything; on a GPU it is Flash where that is possible."""
+
+from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
+
+from heedful.kernels.call import Call
+
+
+def refuses(call: Call) -> str | None:
+    """Nothing."""
+    return None
+
+
+def run(call: Call) -> Tensor:
+    """One call of torch's kernel, with a mask only where its causal switch is not enough."""
+    query, key, value, mask, bias, scale, dropout = call
+    # torch's switch aligns to the first key and accepts no further mask: only where all that is the
+    # same thing may it stand in.
+    causal = shared = False
+    if mask is not None and bias is None and mask.is_causal(query.shape[2], key.shape[2]):
+        causal = True
+    # a comparison alone would be no truth value where sizes are symbols
+    if key.shape[1] != query.shape[1]:
+        shared = True
+    visible = None if causal else call.visible()
+    added = visible if bias is None else bias.to(query.dtype)
+    if bias is not None and visible is not None:
+        added = bias.to(query.dtype).masked_fill(~visible, float("-inf"))
+    return scaled_dot_product_attention(
+        query,
+        key,
+        value,
+        attn_mask=added,
+        dropout_p=dropout,
+        is_causal=causal,
+        scale=scale,
+        enable_gqa=shared,
+    )

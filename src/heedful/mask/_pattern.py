@@ -1,0 +1,123 @@
+"""A mask taken apart into what kernels know how to skip: a band, lengths, segments, a grid."""
+
+from typing import NamedTuple, TypeGuard
+
+import torch
+from torch import Tensor
+
+from heedful.mask._base import Align, Rule
+from heedful.mask._combined import Both
+from heedful.mask._lower import to_bool
+from heedful.mask._rules import Anticausal, Blocks, Causal, Dense, Full, Lengths, Segments, Window
+
+NO_BOUND = 2**40  # further than any two positions are apart
+
+Size = tuple[int, int, int, int]  # batch, heads, queries, keys
+Band = tuple[int | None, int | None, int]  # lowest and highest distance, if any; sinks
+
+
+class Pattern(NamedTuple):
+    """A query sees a key when the band and all that follows it allow it. `None`: allows everything.
+
+    Args:
+        low: Key `j` is near query `i` when `low <= j - i <= high`.
+        high: See `low`. Without a band they are `-NO_BOUND` and `NO_BOUND`.
+        sinks: The band allows near keys, and those with `j < sinks` and `j - i <= high`.
+        lengths: `(batch,)`, int64: `j < lengths[b]`.
+        query_ids: `(batch, queries)`, int64: equal ids see each other.
+        key_ids: `(batch, keys)`, int64.
+        grid: `(#batch, #heads, query_blocks, key_blocks)`, for squares of `block` positions.
+        block: Positions per block of the grid; 1 where there is none.
+        dense: `(#batch, #heads, #queries, #keys)`, whatever is none of the above.
+    """
+
+    low: int = -NO_BOUND
+    high: int = NO_BOUND
+    sinks: int = 0
+    lengths: Tensor | None = None
+    query_ids: Tensor | None = None
+    key_ids: Tensor | None = None
+    grid: Tensor | None = None
+    block: int = 1
+    dense: Tensor | None = None
+
+
+def pattern(rule: Rule, size: Size) -> Pattern:
+    """The parts of a rule, each where it belongs; those that belong nowhere in `dense`."""
+    rule.check_sizes(*size)
+    _, _, queries, keys = size
+    rule = rule.within(queries, keys)
+    if isinstance(rule, Full):
+        return Pattern()
+    band: Band = (None, None, 0)
+    lengths: Tensor | None = None
+    segments: Segments | None = None
+    blocks: Blocks | None = None
+    rest: list[Rule] = []
+    for part in rule.parts if isinstance(rule, Both) else (rule,):
+        if _is_band(part):
+            together = _meet(band, _band(part, keys - queries))
+            if together is None:
+                rest.append(part)
+            else:
+                band = together
+        elif isinstance(part, Lengths):
+            lengths = part.values if lengths is None else torch.minimum(lengths, part.values)
+        elif isinstance(part, Segments) and segments is None:
+            segments = part
+        elif isinstance(part, Blocks) and blocks is None:
+            blocks = part
+        else:
+            rest.append(part)
+    low, high, sinks = band
+    return Pattern(
+        -NO_BOUND if low is None else low,
+        NO_BOUND if high is None else high,
+        sinks,
+        None if lengths is None else lengths.contiguous(),
+        None if segments is None else segments.query_ids.contiguous(),
+        None if segments is None else segments.key_ids.contiguous(),
+        None if blocks is None else blocks.grid,
+        1 if blocks is None else blocks.block,
+        _dense(rest, size, rule),
+    )
+
+
+def _is_band(rule: Rule) -> TypeGuard[Causal | Anticausal | Window]:
+    return isinstance(rule, Causal | Anticausal | Window)
+
+
+def _band(rule: Causal | Anticausal | Window, offset: int) -> Band:
+    align: Align = rule.align
+    here = offset if align == "end" else 0  # `j - i` of the key at which the query stands
+    if isinstance(rule, Causal):
+        return None, here, 0
+    if isinstance(rule, Anticausal):
+        return here, None, 0
+    return here - rule.size + 1, here + rule.ahead, rule.sinks
+
+
+def _meet(one: Band, other: Band) -> Band | None:
+    """Both bands as one; `None` where the nearer lower bound has more sinks: that is no band."""
+    if one[1] is None or other[1] is None:
+        high = other[1] if one[1] is None else one[1]
+    else:
+        high = min(one[1], other[1])
+    if one[0] is None or other[0] is None:
+        low, _, sinks = other if one[0] is None else one
+        return low, high, sinks
+    if one[0] == other[0]:
+        return one[0], high, min(one[2], other[2])
+    nearer, further = (one, other) if one[0] > other[0] else (other, one)
+    return (nearer[0], high, nearer[2]) if nearer[2] <= further[2] else None
+
+
+def _dense(rules: list[Rule], size: Size, whole: Rule) -> Tensor | None:
+    dense: Tensor | None = None
+    for rule in rules:
+        device = whole.device()
+        # a table is what is wanted already; to look it up would copy it
+        table = rule.tensor.to(device) if isinstance(rule, Dense) else to_bool(rule, size, device)
+        if table is not None:
+            dense = table if dense is None else dense & table
+    return dense
