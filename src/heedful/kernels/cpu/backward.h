@@ -130,7 +130,7 @@ struct Backward {
   void run_tile(const Keys& keys, const Queries& q, const Weights& w, float* sums, const Tile& whole, long k0) const {
     const Seen seen = look(c, whole);
     if (seen == Seen::none) return;
-    const long columns = whole.j1 - whole.j0, j = whole.j0 - k0, rows = whole.i1 - whole.i0;
+    const long columns = std::min(whole.j1, c.keys) - whole.j0, j = whole.j0 - k0, rows = whole.i1 - whole.i0;
     for (long r = 0; r < rows; r += GROUP) {
       Tile t = whole;
       t.i0 = whole.i0 + r;
@@ -142,7 +142,7 @@ struct Backward {
     add<M>(columns, dims, {w.by_across, 1, across_row()}, q.steps, query_steps, first, steps, keys.by_key + j * dims.padded());
     const long key_steps = steps_of<M>(padded(std::min(split, c.keys - k0), WIDTH));
     add<M>(rows, dims, {w.by_along, block / M::STEP + APART, 1}, keys.steps, key_steps, j / M::STEP,
-           columns / M::STEP, sums + whole.i0 * dims.padded());
+           steps_of<M>(columns), sums + whole.i0 * dims.padded());
   }
 
   // sums += left times the steps of `right` from `first` on
@@ -171,14 +171,17 @@ struct Backward {
       for (long i = 0; i < rows; i++) std::fill(by_along + i * along, by_along + i * along + columns / M::STEP, 0);
       return;
     }
-    for (long k = 0; k < columns; k += WIDTH)
+    const long there = std::min(columns, c.keys - t.j0);
+    for (long k = 0; k < there; k += WIDTH)
       for (long i = 0; i < rows; i += ROWS) {
-        multiply<M>(rows - i, vectors_of(columns - k), {q.rows + (t.i0 + i) * dim_steps, dim_steps, 1},
+        multiply<M>(rows - i, vectors_of(there - k), {q.rows + (t.i0 + i) * dim_steps, dim_steps, 1},
                     {keys.columns + (j + k) * dim_steps, WIDTH}, dim_steps, {w.scores + i * block + k, block, nullptr});
-        multiply<M>(rows - i, vectors_of(columns - k), {q.by_rows + (t.i0 + i) * value_dim_steps, value_dim_steps, 1},
+        multiply<M>(rows - i, vectors_of(there - k), {q.by_rows + (t.i0 + i) * value_dim_steps, value_dim_steps, 1},
                     {keys.values + (j + k) * value_dim_steps, WIDTH}, value_dim_steps,
                     {w.by_weights + i * block + k, block, nullptr});
       }
+    for (long k = padded(there, W); k < columns; k += W)  // hidden below, but not by a number
+      for (long i = 0; i < rows; i++) store(w.by_weights + i * block + k, vec{});
     const float factor = finish_scores(c, t, seen, w.scores, block);
     for (long i = 0; i < rows; i += M::STEP) {
       const bool two = M::STEP == 2 && i + 1 < rows;

@@ -7,12 +7,41 @@ constexpr long FEW = 8;         // queries that share a key head, at most
 constexpr long CHUNK = 128;     // keys at a time
 constexpr int TOGETHER = 4;     // queries that meet a value at a time, at most
 
-// The products of a query with a key, in lanes still to be added up.
+// Scores of one query and the next W keys, of which `count` exist.
 template <class M, class T>
-inline vec dot_lanes(const Cell* query, const T* key, long dim) {
-  vec sum = {};
-  for (long s = 0; s * M::STEP < dim; s += W) sum = M::add(sum, load((const float*)query + s), cells_of<M>(key, s, dim));
-  return sum;
+inline vec meet(const Cell* query, const T* key, long stride, long count, long dim) {
+  vec x[W];
+  for (int n = 0; n < W; n++) {
+    x[n] = vec{};
+    if (n < count)
+      for (long s = 0; s * M::STEP < dim; s += W)
+        x[n] = M::add(x[n], load((const float*)query + s), cells_of<M>(key + n * stride, s, dim));
+  }
+  return sums_of(x);
+}
+
+// The same for W keys and S whole vectors, whose number is known.
+template <class M, class T, int S>
+inline vec meet_whole(const Cell* query, const T* key, long stride) {
+  vec q[S], x[W];
+  for (int s = 0; s < S; s++) q[s] = load((const float*)query + s * W);
+  for (int n = 0; n < W; n++) {
+    x[n] = vec{};
+    for (int s = 0; s < S; s++) x[n] = M::add(x[n], q[s], cells_of<M>(key + n * stride, s * W, S * W * M::STEP));
+  }
+  return sums_of(x);
+}
+
+template <class M, class T>
+inline vec meet_some(const Cell* query, const T* key, long stride, long count, long dim) {
+  if (count < W || dim % (W * M::STEP)) return meet<M>(query, key, stride, count, dim);
+  switch (dim / (W * M::STEP)) {
+    case 1: return meet_whole<M, T, 1>(query, key, stride);
+    case 2: return meet_whole<M, T, 2>(query, key, stride);
+    case 4: return meet_whole<M, T, 4>(query, key, stride);
+    case 8: return meet_whole<M, T, 8>(query, key, stride);
+    default: return meet<M>(query, key, stride, count, dim);
+  }
 }
 
 template <class T, int R, int V>
@@ -99,12 +128,9 @@ struct Decode {
     const long columns = padded(j1 - j0, LOT);
     const T* key = row_of<T>(c.key, c.key_stride, b, hk, j0);
     for (long k = 0; k < columns; k += W)
-      for (long r = 0; r < rows; r++) {
-        vec x[W];
-        for (int n = 0; n < W; n++)
-          x[n] = j0 + k + n < j1 ? dot_lanes<M>(query + r * steps, key + (k + n) * c.key_stride[2], c.dim) : vec{};
-        store(scores + r * CHUNK + k, sums_of(x));
-      }
+      for (long r = 0; r < rows; r++)
+        store(scores + r * CHUNK + k,
+              meet_some<M>(query + r * steps, key + k * c.key_stride[2], c.key_stride[2], j1 - j0 - k, c.dim));
     for (long g = 0; g < group; g++) {
       const Tile t{b, hk * group + g, 0, c.queries, j0, j0 + columns};
       float* s = scores + g * c.queries * CHUNK;

@@ -6,7 +6,7 @@ constexpr long BLOCK = 256;  // keys at a time, at most
 constexpr long QUERIES = 128;  // at most, of one tile
 constexpr long GROUP = 4 * ROWS;  // queries at a time: their scores of a block stay there as well
 
-inline int vectors_of(long columns) { return int(std::min<long>(columns / W, PANEL)); }
+inline int vectors_of(long columns) { return int(std::min<long>((columns + W - 1) / W, PANEL)); }
 
 template <class T>
 inline const T* row_of(const char* tensor, const int64_t (&stride)[3], long b, long h, long i) {
@@ -107,13 +107,14 @@ struct Forward {
   void run_group(const Laid& laid, const Tile& t, Seen seen, const Cell* query, float* scores, Cell* weights,
                 const Running& run, float* sums) const {
     const long rows = t.i1 - t.i0, columns = t.j1 - t.j0, wide = values.padded();
-    for (long k = 0; k < columns; k += WIDTH)
+    const long there = std::min(columns, c.keys - t.j0);  // what lies beyond is hidden below
+    for (long k = 0; k < there; k += WIDTH)
       for (long r = 0; r < rows; r += ROWS)
-        multiply<M>(rows - r, vectors_of(columns - k), {query + r * dim_steps, dim_steps, 1}, {laid.keys + (t.j0 + k) * dim_steps, WIDTH},
+        multiply<M>(rows - r, vectors_of(there - k), {query + r * dim_steps, dim_steps, 1}, {laid.keys + (t.j0 + k) * dim_steps, WIDTH},
                     dim_steps, {scores + r * BLOCK + k, BLOCK, nullptr});
     const float factor = finish_scores(c, t, seen, scores, BLOCK);
     weigh<M>(scores, BLOCK, rows, columns, factor, run, weights);
-    const long steps = steps_of<M>(std::min(columns, c.keys - t.j0));
+    const long steps = steps_of<M>(there);
     for (int p = 0; p < values.panels; p++)
       for (long r = 0; r < rows; r += ROWS)
         multiply<M>(rows - r, values.count(p), {weights + r * (BLOCK / M::STEP), BLOCK / M::STEP, 1},

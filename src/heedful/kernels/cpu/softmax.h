@@ -82,19 +82,17 @@ struct Running {  // per row: the largest score so far, the sum of weights relat
 
 // The largest of every row so far, and what that changes: at most W rows.
 inline void raise(const float* scores, long row, long rows, long columns, float factor, const Running& at) {
-  alignas(64) float most[W] = {}, last[W] = {}, keep[W];
+  alignas(64) float most[W] = {};
   for (long r = 0; r < rows; r++) {
     const float* s = scores + r * row;
     vec a = load(s), b = load(s + W);
     for (long k = 2 * W; k < columns; k += 2 * W) a = larger(a, load(s + k)), b = larger(b, load(s + k + W));
-    last[r] = at.most[r];
     most[r] = std::max(at.most[r], largest_of(larger(a, b)) * factor);
   }
-  store(keep, exp2<Fine>(load(last) - load(most)));
-  for (long r = 0; r < rows; r++) {
-    at.keep[r] = most[r] == -INFINITY ? 1 : keep[r];  // nothing seen so far: nothing to change
-    at.most[r] = most[r];
-  }
+  const vec now = load(most), keep = exp2<Fine>(load_some(at.most, rows) - now);
+  const vec nothing = spread(-INFINITY);  // seen so far: nothing to change
+  store_some(at.keep, now == nothing ? spread(1) : keep, rows);
+  store_some(at.most, now, rows);
 }
 
 template <class M>

@@ -194,12 +194,14 @@ inline float largest_of(vec v) {
 }
 
 // Which lanes of two vectors, counted through, make a new one.
-template <class Pick>
-inline ivec lanes(Pick pick) {
-  ivec order{};
-  for (int k = 0; k < W; k++) order[k] = pick(k);
-  return order;
-}
+struct Lanes {
+  alignas(64) int32_t at[W];
+  template <class Pick>
+  constexpr explicit Lanes(Pick pick) : at() {
+    for (int k = 0; k < W; k++) at[k] = pick(k);
+  }
+  ivec order() const { return *(const ivec*)at; }
+};
 
 inline vec mix(vec a, vec b, ivec order) {
 #if defined(__AVX512F__)
@@ -213,27 +215,33 @@ inline vec mix(vec a, vec b, ivec order) {
 #endif
 }
 
+template <int S>
+inline void swap_quarters(vec (&x)[W]) {
+  static constexpr Lanes low([](int k) { return k & S ? W + k - S : k; });
+  static constexpr Lanes high([](int k) { return k & S ? W + k : k + S; });
+  for (int i = 0; i < W; i++)
+    if (!(i & S)) {
+      const vec a = x[i], b = x[i + S];
+      x[i] = mix(a, b, low.order());
+      x[i + S] = mix(a, b, high.order());
+    }
+}
+
 // W vectors of W lanes: rows become columns.
 inline void transpose(vec (&x)[W]) {
-  for (int s = 1; s < W; s *= 2) {
-    const ivec low = lanes([s](int k) { return k & s ? W + k - s : k; });
-    const ivec high = lanes([s](int k) { return k & s ? W + k : k + s; });
-    for (int i = 0; i < W; i++)
-      if (!(i & s)) {
-        vec a = x[i], b = x[i + s];
-        x[i] = mix(a, b, low);
-        x[i + s] = mix(a, b, high);
-      }
-  }
+  swap_quarters<1>(x);
+  swap_quarters<2>(x);
+  if constexpr (W > 4) swap_quarters<W / 2 < 4 ? 1 : 4>(x);
+  if constexpr (W > 8) swap_quarters<W / 2 < 8 ? 1 : 8>(x);
 }
 
 // The sums of W vectors, side by side.
 inline vec sums_of(vec (&x)[W]) {
-  const ivec even = lanes([](int k) { return 2 * k; });
-  const ivec odd = lanes([](int k) { return 2 * k + 1; });
+  static constexpr Lanes even([](int k) { return 2 * k; });
+  static constexpr Lanes odd([](int k) { return 2 * k + 1; });
   for (int n = W / 2; n; n /= 2)
     for (int i = 0; i < n; i++)
-      x[i] = mix(x[2 * i], x[2 * i + 1], even) + mix(x[2 * i], x[2 * i + 1], odd);
+      x[i] = mix(x[2 * i], x[2 * i + 1], even.order()) + mix(x[2 * i], x[2 * i + 1], odd.order());
   return x[0];
 }
 
