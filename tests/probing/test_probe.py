@@ -19,7 +19,7 @@ SITES = [
     "decoder.0.self_attention",
     "decoder.0.cross_attention",
 ]
-FUSED = "aten._scaled_dot_product_flash_attention_for_cpu.default"
+FUSED = "heedful.attend.default"
 
 
 def translator():

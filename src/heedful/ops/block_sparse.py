@@ -8,6 +8,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.autograd import Function
 
+from heedful.kernels.attend import attend
+from heedful.kernels.native import native
 from heedful.mask import Mask
 from heedful.ops._blocks import NEVER, Plan, finite, hides_all
 from heedful.ops._check import check_qkv
@@ -92,11 +94,12 @@ def block_sparse_attention(
         Zaheer et al. 2020, arXiv:2007.14062, appendix D (in blocks).
 
     Cost:
-        Time grows with the number of listed blocks; heads and batch rows with fewer than the
-        fullest one are filled up to it. Memory is that of one block of queries with its keys, also
-        for the gradient, which reads them again. Exact for what is listed. In a compiled or
-        exported graph it is plain attention with a mask, because the number of blocks is not known
-        there.
+        Time grows with the number of listed blocks. On CPU `heedful.attend` skips the others. Where
+        its native kernel cannot take the call, blocks are gathered, and heads and batch rows with
+        fewer than the fullest one are filled up to it; memory is then that of one block of queries
+        with its keys, also for the gradient, which reads them again. Exact for what is listed. In a
+        compiled or exported graph it is plain attention with a mask, because the number of blocks
+        is not known there.
     """
     check_qkv(query, key, value)
     batch, heads, queries, dim = query.shape
@@ -107,6 +110,8 @@ def block_sparse_attention(
     both.check(queries, keys, batch=batch, heads=heads)
     if torch.compiler.is_compiling() or not queries or not keys:
         return scaled_dot_attention(query, key, value, mask=both, scale=scale)
+    if native(query, key, value, both, scale):
+        return attend(query, key, value, mask=both, scale=scale, impl="cpu")
     factor = 1 / math.sqrt(dim) if scale is None else scale
     plan = Plan(mask, factor, block, (batch, heads, queries, keys))
     return _BlockSparse.apply(query, key, value, blocks, plan)[0].to(query.dtype)

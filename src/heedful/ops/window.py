@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from heedful.kernels.attend import attend
+from heedful.kernels.native import native
 from heedful.mask import Mask
 from heedful.ops._band import Band, look_up, masked_shares
 from heedful.ops._check import check_qkv
@@ -92,12 +94,16 @@ def window_attention(
         Xiao et al. 2023, arXiv:2309.17453 (sinks).
 
     Cost:
-        Chunks of queries against the keys near them: `2 * (window + ahead) + sinks` scores a query,
-        or up to 64 more where the window is smaller than that. The mask is looked up for these
-        pairs only. Exact.
+        On CPU the native kernel of `heedful.attend` skips what the window hides. Where it cannot
+        take the call, chunks of queries meet the keys near them: `2 * (window + ahead) + sinks`
+        scores a query, or up to 64 more where the window is smaller than that, and the mask is
+        looked up for these pairs only. Exact.
     """
     check_qkv(query, key, value)
-    Mask.window(window, ahead=ahead, sinks=sinks)  # refuses what cannot be
+    band_mask = Mask.window(window, ahead=ahead, sinks=sinks)
+    both = band_mask if mask is None else band_mask & mask
+    if native(query, key, value, both, scale):
+        return attend(query, key, value, mask=both, scale=scale, impl="cpu")
     batch, heads, queries, dim = query.shape
     keys, device = key.shape[2], query.device
     factor = 1 / math.sqrt(dim) if scale is None else scale

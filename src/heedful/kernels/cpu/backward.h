@@ -11,7 +11,6 @@ struct Backward {
   const Call& c;
   const Columns dims, values;
   const long dim_steps, value_dim_steps, tile, block, group, query_steps, splits, split;
-  float ones[ROWS];
 
   static long even_tile(const Call& c) { return tile_of(c) % 2 ? QUERIES : tile_of(c); }
 
@@ -27,9 +26,7 @@ struct Backward {
         value_dim_steps(steps_of<M>(c.value_dim)), tile(even_tile(c)),
         block(std::min<long>(block_of(c), BACK_BLOCK)), group(c.heads / c.kv_heads),
         query_steps(steps_of<M>(c.queries)), splits(splits_of(c)),
-        split(padded((c.keys + splits - 1) / splits, block)) {
-    std::fill(ones, ones + ROWS, 1.0f);
-  }
+        split(padded((c.keys + splits - 1) / splits, block)) {}
 
   long items() const { return c.batch * c.kv_heads * splits; }
   size_t query_sums() const { return padded(c.queries * dims.padded(), 16); }
@@ -130,7 +127,7 @@ struct Backward {
   void run_tile(const Keys& keys, const Queries& q, const Weights& w, float* sums, const Tile& whole, long k0) const {
     const Seen seen = look(c, whole);
     if (seen == Seen::none) return;
-    const long columns = std::min(whole.j1, c.keys) - whole.j0, j = whole.j0 - k0, rows = whole.i1 - whole.i0;
+    const long columns = last_key(c, whole) - whole.j0, j = whole.j0 - k0, rows = whole.i1 - whole.i0;
     for (long r = 0; r < rows; r += GROUP) {
       Tile t = whole;
       t.i0 = whole.i0 + r;
@@ -171,7 +168,7 @@ struct Backward {
       for (long i = 0; i < rows; i++) std::fill(by_along + i * along, by_along + i * along + columns / M::STEP, 0);
       return;
     }
-    const long there = std::min(columns, c.keys - t.j0);
+    const long there = std::min(columns, last_key(c, t) - t.j0);
     for (long k = 0; k < there; k += WIDTH)
       for (long i = 0; i < rows; i += ROWS) {
         multiply<M>(rows - i, vectors_of(there - k), {q.rows + (t.i0 + i) * dim_steps, dim_steps, 1},
@@ -182,7 +179,8 @@ struct Backward {
       }
     for (long k = padded(there, W); k < columns; k += W)  // hidden below, but not by a number
       for (long i = 0; i < rows; i++) store(w.by_weights + i * block + k, vec{});
-    const float factor = finish_scores(c, t, seen, w.scores, block);
+    alignas(64) uint8_t any[MOST_COLUMNS];
+    const float factor = finish_scores(c, t, seen, w.scores, block, any);
     for (long i = 0; i < rows; i += M::STEP) {
       const bool two = M::STEP == 2 && i + 1 < rows;
       for (long k = 0; k < columns; k += 2 * W) {

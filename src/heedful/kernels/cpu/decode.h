@@ -131,10 +131,12 @@ struct Decode {
       for (long r = 0; r < rows; r++)
         store(scores + r * CHUNK + k,
               meet_some<M>(query + r * steps, key + k * c.key_stride[2], c.key_stride[2], j1 - j0 - k, c.dim));
+    alignas(64) uint8_t any_of[FEW * CHUNK];
     for (long g = 0; g < group; g++) {
       const Tile t{b, hk * group + g, 0, c.queries, j0, j0 + columns};
       float* s = scores + g * c.queries * CHUNK;
-      const float factor = finish_scores(c, t, columns == j1 - j0 ? seen[g] : both(seen[g], Seen::some), s, CHUNK);
+      const float factor =
+          finish_scores(c, t, columns == j1 - j0 ? seen[g] : both(seen[g], Seen::some), s, CHUNK, any_of + g * CHUNK);
       // what lies beyond this part of the keys may exist, but is not of this part
       for (long i = 0; i < c.queries; i++) std::fill(s + i * CHUNK + (j1 - j0), s + i * CHUNK + columns, -INFINITY);
       const long r = g * c.queries;
@@ -144,7 +146,10 @@ struct Decode {
     for (long r = 0; r < rows; r++)
       if (keep[r] != 1)
         for (long d = 0; d < wide; d += W) store(part + r * wide + d, load(part + r * wide + d) * keep[r]);
-    add_values(b, hk, j0, j1 - j0, (const float*)weights, part);
+    for (long g = 1; g < group; g++)
+      for (long k = 0; k < CHUNK; k++) any_of[k] |= any_of[g * CHUNK + k];
+    for (long first = 0, end = 0; next_run<Single>(any_of, j1 - j0, first, end);)
+      add_values(b, hk, j0 + first, end - first, (const float*)weights + first, part);
   }
 
   void add_values(long b, long hk, long j0, long keys, const float* weights, float* part) const {

@@ -2,7 +2,7 @@
 #pragma once
 #include "softmax.h"
 
-constexpr long BLOCK = 256;  // keys at a time, at most
+constexpr long BLOCK = MOST_COLUMNS;  // keys at a time, at most
 constexpr long QUERIES = 128;  // at most, of one tile
 constexpr long GROUP = 4 * ROWS;  // queries at a time: their scores of a block stay there as well
 
@@ -29,6 +29,8 @@ inline long tile_of(const Call& c) {
 inline long block_of(const Call& c) {
   return c.grid && c.block % WIDTH == 0 ? std::min<long>(c.block, BLOCK) : BLOCK;
 }
+
+constexpr float ones[ROWS] = {1, 1, 1, 1, 1, 1};  // sums that are kept as they are
 
 template <class M, class T>
 struct Forward {
@@ -107,18 +109,21 @@ struct Forward {
   void run_group(const Laid& laid, const Tile& t, Seen seen, const Cell* query, float* scores, Cell* weights,
                 const Running& run, float* sums) const {
     const long rows = t.i1 - t.i0, columns = t.j1 - t.j0, wide = values.padded();
-    const long there = std::min(columns, c.keys - t.j0);  // what lies beyond is hidden below
+    const long there = std::min(columns, last_key(c, t) - t.j0);  // what lies beyond is hidden below
     for (long k = 0; k < there; k += WIDTH)
       for (long r = 0; r < rows; r += ROWS)
         multiply<M>(rows - r, vectors_of(there - k), {query + r * dim_steps, dim_steps, 1}, {laid.keys + (t.j0 + k) * dim_steps, WIDTH},
                     dim_steps, {scores + r * BLOCK + k, BLOCK, nullptr});
-    const float factor = finish_scores(c, t, seen, scores, BLOCK);
+    alignas(64) uint8_t any[MOST_COLUMNS];
+    const float factor = finish_scores(c, t, seen, scores, BLOCK, any);
     weigh<M>(scores, BLOCK, rows, columns, factor, run, weights);
-    const long steps = steps_of<M>(there);
-    for (int p = 0; p < values.panels; p++)
-      for (long r = 0; r < rows; r += ROWS)
-        multiply<M>(rows - r, values.count(p), {weights + r * (BLOCK / M::STEP), BLOCK / M::STEP, 1},
-                    value_panel(laid, p, t.j0), steps, {sums + r * wide + values.first(p) * W, wide, run.keep + r});
+    bool added = false;
+    for (long first = 0, end = 0; next_run<M>(any, there, first, end); added = true)
+      for (int p = 0; p < values.panels; p++)
+        for (long r = 0; r < rows; r += ROWS)
+          multiply<M>(rows - r, values.count(p), {weights + (r * BLOCK + first) / M::STEP, BLOCK / M::STEP, 1},
+                      value_panel(laid, p, t.j0 + first), steps_of<M>(end - first),
+                      {sums + r * wide + values.first(p) * W, wide, added ? ones : run.keep + r});
   }
 
   void finish(long b, long h, long i0, long rows, const float* sums, const Running& run) const {

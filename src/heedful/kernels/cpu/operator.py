@@ -123,17 +123,31 @@ def _gradients(ctx: Any, by_output: Tensor | None, by_log_sum: Tensor | None) ->
     return (by_query, by_key, by_value, summed, *(None,) * 10)
 
 
-def _operations(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
-    """Of the two products, as torch counts its own attention: what is masked counts as well."""
-    batch, heads, queries, dim = query
-    return 2 * batch * heads * queries * key[2] * (dim + value[3])
+def _operations(*inputs: Any, out_val: Any = None) -> int:
+    """Of the two products, without what band and grid skip; other masks count as full."""
+    query, key, value, _, *rest = inputs
+    return int(2 * _met(query, key, _pattern(*rest[:-1])) * (query.shape[3] + value.shape[3]))
 
 
-def _backward_operations(*shapes: Any, **__: Any) -> int:
+def _backward_operations(*inputs: Any, out_val: Any = None) -> int:
     """Scores are computed again: five products for two."""
-    query, key, value = shapes[5:8]
-    batch, heads, queries, dim = query
-    return 2 * batch * heads * queries * key[2] * (3 * dim + 2 * value[3])
+    query, key, value, _, *rest = inputs[5:]
+    dims = 3 * query.shape[3] + 2 * value.shape[3]
+    return int(2 * _met(query, key, _pattern(*rest[:-1])) * dims)
+
+
+def _met(query: Tensor, key: Tensor, pattern: Pattern) -> float:
+    """Pairs of queries and keys that meet, over all heads."""
+    batch, heads, queries, _ = query.shape
+    keys = key.shape[2]
+    first = torch.arange(queries, dtype=torch.int64)
+    end = (first + pattern.high + 1).clamp(0, keys)
+    near = (end - (first + pattern.low).clamp(0, keys)).clamp(min=0)
+    sunk = torch.minimum(end, (first + pattern.low).clamp(0, pattern.sinks))
+    pairs = float((near + sunk).sum()) * batch * heads
+    # a traced grid has no values, so all of it counts
+    known = pattern.grid is not None and type(pattern.grid) is Tensor
+    return pairs * float(pattern.grid.float().mean()) if known else pairs  # pyright: ignore[reportOptionalMemberAccess]
 
 
 _library = torch.library.Library("heedful", "DEF")
@@ -147,5 +161,5 @@ _library.impl("attend_backward", _backward, "CPU")
 torch.library.register_fake("heedful::attend", _forward_fake, lib=_library)
 torch.library.register_fake("heedful::attend_backward", _backward_fake, lib=_library)
 torch.library.register_autograd("heedful::attend", _gradients, setup_context=_keep, lib=_library)
-register_flop_formula(torch.ops.heedful.attend)(_operations)
-register_flop_formula(torch.ops.heedful.attend_backward)(_backward_operations)
+register_flop_formula(torch.ops.heedful.attend, get_raw=True)(_operations)
+register_flop_formula(torch.ops.heedful.attend_backward, get_raw=True)(_backward_operations)

@@ -3,6 +3,7 @@
 #include "lay.h"
 #include "pattern.h"
 
+constexpr long MOST_COLUMNS = 256;  // of a tile
 constexpr float LOG2E = 1.4426950408889634f, LN2 = 0.6931471805599453f;
 
 // Two vectors of weights as W cells of neighbours.
@@ -44,25 +45,30 @@ inline vec bias_of(const Call& c, long row, long j) {
 }
 
 // Hide what is not seen of a tile and add the bias. Returns what the scores are still to be
-// multiplied by, so that they are in powers of two.
-inline float finish_scores(const Call& c, const Tile& t, Seen seen, float* scores, long row) {
+// multiplied by, so that they are in powers of two; `any` gets 1 where at least one query sees a key.
+inline float finish_scores(const Call& c, const Tile& t, Seen seen, float* scores, long row, uint8_t* any) {
   const float factor = float(c.scale) * LOG2E;
   const long columns = t.j1 - t.j0;
+  memset(any, seen == Seen::all, columns);
   if (seen == Seen::some && !c.bias && factor > 0) {  // often only the last keys do not exist
     Tile there = t;
     there.j1 = last_key(c, t);
     if (there.j1 > there.j0 && look(c, there) == Seen::all) {
       for (long i = 0; i < t.i1 - t.i0; i++)
         std::fill(scores + i * row + (there.j1 - t.j0), scores + i * row + columns, -INFINITY);
+      memset(any, 1, there.j1 - t.j0);
       return factor;
     }
   }
   if (seen == Seen::all && !c.bias && factor > 0) return factor;
-  alignas(64) uint8_t sees[512];
+  alignas(64) uint8_t sees[MOST_COLUMNS];
   for (long i = t.i0; i < t.i1; i++) {
     float* s = scores + (i - t.i0) * row;
     const long bias = c.bias_stride[0] * t.b + c.bias_stride[1] * t.h + c.bias_stride[2] * i;
-    if (seen != Seen::all) see(c, t.b, t.h, i, t.j0, columns, sees);
+    if (seen != Seen::all) {
+      see(c, t.b, t.h, i, t.j0, columns, sees);
+      for (long k = 0; k < columns; k++) any[k] |= sees[k];
+    }
     for (long k = 0; k < columns; k += W) {
       vec x = load(s + k) * factor;
       if (c.bias) x = bias_of(c, bias, t.j0 + k) * LOG2E + x;
@@ -74,6 +80,18 @@ inline float finish_scores(const Call& c, const Tile& t, Seen seen, float* score
     }
   }
   return 1;
+}
+
+// The next keys, as whole steps, that somebody sees; those between are not even multiplied by 0,
+// because they may hold anything, also what is no number.
+template <class M>
+inline bool next_run(const uint8_t* any, long columns, long& first, long& end) {
+  for (first = end; first < columns && !any[first];) first++;
+  if (first == columns) return false;
+  for (end = first; end < columns && any[end];) end++;
+  first = first / M::STEP * M::STEP;
+  end = std::min(padded(end, M::STEP), columns);
+  return true;
 }
 
 struct Running {  // per row: the largest score so far, the sum of weights relative to it
