@@ -8,6 +8,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from heedful.errors import ConfigError, UnsupportedError
+from heedful.kernels.cpu.build import compiler
 from heedful.mask import Mask
 from heedful.models import Transformer
 from heedful.nn.attention import Attention
@@ -19,7 +20,11 @@ SITES = [
     "decoder.0.self_attention",
     "decoder.0.cross_attention",
 ]
-FUSED = "heedful.attend.default"
+FUSED = (
+    "aten._scaled_dot_product_flash_attention_for_cpu.default"
+    if compiler() is None
+    else "heedful.attend.default"
+)
 
 
 def translator():

@@ -54,10 +54,17 @@ def _transformed() -> bool:
 
 def _missing() -> Missing | None:
     """Why the library cannot be had; the reason is remembered with the failure."""
-    if native.ready() or torch.compiler.is_compiling():
+    if not torch.compiler.is_compiling() and native.ready():
         return None
+    reason = _reason()
+    return None if reason is None else Missing(reason)
+
+
+@torch.compiler.assume_constant_result
+def _reason() -> str | None:
+    """Load the library, really, also while a graph around the call is only traced."""
     try:
         native.library()
     except KernelError as error:
-        return Missing(error)
+        return str(error)
     return None
