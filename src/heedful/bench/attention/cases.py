@@ -13,6 +13,7 @@ Way = Literal["attend", "select", "pages", "door"]
 
 DTYPES = ("bf16", "fp32")
 BLOCK = 128
+COVERAGE = 0.98  # share of the attention that chosen blocks hold, by the estimate
 PASSES = 3.5  # the work of forward and backward, in forward passes: 2 products and 5 more
 
 SWEEP = 200

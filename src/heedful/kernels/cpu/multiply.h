@@ -38,8 +38,7 @@ template <class M, int R, int V>
 void multiply_tile(const Left& left, const Right& right, long steps, const Sums& sums) {
   vec sum[R][V];
   for (int r = 0; r < R; r++)
-    for (int v = 0; v < V; v++)
-      sum[r][v] = sums.keep ? load(sums.at + r * sums.row + v * W) * sums.keep[r] : vec{};
+    for (int v = 0; v < V; v++) sum[r][v] = vec{};
   const Cell *a = left.at, *b = right.at;
   const long row = left.row, a_step = left.step, b_step = right.step;
   for (long t = 0; t < steps; t++, a += a_step, b += b_step) {
@@ -50,8 +49,12 @@ void multiply_tile(const Left& left, const Right& right, long steps, const Sums&
       for (int v = 0; v < V; v++) sum[r][v] = M::add(sum[r][v], y, x[v]);
     }
   }
+  // what stands there comes last: a long sum of short sums loses less than one long sum
   for (int r = 0; r < R; r++)
-    for (int v = 0; v < V; v++) store(sums.at + r * sums.row + v * W, sum[r][v]);
+    for (int v = 0; v < V; v++) {
+      float* at = sums.at + r * sums.row + v * W;
+      store(at, sums.keep ? load(at) * sums.keep[r] + sum[r][v] : sum[r][v]);
+    }
 }
 
 typedef void (*Multiply)(const Left&, const Right&, long, const Sums&);

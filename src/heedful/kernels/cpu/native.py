@@ -123,9 +123,9 @@ def backward(
     Raises:
         KernelError: The library cannot be had, or there is no memory.
     """
-    query, key, value = (_rows(x) for x in inputs[:3])
+    query, key, value = _rows(inputs[0]), _rows(inputs[1]), _rows(inputs[2])
     bias = _known(inputs[3])
-    by_output = _rows(gradient[0].to(query.dtype))
+    by_output = _rows(gradient[0])
     by_log_sum = None if gradient[1] is None else gradient[1].contiguous()
     output, log_sum = _rows(result[0]), result[1].contiguous()
     by_query, by_key, by_value = like_query(query), like_query(key), like_query(value)
@@ -138,8 +138,12 @@ def backward(
         0 if by_log_sum is None else by_log_sum.data_ptr(),
         by_output.data_ptr(),
         *by_output.stride()[:3],
-        *(x.data_ptr() for x in (by_query, by_key, by_value)),
-        *(stride for x in (by_query, by_key, by_value) for stride in x.stride()[:3]),
+        by_query.data_ptr(),
+        by_key.data_ptr(),
+        by_value.data_ptr(),
+        *by_query.stride()[:3],
+        *by_key.stride()[:3],
+        *by_value.stride()[:3],
         0 if by_bias is None else by_bias.data_ptr(),
     )
     _check((_library or [library()])[0].backward(head + tail))
