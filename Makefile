@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test check format lint types shapes clean
+.PHONY: setup demo test check format lint types shapes sanitize clean
 
 setup: $(READY)
 
@@ -39,9 +39,22 @@ types: $(READY)
 # the shapes in the signatures, checked at run time; tests that pass wrong types on purpose are left
 # out, and those that trace through FlexAttention, which cannot follow the checker
 shapes: $(READY)
-	$(PYTEST) tests/test_mask.py tests/ops tests/nn tests/models --quiet \
+	$(PYTEST) tests/test_mask.py tests/mask tests/selection tests/ops tests/nn tests/models --quiet \
 		-k "not rejects and not block_mask and not compile and not export" \
-		--jaxtyping-packages=heedful.ops,heedful.mask,heedful.nn,heedful.models,beartype.beartype
+		--jaxtyping-packages=heedful.ops,heedful.mask,heedful.selection,heedful.nn,heedful.models,beartype.beartype
+
+# random calls of the native kernel while every access to memory is watched; not part of `check`,
+# because it needs a compiler with its sanitizers, and minutes
+SANITIZED_SHAPES ?= 400
+sanitize: $(READY)
+	@set -e; \
+	libraries="$$($${CXX:-c++} -print-file-name=libasan.so) $$($${CXX:-c++} -print-file-name=libstdc++.so)"; \
+	for isa in $$($(BIN)/python -c 'from heedful.kernels.cpu.isa import supported; print(*supported())'); do \
+		LD_PRELOAD="$$libraries" ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 OMP_NUM_THREADS=1 \
+			$(BIN)/python benchmarks/fuzz_attention.py --sanitize --isa $$isa \
+			--shapes $(SANITIZED_SHAPES) --backward-share 0.5; \
+		$(BIN)/python benchmarks/fuzz_attention.py --guard --isa $$isa --shapes $(SANITIZED_SHAPES); \
+	done
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis

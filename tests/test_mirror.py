@@ -1,4 +1,4 @@
-"""Every file of `ops`, `nn` and `bench` has its test file; every table lists its files."""
+"""Every file of `ops`, `nn`, `bench` and the like has its test file; tables list their files."""
 
 from pathlib import Path
 
@@ -41,7 +41,7 @@ def untested(files: list[str], tests: Path = ROOT / "tests") -> list[str]:
     return missing
 
 
-@pytest.mark.parametrize("folder", ["ops", "nn", "bench"])
+@pytest.mark.parametrize("folder", ["ops", "nn", "bench", "kernels", "selection"])
 def test_every_file_has_its_tests(folder):
     files = public(folder)
     assert len(files) >= 4

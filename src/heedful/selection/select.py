@@ -67,7 +67,7 @@ def select_blocks(
         Xu et al. 2025, arXiv:2503.16428.
 
     Cost:
-        That of the estimate. On a CPU with bf16 instructions, queries and keys in bf16 halve it, and
+        That of the estimate. On a CPU with bf16 instructions queries and keys in bf16 halve it and
         choose the same blocks but for near ties.
     """
     check_query_key(query, key)

@@ -10,7 +10,7 @@ template <class M, class T>
 struct Backward {
   const Call& c;
   const Columns dims, values;
-  const long dim_steps, value_dim_steps, tile, block, group, query_steps, splits, split;
+  const long dim_steps, value_dim_steps, tile, block, group, query_steps, split, splits;
 
   static long even_tile(const Call& c) { return tile_of(c) % 2 ? QUERIES : tile_of(c); }
 
@@ -25,8 +25,8 @@ struct Backward {
       : c(c), dims(c.dim), values(c.value_dim), dim_steps(steps_of<M>(c.dim)),
         value_dim_steps(steps_of<M>(c.value_dim)), tile(even_tile(c)),
         block(std::min<long>(block_of(c), BACK_BLOCK)), group(c.heads / c.kv_heads),
-        query_steps(steps_of<M>(c.queries)), splits(splits_of(c)),
-        split(padded((c.keys + splits - 1) / splits, block)) {}
+        query_steps(steps_of<M>(c.queries)), split(padded((c.keys + splits_of(c) - 1) / splits_of(c), block)),
+        splits((c.keys + split - 1) / split) {}
 
   long items() const { return c.batch * c.kv_heads * splits; }
   size_t query_sums() const { return padded(c.queries * dims.padded(), 16); }
@@ -60,7 +60,6 @@ struct Backward {
   // Everything of one key/value head in one part of its keys.
   void run(long b, long hk, long part, float* split_sums, Arena& arena) const {
     const long k0 = part * split, k1 = std::min(c.keys, k0 + split), count = k1 - k0;
-    if (count <= 0) return;
     const Keys keys = lay_keys(b, hk, k0, count, arena);
     const Queries queries{
         arena.take<Cell>(c.queries * dim_steps), arena.take<Cell>(query_steps * dims.padded()),
@@ -98,8 +97,9 @@ struct Backward {
               arena.take<float>(wide * values.padded())};
     const T* key = row_of<T>(c.key, c.key_stride, b, hk, k0);
     lay_columns<M>(key, c.key_stride[2], count, c.dim, keys.columns);
-    lay_steps<M>(key, c.key_stride[2], count, c.dim, steps_of<M>(wide), keys.steps);
-    lay_columns<M>(row_of<T>(c.value, c.value_stride, b, hk, k0), c.value_stride[2], count, c.value_dim, keys.values);
+    const long there = std::max<long>(0, std::min(count, existing_keys(c, b) - k0));
+    lay_steps<M>(key, c.key_stride[2], there, c.dim, steps_of<M>(wide), keys.steps);
+    lay_columns<M>(row_of<T>(c.value, c.value_stride, b, hk, k0), c.value_stride[2], there, c.value_dim, keys.values);
     std::fill(keys.by_key, keys.by_key + wide * dims.padded(), 0.0f);
     std::fill(keys.by_value, keys.by_value + wide * values.padded(), 0.0f);
     return keys;
@@ -188,7 +188,8 @@ struct Backward {
         for (int n = 0; n < 1 + two; n++)
           for (int v = 0; v < 2; v++) {
             const long row = t.i0 + i + n, at = (i + n) * block + k + v * W;
-            p[n][v] = exp2<typename M::Precision>(load(w.scores + at) * factor - q.log_sum[row]);
+            // a weight is at most 1, but where scores are huge, rounding says otherwise
+            p[n][v] = exp2<typename M::Precision>(at_most_zero(load(w.scores + at) * factor - q.log_sum[row]));
             s[n][v] = p[n][v] * (load(w.by_weights + at) - q.common[row]);
             if (c.by_bias) keep_bias(t, row, t.j0 + k + v * W, s[n][v]);
           }

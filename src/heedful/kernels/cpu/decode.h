@@ -92,7 +92,7 @@ struct Decode {
 
   long part_floats() const { return rows * (wide + 2 * W); }  // of one part: sums, most, total
   long items() const { return c.batch * c.kv_heads * splits; }
-  size_t bytes() const { return 4 * (rows * steps + 2 * rows * CHUNK + W) + 64 * 4; }
+  size_t bytes() const { return 4 * (rows * steps + 2 * rows * CHUNK + FEW + W) + 64 * 4; }
 
   float* most_of(float* part) const { return part + rows * wide; }
   float* total_of(float* part) const { return part + rows * wide + rows; }
@@ -103,7 +103,7 @@ struct Decode {
     Cell* query = arena.take<Cell>(rows * steps);
     float* scores = arena.take<float>(rows * CHUNK);
     Cell* weights = arena.take<Cell>(rows * CHUNK);
-    float* keep = arena.take<float>(W);
+    float* keep = arena.take<float>(padded(FEW, W));
     std::fill(part, part + rows * wide, 0.0f);
     std::fill(most_of(part), most_of(part) + rows, -INFINITY);
     std::fill(total_of(part), total_of(part) + rows, 0.0f);

@@ -61,7 +61,7 @@ struct Forward {
     lay_columns<M>(row_of<T>(c.key, c.key_stride, b, h, 0), c.key_stride[2], c.keys, c.dim, keys);
     const T* value = row_of<T>(c.value, c.value_stride, b, h, 0);
     if (values_as_they_are) return {keys, (const Cell*)value};
-    lay_steps<M>(value, c.value_stride[2], c.keys, c.value_dim, value_steps, laid_values);
+    lay_steps<M>(value, c.value_stride[2], existing_keys(c, b), c.value_dim, value_steps, laid_values);
     return {keys, laid_values};
   }
 

@@ -15,6 +15,8 @@ def refuses(call: Call) -> str | None:
     query, key, value = call.query, call.key, call.value
     if not (query.is_cpu and key.is_cpu and value.is_cpu):
         return f"the native kernel runs on CPU, the query is on {query.device.type}"
+    if call.bias is not None and not call.bias.is_cpu:
+        return f"the bias must be on CPU like the query, got one on {call.bias.device.type}"
     if call.dropout:
         return "dropout needs the weights, which the native kernel never stores"
     if query.dtype not in native.TYPES:

@@ -189,6 +189,9 @@ def _head(
     batch, heads, queries, dim = query.shape
     kv_heads, keys, value_dim = value.shape[1:]
     low, high, sinks, lengths, query_ids, key_ids, grid, block, dense = pattern
+    for tensor in (lengths, query_ids, key_ids, grid, dense):
+        if tensor is not None and not tensor.is_cpu:
+            raise KernelError(f"the mask must be on CPU like the query, got {tensor.device.type}")
     return _HEAD.pack(
         SIZE,
         batch,

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
+from heedful.errors import UnsupportedError
 from heedful.kernels.call import Call
 from heedful.kernels.cpu import native
 from heedful.mask import Pattern
@@ -123,6 +124,10 @@ def _gradients(ctx: Any, by_output: Tensor | None, by_log_sum: Tensor | None) ->
     return (by_query, by_key, by_value, summed, *(None,) * 10)
 
 
+def _no_second_gradient(ctx: Any, *gradients: Any) -> None:
+    raise UnsupportedError("a gradient of the native kernel must be the first, got a second one")
+
+
 def _operations(*inputs: Any, out_val: Any = None) -> int:
     """Of the two products, without what band and grid skip; other masks count as full."""
     query, key, value, _, *rest = inputs
@@ -161,5 +166,6 @@ _library.impl("attend_backward", _backward, "CPU")
 torch.library.register_fake("heedful::attend", _forward_fake, lib=_library)
 torch.library.register_fake("heedful::attend_backward", _backward_fake, lib=_library)
 torch.library.register_autograd("heedful::attend", _gradients, setup_context=_keep, lib=_library)
+torch.library.register_autograd("heedful::attend_backward", _no_second_gradient, lib=_library)
 register_flop_formula(torch.ops.heedful.attend, get_raw=True)(_operations)
 register_flop_formula(torch.ops.heedful.attend_backward, get_raw=True)(_backward_operations)

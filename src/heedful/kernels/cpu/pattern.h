@@ -74,11 +74,13 @@ inline Seen look(const Call& c, const Tile& t) {
   return seen;
 }
 
-// The key from which on nothing of a tile exists.
-inline long last_key(const Call& c, const Tile& t) {
-  long end = std::min<long>(t.j1, c.keys);
-  return c.lengths ? std::min<long>(end, c.lengths[t.b]) : end;
+// The keys of a batch row; what lies beyond may hold anything, also what is no number.
+inline long existing_keys(const Call& c, long b) {
+  return c.lengths ? std::max<long>(0, std::min(c.keys, c.lengths[b])) : c.keys;
 }
+
+// The key from which on nothing of a tile exists.
+inline long last_key(const Call& c, const Tile& t) { return std::min<long>(t.j1, existing_keys(c, t.b)); }
 
 // The keys of a tile outside of which nothing is seen, as far as band and lengths tell.
 inline void narrow(const Call& c, Tile& t) {

@@ -113,15 +113,25 @@ inline void raise(const float* scores, long row, long rows, long columns, float 
   store_some(at.most, now, rows);
 }
 
+constexpr float HUGE_SCORE = 1 << 20;
+
+// Multiply and round now: a product that is not rounded, less a largest one that was, would be off
+// by what was rounded, of which no power can be taken when scores are huge.
+inline float multiplied(float* s, long columns, float factor) {
+  for (long k = 0; k < columns; k += W) store(s + k, load(s + k) * factor);
+  asm volatile("" ::: "memory");
+  return 1;
+}
+
 template <class M>
-inline void weigh(const float* scores, long row, long rows, long columns, float factor, const Running& at, Cell* weights) {
+inline void weigh(float* scores, long row, long rows, long columns, float factor, const Running& at, Cell* weights) {
   for (long r = 0; r < rows; r += W)
     raise(scores + r * row, row, std::min<long>(W, rows - r), columns, factor, {at.most + r, at.total + r, at.keep + r});
-  const vec f = spread(factor);
   for (long r = 0; r < rows; r++) {
-    const float* s = scores + r * row;
+    float* s = scores + r * row;
     Cell* w = weights + r * (row / M::STEP);
     const vec most = spread(at.most[r] == -INFINITY ? 0 : at.most[r]);
+    const vec f = spread(std::fabs(at.most[r]) < HUGE_SCORE ? factor : multiplied(s, columns, factor));
     vec sum = {}, other = {};
     for (long k = 0; k < columns; k += 2 * W) {
       vec x = exp2<typename M::Precision>(load(s + k) * f - most);

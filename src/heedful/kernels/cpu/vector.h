@@ -24,7 +24,7 @@ constexpr int WIDTH = PANEL * W;   // columns of a register tile
 typedef float vec __attribute__((vector_size(4 * W)));
 typedef int32_t ivec __attribute__((vector_size(4 * W)));
 typedef uint32_t uvec __attribute__((vector_size(4 * W)));
-typedef float loose_vec __attribute__((vector_size(4 * W), aligned(4), may_alias));
+typedef float loose_vec __attribute__((vector_size(4 * W), aligned(2), may_alias));
 typedef uint16_t loose_shorts __attribute__((vector_size(2 * W), aligned(2), may_alias));
 typedef uint16_t shorts __attribute__((vector_size(2 * W)));
 typedef uint8_t loose_bytes __attribute__((vector_size(W), aligned(1), may_alias));
@@ -35,6 +35,7 @@ struct half { uint16_t bits; };
 
 inline vec spread(float x) { return vec{} + x; }
 inline vec larger(vec a, vec b) { return a > b ? a : b; }
+inline vec at_most_zero(vec a) { return a > 0 ? vec{} : a; }  // NaN stays NaN
 
 // ---- loads and stores -------------------------------------------------------------------------
 
