@@ -10,8 +10,11 @@ namespace {
 bool forked = false;  // a child has none of the threads that its parent's pool counts on
 }
 
+// Products of numbers that are done before a second thread has woken up.
+constexpr double ALONE = 1e6;
+
 int threads_for(long items, double work) {
-  if (forked || omp_in_parallel() || work < 1e5) return 1;
+  if (forked || omp_in_parallel() || work < ALONE) return 1;
   return int(std::max<long>(1, std::min<long>(items, omp_get_max_threads())));
 }
 

@@ -62,7 +62,6 @@ def _missing() -> Missing | None:
     return None if reason is None else Missing(reason)
 
 
-@torch.compiler.assume_constant_result
 def _reason() -> str | None:
     """Load the library, really, also while a graph around the call is only traced."""
     try:
@@ -70,3 +69,7 @@ def _reason() -> str | None:
     except KernelError as error:
         return str(error)
     return None
+
+
+# What `torch.compiler.assume_constant_result` does; called here it would load the compiler.
+_reason._dynamo_marked_constant = True  # pyright: ignore[reportFunctionMemberAccess]
