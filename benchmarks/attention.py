@@ -72,9 +72,9 @@ REASONS: dict[str, str] = {
     ),
     "sweep, where SDPA takes >= 100 us: never below 0.97x SDPA": (
         "what is measured is a kind of call, its sizes rounded to powers of two, and a shape of it "
-        "may lie on the other side; five of the six take below 0.4 ms with their gradient, of which "
-        "0.05 ms are a Python autograd function. Sweep and small were measured again after calls of "
-        "little work were left to one thread: 13 of 174 were below before"
+        "may lie on the other side; five of six take below 0.4 ms with their gradient, of which "
+        "0.05 ms are a Python autograd function. Sweep and small were measured again after calls "
+        "of little work were left to one thread: 13 of 174 were below before"
     ),
 }
 
