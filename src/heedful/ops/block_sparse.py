@@ -105,9 +105,7 @@ def block_sparse_attention(
     batch, heads, queries, dim = query.shape
     keys = key.shape[2]
     listed = Mask.blocks(blocks, block=block)
-    listed.check(queries, keys, batch=batch, heads=heads)
-    both = listed if mask is None else listed & mask
-    both.check(queries, keys, batch=batch, heads=heads)
+    both = listed if mask is None else listed & mask  # checked by whoever looks at it first, below
     if torch.compiler.is_compiling() or not queries or not keys:
         return scaled_dot_attention(query, key, value, mask=both, scale=scale)
     if native(query, key, value, both, scale):

@@ -131,14 +131,13 @@ struct Decode {
       for (long r = 0; r < rows; r++)
         store(scores + r * CHUNK + k,
               meet_some<M>(query + r * steps, key + k * c.key_stride[2], c.key_stride[2], j1 - j0 - k, c.dim));
+    // a chunk is cut short by the last key only, so what lies beyond it is hidden as not existing
     alignas(64) uint8_t any_of[FEW * CHUNK];
     for (long g = 0; g < group; g++) {
       const Tile t{b, hk * group + g, 0, c.queries, j0, j0 + columns};
       float* s = scores + g * c.queries * CHUNK;
       const float factor =
           finish_scores(c, t, columns == j1 - j0 ? seen[g] : both(seen[g], Seen::some), s, CHUNK, any_of + g * CHUNK);
-      // what lies beyond this part of the keys may exist, but is not of this part
-      for (long i = 0; i < c.queries; i++) std::fill(s + i * CHUNK + (j1 - j0), s + i * CHUNK + columns, -INFINITY);
       const long r = g * c.queries;
       weigh<Single>(s, CHUNK, c.queries, columns, factor, {most_of(part) + r, total_of(part) + r, keep + r},
                     weights + r * CHUNK);
