@@ -9,6 +9,7 @@ HeedfulError
 ├── RunError (RuntimeError)           a run folder is missing something or is damaged
 ├── TrainingError (RuntimeError)      training cannot go on, e.g. the loss is not a number
 ├── VerificationError (RuntimeError)  a function that breaks a rule of attention
+├── BudgetError (RuntimeError)        no candidate keeps the quality that was asked for
 ├── KernelError (RuntimeError)        a kernel that was asked for by name and cannot run
 └── MissingExtraError (ImportError)   an optional package is not installed
 ```
@@ -51,6 +52,10 @@ class TrainingError(HeedfulError, RuntimeError):
 
 class VerificationError(HeedfulError, RuntimeError):
     """A function breaks a rule of attention."""
+
+
+class BudgetError(HeedfulError, RuntimeError):
+    """No candidate keeps the quality that was asked for."""
 
 
 class KernelError(HeedfulError, RuntimeError):

@@ -215,8 +215,8 @@ def test_exports_with_any_length(positions):
     [
         ({"heads": 5}, "heads must divide width, got heads=5, width=12"),
         ({"heads": 0}, "heads must divide width, got heads=0, width=12"),
-        ({"heads": 0, "dim": 3}, "heads and dim must be at least 1, got heads=0, dim=3"),
-        ({"dim": 0}, "heads and dim must be at least 1, got heads=4, dim=0"),
+        ({"heads": 0, "dim": 3}, "heads, dim and value_dim must be at least 1, got heads=0, dim=3"),
+        ({"dim": 0}, "heads, dim and value_dim must be at least 1, got heads=4, dim=0"),
         ({"kv_heads": 3}, "kv_heads must divide heads, got kv_heads=3, heads=4"),
         ({"kv_heads": 0}, "kv_heads must divide heads, got kv_heads=0, heads=4"),
         ({"positions": RotaryPositions(2)}, "positions must have dim 3 like a head, got 2"),

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from heedful.errors import ConfigError
+from heedful.errors import ConfigError, UnsupportedError
 from heedful.mask import Mask
 from heedful.models.seq2seq import State
 from heedful.nn.attention import Attention, head_dim
@@ -133,11 +133,13 @@ class Transformer(nn.Module):
         memory: Float[Tensor, "batch keys width"],
         mask: Mask,
         caches: list[tuple[KeyValueCache, KeyValueCache]] | None = None,
+        *,
+        offset: int = 0,
     ) -> Float[Tensor, "batch queries target_size"]:
-        """Return logits; with caches `target` holds only the tokens they have not seen."""
+        """Return logits; with caches `target` holds only what is behind `offset` tokens seen."""
         x = self.target_embedding(target) * self.scale
         if self.target_positions is not None:
-            x = self.target_positions(x, offset=caches[0][0].length if caches else 0)
+            x = self.target_positions(x, offset=offset)
         x = self.dropout(x)
         for index, layer in enumerate(self.decoder):
             own, cross = caches[index] if caches else (None, None)
@@ -155,7 +157,11 @@ class Transformer(nn.Module):
         self, tokens: Int[Tensor, " batch"], state: "TransformerState"
     ) -> Float[Tensor, "batch target_size"]:
         """Return the logits of the next token and advance `state`."""
-        return self.decode(tokens[:, None], state.memory, state.mask, state.caches)[:, -1]
+        logits = self.decode(
+            tokens[:, None], state.memory, state.mask, state.caches, offset=state.written
+        )
+        state.written += 1
+        return logits[:, -1]
 
     def alignment(
         self,
@@ -163,16 +169,21 @@ class Transformer(nn.Module):
         lengths: Int[Tensor, " batch"],
         target: Int[Tensor, "batch queries"],
     ) -> Float[Tensor, "batch queries keys"]:
-        """Return how each target position looks at the source: the mean over layers and heads."""
+        """Return how each target position looks at the source: the mean over layers and heads.
+
+        Raises:
+            UnsupportedError: No layer looks at the source any more.
+        """
         maps: list[Tensor] = []
 
         def keep(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             maps.append(cast(Attention, module).weights(*args, **kwargs).mean(1))
 
-        hooks = [
-            layer.get_submodule("cross_attention").register_forward_pre_hook(keep, with_kwargs=True)
-            for layer in self.decoder
-        ]
+        crosses = [layer.get_submodule("cross_attention") for layer in self.decoder]
+        looking = [cross for cross in crosses if isinstance(cross, Attention)]
+        if not looking:
+            raise UnsupportedError("a layer must look at the source to show where, got none left")
+        hooks = [cross.register_forward_pre_hook(keep, with_kwargs=True) for cross in looking]
         try:
             self(source, lengths, target)
         finally:
@@ -187,6 +198,7 @@ class TransformerState(State):
     def __init__(self, memory: Tensor, mask: Mask, layers: int) -> None:
         self.memory, self.mask = memory, mask
         self.caches = [(KeyValueCache(), KeyValueCache()) for _ in range(layers)]
+        self.written = 0
 
     def select(self, rows: Tensor) -> None:
         self.memory = self.memory.index_select(0, rows)

@@ -8,6 +8,7 @@ from heedful.nn.aligners import ALIGNERS
 from heedful.nn.attention import Attention
 from heedful.nn.blocks import DecoderLayer, EncoderLayer, FeedForward, Residual
 from heedful.nn.cache import KeyValueCache
+from heedful.nn.constant import Constant
 from heedful.nn.gated import GatedAttention
 from heedful.nn.latent import LatentAttention, LatentCache
 from heedful.nn.mechanisms import MECHANISMS, Mechanism
@@ -28,6 +29,7 @@ __all__ = [  # noqa: RUF022 (every list of names is in plain order)
     "AlibiPositions",
     "Attention",
     "AttentionPooling",
+    "Constant",
     "DecoderLayer",
     "EncoderLayer",
     "FeedForward",

@@ -26,6 +26,7 @@ class Attention(nn.Module):
         heads: Number of query heads.
         kv_heads: Number of key/value heads; divides `heads`. `None` means `heads`.
         dim: Size of one head. `None` means `width / heads`.
+        value_dim: Size of what one head returns. `None` means `dim`.
         dropout: Share of weights dropped while training.
         positions: Rotates queries and keys, or adds to their scores; in self-attention only, since
             distances between two different texts mean nothing.
@@ -33,8 +34,8 @@ class Attention(nn.Module):
             dot-product attention.
 
     Raises:
-        ConfigError: A head count or `dim` is below 1, a head count does not divide, or `positions`
-            or `mechanism` were made for other heads.
+        ConfigError: A head count or a size of heads is below 1, a head count does not divide, or
+            `positions` or `mechanism` were made for other heads.
         UnsupportedError: `mechanism` together with `dropout`, or with positions that add to scores.
 
     Source:
@@ -52,6 +53,7 @@ class Attention(nn.Module):
         heads: int,
         kv_heads: int | None = None,
         dim: int | None = None,
+        value_dim: int | None = None,
         dropout: float = 0.0,
         positions: RotaryPositions | RelativePositions | AlibiPositions | None = None,
         mechanism: Mechanism | None = None,
@@ -59,8 +61,10 @@ class Attention(nn.Module):
         super().__init__()
         kv_heads = heads if kv_heads is None else kv_heads
         dim = head_dim(width=width, heads=heads) if dim is None else dim
-        if heads < 1 or dim < 1:
-            raise ConfigError(f"heads and dim must be at least 1, got {heads=}, {dim=}")
+        value_dim = dim if value_dim is None else value_dim
+        if heads < 1 or dim < 1 or value_dim < 1:
+            sizes = f"{heads=}, {dim=}, {value_dim=}"
+            raise ConfigError(f"heads, dim and value_dim must be at least 1, got {sizes}")
         if kv_heads < 1 or heads % kv_heads:
             raise ConfigError(f"kv_heads must divide heads, got {kv_heads=}, {heads=}")
         if isinstance(positions, RotaryPositions) and positions.dim != dim:
@@ -69,11 +73,12 @@ class Attention(nn.Module):
             raise ConfigError(f"positions must have {heads} heads, got {positions.heads}")
         if mechanism is not None:
             _check_mechanism(mechanism, heads, dim, dropout, positions)
-        self.heads, self.kv_heads, self.dim, self.dropout = heads, kv_heads, dim, dropout
+        self.heads, self.kv_heads, self.dropout = heads, kv_heads, dropout
+        self.dim, self.value_dim = dim, value_dim
         self.query = nn.Linear(width, heads * self.dim)
         self.key = nn.Linear(width, kv_heads * self.dim)
-        self.value = nn.Linear(width, kv_heads * self.dim)
-        self.out = nn.Linear(heads * self.dim, width)
+        self.value = nn.Linear(width, kv_heads * self.value_dim)
+        self.out = nn.Linear(heads * self.value_dim, width)
         self.positions = positions
         self.mechanism = mechanism
         for linear in (self.query, self.key, self.value, self.out):
@@ -87,7 +92,7 @@ class Attention(nn.Module):
         *,
         mask: Mask | None = None,
         cache: KeyValueCache | None = None,
-        gates: Float[Tensor, "batch heads queries #dim"] | None = None,
+        gates: Float[Tensor, "batch heads queries #value_dim"] | None = None,
     ) -> Float[Tensor, "batch queries width"]:
         """Mix positions.
 
@@ -108,10 +113,10 @@ class Attention(nn.Module):
         self,
         query: Float[Tensor, "batch heads queries dim"],
         key: Float[Tensor, "batch kv_heads keys dim"],
-        value: Float[Tensor, "batch kv_heads keys dim"],
+        value: Float[Tensor, "batch kv_heads keys value_dim"],
         mask: Mask | None,
         bias: Float[Tensor, "..."] | None,
-    ) -> Float[Tensor, "batch heads queries dim"]:
+    ) -> Float[Tensor, "batch heads queries value_dim"]:
         """Mix what is projected already; `forward` does all of it here, where `probe` listens."""
         if self.mechanism is not None:
             return self.mechanism(query, key, value, mask=mask)
@@ -139,11 +144,12 @@ class Attention(nn.Module):
     def _project(
         self, x: Tensor, context: Tensor | None, cache: KeyValueCache | None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        query = self._split(self.query(x))
+        query = _split(self.query(x), self.dim)
         if context is not None and cache is not None and cache.length:
             return query, *cache.stored()
         source = x if context is None else context
-        key, value = self._split(self.key(source)), self._split(self.value(source))
+        key = _split(self.key(source), self.dim)
+        value = _split(self.value(source), self.value_dim)
         if isinstance(self.positions, RotaryPositions) and context is None:
             offset = 0 if cache is None else cache.length
             query = self.positions(query, offset=offset)
@@ -157,8 +163,9 @@ class Attention(nn.Module):
             return self.positions(query.shape[2], key.shape[2]).to(query.dtype)
         return None
 
-    def _split(self, x: Tensor) -> Float[Tensor, "batch heads length dim"]:
-        return x.unflatten(-1, (-1, self.dim)).transpose(1, 2)
+
+def _split(x: Tensor, dim: int) -> Float[Tensor, "batch heads length dim"]:
+    return x.unflatten(-1, (-1, dim)).transpose(1, 2)
 
 
 def _check_mechanism(

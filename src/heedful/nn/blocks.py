@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -11,6 +11,7 @@ from heedful.errors import ConfigError
 from heedful.mask import Mask
 from heedful.nn.attention import Attention
 from heedful.nn.cache import KeyValueCache
+from heedful.nn.constant import Constant
 
 Norm = Literal["pre", "post"]
 
@@ -75,7 +76,7 @@ class EncoderLayer(nn.Module):
         self, attention: Attention, *, width: int, feedforward: int, norm: Norm, dropout: float
     ) -> None:
         super().__init__()
-        self.self_attention = attention
+        self.self_attention: Attention | Constant = attention
         self.feedforward = FeedForward(width, hidden=feedforward)
         self.self_residual = Residual(width, norm=norm, dropout=dropout)
         self.feedforward_residual = Residual(width, norm=norm, dropout=dropout)
@@ -83,7 +84,7 @@ class EncoderLayer(nn.Module):
     def forward(
         self, x: Float[Tensor, "batch length width"], *, mask: Mask | None = None
     ) -> Float[Tensor, "batch length width"]:
-        x = self.self_residual(x, partial(self.self_attention, mask=mask))
+        x = _attended(x, self.self_residual, self.self_attention, mask=mask)
         return self.feedforward_residual(x, self.feedforward)
 
 
@@ -105,8 +106,8 @@ class DecoderLayer(nn.Module):
         dropout: float,
     ) -> None:
         super().__init__()
-        self.self_attention = self_attention
-        self.cross_attention = cross_attention
+        self.self_attention: Attention | Constant = self_attention
+        self.cross_attention: Attention | Constant = cross_attention
         self.feedforward = FeedForward(width, hidden=feedforward)
         self.self_residual = Residual(width, norm=norm, dropout=dropout)
         self.cross_residual = Residual(width, norm=norm, dropout=dropout)
@@ -121,7 +122,18 @@ class DecoderLayer(nn.Module):
         self_cache: KeyValueCache | None = None,
         cross_cache: KeyValueCache | None = None,
     ) -> Float[Tensor, "batch queries width"]:
-        own = partial(self.self_attention, mask=Mask.causal(), cache=self_cache)
-        cross = partial(self.cross_attention, context=memory, mask=memory_mask, cache=cross_cache)
-        x = self.cross_residual(self.self_residual(x, own), cross)
+        own, cross = self.self_attention, self.cross_attention
+        x = _attended(x, self.self_residual, own, mask=Mask.causal(), cache=self_cache)
+        x = _attended(
+            x, self.cross_residual, cross, context=memory, mask=memory_mask, cache=cross_cache
+        )
         return self.feedforward_residual(x, self.feedforward)
+
+
+def _attended(
+    x: Tensor, residual: Residual, attention: Attention | Constant, **arguments: Any
+) -> Tensor:
+    """What a residual path makes of attention; a constant reads nothing that needs a norm."""
+    if residual.pre and isinstance(attention, Constant):
+        return x + attention(x)
+    return residual(x, partial(attention, **arguments))

@@ -1,5 +1,7 @@
 """Where a token stands: added to embeddings, turned into queries and keys, or added to scores."""
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -74,27 +76,43 @@ class RotaryPositions(nn.Module):
     Args:
         dim: Size of one head. Even.
         base: Of the wavelengths.
+        pairs: Which pairs a head still has, of one that was `whole` wide. `None` means all.
+        whole: What stands for `dim` in the wavelengths. `None` means `dim`.
 
     Raises:
-        ConfigError: `dim` is odd.
+        ConfigError: `dim` is odd, `pairs` are not `dim / 2` different ones below `whole / 2`.
         ShapeError: What is turned is not `dim` wide.
 
     Source:
         Su et al. 2021, arXiv:2104.09864, section 3.2.2, equations 14 to 16.
     """
 
-    def __init__(self, dim: int, *, base: float = 10_000.0) -> None:
+    def __init__(
+        self,
+        dim: int,
+        *,
+        base: float = 10_000.0,
+        pairs: Sequence[int] | None = None,
+        whole: int | None = None,
+    ) -> None:
         super().__init__()
         if dim % 2:
             raise ConfigError(f"dim must be even for rotary positions, got {dim}")
-        self.dim, self.base = dim, base
+        self.dim, self.base, self.whole = dim, base, dim if whole is None else whole
+        self.pairs = tuple(range(dim // 2)) if pairs is None else tuple(pairs)
+        if len(set(self.pairs)) != dim // 2 or not set(self.pairs) <= set(range(self.whole // 2)):
+            raise ConfigError(
+                f"pairs must be {dim // 2} different ones below {self.whole // 2}, got {self.pairs}"
+            )
 
     def forward(
         self, x: Float[Tensor, "batch heads length dim"], *, offset: int = 0
     ) -> Float[Tensor, "batch heads length dim"]:
         if x.shape[-1] != self.dim:
             raise ShapeError(f"x must have dim {self.dim}, got {x.shape[-1]}")
-        angle = _angles(offset, x.shape[2], self.dim, like=x, base=self.base)
+        angle = _angles(offset, x.shape[2], self.whole, like=x, base=self.base)
+        if len(self.pairs) < angle.shape[1]:
+            angle = angle[:, list(self.pairs)]
         cos, sin = angle.cos(), angle.sin()
         first, second = x.to(angle.dtype).split(self.dim // 2, dim=-1)
         return torch.cat([first * cos - second * sin, second * cos + first * sin], -1).to(x.dtype)

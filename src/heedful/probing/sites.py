@@ -45,13 +45,13 @@ def find_sites(model: nn.Module) -> tuple[list[Site], dict[str, str]]:
         kind = next((kind for kind in KINDS if kind.claims(module)), None)
         if kind is not None:
             sites.append(Site(name, module, kind))
-        elif reason := _why_unknown(module):
+        elif reason := why_unknown(module):
             unknown[name] = reason
     names = [site.name for site in sites]
     unknown = {
         name: reason
         for name, reason in unknown.items()
-        if not any(_holds(name, site) or _holds(site, name) for site in names)
+        if not any(holds(name, site) or holds(site, name) for site in names)
     }
     return sites, unknown
 
@@ -91,7 +91,8 @@ def nearest(name: str, names: Sequence[str]) -> str:
     return ", ".join(sorted(names, key=unlike))
 
 
-def _why_unknown(module: nn.Module) -> str | None:
+def why_unknown(module: nn.Module) -> str | None:
+    """Say why a module that looks like attention is none that is known; `None` for all others."""
     kind = getattr(module, "original_name", type(module).__name__)
     if isinstance(module, Aligner):
         return f"{kind} returns its weights itself"
@@ -102,5 +103,6 @@ def _why_unknown(module: nn.Module) -> str | None:
     return f"{kind} is attention that no adapter knows"
 
 
-def _holds(outer: str, inner: str) -> bool:
+def holds(outer: str, inner: str) -> bool:
+    """Is the module of the one name somewhere inside that of the other?"""
     return outer == "" or inner.startswith(f"{outer}.")

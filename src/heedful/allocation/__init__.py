@@ -1,0 +1,1 @@
+"""What attention sites spend: how it is read, changed, and written down as a plan."""

@@ -1,0 +1,57 @@
+"""What an adapter must do, so that sites of its library can be read and physically changed."""
+
+import abc
+from dataclasses import dataclass
+
+from torch import nn
+
+from heedful.allocation.projections import Projections
+
+
+@dataclass(frozen=True)
+class Taps:
+    """The modules inside a site whose input is what its name says.
+
+    Args:
+        query: Gets the vectors that look.
+        context: Gets the vectors that are looked at.
+        out: Gets what the heads mixed, `(..., heads * value_dim)`, head by head, and makes of it
+            what the site gives, before any residual path or dropout.
+    """
+
+    query: nn.Module
+    context: nn.Module
+    out: nn.Module
+
+
+class Adapter(abc.ABC):
+    """One family of attention modules. Subclasses are final and hold nothing."""
+
+    @abc.abstractmethod
+    def claims(self, module: nn.Module) -> bool:
+        """Is this module a site of this family?"""
+
+    def reason_against(self, module: nn.Module) -> str | None:
+        """Why a claimed module cannot be changed all the same; `None` means it can."""
+        return None
+
+    @abc.abstractmethod
+    def read(self, module: nn.Module) -> Projections:
+        """Return what the site computes: copies in float32 at least, on the device of the site."""
+
+    def refuses(self, module: nn.Module, projections: Projections) -> str | None:
+        """Why these projections cannot be written there; `None` means they can."""
+        return None
+
+    @abc.abstractmethod
+    def write(self, module: nn.Module, projections: Projections) -> nn.Module:
+        """Return the module that computes this: a new one, or the same one, changed.
+
+        Called on modules of copies only. It keeps dtype, device, training mode and whether
+        parameters require gradients, and what it returns is claimed and read by this adapter again.
+        With no heads, keys and values are not even computed.
+        """
+
+    @abc.abstractmethod
+    def taps(self, module: nn.Module) -> Taps:
+        """Where to listen. Only for modules that `write` returned, and only with heads left."""

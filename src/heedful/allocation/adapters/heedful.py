@@ -1,0 +1,183 @@
+"""heedful's own sites: `heedful.nn.Attention`, and the constant that is left of a dropped one."""
+
+from typing import Any, cast, final
+
+import torch
+from torch import Tensor, nn
+
+from heedful.allocation.adapters.base import Adapter, Taps
+from heedful.allocation.projections import Mixing, Projections, Rotary
+from heedful.nn.attention import Attention
+from heedful.nn.constant import Constant
+from heedful.nn.mechanisms import MECHANISMS, Mechanism
+from heedful.nn.positions import AlibiPositions, RelativePositions, RotaryPositions
+
+# mechanisms without parameters, with the settings that make them anew; `scaled_dot` is none at all
+PLAIN = {
+    "block_sparse": ("block", "sinks", "near"),
+    "scaled_dot": (),
+    "top_k": ("kept", "straight_through"),
+    "window": ("window", "ahead", "sinks"),
+}
+
+
+@final
+class HeedfulAdapter(Adapter):
+    """Reads and writes `Attention`; what has no heads left becomes a `Constant`."""
+
+    def claims(self, module: nn.Module) -> bool:
+        return isinstance(module, Attention | Constant)
+
+    def reason_against(self, module: nn.Module) -> str | None:
+        if isinstance(module, Constant):
+            return "it was dropped already"
+        attention = cast(Attention, module)
+        if isinstance(attention.positions, AlibiPositions):
+            return "its scores fall with the distance at slopes that belong to a number of heads"
+        mechanism = attention.mechanism
+        if mechanism is not None and mixing_of(mechanism) is None:
+            return f"{type(mechanism).__name__} has parameters that belong to its heads"
+        return None
+
+    def read(self, module: nn.Module) -> Projections:
+        if isinstance(module, Constant):
+            return nothing(module.vector)
+        attention = cast(Attention, module)
+        rotary = None
+        if isinstance(attention.positions, RotaryPositions):
+            positions = attention.positions
+            rotary = Rotary(pairs=positions.pairs, whole=positions.whole, base=positions.base)
+        query, query_bias = split(attention.query, attention.dim)
+        key, key_bias = split(attention.key, attention.dim)
+        value, value_bias = split(attention.value, attention.value_dim)
+        out = exact(attention.out.weight).T.unflatten(0, (-1, attention.value_dim))
+        mechanism = attention.mechanism
+        return Projections(
+            query=query,
+            key=key,
+            value=value,
+            out=out,
+            query_bias=query_bias,
+            key_bias=key_bias,
+            value_bias=value_bias,
+            out_bias=exact(attention.out.bias),
+            scale=attention.dim**-0.5,
+            origin=tuple(range(attention.heads)),
+            rotary=rotary,
+            mixing=None if mechanism is None else mixing_of(mechanism),
+        )
+
+    def refuses(self, module: nn.Module, projections: Projections) -> str | None:
+        if projections.mixing is None or not projections.query.shape[0]:
+            return None
+        attention = cast(Attention, module)
+        if isinstance(attention.positions, RelativePositions):
+            return "its positions add to the scores, which no mechanism takes"
+        if attention.dropout:
+            return f"its dropout is {attention.dropout}, and no mechanism drops weights"
+        return None
+
+    def write(self, module: nn.Module, projections: Projections) -> nn.Module:
+        heads, dim, width = projections.query.shape
+        attention = cast(Attention, module)
+        like = attention.out.weight
+        if not heads:
+            constant = Constant(width)
+            if projections.out_bias is not None:
+                constant.vector.data = projections.out_bias
+            return settled(constant, attention, like)
+        kv_heads, value_dim, _ = projections.value.shape
+        new = Attention(
+            width=width,
+            heads=heads,
+            kv_heads=kv_heads,
+            dim=dim,
+            value_dim=value_dim,
+            dropout=attention.dropout,
+            positions=_positions(attention, projections),
+            mechanism=_mechanism(projections),
+        )
+        factor = projections.scale * dim**0.5  # the module divides by the root of its own dim
+        join(new.query, projections.query * factor, _times(projections.query_bias, factor))
+        join(new.key, projections.key, projections.key_bias)
+        join(new.value, projections.value, projections.value_bias)
+        new.out.weight.data = projections.out.flatten(0, 1).T.contiguous()
+        fill_bias(new.out, projections.out_bias)
+        return settled(new, attention, like)
+
+    def taps(self, module: nn.Module) -> Taps:
+        attention = cast(Attention, module)
+        return Taps(query=attention.query, context=attention.key, out=attention.out)
+
+
+def mixing_of(mechanism: Mechanism) -> Mixing | None:
+    """Return how to make a mechanism anew, or `None` where its parameters would be lost."""
+    name = next(name for name, kind in MECHANISMS.items() if isinstance(mechanism, kind))
+    if name not in PLAIN:
+        return None
+    return Mixing(name=name, settings={key: getattr(mechanism, key) for key in PLAIN[name]})
+
+
+def exact(tensor: Tensor) -> Tensor:
+    """Return a copy without a graph, in float32 at least."""
+    return tensor.detach().to(torch.promote_types(tensor.dtype, torch.float32), copy=True)
+
+
+def split(linear: nn.Linear, dim: int) -> tuple[Tensor, Tensor | None]:
+    """Return the weight of a projection head by head, and its bias."""
+    bias = cast(Tensor | None, linear.bias)  # torch says it is always there
+    weight = exact(linear.weight).unflatten(0, (-1, dim))
+    return weight, None if bias is None else exact(bias).unflatten(0, (-1, dim))
+
+
+def join(linear: nn.Linear, weight: Tensor, bias: Tensor | None) -> None:
+    """Put a projection that is given head by head into a linear layer of its size."""
+    linear.weight.data = weight.flatten(0, 1).contiguous()
+    fill_bias(linear, None if bias is None else bias.flatten())
+
+
+def fill_bias(linear: nn.Linear, bias: Tensor | None) -> None:
+    """Set the bias; 0 where there is none."""
+    linear.bias.data = torch.zeros_like(linear.bias) if bias is None else bias.contiguous()
+
+
+def nothing(vector: Tensor) -> Projections:
+    """Return the projections of a site without heads."""
+    none = exact(vector).new_zeros(0, 1, len(vector))
+    return Projections(
+        query=none, key=none, value=none, out=none, out_bias=exact(vector), scale=1.0, origin=()
+    )
+
+
+def settled(new: nn.Module, old: nn.Module, like: Tensor) -> nn.Module:
+    """Return the new module in the state of the old one: dtype, device, mode, gradients or not."""
+    new.to(device=like.device, dtype=like.dtype).train(old.training)
+    return new.requires_grad_(like.requires_grad)
+
+
+def _positions(attention: Attention, projections: Projections) -> Any:
+    if projections.rotary is not None:
+        rotary = projections.rotary
+        return RotaryPositions(
+            2 * len(rotary.pairs), base=rotary.base, pairs=rotary.pairs, whole=rotary.whole
+        )
+    if isinstance(attention.positions, RelativePositions):
+        old = attention.positions
+        kept = torch.tensor(projections.origin, device=old.table.device)
+        new = RelativePositions(len(kept), buckets=old.buckets, max_distance=old.starts[-1] + 1)
+        new.starts = old.starts
+        new.table.data = old.table.detach().index_select(1, kept)
+        return new
+    return None
+
+
+def _mechanism(projections: Projections) -> Mechanism | None:
+    if projections.mixing is None:
+        return None
+    heads, dim, _ = projections.query.shape
+    settings = projections.mixing.settings
+    return MECHANISMS[projections.mixing.name](heads=heads, dim=dim, **settings)
+
+
+def _times(bias: Tensor | None, factor: float) -> Tensor | None:
+    return None if bias is None else bias * factor

@@ -1,0 +1,33 @@
+"""One change of one site's allocation."""
+
+import abc
+from dataclasses import fields
+from typing import Any
+
+from heedful.allocation.projections import Projections
+from heedful.allocation.seen import Seen
+
+
+class Move(abc.ABC):
+    """A decision that can be written down. Subclasses are final, frozen, keyword-only dataclasses.
+
+    Their fields are whole numbers, floats, truth values, texts or tuples of whole numbers, which is
+    what a plan can hold.
+    """
+
+    @abc.abstractmethod
+    def edit(self, site: Projections, seen: Seen | None) -> Projections:
+        """Return the projections after the move.
+
+        Args:
+            site: As it is. Never changed.
+            seen: What went through the site in the calibration batches; `None` where nobody knows,
+                as when a saved model is rebuilt: the shapes are the same with and without it.
+
+        Raises:
+            UnsupportedError: The move cannot be made at this site, and why.
+        """
+
+    def settings(self) -> dict[str, Any]:
+        """Return the fields as plain values."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}  # pyright: ignore[reportArgumentType]

@@ -1,0 +1,208 @@
+"""A plan: the moves of every site of a model, as a file that people read and machines apply."""
+
+import copy
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import nn
+
+from heedful.allocation.moves import MOVES, KeepHeads, Move
+from heedful.allocation.seen import Seen
+from heedful.allocation.sites import Site, find_sites
+from heedful.errors import ConfigError, HeedfulError, UnsupportedError
+from heedful.files import write_bytes
+
+VERSION = 1
+HEAD = """\
+# What each attention site of the model spends less. `heedful apply` makes these moves, in this
+# order, on the model that the plan was made for. Heads are counted from 0, as they are then.
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """The allocations of all sites of a model, as moves away from the original.
+
+    Args:
+        moves: By the name of the site, in order; a site that is not named stays as it is.
+        was: What a site was, as `Geometry` says it, so that a plan cannot be applied to another
+            model unnoticed.
+    """
+
+    moves: Mapping[str, tuple[Move, ...]] = field(default_factory=dict[str, tuple[Move, ...]])
+    was: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    def apply(self, model: nn.Module, seen: Mapping[str, Seen] | None = None) -> nn.Module:
+        """Return a changed copy of the model that the plan was made for.
+
+        Args:
+            model: Never changed.
+            seen: What went through the sites of `separated(model)`. What its heads mixed is used
+                for the first move of each site only, since later ones find other heads.
+
+        Raises:
+            ConfigError: The model has no such site, or it is not what it was.
+            UnsupportedError: A move cannot be made at its site.
+        """
+        sites = {site.name: site for site in find_sites(model)[0]}
+        for name in self.moves:
+            if name not in sites:
+                raise ConfigError(
+                    f"plan must fit the model, got {name!r}, which is none of its sites: "
+                    f"{', '.join(sites) or 'none'}"
+                )
+        new = separated(model, list(sites.values()))
+        for name, moves in self.moves.items():
+            self._check(name, sites[name], model)
+            projections = sites[name].read(new)
+            known = None if seen is None else seen.get(name)
+            for move in moves:
+                try:
+                    projections = move.edit(projections, known)
+                except UnsupportedError as error:
+                    raise UnsupportedError(f"{name}: {error}") from None
+                known = None if known is None else replace(known, mixed=None)
+            sites[name].write(new, projections)
+        return new
+
+    def then(self, name: str, moves: Sequence[Move]) -> "Plan":
+        """Return the plan with further moves at one site."""
+        return Plan(
+            moves={**self.moves, name: simplified((*self.moves.get(name, ()), *moves))},
+            was=self.was,
+        )
+
+    def diff(self, other: "Plan") -> list[str]:
+        """Return one line for each site at which `other` does something else."""
+        lines: list[str] = []
+        for name in sorted({*self.moves, *other.moves}):
+            here, there = self.moves.get(name, ()), other.moves.get(name, ())
+            if here != there:
+                lines.append(f"{name}: {_words(here)} -> {_words(there)}")
+        return lines
+
+    def dumps(self) -> str:
+        """Return the plan as TOML."""
+        blocks = [f"{HEAD}version = {VERSION}"]
+        for name, moves in self.moves.items():
+            lines = ["[[site]]", f"name = {json.dumps(name)}"]
+            if name in self.was:
+                lines.append(f"was = {json.dumps(self.was[name])}")
+            blocks.append("\n".join(lines))
+            for move in moves:
+                settings = {key: _toml(value) for key, value in move.settings().items()}
+                lines = ["[[site.move]]", f"move = {json.dumps(name_of(move))}"]
+                blocks.append("\n".join(lines + [f"{key} = {x}" for key, x in settings.items()]))
+        return "\n\n".join(blocks) + "\n"
+
+    def save(self, path: Path) -> None:
+        """Write the plan, whole or not at all."""
+        write_bytes(path, self.dumps().encode())
+
+    def _check(self, name: str, site: Site, model: nn.Module) -> None:
+        here = str(site.read(model).geometry)
+        if self.was.get(name, here) != here:
+            raise ConfigError(
+                f"plan must fit the model, got {name} as {here}, not {self.was[name]}"
+            )
+
+
+def load_plan(path: Path) -> Plan:
+    """Read a plan.
+
+    Raises:
+        ConfigError: The file is missing, is no TOML, or is no plan; with what is wrong and where.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} must be a readable plan, got: {error}") from None
+    try:
+        return parse_plan(text)
+    except HeedfulError as error:
+        raise ConfigError(f"{path}: {error}") from None
+
+
+def parse_plan(text: str) -> Plan:
+    """Read a plan from TOML.
+
+    Raises:
+        ConfigError: It is no TOML or no plan.
+    """
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"a plan must be TOML, got: {error}") from None
+    if content.get("version") != VERSION:
+        raise ConfigError(f"a plan must have version = {VERSION}, got {content.get('version')!r}")
+    moves: dict[str, tuple[Move, ...]] = {}
+    was: dict[str, str] = {}
+    for entry in _tables(content, "site", "a plan"):
+        name = entry.get("name")
+        if not isinstance(name, str) or name in moves:
+            raise ConfigError(f"every site must have a name of its own, got {name!r}")
+        moves[name] = tuple(_move(table, name) for table in _tables(entry, "move", name))
+        if "was" in entry:
+            was[name] = str(entry["was"])
+    return Plan(moves=moves, was=was)
+
+
+@torch.no_grad()
+def separated(model: nn.Module, sites: Sequence[Site] | None = None) -> nn.Module:
+    """Return a copy that computes the same, with all sites in the form that adapters write.
+
+    That is the form in which taps exist: fused modules come apart.
+    """
+    new = copy.deepcopy(model)
+    for site in find_sites(model)[0] if sites is None else sites:
+        site.write(new, site.read(new))
+    return new
+
+
+def simplified(moves: Sequence[Move]) -> tuple[Move, ...]:
+    """Return moves that do the same with fewer words: what follows one another is made one."""
+    kept: list[Move] = []
+    for move in moves:
+        last = kept[-1] if kept else None
+        if isinstance(move, KeepHeads) and isinstance(last, KeepHeads):
+            kept[-1] = KeepHeads(heads=tuple(last.heads[head] for head in move.heads))
+        else:
+            kept.append(move)
+    return tuple(kept)
+
+
+def name_of(move: Move) -> str:
+    """Return the name of a move in plans."""
+    return next(name for name, kind in MOVES.items() if type(move) is kind)
+
+
+def _move(table: Mapping[str, Any], site: str) -> Move:
+    settings = {key: tuple(x) if isinstance(x, list) else x for key, x in table.items()}
+    name = settings.pop("move", None)
+    if name not in MOVES:
+        raise ConfigError(f"a move of {site} must be one of {', '.join(MOVES)}, got {name!r}")
+    try:
+        return MOVES[cast(str, name)](**settings)
+    except TypeError as error:
+        problem = str(error).partition(") ")[2] or str(error)
+        raise ConfigError(f"{name} of {site} must have its own settings, got: {problem}") from None
+
+
+def _tables(content: Mapping[str, Any], key: str, where: str) -> list[dict[str, Any]]:
+    tables = content.get(key, [])
+    if not isinstance(tables, list) or not all(isinstance(x, dict) for x in cast(Any, tables)):
+        raise ConfigError(f"{key} must be a list of tables in {where}, got {tables!r}")
+    return cast(list[dict[str, Any]], tables)
+
+
+def _toml(value: Any) -> str:
+    return json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)
+
+
+def _words(moves: Sequence[Move]) -> str:
+    return ", ".join(map(repr, moves)) or "as it is"

@@ -1,0 +1,93 @@
+"""What went through a site while calibration batches ran: second moments, no examples."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from heedful.allocation.sites import Site
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """Sums over positions of `x x^T`, each `x` with a 1 behind it, so that means are in it too.
+
+    Args:
+        query: Of the vectors that look.
+        context: Of those that are looked at.
+        mixed: Of what the heads mixed, head by head, before the output projection; `None` once the
+            heads mix something else.
+        rows: How many positions of `mixed` there were.
+    """
+
+    query: Float[Tensor, "width_and_1 width_and_1"]
+    context: Float[Tensor, "context_and_1 context_and_1"]
+    mixed: Float[Tensor, "mixed_and_1 mixed_and_1"] | None
+    rows: int
+
+
+@torch.no_grad()
+def look(
+    model: nn.Module, sites: Sequence[Site], runs: Iterable[Callable[[], Any]]
+) -> dict[str, Seen]:
+    """Run the model on calibration batches and return what went through its sites.
+
+    Args:
+        model: Must be the one that `separated` returned, or made of it.
+        sites: Those with heads left are listened to.
+        runs: Each lets the model run once on a batch.
+
+    Returns:
+        By the name of the site; a site that nothing ran through is missing.
+    """
+    moments: dict[tuple[str, str], _Moment] = {}
+    with ExitStack() as stack:
+        for site in sites:
+            if not site.read(model).geometry.heads:
+                continue
+            taps = site.adapter.taps(site.of(model))
+            for name in ("query", "context", "out"):
+                moment = moments[site.name, name] = _Moment()
+                handle = getattr(taps, name).register_forward_pre_hook(partial(_add, moment))
+                stack.callback(handle.remove)
+        for run in runs:
+            run()
+    return {
+        site.name: _seen(site.name, moments)
+        for site in sites
+        if (site.name, "out") in moments and moments[site.name, "out"].rows
+    }
+
+
+class _Moment:
+    """A sum that grows, in float64: a mean over many positions must not lose the rare ones."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self.sum: Tensor | None = None
+
+    def add(self, x: Tensor) -> None:
+        flat = x.detach().flatten(0, -2)
+        flat = nn.functional.pad(flat.float(), (0, 1), value=1.0)
+        product = (flat.T @ flat).double()
+        self.sum = product if self.sum is None else self.sum + product
+        self.rows += len(flat)
+
+
+def _add(moment: _Moment, module: nn.Module, args: tuple[Any, ...]) -> None:
+    moment.add(args[0])
+
+
+def _seen(name: str, moments: Mapping[tuple[str, str], _Moment]) -> Seen:
+    def of(tap: str) -> Tensor:
+        total = moments[name, tap].sum
+        return torch.empty(0) if total is None else total
+
+    return Seen(
+        query=of("query"), context=of("context"), mixed=of("out"), rows=moments[name, "out"].rows
+    )

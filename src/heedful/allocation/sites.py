@@ -1,0 +1,84 @@
+"""Which modules of a model are sites that can be changed, and of which attention none can."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from heedful.allocation.adapters import ADAPTERS, Adapter
+from heedful.allocation.projections import Projections
+from heedful.errors import UnsupportedError
+from heedful.probing.sites import holds, why_unknown
+
+
+@dataclass(frozen=True)
+class Site:
+    """One attention module of a model, by name: it is looked up anew in every copy.
+
+    Args:
+        name: Of the module.
+        adapter: What reads and writes it.
+    """
+
+    name: str
+    adapter: Adapter
+
+    def of(self, model: nn.Module) -> nn.Module:
+        """Return the module in this model."""
+        return model.get_submodule(self.name)
+
+    def read(self, model: nn.Module) -> Projections:
+        """Return what the site computes in this model."""
+        return self.adapter.read(self.of(model))
+
+    @torch.no_grad()
+    def write(self, model: nn.Module, projections: Projections) -> None:
+        """Change the site in this model, wherever the model uses it.
+
+        Raises:
+            UnsupportedError: The adapter cannot write this there.
+        """
+        module = self.of(model)
+        reason = self.adapter.refuses(module, projections)
+        if reason is not None:
+            raise UnsupportedError(f"{self.name} cannot become {projections.geometry}, {reason}")
+        replace_module(model, module, self.adapter.write(module, projections))
+
+
+def find_sites(model: nn.Module) -> tuple[list[Site], dict[str, str]]:
+    """Return the sites that can be changed, in the order of the modules, and why others cannot.
+
+    Raises:
+        UnsupportedError: The model itself is a site, so it could not be replaced.
+    """
+    sites: list[Site] = []
+    unknown: dict[str, str] = {}
+    claimed: list[str] = []
+    for name, module in model.named_modules():
+        if any(holds(outer, name) for outer in claimed):
+            continue
+        adapter = next((adapter for adapter in ADAPTERS if adapter.claims(module)), None)
+        if adapter is not None:
+            if not name:
+                raise UnsupportedError(
+                    f"a model must hold its attention, got {type(module).__name__} alone; "
+                    "put it into another module"
+                )
+            claimed.append(name)
+            reason = adapter.reason_against(module)
+            if reason is None:
+                sites.append(Site(name, adapter))
+            else:
+                unknown[name] = reason
+        elif reason := why_unknown(module):
+            unknown[name] = reason
+    inner = {name for name in unknown if any(holds(name, site) for site in claimed)}
+    return sites, {name: reason for name, reason in unknown.items() if name not in inner}
+
+
+def replace_module(model: nn.Module, old: nn.Module, new: nn.Module) -> None:
+    """Put one module in the place of another, under every name it has."""
+    if new is not old:
+        for name, module in list(model.named_modules(remove_duplicate=False)):
+            if module is old:
+                model.set_submodule(name, new)
