@@ -35,7 +35,7 @@ from heedful.nn.co import (
     CrossModalLayer,
     ParallelCoAttention,
 )
-from heedful.nn.fusion import ConformerBlock, ConvolutionValues, GatedEma
+from heedful.nn.fusion import ConformerBlock, ConvolutionValues, GatedEma, LocalConvolution
 from heedful.nn.mechanisms import MECHANISMS
 from heedful.nn.vision import Axial, Cbam, Eca, NonLocal, Sagan, SqueezeExcitation
 from heedful.ops import additive_weights, coverage_weights, location_weights, transformer_xl_weights
@@ -56,6 +56,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "nystrom": {"landmarks": 6, "aligned": True},
     "performer": {"features": 128},
     "reformer": {"rounds": 1, "buckets": 8, "chunk": 4},
+    "selected_blocks": {"share": 0.6, "block": 3, "least": 2},
     "top_k": {"kept": 3},
     "window": {"window": 5, "sinks": 2},
 }
@@ -420,6 +421,12 @@ def gated_ema() -> Tensor:
     return reached(module)
 
 
+def local_convolution() -> Tensor:
+    module = LocalConvolution(width=DIM, kernel=5)
+    nn.init.eye_(module.out.weight)
+    return reached(module, mask=Mask.causal())
+
+
 # ---- images -------------------------------------------------------------------------------------
 
 
@@ -521,6 +528,7 @@ ESPECIALLY: dict[str, Callable[[], Tensor]] = {
     "general": general,
     "learned_positions": lambda: added(LearnedPositions(2 * DIM, max_length=LENGTH)),
     "linformer": linformer,
+    "local_convolution": local_convolution,
     "location": location,
     "mixture": mixture,
     "multi_head": multi_head,

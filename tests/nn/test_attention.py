@@ -36,7 +36,7 @@ def expected(attention, x, context, sees):
 
     def heads(name, source, count):
         flat = source @ weight[f"{name}.weight"].T + weight[f"{name}.bias"]
-        return flat.reshape(*flat.shape[:2], count, attention.dim).transpose(0, 2, 1, 3)
+        return flat.reshape(*flat.shape[:2], count, -1).transpose(0, 2, 1, 3)
 
     query = heads("query", x, attention.heads)
     key, value = (heads(name, context, attention.kv_heads) for name in ("key", "value"))
@@ -50,18 +50,21 @@ def expected(attention, x, context, sees):
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("kind", ["none", "causal", "lengths", "empty_text", "window", "both"])
 @pytest.mark.parametrize(
-    "kv_heads, dim", [(4, None), (2, None), (1, 5)], ids=["all", "grouped", "one"]
+    "kv_heads, dim, value_dim",
+    [(4, None, None), (2, None, None), (1, 5, None), (2, 5, 6), (4, None, 1)],
+    ids=["all", "grouped", "one", "wider values", "narrow values"],
 )
 @pytest.mark.parametrize("cross", [False, True], ids=["self", "cross"])
-def test_matches_float64_oracle(cross, kv_heads, dim, kind, dtype):
-    attention = build(kv_heads=kv_heads, dim=dim, dtype=dtype)
+def test_matches_float64_oracle(cross, kv_heads, dim, value_dim, kind, dtype):
+    attention = build(kv_heads=kv_heads, dim=dim, value_dim=value_dim, dtype=dtype)
     sizes = Sizes(queries=5 if cross else 7)
     x = draw(sizes.batch, sizes.queries, WIDTH, dtype=dtype)
     context = draw(sizes.batch, sizes.keys, WIDTH, dtype=dtype, seed=2) if cross else x
     mask, sees = MASKS[kind](sizes)
     weights, output, largest = expected(attention, x, context, sees)
     # beyond the op: query, key, value and output are rounded once each, and are sums
-    limit = 4 + roundings(dtype, WIDTH, WIDTH, attention.dim, sizes.keys, 4 * attention.dim)
+    summed = (WIDTH, WIDTH, attention.dim, sizes.keys, 4 * attention.value_dim)
+    limit = 4 + roundings(dtype, *summed)
     given = context if cross else None
     with torch.no_grad():
         actual = attention(x, given, mask=mask)
@@ -69,6 +72,33 @@ def test_matches_float64_oracle(cross, kv_heads, dim, kind, dtype):
     assert actual.dtype == dtype
     assert_close(actual, output, roundings=limit, largest=largest)
     assert_close(shown, weights, roundings=limit, largest=1.0)
+
+
+def test_values_are_as_wide_as_heads_unless_told():
+    assert (build().dim, build().value_dim) == (3, 3)
+    attention = build(dim=5)
+    assert (attention.dim, attention.value_dim) == (5, 5)
+    attention = build(dim=5, value_dim=6, kv_heads=2)
+    shapes = {name: tuple(x.shape) for name, x in attention.named_parameters() if "weight" in name}
+    assert shapes == {
+        "query.weight": (4 * 5, WIDTH),
+        "key.weight": (2 * 5, WIDTH),
+        "value.weight": (2 * 6, WIDTH),
+        "out.weight": (WIDTH, 4 * 6),
+    }
+
+
+def test_values_of_another_size_go_through_caches_and_gates():
+    attention, cache, x = build(value_dim=5, kv_heads=2), KeyValueCache(), draw(2, 7, WIDTH)
+    with torch.no_grad():
+        pieces = [attention(part, mask=Mask.causal(), cache=cache) for part in x.split([3, 4], 1)]
+        same(torch.cat(pieces, 1), attention(x, mask=Mask.causal()))
+        gates = draw(2, 4, 7, 5, seed=2)
+        mixed = []
+        attention.out.register_forward_pre_hook(lambda module, args: mixed.append(args[0]))
+        attention(x)
+        attention(x, gates=gates)
+    same(mixed[1], mixed[0] * gates.transpose(1, 2).flatten(2))
 
 
 def test_a_query_that_sees_nothing_gives_the_bias_and_no_gradient():
@@ -217,6 +247,10 @@ def test_exports_with_any_length(positions):
         ({"heads": 0}, "heads must divide width, got heads=0, width=12"),
         ({"heads": 0, "dim": 3}, "heads, dim and value_dim must be at least 1, got heads=0, dim=3"),
         ({"dim": 0}, "heads, dim and value_dim must be at least 1, got heads=4, dim=0"),
+        (
+            {"value_dim": 0},
+            "heads, dim and value_dim must be at least 1, got heads=4, dim=3, value_dim=0",
+        ),
         ({"kv_heads": 3}, "kv_heads must divide heads, got kv_heads=3, heads=4"),
         ({"kv_heads": 0}, "kv_heads must divide heads, got kv_heads=0, heads=4"),
         ({"positions": RotaryPositions(2)}, "positions must have dim 3 like a head, got 2"),

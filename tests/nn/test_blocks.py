@@ -14,6 +14,7 @@ from heedful.nn import (
     KeyValueCache,
     Residual,
 )
+from heedful.nn.constant import Constant
 from heedful.testing.tolerance import assert_close
 
 WIDTH = 6
@@ -125,6 +126,58 @@ def test_dropout_acts_on_the_sublayer_only_and_in_training_only(norm):
         assert not torch.equal(residual(x, ones), residual(x, ones))
     residual.eval()
     same(residual(x, ones), wrapped(x, ones, norm, residual))
+
+
+def constant():
+    vector = Constant(WIDTH).double()
+    vector.vector.data = draw(WIDTH, seed=5)
+    return vector
+
+
+def emptied(attention):
+    """Attention whose heads count for nothing, so that only its output bias is left."""
+    attention.out.weight.data.zero_()
+    attention.out.bias.data = draw(WIDTH, seed=5)
+    return attention
+
+
+@pytest.mark.parametrize("norm", ["pre", "post"])
+def test_a_constant_in_an_encoder_layer_gives_what_an_empty_attention_gives(norm):
+    layer = EncoderLayer(attention(), width=WIDTH, feedforward=9, norm=norm, dropout=0.0)
+    randomised(layer)
+    emptied(layer.self_attention)
+    x = draw(2, 5, WIDTH)
+    want = layer(x, mask=Mask.lengths(torch.tensor([3, 5])))
+    layer.self_attention = constant()
+    same(layer(x, mask=Mask.lengths(torch.tensor([3, 5]))), want)
+
+
+@pytest.mark.parametrize("which", ["self_attention", "cross_attention"])
+@pytest.mark.parametrize("norm", ["pre", "post"])
+def test_a_constant_in_a_decoder_layer_gives_what_an_empty_attention_gives(norm, which):
+    layer = decoder(norm)
+    emptied(getattr(layer, which))
+    x, memory = draw(2, 5, WIDTH), draw(2, 7, WIDTH, seed=2)
+    mask = Mask.lengths(torch.tensor([4, 7]))
+    want = layer(x, memory, memory_mask=mask)
+    setattr(layer, which, constant())
+    same(layer(x, memory, memory_mask=mask), want)
+    caches = {"self_cache": KeyValueCache(), "cross_cache": KeyValueCache()}
+    with torch.no_grad():
+        pieces = [layer(part, memory, memory_mask=mask, **caches) for part in x.split([2, 1, 2], 1)]
+    same(torch.cat(pieces, 1), want)
+    assert caches[which.replace("attention", "cache")].length == 0
+
+
+def test_nothing_is_computed_for_a_constant():
+    layer = decoder("pre")
+    layer.self_attention = layer.cross_attention = constant()
+    normed = []
+    for residual in (layer.self_residual, layer.cross_residual, layer.feedforward_residual):
+        residual.norm.register_forward_hook(lambda module, args, output: normed.append(module))
+    memory = torch.full((2, 7, WIDTH), torch.nan, dtype=torch.float64)
+    assert layer(draw(2, 5, WIDTH), memory).isfinite().all()
+    assert normed == [layer.feedforward_residual.norm]
 
 
 def test_rejects_a_norm_that_does_not_exist():

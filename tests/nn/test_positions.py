@@ -115,6 +115,32 @@ def test_rotary_keeps_norms():
     assert_close(turned.norm(dim=-1), norm, roundings=2 * WIDTH, largest=norm.max().item())
 
 
+@pytest.mark.parametrize("pairs", [(0, 2), (2, 0), (1,), (0, 1, 2, 3)], ids=str)
+def test_some_pairs_turn_as_they_did_among_all(pairs):
+    whole, half = RotaryPositions(8, base=50.0), len(pairs)
+    some = RotaryPositions(2 * half, base=50.0, pairs=pairs, whole=8)
+    x = draw(2, 3, 5, 8, dtype=torch.float64)
+    columns = [*pairs, *(pair + 4 for pair in pairs)]
+    assert torch.equal(some(x[..., columns], offset=3), whole(x, offset=3)[..., columns])
+    assert (some.dim, some.whole, some.pairs) == (2 * half, 8, pairs)
+
+
+@pytest.mark.parametrize(
+    "dim, settings, message",
+    [
+        (4, {"pairs": (0,), "whole": 8}, "pairs must be 2 different ones below 4, got (0,)"),
+        (4, {"pairs": (1, 1), "whole": 8}, "pairs must be 2 different ones below 4, got (1, 1)"),
+        (4, {"pairs": (0, 4), "whole": 8}, "pairs must be 2 different ones below 4, got (0, 4)"),
+        (4, {"pairs": (0, -1), "whole": 8}, "pairs must be 2 different ones below 4, got (0, -1)"),
+        (4, {"pairs": (0, 2)}, "pairs must be 2 different ones below 2, got (0, 2)"),
+        (6, {"whole": 4}, "pairs must be 3 different ones below 2, got (0, 1, 2)"),
+    ],
+)
+def test_rotary_rejects_pairs_that_are_not_there(dim, settings, message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        RotaryPositions(dim, **settings)
+
+
 def test_rotary_products_depend_on_the_distance_only():
     rotary = RotaryPositions(WIDTH)
     query, key = draw(1, 1, 1, WIDTH, dtype=torch.float64), draw(1, 1, 1, WIDTH, seed=2).double()

@@ -21,6 +21,9 @@ class Rotary:
 class Mixing:
     """How heads mix positions, where that is not scaled dot-product attention over all keys.
 
+    What mixes positions without heads has a name as well: "local_convolution" stands for
+    `heedful.nn.fusion.LocalConvolution`.
+
     Args:
         name: Of `heedful.nn.MECHANISMS`.
         settings: Its keywords besides `heads` and `dim`.
@@ -56,7 +59,7 @@ class Geometry:
 
     def __str__(self) -> str:
         if not self.heads:
-            return "dropped"
+            return "dropped" if self.mixing is None else self.mixing.name
         size = f"{self.dim}" if self.dim == self.value_dim else f"{self.dim}/{self.value_dim}"
         shared = "" if self.kv_heads == self.heads else f" on {self.kv_heads}"
         mixing = "" if self.mixing is None else f", {self.mixing.name}"
@@ -69,7 +72,8 @@ class Projections:
 
     A head gives `softmax(scale * (W_q x + b_q) . (W_k c + b_k)) (W_v c + b_v)`, and the site the
     sum over heads of `W_o` times that, plus `out_bias`. Neighbouring query heads share a key/value
-    head where there are fewer of these. Without heads the site gives `out_bias` for every query.
+    head where there are fewer of these. Without heads the site gives `out_bias` for every query, or
+    starts from there where `mixing` names what stands in their place.
 
     Args:
         query: A matrix for each head.

@@ -23,12 +23,15 @@ class Seen:
         mixed: Of what the heads mixed, head by head, before the output projection; `None` once the
             heads mix something else.
         rows: How many positions of `mixed` there were.
+        self_attention: Did the site look at nothing but what looked? Places of two texts mean
+            nothing to each other.
     """
 
     query: Float[Tensor, "width_and_1 width_and_1"]
     context: Float[Tensor, "context_and_1 context_and_1"]
     mixed: Float[Tensor, "mixed_and_1 mixed_and_1"] | None
     rows: int
+    self_attention: bool = False
 
 
 @torch.no_grad()
@@ -46,11 +49,18 @@ def look(
         By the name of the site; a site that nothing ran through is missing.
     """
     moments: dict[tuple[str, str], _Moment] = {}
+    pairs: dict[str, _Pair] = {}
     with ExitStack() as stack:
         for site in sites:
             if not site.read(model).geometry.heads:
                 continue
             taps = site.adapter.taps(site.of(model))
+            pairs[site.name] = pair = _Pair()
+            for name in ("query", "context"):
+                handle = getattr(taps, name).register_forward_pre_hook(partial(_keep, pair, name))
+                stack.callback(handle.remove)
+            handle = taps.out.register_forward_pre_hook(partial(_compare, pair))
+            stack.callback(handle.remove)
             for name in ("query", "context", "out"):
                 moment = moments[site.name, name] = _Moment()
                 handle = getattr(taps, name).register_forward_pre_hook(partial(_add, moment))
@@ -58,7 +68,7 @@ def look(
         for run in runs:
             run()
     return {
-        site.name: _seen(site.name, moments)
+        site.name: _seen(site.name, moments, pairs[site.name])
         for site in sites
         if (site.name, "out") in moments and moments[site.name, "out"].rows
     }
@@ -83,11 +93,38 @@ def _add(moment: _Moment, module: nn.Module, args: tuple[Any, ...]) -> None:
     moment.add(args[0])
 
 
-def _seen(name: str, moments: Mapping[tuple[str, str], _Moment]) -> Seen:
+class _Pair:
+    """Whether what looks is what is looked at, in every call so far."""
+
+    def __init__(self) -> None:
+        self.inputs: dict[str, Tensor] = {}
+        self.same = True
+
+
+def _keep(pair: _Pair, name: str, module: nn.Module, args: tuple[Any, ...]) -> None:
+    pair.inputs[name] = args[0]
+
+
+def _compare(pair: _Pair, module: nn.Module, args: tuple[Any, ...]) -> None:
+    query, context = pair.inputs.get("query"), pair.inputs.get("context")
+    pair.inputs = {}  # keeps no tensor alive
+    pair.same &= query is not None and context is not None and _is(query, context)
+
+
+def _is(query: Tensor, context: Tensor) -> bool:
+    """The same numbers in the same place, be it through two views."""
+    return query.shape == context.shape and query.data_ptr() == context.data_ptr()
+
+
+def _seen(name: str, moments: Mapping[tuple[str, str], _Moment], pair: _Pair) -> Seen:
     def of(tap: str) -> Tensor:
         total = moments[name, tap].sum
         return torch.empty(0) if total is None else total
 
     return Seen(
-        query=of("query"), context=of("context"), mixed=of("out"), rows=moments[name, "out"].rows
+        query=of("query"),
+        context=of("context"),
+        mixed=of("out"),
+        rows=moments[name, "out"].rows,
+        self_attention=pair.same,
     )

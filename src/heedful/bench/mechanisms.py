@@ -31,6 +31,7 @@ APPROXIMATIONS = frozenset(
         "nystrom",
         "performer",
         "reformer",
+        "selected_blocks",
         "top_k",
         "window",
     }

@@ -130,9 +130,7 @@ class DecoderLayer(nn.Module):
         return self.feedforward_residual(x, self.feedforward)
 
 
-def _attended(
-    x: Tensor, residual: Residual, attention: Attention | Constant, **arguments: Any
-) -> Tensor:
+def _attended(x: Tensor, residual: Residual, attention: nn.Module, **arguments: Any) -> Tensor:
     """What a residual path makes of attention; a constant reads nothing that needs a norm."""
     if residual.pre and isinstance(attention, Constant):
         return x + attention(x)

@@ -9,6 +9,7 @@ from heedful.allocation.adapters.base import Adapter, Taps
 from heedful.allocation.projections import Mixing, Projections, Rotary
 from heedful.nn.attention import Attention
 from heedful.nn.constant import Constant
+from heedful.nn.fusion.local_convolution import LocalConvolution
 from heedful.nn.mechanisms import MECHANISMS, Mechanism
 from heedful.nn.positions import AlibiPositions, RelativePositions, RotaryPositions
 
@@ -16,6 +17,7 @@ from heedful.nn.positions import AlibiPositions, RelativePositions, RotaryPositi
 PLAIN = {
     "block_sparse": ("block", "sinks", "near"),
     "scaled_dot": (),
+    "selected_blocks": ("share", "block", "least"),
     "top_k": ("kept", "straight_through"),
     "window": ("window", "ahead", "sinks"),
 }
@@ -23,14 +25,16 @@ PLAIN = {
 
 @final
 class HeedfulAdapter(Adapter):
-    """Reads and writes `Attention`; what has no heads left becomes a `Constant`."""
+    """Reads and writes `Attention`; without heads it is a `Constant` or a `LocalConvolution`."""
 
     def claims(self, module: nn.Module) -> bool:
-        return isinstance(module, Attention | Constant)
+        return isinstance(module, Attention | Constant | LocalConvolution)
 
     def reason_against(self, module: nn.Module) -> str | None:
         if isinstance(module, Constant):
             return "it was dropped already"
+        if isinstance(module, LocalConvolution):
+            return "it became a convolution"
         attention = cast(Attention, module)
         if isinstance(attention.positions, AlibiPositions):
             return "its scores fall with the distance at slopes that belong to a number of heads"
@@ -42,6 +46,9 @@ class HeedfulAdapter(Adapter):
     def read(self, module: nn.Module) -> Projections:
         if isinstance(module, Constant):
             return nothing(module.vector)
+        if isinstance(module, LocalConvolution):
+            mixing = Mixing(name="local_convolution", settings={"kernel": module.kernel})
+            return nothing(module.out.bias).with_(mixing=mixing)
         attention = cast(Attention, module)
         rotary = None
         if isinstance(attention.positions, RotaryPositions):
@@ -82,10 +89,7 @@ class HeedfulAdapter(Adapter):
         attention = cast(Attention, module)
         like = attention.out.weight
         if not heads:
-            constant = Constant(width)
-            if projections.out_bias is not None:
-                constant.vector.data = projections.out_bias
-            return settled(constant, attention, like)
+            return settled(_headless(projections), attention, like)
         kv_heads, value_dim, _ = projections.value.shape
         new = Attention(
             width=width,
@@ -112,7 +116,7 @@ class HeedfulAdapter(Adapter):
 
 def mixing_of(mechanism: Mechanism) -> Mixing | None:
     """Return how to make a mechanism anew, or `None` where its parameters would be lost."""
-    name = next(name for name, kind in MECHANISMS.items() if isinstance(mechanism, kind))
+    name = next((name for name, kind in MECHANISMS.items() if isinstance(mechanism, kind)), None)
     if name not in PLAIN:
         return None
     return Mixing(name=name, settings={key: getattr(mechanism, key) for key in PLAIN[name]})
@@ -153,6 +157,18 @@ def settled(new: nn.Module, old: nn.Module, like: Tensor) -> nn.Module:
     """Return the new module in the state of the old one: dtype, device, mode, gradients or not."""
     new.to(device=like.device, dtype=like.dtype).train(old.training)
     return new.requires_grad_(like.requires_grad)
+
+
+def _headless(projections: Projections) -> nn.Module:
+    width, bias = projections.query.shape[2], projections.out_bias
+    if projections.mixing is not None:  # a convolution is all that mixes without heads
+        convolution = LocalConvolution(width=width, **projections.mixing.settings)
+        fill_bias(convolution.out, bias)
+        return convolution
+    constant = Constant(width)
+    if bias is not None:
+        constant.vector.data = bias
+    return constant
 
 
 def _positions(attention: Attention, projections: Projections) -> Any:

@@ -28,6 +28,13 @@ class Move(abc.ABC):
             UnsupportedError: The move cannot be made at this site, and why.
         """
 
+    def resolved(self, site: Projections, seen: Seen | None) -> "Move":
+        """Return the move with every choice that it makes from weights or data in its settings.
+
+        A plan must hold moves like that, since a saved model is rebuilt from random weights.
+        """
+        return self
+
     def settings(self) -> dict[str, Any]:
         """Return the fields as plain values."""
         return {field.name: getattr(self, field.name) for field in fields(self)}  # pyright: ignore[reportArgumentType]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import final
 
 from heedful.allocation.moves._check import check_heads
-from heedful.allocation.moves._refit import refit
+from heedful.allocation.refit import refit
 from heedful.allocation.moves.base import Move
 from heedful.allocation.projections import Projections
 from heedful.allocation.seen import Seen

@@ -5,12 +5,14 @@ from torch import nn
 from heedful.nn.fusion.conformer import ConformerBlock
 from heedful.nn.fusion.conv_value import ConvolutionValues
 from heedful.nn.fusion.gated_ema import GatedEma, GatedEmaCache, damped_ema
+from heedful.nn.fusion.local_convolution import LocalConvolution
 
 # name (= file) -> module
 FUSIONS: dict[str, type[nn.Module]] = {
     "conformer": ConformerBlock,
     "conv_value": ConvolutionValues,
     "gated_ema": GatedEma,
+    "local_convolution": LocalConvolution,
 }
 
 __all__ = [  # noqa: RUF022 (every list of names is in plain order)
@@ -19,5 +21,6 @@ __all__ = [  # noqa: RUF022 (every list of names is in plain order)
     "FUSIONS",
     "GatedEma",
     "GatedEmaCache",
+    "LocalConvolution",
     "damped_ema",
 ]

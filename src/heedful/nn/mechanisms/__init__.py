@@ -21,6 +21,7 @@ from heedful.nn.mechanisms.performer import Performer
 from heedful.nn.mechanisms.reformer import Reformer
 from heedful.nn.mechanisms.scalable import Scalable
 from heedful.nn.mechanisms.scaled_dot import ScaledDot
+from heedful.nn.mechanisms.selected_blocks import SelectedBlocks
 from heedful.nn.mechanisms.sigmoid import Sigmoid
 from heedful.nn.mechanisms.sink import Sink
 from heedful.nn.mechanisms.sparsemax import Sparsemax
@@ -51,6 +52,7 @@ MECHANISMS: dict[str, type[Mechanism]] = {
     "reformer": Reformer,
     "scalable": Scalable,
     "scaled_dot": ScaledDot,
+    "selected_blocks": SelectedBlocks,
     "sigmoid": Sigmoid,
     "sink": Sink,
     "sparsemax": Sparsemax,
@@ -83,6 +85,7 @@ __all__ = [  # noqa: RUF022 (every list of names is in plain order)
     "Reformer",
     "Scalable",
     "ScaledDot",
+    "SelectedBlocks",
     "Sigmoid",
     "Sink",
     "Sparsemax",

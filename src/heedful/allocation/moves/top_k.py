@@ -1,0 +1,41 @@
+"""Let every query of a site keep its best keys only."""
+
+from dataclasses import dataclass
+from typing import final
+
+from heedful.allocation.moves._check import check_mixing
+from heedful.allocation.moves.base import Move
+from heedful.allocation.projections import Mixing, Projections
+from heedful.allocation.seen import Seen
+from heedful.errors import ConfigError
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class TopKKeys(Move):
+    """Softmax over the largest scores of a query only.
+
+    Args:
+        keys: How many keys a query keeps.
+
+    Raises:
+        ConfigError: `keys < 1`.
+
+    Source:
+        Zhao et al. 2019, arXiv:1912.11637.
+
+    Cost:
+        Saves no time: all scores are computed, and sorted besides. It shows how few keys a site
+        needs.
+    """
+
+    keys: int
+
+    def __post_init__(self) -> None:
+        if self.keys < 1:
+            raise ConfigError(f"keys must be at least 1, got {self.keys}")
+
+    def edit(self, site: Projections, seen: Seen | None) -> Projections:
+        check_mixing(site, "top_k", seen, own_text=False)
+        settings = {"kept": self.keys, "straight_through": False}
+        return site.with_(mixing=Mixing(name="top_k", settings=settings))
