@@ -9,15 +9,17 @@ import typer
 
 from heedful.cli._runtime import prepare
 from heedful.cli._streams import use_utf8, utf8_argument
+from heedful.cli.apply import apply
 from heedful.cli.bench import bench
 from heedful.cli.demo import demo
 from heedful.cli.doctor import doctor
 from heedful.cli.evaluate import evaluate
 from heedful.cli.new import new
+from heedful.cli.optimize import optimize
 from heedful.cli.predict import predict
 from heedful.cli.train import train
 from heedful.cli.verify import verify
-from heedful.errors import HeedfulError, VerificationError
+from heedful.errors import BudgetError, HeedfulError, VerificationError
 
 VERBS: dict[str, Callable[..., None]] = {
     "demo": demo,
@@ -25,6 +27,8 @@ VERBS: dict[str, Callable[..., None]] = {
     "train": train,
     "evaluate": evaluate,
     "predict": predict,
+    "optimize": optimize,
+    "apply": apply,
     "verify": verify,
     "bench": bench,
     "doctor": doctor,
@@ -32,7 +36,7 @@ VERBS: dict[str, Callable[..., None]] = {
 
 # 0 ok; a bug leaves with its traceback and 1
 USAGE = 2  # also every other HeedfulError: the user can change something
-UNVERIFIED = 4
+CODES: dict[type[HeedfulError], int] = {BudgetError: 3, VerificationError: 4}
 INTERRUPTED = 130  # 128 + SIGINT
 BROKEN_PIPE = 141  # 128 + SIGPIPE: whoever read the output went away, as in `| head`
 
@@ -74,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         app(words, prog_name="heedful", obj=command)
     except HeedfulError as error:
         typer.echo(f"heedful: {error}", err=True)
-        code = UNVERIFIED if isinstance(error, VerificationError) else USAGE
+        code = next((CODES[kind] for kind in CODES if isinstance(error, kind)), USAGE)
     except KeyboardInterrupt:
         code = INTERRUPTED
     except SystemExit as leave:

@@ -10,11 +10,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load, save
+from safetensors.torch import save
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from heedful.allocation.weights import fill, read_tensors, weights_of
 from heedful.errors import RunError
 from heedful.files import read_json, write_bytes, write_folder, write_json
 
@@ -97,19 +97,7 @@ def load_weights(folder: Path, model: nn.Module, *, which: str = "best") -> None
         RunError: The checkpoint is missing, damaged or of another model.
     """
     path = folder / "checkpoints" / getattr(read_pointer(folder), which) / WEIGHTS
-    stored, wanted = _read(path), weights_of(model)
-    if stored.keys() != wanted.keys():
-        different = sorted(stored.keys() ^ wanted.keys())[:3]
-        raise RunError(f"{path} must fit the model, got a difference in {', '.join(different)}")
-    for name, tensor in wanted.items():
-        if stored[name].shape != tensor.shape:
-            raise RunError(
-                f"{path} must fit the model, got {name} of shape {tuple(stored[name].shape)} "
-                f"for {tuple(tensor.shape)}"
-            )
-    with torch.no_grad():
-        for name, tensor in wanted.items():
-            tensor.copy_(stored[name])
+    fill(model, read_tensors(path), path)
 
 
 def load_checkpoint(folder: Path, model: nn.Module, optimizer: Optimizer) -> Progress:
@@ -121,7 +109,7 @@ def load_checkpoint(folder: Path, model: nn.Module, optimizer: Optimizer) -> Pro
     load_weights(folder, model, which="last")
     root = folder / "checkpoints" / read_pointer(folder).last
     content = read_json(root / "progress.json")
-    state = _read(root / OPTIMIZER)
+    state = read_tensors(root / OPTIMIZER)
     try:
         progress = Progress(**content)
         torch.set_rng_state(state.pop("random/cpu"))
@@ -136,14 +124,6 @@ def load_checkpoint(folder: Path, model: nn.Module, optimizer: Optimizer) -> Pro
     except (KeyError, TypeError) as error:
         raise RunError(f"{root} must be a checkpoint of heedful, got no {error}") from None
     return progress
-
-
-def weights_of(model: nn.Module) -> dict[str, Tensor]:
-    """Return every parameter once, also where two names share it, and the persistent buffers."""
-    named = dict(model.named_parameters())
-    kept = model.state_dict(keep_vars=True)
-    buffers = {name: kept[name] for name, _ in model.named_buffers() if name in kept}
-    return {name: tensor.detach().contiguous() for name, tensor in (named | buffers).items()}
 
 
 def _unused(root: Path, name: str) -> str:
@@ -166,14 +146,3 @@ def _optimizer_state(model: nn.Module, optimizer: Optimizer) -> dict[str, Tensor
 def _placed(tensor: Tensor, parameter: Tensor) -> Tensor:
     # a fused optimizer keeps its step counter beside the parameter, others on the CPU
     return tensor.to(parameter.device)
-
-
-def _read(path: Path) -> dict[str, Tensor]:
-    try:
-        return load(path.read_bytes())
-    except FileNotFoundError:
-        raise RunError(f"a checkpoint must hold {path.name}, got none in {path.parent}") from None
-    except OSError as error:
-        raise RunError(f"{path} must be readable, got: {error.strerror or error}") from None
-    except SafetensorError as error:
-        raise RunError(f"{path} must be whole, got a damaged file: {error}") from None

@@ -8,23 +8,27 @@ splits/{dev,test}.jsonl  the held-out examples, so that evaluation needs nothing
 metrics.jsonl            one line a measurement
 checkpoints.json         which checkpoints are the last and the best
 checkpoints/step-…/      model.safetensors, optimizer.safetensors, progress.json
+plan.toml, report.json   of an optimised run: what was changed, and how it was proved
 ```
 """
 
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, overload
 
 import torch
+from torch import nn
 
+from heedful.allocation.plan import Plan, load_plan
+from heedful.allocation.stored import PLAN, is_model, load_model
 from heedful.config import Config
 from heedful.config_file import dump_toml, load_config
 from heedful.data.examples import Example
 from heedful.data.tokens import Vocabulary
 from heedful.errors import ConfigError, HeedfulError, RunError
 from heedful.files import read_json, write_bytes
-from heedful.tasks.translation import Corpus, Translator, Vocabularies, build_model
+from heedful.tasks.translation import Corpus, Network, Translator, Vocabularies, build_model
 from heedful.training.checkpoint import load_weights
 
 SIDES = ("source", "target")
@@ -45,7 +49,7 @@ class Run:
         self.folder = Path(folder)
         if not (self.folder / "run.json").is_file():
             raise RunError(f"run must be a folder written by heedful train, got {self.folder}")
-        self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = device or default_device()
         self.config = _read_config(self.folder)
         self._translator: Translator | None = None
 
@@ -67,6 +71,8 @@ class Run:
         if self._translator is None:
             vocabularies = self.vocabularies
             model = build_model(self.config, vocabularies)
+            if self.plan is not None:
+                model = cast(Network, self.plan.apply(model))
             load_weights(self.folder, model)
             self._translator = Translator(
                 model.to(self.device),
@@ -75,6 +81,12 @@ class Run:
                 longest=self.config.data.max_length,
             )
         return self._translator
+
+    @property
+    def plan(self) -> Plan | None:
+        """From the trained model to this one; `None` where nothing was optimised."""
+        path = self.folder / PLAN
+        return load_plan(path) if path.is_file() else None
 
     def examples(self, split: str) -> list[Example]:
         """Return the held-out examples of `dev` or `test`.
@@ -96,17 +108,35 @@ class Run:
             raise RunError(f"{path} must be whole, got a damaged line: {error}") from None
 
 
-def load(folder: str | Path, *, device: str | None = None) -> Run:
-    """Open a run folder.
+@overload
+def load(folder: str | Path, *, device: str | None = None) -> Run: ...
+@overload
+def load(folder: str | Path, *, device: str | None = None, into: nn.Module) -> nn.Module: ...
+def load(
+    folder: str | Path, *, device: str | None = None, into: nn.Module | None = None
+) -> Run | nn.Module:
+    """Open a run folder, or build an optimised model again.
 
     Args:
-        folder: Written by `heedful.train`.
+        folder: Written by `heedful.train`, or by `save` of what `heedful.optimize` returned.
         device: Where the model goes; `None` means a GPU where there is one.
+        into: A fresh model as it was before it was optimised. Not needed for runs, nor for models
+            of transformers, which come back as modules all the same.
 
     Raises:
-        RunError: The folder is no run.
+        RunError: The folder is no run and no model, or damaged.
+        ConfigError: `into` is needed, or the plan does not fit it.
+        MissingExtraError: transformers is needed and not installed.
     """
+    if is_model(Path(folder)):
+        model = load_model(Path(folder), into=into)
+        return model.to(device or default_device())
     return Run(folder, device=device)
+
+
+def default_device() -> str:
+    """A GPU where there is one."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def check_unused(folder: Path) -> None:

@@ -72,6 +72,8 @@ def _fresh(config: Config, listener: Listener) -> Training:
 
 def _resumed(folder: Path, listener: Listener) -> Training:
     run = Run(folder)
+    if run.plan is not None:
+        raise RunError(f"a run to resume must be as it was trained, got {folder}, optimised since")
     corpus = _corpus(run.config, run)
     about = run.about
     if about.get("data_fingerprint") != _fingerprint(corpus):

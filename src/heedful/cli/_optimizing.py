@@ -1,0 +1,91 @@
+"""An optimisation with its progress on stderr; `optimize` and `demo` share it."""
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn
+
+from heedful.cli.progress import SECONDS_BETWEEN_LINES, duration
+
+if TYPE_CHECKING:
+    from heedful.optimizing.events import Event
+    from heedful.optimizing.settings import Settings
+
+
+def optimize_with_progress(
+    run: Path, *, keep: str, output: Path | None, settings: "Settings"
+) -> dict[str, Any]:
+    """Optimise a run; return the report, which stands in the new folder as well.
+
+    Raises:
+        BudgetError: It was refused.
+    """
+    from heedful.optimizing.run_folder import optimize_run
+
+    with OptimizingProgress() as progress:
+        return optimize_run(
+            run, keep=keep, output=output, settings=settings, on_event=progress
+        ).report
+
+
+class OptimizingProgress:
+    """Listens to an optimisation; a context manager.
+
+    Args:
+        terminal: Draw a bar; `None` means when stderr is a terminal.
+    """
+
+    def __init__(self, *, terminal: bool | None = None) -> None:
+        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._began = time.monotonic()
+        self._next_line = -float("inf")
+        self._best = "no candidate yet"
+        self._bar: Progress | None = None
+        if sys.stderr.isatty() if terminal is None else terminal:
+            columns = (BarColumn(), TextColumn("{task.description}"))
+            self._bar = Progress(*columns, console=self._console, transient=True)
+            self._task = self._bar.add_task("", total=1.0)
+
+    def __enter__(self) -> "OptimizingProgress":
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def __call__(self, event: "Event") -> None:
+        """Show one event."""
+        from heedful.optimizing.events import Note, RoundDone
+
+        now = time.monotonic()
+        if isinstance(event, Note):
+            self._line(event.text)
+        elif isinstance(event, RoundDone):
+            self._line(describe(event))
+            if event.candidate.promising:
+                self._best = f"best so far: {event.candidate.share:.0%} of the cost"
+        elif self._bar is not None:
+            text = f"{duration(now - self._began)}  {event.text}  ({self._best})"
+            self._bar.update(self._task, completed=event.done, description=escape(text))
+        elif event.done is None or now >= self._next_line:
+            self._next_line = now + SECONDS_BETWEEN_LINES
+            share = "" if event.done is None else f" {event.done:.0%}"
+            self._line(f"{duration(now - self._began)}  {event.text}{share}")
+
+    def _line(self, text: str) -> None:
+        self._console.print(text, markup=False)
+
+
+def describe(event: Any) -> str:
+    """One line for a finished round."""
+    candidate = event.candidate
+    verdict = candidate.verdict
+    found = "" if verdict is None else f", {verdict.metric} {verdict.difference:+.2f}"
+    promise = "keeps the budget" if candidate.promising else "loses too much"
+    return f"round {event.number}: {candidate.share:.0%} of the cost{found}: {promise}"

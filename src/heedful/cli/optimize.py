@@ -1,0 +1,79 @@
+"""`heedful optimize`: spend less attention, keep the quality, prove both."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+
+def optimize(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder written by `heedful train`.")],
+    *,
+    keep: Annotated[
+        str, typer.Option(metavar="BUDGET", help="What may be lost, e.g. 'chrf >= -0.5'.")
+    ],
+    goal: Annotated[
+        Literal["latency", "memory", "macs"], typer.Option("--for", help="What is to be saved.")
+    ] = "latency",
+    trials: Annotated[int, typer.Option(min=1, help="Whole candidates to try.")] = 96,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="OUT", help="New run; RUN-optimised."),
+    ] = None,
+    minutes: Annotated[
+        float | None, typer.Option(min=0.01, help="No round begins after so long.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of everything that is drawn.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Search for the fastest run that keeps the budget; exit code 3 where there is none."""
+    from heedful.cli._optimizing import optimize_with_progress
+    from heedful.optimizing.settings import Settings
+
+    settings = Settings(goal=goal, trials=trials, minutes=minutes, seed=seed)
+    report = optimize_with_progress(run, keep=keep, output=output, settings=settings)
+    if as_json:
+        from heedful.optimizing.outcome import SUMMARY
+
+        typer.echo(json.dumps({name: report[name] for name in SUMMARY}, ensure_ascii=False))
+    else:
+        show_outcome(report)
+
+
+def show_outcome(report: dict[str, Any]) -> None:
+    """Print a report for people: what was saved, what it cost, and what each site became."""
+    from rich import box
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    numbers = Table(title="before and after", box=box.SIMPLE_HEAD, title_justify="left")
+    for heading in ("", "before", "after", ""):
+        numbers.add_column(heading, justify="right" if heading else "left")
+    quality, latency = report["quality"], report["latency_ms"]
+    if quality["before"] is not None:
+        allowed = f"bound {quality['bound'] - 0:+.3g} of {quality['budget']:+.3g} allowed"
+        row = f"{quality['metric']} ({quality['split']})"
+        numbers.add_row(row, f"{quality['before']:.2f}", f"{quality['after']:.2f}", allowed)
+    speed = f"{report['speedup']:.2f}x faster"
+    numbers.add_row("work, ms", f"{latency['before']:,.1f}", f"{latency['after']:,.1f}", speed)
+    for name, title in (
+        ("attention_operations", "attention operations"),
+        ("parameters", "parameters"),
+    ):
+        before, after = report[name]["before"], report[name]["after"]
+        fewer = f"{before / after:.2f}x fewer" if after else ""
+        numbers.add_row(title, f"{before:,}", f"{after:,}", fewer)
+    console.print(numbers)
+    sites = Table(title="attention, heads x size", box=box.SIMPLE_HEAD, title_justify="left")
+    for heading in ("site", "share of the work", "before", "after"):
+        sites.add_column(heading)
+    for site in report["sites"]:
+        share = f"{site['cost_share']:.0%}"
+        sites.add_row(escape(site["name"]), share, site["before"], site["after"])
+    for name, reason in report["not_adaptable"].items():
+        sites.add_row(escape(name), "", "", f"not adaptable: {escape(reason)}")
+    console.print(sites)
+    console.print(f"{report['reason']}.", markup=False)

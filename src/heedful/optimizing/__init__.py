@@ -1,0 +1,1 @@
+"""Spend less attention, keep the quality, and prove it."""

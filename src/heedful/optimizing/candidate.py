@@ -1,0 +1,35 @@
+"""One way to spend less in the whole model, as far as it has been tried."""
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from heedful.allocation.plan import Plan
+from heedful.optimizing.verdict import Verdict
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A model that was changed, and what is known of it.
+
+    Args:
+        plan: From the original to it.
+        model: With its own weights, in the form of `separated`.
+        share: Of the cost of the original.
+        damage: How far its outputs are from the original's, on calibration batches.
+        verdict: On the validation split; `None` where it was not asked.
+        slack: How far inside the budget its bound would be on a test split, as far as validation
+            tells; negative where it is outside.
+    """
+
+    plan: Plan
+    model: nn.Module
+    share: float
+    damage: float
+    verdict: Verdict | None = None
+    slack: float = float("-inf")
+
+    @property
+    def promising(self) -> bool:
+        """Would it pass the test, if that is as the validation split?"""
+        return self.slack >= 0

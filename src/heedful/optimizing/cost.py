@@ -1,0 +1,125 @@
+"""What each site costs at each geometry, measured on this machine while the model does its work."""
+
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import torch
+from torch import nn
+
+from heedful.allocation.projections import Projections
+from heedful.allocation.sites import Site
+from heedful.probing.replace import replaced
+
+ROUNDS = 2
+
+
+class CostTable:
+    """Seconds of work by site and geometry; whatever was measured is not measured again.
+
+    A model in which many sites are changed at once is timed site by site, in turns with the
+    original, so that one run of the work measures as many entries as there are sites.
+
+    Args:
+        model: The original, in the form of `separated`.
+        sites: All that may be changed.
+        work: The same amount of work for every model.
+    """
+
+    def __init__(
+        self, model: nn.Module, sites: Sequence[Site], work: Callable[[nn.Module], object]
+    ) -> None:
+        self.model, self.sites, self.work = model, sites, work
+        self._seconds: dict[tuple[str, str], float] = {}
+        work(model)  # kernels are chosen and caches filled once
+        rounds = [site_seconds(model, sites, work) for _ in range(ROUNDS)]
+        self.total = statistics.median(sum(times.values()) + rest for times, rest in rounds)
+        self.rest = statistics.median(rest for _, rest in rounds)
+        for site in sites:
+            median = statistics.median(times[site.name] for times, _ in rounds)
+            self._seconds[site.name, str(site.read(model).geometry)] = median
+        self._base = {site.name: str(site.read(model).geometry) for site in sites}
+
+    def seconds(self, site: Site, projections: Projections) -> float:
+        """Return what the site takes of the work so.
+
+        Raises:
+            KeyError: It was not measured; call `measure` first.
+        """
+        return self._seconds[site.name, str(projections.geometry)]
+
+    def measure(
+        self,
+        wanted: Mapping[str, Sequence[Projections]],
+        build: Callable[[dict[str, int]], nn.Module],
+    ) -> None:
+        """Measure what is missing.
+
+        Args:
+            wanted: Ways to run each site, by its name.
+            build: Makes the model in which each of these sites runs the way of this number.
+        """
+        missing = {
+            name: [
+                number
+                for number, way in enumerate(ways)
+                if (name, str(way.geometry)) not in self._seconds
+            ]
+            for name, ways in wanted.items()
+        }
+        while any(missing.values()):
+            chosen = {name: numbers.pop() for name, numbers in missing.items() if numbers}
+            candidate = build(chosen)
+            ratios = self._ratios(candidate)
+            for name, number in chosen.items():
+                key = name, str(wanted[name][number].geometry)
+                self._seconds[key] = ratios[name] * self._seconds[name, self._base[name]]
+
+    def _ratios(self, candidate: nn.Module) -> dict[str, float]:
+        self.work(candidate)
+        found: dict[str, list[float]] = {site.name: [] for site in self.sites}
+        for _ in range(ROUNDS):
+            before, _ = site_seconds(self.model, self.sites, self.work)
+            after, _ = site_seconds(candidate, self.sites, self.work)
+            for name, ratios in found.items():
+                ratios.append(after[name] / max(before[name], 1e-9))
+        return {name: statistics.median(ratios) for name, ratios in found.items()}
+
+
+def site_seconds(
+    model: nn.Module, sites: Sequence[Site], work: Callable[[nn.Module], object]
+) -> tuple[dict[str, float], float]:
+    """Return the seconds that each site takes of the work, and those of all the rest."""
+    spent = {site.name: 0.0 for site in sites}
+    with ExitStack() as stack:
+        for site in sites:
+            module = site.of(model)
+            timed = _timed(module.forward, site.name, spent, _synchronise(module))
+            stack.enter_context(replaced(module, "forward", timed))
+        began = time.perf_counter()
+        work(model)
+        total = time.perf_counter() - began
+    return spent, max(0.0, total - sum(spent.values()))
+
+
+def _timed(
+    forward: Callable[..., Any], name: str, spent: dict[str, float], finish: Callable[[], None]
+) -> Callable[..., Any]:
+    def run(*args: Any, **kwargs: Any) -> Any:
+        finish()
+        began = time.perf_counter()
+        result = forward(*args, **kwargs)
+        finish()
+        spent[name] += time.perf_counter() - began
+        return result
+
+    return run
+
+
+def _synchronise(module: nn.Module) -> Callable[[], None]:
+    device = next((parameter.device for parameter in module.parameters()), torch.device("cpu"))
+    if device.type == "cuda":
+        return torch.cuda.synchronize
+    return lambda: None

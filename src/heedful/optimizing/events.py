@@ -1,0 +1,42 @@
+"""What an optimisation tells whoever listens."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from heedful.optimizing.candidate import Candidate
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """What is going on now.
+
+    Args:
+        text: In a few words.
+        done: Share of it that is done, where that is known.
+    """
+
+    text: str
+    done: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoundDone:
+    """A round came to its candidate."""
+
+    number: int
+    candidate: Candidate
+
+
+@dataclass(frozen=True, kw_only=True)
+class Note:
+    """Something worth a line of its own."""
+
+    text: str
+
+
+Event = Stage | RoundDone | Note
+Listener = Callable[[Event], None]
+
+
+def ignore(event: Event) -> None:
+    """Listen to nothing."""

@@ -1,0 +1,93 @@
+"""Healing: teach a changed model to say again what the original said."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from heedful.errors import ConfigError, TrainingError
+from heedful.optimizing.subject import Subject, divergence
+from heedful.training.schedule import rate
+
+WARM_UP = 0.05
+TRUTH = 0.3  # weight of the loss against the truth beside the distillation, where it is known
+CLIP = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Healing:
+    """How long a model is healed.
+
+    Args:
+        steps: Of the optimiser. 0 leaves the model as it is.
+        seed: Of the batches.
+
+    Raises:
+        ConfigError: `steps` is negative.
+    """
+
+    steps: int
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.steps < 0:
+            raise ConfigError(f"steps must not be negative, got {self.steps}")
+
+
+def heal(
+    model: nn.Module,
+    subject: Subject,
+    healing: Healing,
+    *,
+    on_step: Callable[[int], object] | None = None,
+) -> None:
+    """Train a model, in place, towards the outputs of the original, and the truth where known.
+
+    All parameters that require gradients learn, not only those of the changed sites, for a bounded
+    number of steps. Dropout stays off: the original is imitated as it is used.
+
+    Args:
+        model: A changed copy.
+        subject: Whose original is the teacher.
+        healing: How long.
+        on_step: Called after each step with its number, from 1.
+
+    Raises:
+        TrainingError: The loss is no longer a number.
+
+    Source:
+        Hinton et al. 2015, arXiv:1503.02531 (distillation).
+
+    Cost:
+        A training step and a forward pass of the original a step.
+    """
+    if not healing.steps:
+        return
+    learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(
+        learned, subject.learning_rate, betas=(0.9, 0.98), weight_decay=0.0, fused=True
+    )
+    batches = subject.training(healing.seed)
+    for step in range(1, healing.steps + 1):
+        batch = next(batches)
+        for group in optimizer.param_groups:
+            fraction = (step - 0.5) / healing.steps
+            group["lr"] = subject.learning_rate * rate(fraction, warmup=WARM_UP)
+        with subject.autocast():
+            with torch.no_grad():
+                teacher = subject.outputs(subject.model, batch)
+            loss = divergence(subject.kind, subject.outputs(model, batch), teacher)
+            if subject.loss is not None:
+                loss = loss + TRUTH * subject.loss(model, batch)
+        if not torch.isfinite(loss):
+            raise TrainingError(
+                f"the loss of healing must be a number, got {loss.item()} at step {step}. "
+                "Lower the learning rate."
+            )
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(learned, CLIP)
+        optimizer.step()
+        if on_step is not None:
+            on_step(step)

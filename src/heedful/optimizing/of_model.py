@@ -1,0 +1,217 @@
+"""Any module as a subject of optimisation."""
+
+import copy
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from heedful.errors import ConfigError, UnsupportedError
+from heedful.optimizing.metric import Floats, mean_metric, per_example
+from heedful.optimizing.splits import Splits
+from heedful.optimizing.subject import Batch, Split, Subject
+
+CALIBRATION = 16  # batches for scores and least squares
+LABELS = "labels"  # what transformers calls the truth in a batch
+IGNORED = -100  # and which of it does not count
+
+Quality = Callable[[nn.Module, Any], Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """How a module is called and healed.
+
+    Args:
+        forward: The model's output for a batch. `None` means: a mapping is passed as keywords
+            without its labels, of a tuple or list the first part, which may be a tuple itself, and
+            anything else as it is.
+        outputs: Are the outputs logits of alternatives, or values? `None` means logits where a
+            module of transformers says so, or where the last axis has at least two.
+        learning_rate: The largest one while healing.
+        bf16: Heal under bf16 autocast?
+
+    Raises:
+        ConfigError: The learning rate is not above 0.
+    """
+
+    forward: Callable[[nn.Module, Batch], Any] | None = None
+    outputs: Literal["logits", "values"] | None = None
+    learning_rate: float = 3e-4
+    bf16: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.learning_rate > 0:
+            raise ConfigError(f"learning_rate must be above 0, got {self.learning_rate}")
+
+
+def subject_of_model(
+    model: nn.Module,
+    data: Splits,
+    quality: Quality,
+    *,
+    metric: str,
+    higher_is_better: bool,
+    training: Training,
+) -> Subject:
+    """Return what must be known about a module.
+
+    Args:
+        model: Never changed; a copy of it is the original.
+        data: `calibration` holds batches that the model is called with, several examples each;
+            the other two are what `quality` understands.
+        quality: Given a model and a split, returns one number for each example.
+        metric: What the number is called.
+        higher_is_better: Is more of it better?
+        training: How the module is called and healed.
+
+    Raises:
+        ConfigError: `quality` does not give one number an example, or outputs are no tensors.
+        DataError: An example is in two splits, also where they stand in different batches.
+        UnsupportedError: The model has no parameters.
+    """
+    check_rows(data)
+    if next(model.parameters(), None) is None:
+        raise UnsupportedError("model must have parameters to be optimised, got none")
+    original = copy.deepcopy(model).eval()
+    splits = {"validation": data.validation, "test": data.test}
+    batches = list(data.calibration)
+    calibration = batches[:CALIBRATION]
+    call = training.forward or _call
+    with torch.inference_mode():
+        output, named = _tensor(call(original, calibration[0]))
+
+    def outputs(model: nn.Module, batch: Batch) -> Tensor:
+        return _rows(_tensor(call(model, batch))[0], batch)
+
+    def statistics(model: nn.Module, split: Split) -> Floats:
+        with torch.inference_mode():
+            return per_example(quality(model.eval(), splits[split]))
+
+    def work(model: nn.Module) -> None:
+        with torch.inference_mode():
+            for batch in calibration:
+                call(model, batch)
+
+    found = "logits" if (named in ("logits", None) and output.shape[-1] > 1) else "values"
+    kind = training.outputs or found
+    return Subject(
+        model=original,
+        calibration=calibration,
+        training=lambda seed: _endless(batches, seed),
+        outputs=outputs,
+        kind=kind,
+        loss=_loss(call, calibration[0], output) if kind == "logits" else None,
+        statistics=statistics,
+        metric=mean_metric(metric, higher_is_better=higher_is_better),
+        test_examples=len(statistics(original, "test")),
+        work=work,
+        use=work,
+        learning_rate=training.learning_rate,
+        low_precision=training.bf16,
+    )
+
+
+def check_rows(data: Splits) -> None:
+    """Raise when an example is in two splits, looking into batches.
+
+    Raises:
+        DataError: It is.
+    """
+    Splits(
+        calibration=[row for item in data.calibration for row in _examples(item)],
+        validation=[row for item in data.validation for row in _examples(item)],
+        test=[row for item in data.test for row in _examples(item)],
+    )
+
+
+def _examples(item: Any) -> list[Any]:
+    """The inputs of a batch, one by one; what is no batch of tensors is one example."""
+    inputs = _inputs(item)
+    parts = list(inputs.values()) if isinstance(inputs, Mapping) else inputs
+    parts = [parts] if isinstance(parts, Tensor) else parts
+    tensors = [x for x in parts if isinstance(x, Tensor)] if isinstance(parts, list | tuple) else []
+    sizes = {len(x) for x in tensors if x.ndim}
+    if len(sizes) != 1 or any(not x.ndim for x in tensors):
+        return [item]
+    return [tuple(x[row] for x in tensors) for row in range(sizes.pop())]
+
+
+def _inputs(batch: Batch) -> Any:
+    if isinstance(batch, Mapping):
+        return {name: value for name, value in batch.items() if name != LABELS}
+    return batch[0] if isinstance(batch, list | tuple) and batch else batch
+
+
+def _call(model: nn.Module, batch: Batch) -> Any:
+    inputs = _inputs(batch)
+    if isinstance(inputs, Mapping):
+        return model(**inputs)
+    return model(*inputs) if isinstance(inputs, tuple) else model(inputs)
+
+
+def _tensor(output: Any) -> tuple[Tensor, str | None]:
+    """The tensor that counts of an output, and what the output calls it."""
+    if isinstance(output, Tensor):
+        return output, None
+    for name in ("logits", "last_hidden_state"):
+        found = getattr(output, name, None)
+        if isinstance(found, Tensor):
+            return found, name
+    first = output[0] if isinstance(output, tuple) and output else None
+    if isinstance(first, Tensor):
+        return first, None
+    raise ConfigError(
+        f"the output of the model must be a tensor, got {type(output).__name__}; "
+        "pass Training(forward=...)"
+    )
+
+
+def _rows(output: Tensor, batch: Batch) -> Tensor:
+    """One row for each place that counts: no padding, where the batch says what that is."""
+    if output.ndim == 1:
+        return output[:, None]
+    if isinstance(batch, Mapping) and output.ndim > 2:
+        for name, without in ((LABELS, IGNORED), ("attention_mask", 0)):
+            given = batch.get(name)
+            if isinstance(given, Tensor) and given.shape == output.shape[:-1]:
+                return output[given != without]
+    return output.flatten(0, -2)
+
+
+def _truth(batch: Batch) -> Any:
+    if isinstance(batch, Mapping):
+        return batch.get(LABELS)
+    return batch[1] if isinstance(batch, list | tuple) and len(batch) > 1 else None
+
+
+def _loss(
+    call: Callable[[nn.Module, Batch], Any], example: Batch, output: Tensor
+) -> Callable[[nn.Module, Batch], Tensor] | None:
+    """The cross-entropy, where batches bring the number of the right alternative along."""
+    truth = _truth(example)
+    if not isinstance(truth, Tensor) or truth.is_floating_point():
+        return None
+    if truth.shape != output.shape[:-1]:
+        return None
+
+    def loss(model: nn.Module, batch: Batch) -> Tensor:
+        logits = _tensor(call(model, batch))[0]
+        return nn.functional.cross_entropy(
+            logits.flatten(0, -2).float(), _truth(batch).flatten(), ignore_index=IGNORED
+        )
+
+    # a model that predicts the next token shifts its labels itself: only it knows by how much
+    return None if isinstance(example, Mapping) and output.ndim > 2 else loss
+
+
+def _endless(batches: Sequence[Batch], seed: int) -> Iterator[Batch]:
+    draw = random.Random(seed)
+    order = list(range(len(batches)))
+    while True:
+        draw.shuffle(order)
+        for index in order:
+            yield batches[index]

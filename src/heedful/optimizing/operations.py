@@ -1,0 +1,137 @@
+"""How many multiply-adds attention takes: what explains a cost, but does not stand for it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+
+from heedful.allocation.projections import Geometry
+from heedful.allocation.sites import Site
+
+
+@dataclass(frozen=True, kw_only=True)
+class Visits:
+    """How often a site was called, and with how much, summed over calls.
+
+    Args:
+        queries: Vectors that looked.
+        context: Vectors that were looked at and projected.
+        pairs: Queries times keys, as if every query saw every key.
+        longest: Most keys of a call.
+        own: Did every call look at the very vectors that looked?
+    """
+
+    queries: int = 0
+    context: int = 0
+    pairs: int = 0
+    longest: int = 0
+    own: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operations:
+    """Multiply-adds of one site, part by part."""
+
+    projections: float
+    scores: float
+    aggregation: float
+
+    @property
+    def total(self) -> float:
+        """All parts together."""
+        return self.projections + self.scores + self.aggregation
+
+
+def operations(geometry: Geometry, visits: Visits) -> Operations:
+    """Return the multiply-adds of a site of this geometry for these calls.
+
+    What masks hide counts as if it were computed; what windows and the like hide does not.
+    """
+    g = geometry
+    seen = visits.pairs * visible_share(g, visits.longest)
+    looking = visits.queries * g.heads * (g.width * g.dim + g.value_dim * g.out)
+    looked_at = visits.context * g.kv_heads * g.context * (g.dim + g.value_dim)
+    return Operations(
+        projections=float(looking + looked_at),
+        scores=float(seen * g.heads * g.dim),
+        aggregation=float(seen * g.heads * g.value_dim),
+    )
+
+
+def visible_share(geometry: Geometry, keys: int) -> float:
+    """Return which share of the pairs a mechanism computes at this length."""
+    if geometry.mixing is None or not keys:
+        return 1.0
+    settings = geometry.mixing.settings
+    if geometry.mixing.name == "window":
+        wide = settings["window"] + settings.get("ahead", 0) + settings.get("sinks", 0)
+        return min(1.0, wide / keys)
+    if geometry.mixing.name == "hedgehog":
+        return min(1.0, 2 * geometry.dim / keys)
+    return 1.0
+
+
+def parameters(model: nn.Module) -> int:
+    """Return how many numbers a model learned; shared ones count once."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+@torch.inference_mode()
+def watch(
+    model: nn.Module, sites: Sequence[Site], runs: Sequence[Callable[[], Any]]
+) -> dict[str, Visits]:
+    """Return how the sites of a model are visited while it runs.
+
+    Args:
+        model: In the form of `separated`, batches first.
+        sites: Those with heads left are watched.
+        runs: Each lets the model run once.
+    """
+    calls: dict[str, dict[str, list[torch.Tensor]]] = {}
+    with ExitStack() as stack:
+        for site in sites:
+            if not site.read(model).geometry.heads:
+                continue
+            taps = site.adapter.taps(site.of(model))
+            heard = calls[site.name] = {"query": [], "context": []}
+            for name in heard:
+                handle = getattr(taps, name).register_forward_pre_hook(partial(_note, heard[name]))
+                stack.callback(handle.remove)
+        for run in runs:
+            run()
+    return {name: _visits(heard["query"], heard["context"]) for name, heard in calls.items()}
+
+
+def total_operations(
+    model: nn.Module, sites: Sequence[Site], visits: Mapping[str, Visits]
+) -> float:
+    """Return the multiply-adds of all sites of a model for these visits."""
+    return sum(
+        operations(site.read(model).geometry, visits[site.name]).total
+        for site in sites
+        if site.name in visits
+    )
+
+
+def _note(heard: list[torch.Tensor], module: nn.Module, args: tuple[Any, ...]) -> None:
+    heard.append(args[0])
+
+
+def _visits(queries: list[torch.Tensor], contexts: list[torch.Tensor]) -> Visits:
+    rows = [(query.numel() // query.shape[-1], query.shape[-2]) for query in queries]
+    looked = [(context.numel() // context.shape[-1], context.shape[-2]) for context in contexts]
+    pairs = zip(rows, looked, strict=False)
+    return Visits(
+        queries=sum(count for count, _ in rows),
+        context=sum(count for count, _ in looked),
+        pairs=sum(count * keys for (count, _), (_, keys) in pairs),
+        longest=max((keys for _, keys in looked), default=0),
+        own=all(
+            query.data_ptr() == context.data_ptr() and query.shape == context.shape
+            for query, context in zip(queries, contexts, strict=False)
+        ),
+    )

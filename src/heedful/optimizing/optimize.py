@@ -1,0 +1,277 @@
+"""`heedful.optimize`: a quality budget in, the fastest verified model out."""
+
+import os
+import platform
+import time
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from typing import Any
+
+import torch
+from torch import nn
+
+from heedful.allocation.sites import Site, find_sites
+from heedful.bench.timing import Ratio, in_turns, ratio
+from heedful.errors import ConfigError, UnsupportedError
+from heedful.optimizing.budget import Budget, parse_budget
+from heedful.optimizing.candidate import Candidate
+from heedful.optimizing.events import Event, Listener, Note, RoundDone, Stage, ignore
+from heedful.optimizing.importance import fisher
+from heedful.optimizing.of_model import Quality, Training, subject_of_model
+from heedful.optimizing.operations import operations, parameters, total_operations
+from heedful.optimizing.outcome import Outcome
+from heedful.optimizing.rounds import Search
+from heedful.optimizing.settings import Settings
+from heedful.optimizing.splits import Splits
+from heedful.optimizing.subject import Subject
+from heedful.optimizing.verdict import Verdict, judge
+from heedful.optimizing.why_slow import Share, explain
+
+TIMINGS = 9  # rounds of the final comparison, in turns
+
+
+def optimize(
+    model: nn.Module,
+    *,
+    data: Splits,
+    quality: Quality,
+    keep: float | str | Budget,
+    settings: Settings | None = None,
+    training: Training | None = None,
+    on_event: Listener = ignore,
+) -> Outcome:
+    """Spend less attention in any model, keep its quality, and prove both.
+
+    Args:
+        model: Never changed.
+        data: Batches to calibrate and heal with, and two splits for `quality`: one to search with,
+            one to judge on, once. No example may be in two of them.
+        quality: Called with a model and a split, returns one number for each example: the verdict
+            compares example by example.
+        keep: How much worse the mean may get: -0.01 for at most 0.01 less of what should be high,
+            +0.01 for at most 0.01 more of what should be low; or a text such as `loss <= 0.5%`.
+        settings: How far and how carefully to search. `None` means `Settings()`.
+        training: How the model is called and healed. `None` means `Training()`.
+        on_event: Called with every event of `heedful.optimizing.events`.
+
+    Returns:
+        The outcome: `accepted` or refused with the reason; `save` writes it.
+
+    Raises:
+        ConfigError: A setting cannot be used, or `quality` does not give one number an example.
+        DataError: An example is in two splits.
+        UnsupportedError: The model holds no attention that can be changed.
+    """
+    budget = as_budget(keep)
+    subject = subject_of_model(
+        model,
+        data,
+        quality,
+        metric=budget.metric,
+        higher_is_better=budget.higher_is_better,
+        training=Training() if training is None else training,
+    )
+    return optimize_subject(subject, budget, settings or Settings(), on_event)
+
+
+def optimize_subject(
+    subject: Subject, budget: Budget, settings: Settings, on_event: Listener = ignore
+) -> Outcome:
+    """Do the same for anything that a `Subject` describes."""
+    began = time.monotonic()
+    sites, unknown = find_sites(subject.model)
+    if not sites:
+        reasons = "; ".join(f"{name}: {why}" for name, why in unknown.items()) or "there is none"
+        raise UnsupportedError(f"a model must hold attention that can be changed, got: {reasons}")
+    history: list[dict[str, Any]] = []
+
+    def listen(event: Event) -> None:
+        if isinstance(event, RoundDone):
+            history.append(_round(event))
+        on_event(event)
+
+    torch.manual_seed(settings.seed)
+    search = Search(subject, budget, settings, listen)
+    best = _search(search, on_event)
+    on_event(Stage(text="timing the best against the original"))
+    speed, latency = _timed(subject, best.model)
+    faster = best is not search.original and speed.low > 1 and speed.median > 1
+    verdict: Verdict | None = None
+    if faster:
+        on_event(Stage(text="judging on the test split"))
+        verdict = judge(
+            subject.statistics(subject.model, "test"),
+            subject.statistics(best.model, "test"),
+            metric=subject.metric,
+            budget=budget,
+            seed=settings.seed,
+        )
+    accepted = verdict is not None and verdict.accepted
+    share = _share(search)
+    if best is search.original:
+        reason = (
+            f"a change must keep {budget} on the validation split, got none that does; "
+            "loosen the budget or heal longer"
+        )
+    elif verdict is None:
+        reason = explain(share, str(speed))
+    else:
+        reason = f"{verdict.reason}; {speed} faster"
+    report = {
+        "accepted": accepted,
+        "reason": reason,
+        "quality": _quality(verdict or best.verdict, budget, on_test=verdict is not None),
+        "speedup": round(speed.median, 4),
+        "speedup_middle_half": [round(speed.low, 4), round(speed.high, 4)],
+        "latency_ms": latency,
+        "attention_operations": _before_after(search, best, _operations),
+        "parameters": _before_after(search, best, lambda _, model: parameters(model)),
+        "seconds": round(time.monotonic() - began, 1),
+        "plan": best.plan.dumps(),
+        "goal": settings.goal,
+        "attention_share": round(share.attention, 4),
+        "speedup_bound": round(share.bound, 4),
+        "sites": _sites(search, best),
+        "not_adaptable": unknown,
+        "rounds": history,
+        "machine": _machine(subject),
+        "seed": settings.seed,
+    }
+    return Outcome(
+        accepted=accepted,
+        reason=reason,
+        model=best.model,
+        plan=best.plan,
+        verdict=verdict,
+        report=report,
+    )
+
+
+def as_budget(keep: float | str | Budget) -> Budget:
+    """Return a budget from the forms in which it may be given.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    if isinstance(keep, Budget):
+        return keep
+    if isinstance(keep, str):
+        return parse_budget(keep)
+    if keep == 0:
+        raise ConfigError(
+            "keep must be a margin with a sign, below 0 where more is better, got 0; "
+            "to allow no loss at all say 'quality >= 0'"
+        )
+    return Budget(metric="quality", margin=float(keep))
+
+
+def _search(search: Search, on_event: Listener) -> Candidate:
+    """The most saving candidate that promises to pass; an interrupt ends the search only."""
+    best = search.original
+    try:
+        for candidate in search.run():
+            if candidate.promising and candidate.share < best.share:
+                best = candidate
+    except KeyboardInterrupt:
+        if best is search.original:
+            raise
+        on_event(Note(text="interrupted: going on with the best so far"))
+    return best
+
+
+def _timed(subject: Subject, model: nn.Module) -> tuple[Ratio, dict[str, float]]:
+    ways: dict[str, Callable[[], object]] = {
+        "before": lambda: subject.use(subject.model),
+        "after": lambda: subject.use(model),
+    }
+    times = in_turns(ways, rounds=TIMINGS)
+    latency = {name: round(1e3 * of.median, 3) for name, of in times.items()}
+    return ratio(times["before"], times["after"]), latency
+
+
+def _share(search: Search) -> Share:
+    table = search.spending.table
+    attention = 0.0 if table is None else 1 - table.rest / table.total
+    parts = [
+        operations(site.read(search.start).geometry, search.visits[site.name])
+        for site in search.sites
+        if site.name in search.visits
+    ]
+    whole = sum(part.total for part in parts)
+    quadratic = sum(part.scores + part.aggregation for part in parts) / max(1.0, whole)
+    length = max((visits.longest for visits in search.visits.values()), default=0)
+    return Share(attention=attention, quadratic=quadratic, length=length)
+
+
+def _operations(search: Search, model: nn.Module) -> float:
+    return total_operations(model, search.sites, search.visits)
+
+
+def _before_after(
+    search: Search, best: Candidate, count: Callable[[Search, nn.Module], float]
+) -> dict[str, int]:
+    return {
+        "before": round(count(search, search.start)),
+        "after": round(count(search, best.model)),
+    }
+
+
+def _quality(verdict: Verdict | None, budget: Budget, *, on_test: bool) -> dict[str, Any]:
+    if verdict is None:
+        return {"metric": budget.metric, "budget": budget.margin, "split": None} | dict.fromkeys(
+            ("before", "after", "bound")
+        )
+    return {
+        "metric": verdict.metric,
+        "before": verdict.before,
+        "after": verdict.after,
+        "bound": verdict.bound,
+        "budget": verdict.budget,
+        "examples": verdict.examples,
+        "split": "test" if on_test else "validation",
+    }
+
+
+def _sites(search: Search, best: Candidate) -> list[dict[str, Any]]:
+    scores = fisher(search.start, search.sites, search.subject, seed=search.settings.seed)
+    return [_site(site, search, best, scores) for site in search.sites]
+
+
+def _site(
+    site: Site, search: Search, best: Candidate, scores: Mapping[str, torch.Tensor]
+) -> dict[str, Any]:
+    before = site.read(search.start).geometry
+    visits = search.visits.get(site.name)
+    return {
+        "name": site.name,
+        "before": str(before),
+        "after": str(site.read(best.model).geometry),
+        "cost_share": round(
+            search.spending.of(site, site.read(search.start)) / search.spending.whole, 4
+        ),
+        "operations": None if visits is None else round(operations(before, visits).total),
+        "importance": scores[site.name].tolist() if site.name in scores else [],
+    }
+
+
+def _round(event: RoundDone) -> dict[str, Any]:
+    candidate = event.candidate
+    return {
+        "round": event.number,
+        "cost_share": round(candidate.share, 4),
+        "damage": candidate.damage,
+        "promising": candidate.promising,
+        "validation": None if candidate.verdict is None else candidate.verdict.to_json(),
+        "plan": candidate.plan.dumps(),
+    }
+
+
+def _machine(subject: Subject) -> dict[str, Any]:
+    return {
+        "versions": {"python": platform.python_version()}
+        | {package: version(package) for package in ("heedful", "torch")},
+        "processor": platform.machine(),
+        "device": str(subject.device),
+        "threads": torch.get_num_threads(),
+        "cores": os.cpu_count(),
+    }

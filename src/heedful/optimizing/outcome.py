@@ -1,0 +1,65 @@
+"""What an optimisation came to: a model or a refusal, with everything that is known of either."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from heedful.allocation.plan import Plan
+from heedful.allocation.stored import REPORT, save_model
+from heedful.errors import BudgetError
+from heedful.files import write_json
+from heedful.optimizing.verdict import Verdict
+
+SUMMARY = (
+    "accepted",
+    "reason",
+    "quality",
+    "speedup",
+    "latency_ms",
+    "attention_operations",
+    "parameters",
+    "seconds",
+    "plan",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """A verdict with its evidence.
+
+    Args:
+        accepted: Is the model faster, measured, and as good as the budget asks, on the test split?
+        reason: Why, in a sentence or two.
+        model: The optimised model; where it was refused, the refused one, to look at.
+        plan: From the original to it.
+        verdict: On the test split; `None` where it was refused before it came to that.
+        report: All of this and more as plain data.
+    """
+
+    accepted: bool
+    reason: str
+    model: nn.Module
+    plan: Plan
+    verdict: Verdict | None
+    report: dict[str, Any]
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The part of the report that `--json` prints."""
+        return {name: self.report[name] for name in SUMMARY}
+
+    def save(self, folder: str | Path) -> None:
+        """Write the model, its plan and the report; of a refused model only the report.
+
+        Raises:
+            BudgetError: It was refused; the report is there.
+            RunError: The folder is not empty, or cannot be written.
+        """
+        folder = Path(folder)
+        if not self.accepted:
+            folder.mkdir(parents=True, exist_ok=True)
+            write_json(folder / REPORT, self.report)
+            raise BudgetError(self.reason)
+        save_model(folder, self.model, self.plan, report=self.report)

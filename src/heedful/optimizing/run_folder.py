@@ -1,0 +1,153 @@
+"""Optimising a run: from one run folder to another, which opens and serves as any other."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save
+from torch import nn
+
+from heedful.allocation.plan import Plan, load_plan, separated
+from heedful.allocation.seen import look
+from heedful.allocation.sites import find_sites
+from heedful.allocation.stored import PLAN, REPORT
+from heedful.allocation.weights import weights_of
+from heedful.errors import BudgetError, RunError
+from heedful.files import write_bytes, write_folder, write_json
+from heedful.optimizing.budget import Budget, parse_budget
+from heedful.optimizing.events import Listener, Stage, ignore
+from heedful.optimizing.heal import Healing, heal
+from heedful.optimizing.of_run import METRICS, subject_of_run
+from heedful.optimizing.operations import parameters
+from heedful.optimizing.optimize import optimize_subject
+from heedful.optimizing.outcome import Outcome
+from heedful.optimizing.settings import Settings
+from heedful.training.checkpoint import POINTER, WEIGHTS
+from heedful.training.run import Run, check_unused
+
+COPIED = ("config.toml", "tokens", "splits")
+CHECKPOINT = "optimised"
+
+
+def optimize_run(
+    run: Run | str | Path,
+    *,
+    keep: str | Budget,
+    output: str | Path | None = None,
+    settings: Settings | None = None,
+    on_event: Listener = ignore,
+) -> Outcome:
+    """Optimise a trained translator and write a new run.
+
+    Args:
+        run: A run or its folder; never changed.
+        keep: The budget, e.g. `chrf >= -0.5`; metrics are chrf, bleu, exact_match, token_accuracy
+            and loss.
+        output: New folder. `None` means the run's name with `-optimised` behind it.
+        settings: How far and how carefully to search. `None` means `Settings()`.
+        on_event: Called with every event of `heedful.optimizing.events`.
+
+    Returns:
+        The accepted outcome; it is written already.
+
+    Raises:
+        BudgetError: Nothing was found that is faster and good enough; only the report is written.
+        ConfigError: The budget cannot be read, or names an unknown metric.
+        RunError: The run is damaged, or the output folder holds something.
+        UnsupportedError: The model has no attention that can be changed.
+    """
+    run = run if isinstance(run, Run) else Run(run)
+    folder = output_of(run, output)
+    check_unused(folder)
+    budget = parse_budget(keep) if isinstance(keep, str) else keep
+    settings = settings or Settings()
+    on_event(Stage(text="reading the run and its training data"))
+    subject = subject_of_run(run, budget.metric, seed=settings.seed)
+    outcome = optimize_subject(subject, budget, settings, on_event)
+    report = {"run": str(run.folder), **outcome.report}
+    if not outcome.accepted:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / REPORT, report)
+        raise BudgetError(outcome.reason)
+    write_run(folder, run, outcome.model, outcome.plan, report)
+    return outcome
+
+
+def apply_plan(
+    plan: Plan | str | Path,
+    run: Run | str | Path,
+    *,
+    output: str | Path,
+    heal_steps: int = 0,
+    seed: int = 0,
+    on_event: Listener = ignore,
+) -> Run:
+    """Make the moves of a plan on a run, and write a new run. Nothing is verified.
+
+    Args:
+        plan: A plan or its file.
+        run: A run or its folder; never changed.
+        output: New folder.
+        heal_steps: Steps of healing afterwards.
+        seed: Of calibration and healing.
+        on_event: Called with every event of `heedful.optimizing.events`.
+
+    Raises:
+        ConfigError: The plan cannot be read, or does not fit the run.
+        RunError: The run is damaged, or the output folder holds something.
+        UnsupportedError: A move cannot be made, and why.
+    """
+    run = run if isinstance(run, Run) else Run(run)
+    folder = Path(output)
+    check_unused(folder)
+    plan = plan if isinstance(plan, Plan) else load_plan(Path(plan))
+    plan.apply(run.translator.model)  # what does not fit is refused before the data is read
+    on_event(Stage(text="reading the run and its training data"))
+    subject = subject_of_run(run, METRICS[0], seed=seed)
+    start = separated(subject.model)
+    sites = find_sites(start)[0]
+    runs = [lambda batch=batch: subject.outputs(start, batch) for batch in subject.calibration]
+    model = plan.apply(start, look(start, sites, runs))
+    on_event(Stage(text="healing"))
+    heal(model, subject, Healing(steps=heal_steps, seed=seed))
+    write_run(folder, run, model.eval(), plan, {"run": str(run.folder), "verified": False})
+    return Run(folder)
+
+
+def output_of(run: Run, output: str | Path | None) -> Path:
+    """Return the folder that an optimised run goes to."""
+    named = run.folder.with_name(f"{run.folder.resolve().name}-optimised")
+    return named if output is None else Path(output)
+
+
+def write_run(folder: Path, run: Run, model: nn.Module, plan: Plan, report: dict[str, Any]) -> None:
+    """Write a run that was changed; it appears whole or not at all.
+
+    Raises:
+        RunError: The folder cannot be written.
+    """
+    about = {
+        **run.about,
+        "optimised_from": str(run.folder.resolve()),
+        "parameters": parameters(model),
+    }
+
+    def fill(temporary: Path) -> None:
+        for name in COPIED:
+            source = run.folder / name
+            copy = shutil.copytree if source.is_dir() else shutil.copy2
+            copy(source, temporary / name)
+        checkpoint = temporary / "checkpoints" / CHECKPOINT
+        checkpoint.mkdir(parents=True)
+        write_bytes(checkpoint / WEIGHTS, save(weights_of(model)))
+        write_json(temporary / POINTER, {"last": CHECKPOINT, "best": CHECKPOINT})
+        plan.save(temporary / PLAN)
+        write_json(temporary / REPORT, report)
+        write_json(temporary / "run.json", about)
+
+    try:
+        if folder.exists():
+            folder.rmdir()
+    except OSError as error:
+        raise RunError(f"{folder} must be writable, got: {error.strerror or error}") from None
+    write_folder(folder, fill)

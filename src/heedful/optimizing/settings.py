@@ -1,0 +1,55 @@
+"""How much work an optimisation may take."""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from heedful.errors import ConfigError
+
+Goal = Literal["latency", "memory", "macs"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How far and how carefully to search.
+
+    Args:
+        goal: What is to be saved: measured time, memory (weights and cached keys and values), or
+            multiply-adds.
+        trials: Whole candidates that may be evaluated, over all rounds.
+        rounds: How often attention may be cut and healed.
+        cut: Which share of what attention still costs each round takes away.
+        finalists: How many candidates of a round are healed, to be ranked after healing.
+        finalist_steps: Steps of healing before finalists are ranked.
+        heal_steps: Steps of healing before the best of a round is judged.
+        attempts: How often that is repeated while it does not pass.
+        minutes: No round begins after so long; `None` means no limit.
+        seed: Of everything that is drawn.
+
+    Raises:
+        ConfigError: A number is out of range, or there is no such goal.
+    """
+
+    goal: Goal = "latency"
+    trials: int = 96
+    rounds: int = 8
+    cut: float = 0.25
+    finalists: int = 2
+    finalist_steps: int = 100
+    heal_steps: int = 400
+    attempts: int = 3
+    minutes: float | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.goal not in get_args(Goal):
+            raise ConfigError(f"goal must be one of {', '.join(get_args(Goal))}, got {self.goal!r}")
+        for name in ("trials", "rounds", "finalists", "attempts"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if not 0 < self.cut < 1:
+            raise ConfigError(f"cut must be above 0 and below 1, got {self.cut}")
+        for name in ("finalist_steps", "heal_steps"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} must not be negative, got {getattr(self, name)}")
+        if self.minutes is not None and not self.minutes > 0:
+            raise ConfigError(f"minutes must be above 0, got {self.minutes}")

@@ -1,0 +1,74 @@
+"""What each site costs, in the unit of the goal: one number for every way to run a site."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from torch import nn
+
+from heedful.allocation.projections import Geometry, Projections
+from heedful.allocation.sites import Site
+from heedful.optimizing.cost import CostTable
+from heedful.optimizing.operations import Visits, operations, parameters
+from heedful.optimizing.settings import Goal
+
+BYTES = 4  # of a number, in weights and in caches alike
+
+
+class Spending:
+    """Costs of sites; what is measured is measured once.
+
+    Args:
+        goal: The unit: seconds, bytes or multiply-adds.
+        model: The original, in the form of `separated`.
+        sites: All that may be changed.
+        visits: How the calibration batches visit them.
+        work: What is timed.
+    """
+
+    def __init__(
+        self,
+        goal: Goal,
+        model: nn.Module,
+        sites: Sequence[Site],
+        visits: Mapping[str, Visits],
+        work: Callable[[nn.Module], object],
+    ) -> None:
+        self.goal, self.visits = goal, visits
+        self.table = CostTable(model, sites, work) if goal == "latency" else None
+        self.rest = self._rest(model, sites)
+        self.whole = self.rest + sum(self.of(site, site.read(model)) for site in sites)
+
+    def of(self, site: Site, projections: Projections) -> float:
+        """Return what the site costs so; a latency must have been measured before."""
+        if self.table is not None:
+            return self.table.seconds(site, projections)
+        visits = self.visits.get(site.name, Visits())
+        if self.goal == "memory":
+            return _memory(projections.geometry, visits)
+        return operations(projections.geometry, visits).total
+
+    def measure(
+        self,
+        wanted: Mapping[str, Sequence[Projections]],
+        build: Callable[[dict[str, int]], nn.Module],
+    ) -> None:
+        """Make sure that these ways to run sites have a cost; see `CostTable.measure`."""
+        if self.table is not None:
+            self.table.measure(wanted, build)
+
+    def _rest(self, model: nn.Module, sites: Sequence[Site]) -> float:
+        if self.table is not None:
+            return self.table.rest
+        if self.goal == "memory":
+            own = sum(_weights(site.read(model).geometry) for site in sites)
+            return float(max(0, parameters(model) - own) * BYTES)
+        return 0.0
+
+
+def _memory(geometry: Geometry, visits: Visits) -> float:
+    cached = visits.context * geometry.kv_heads * (geometry.dim + geometry.value_dim)
+    return float((_weights(geometry) + cached) * BYTES)
+
+
+def _weights(g: Geometry) -> int:
+    looking = g.heads * (g.width * g.dim + g.value_dim * g.out)
+    return looking + g.kv_heads * g.context * (g.dim + g.value_dim)
