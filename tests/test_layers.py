@@ -23,10 +23,11 @@ ROWS = (
     ("kernels", "selection"),
     ("ops",),
     ("nn",),
-    ("models", "probing", "testing"),
+    ("models", "probing", "testing", "allocation"),
     ("config", "config_problems", "config_file", "config_template", "data", "tasks"),
     ("training", "evaluation"),
     ("bench",),
+    ("optimizing", "tuning"),
     ("report",),
     ("cli",),
 )

@@ -282,6 +282,81 @@ def test_both_names_are_registered_and_a_second_time_changes_nothing(T):
     assert T.AttentionMaskInterface()[hf.NAME] is sdpa_mask
 
 
+class Mixer(torch.nn.Module):
+    """A mechanism that notes what it is given, and answers with the first numbers of it."""
+
+    def forward(self, query, key, value, *, mask=None):
+        self.asked = SimpleNamespace(query=query, key=key, value=value, mask=mask)
+        return query[..., :2]
+
+
+def mixed(*, queries=5, is_causal=True, mask=None, **settings):
+    """What the mechanism of a module is asked for."""
+    module = SimpleNamespace(heedful_mechanism=Mixer(), is_causal=is_causal)
+    query = QUERY[:, :, :queries]
+    output, weights = hf.allocated(module, query, KEY, VALUE, mask, **settings)
+    assert weights is None
+    assert output.shape == (2, queries, 4, 2)
+    assert output.is_contiguous()
+    asked = module.heedful_mechanism.asked
+    assert torch.equal(output, asked.query[..., :2].transpose(1, 2))
+    return asked
+
+
+def test_a_mechanism_is_given_what_the_door_would_be():
+    seen = draw(2, 1, 5, 7) > 0
+    seen[..., -1] = True
+    got = mixed(mask=seen, position_ids=TOKENS)
+    assert got.mask == Mask.dense(seen)
+    assert torch.equal(got.query, QUERY)
+    assert torch.equal(got.key, KEY)
+    assert torch.equal(got.value, VALUE)
+
+
+@pytest.mark.parametrize(
+    "queries, causal, keys, mask",
+    [(5, True, 5, Mask.causal()), (5, False, 7, None), (1, True, 7, None)],
+)
+def test_what_no_mask_means_to_a_mechanism(queries, causal, keys, mask):
+    got = mixed(queries=queries, is_causal=causal)
+    assert got.mask == mask
+    assert torch.equal(got.key, KEY[:, :, :keys])
+    assert torch.equal(got.value, VALUE[:, :, :keys])
+
+
+def test_mechanisms_divide_by_the_root_of_dim_themselves():
+    assert torch.equal(mixed(scaling=3**-0.5).query, QUERY)
+    assert_close(mixed(scaling=0.3).query, QUERY.double() * 0.3 * 3**0.5, roundings=2, largest=4)
+
+
+HIDDEN = torch.ones(2, 1, 5, 7, dtype=torch.bool)
+HIDDEN[..., -1] = False
+
+
+@pytest.mark.parametrize(
+    "setting, message",
+    [
+        ({"softcap": 30.0}, "softcap must be None, got scores that are capped"),
+        ({"position_bias": torch.zeros(4)}, "position_bias must be None, got a tensor"),
+        ({"dropout": 0.25}, "dropout must be 0, got 0.25; no mechanism drops weights"),
+        ({"mask": draw(2, 1, 5, 7)}, "attention_mask must hold truth values, got torch.float32"),
+        ({"mask": HIDDEN}, "the last query must see the last key, got a cache with empty room"),
+    ],
+)
+def test_what_no_mechanism_can_is_refused(setting, message):
+    with pytest.raises(UnsupportedError, match=re.escape(message)):
+        mixed(**setting)
+
+
+def test_padding_behind_both_texts_is_no_empty_room():
+    assert mixed(mask=HIDDEN, is_causal=False).mask == Mask.dense(HIDDEN)
+
+
+def test_the_third_name_is_registered_too(T):
+    hf.register_allocated()
+    assert T.AttentionInterface()[hf.ALLOCATED] is hf.allocated
+
+
 def test_without_transformers_the_extra_is_named(monkeypatch):
     plain = builtins.__import__
 
@@ -293,3 +368,5 @@ def test_without_transformers_the_extra_is_named(monkeypatch):
     monkeypatch.setattr(builtins, "__import__", absent)
     with pytest.raises(MissingExtraError, match=re.escape("pip install 'heedful[hf]'")):
         hf.register()
+    with pytest.raises(MissingExtraError, match=re.escape("pip install 'heedful[hf]'")):
+        hf.register_allocated()

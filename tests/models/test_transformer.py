@@ -5,8 +5,9 @@ import re
 import pytest
 import torch
 
-from heedful.errors import ConfigError, ShapeError
+from heedful.errors import ConfigError, ShapeError, UnsupportedError
 from heedful.models import Transformer
+from heedful.nn.constant import Constant
 from heedful.testing.tolerance import assert_close
 
 SOURCE, TARGET = 11, 13  # vocabularies
@@ -170,6 +171,52 @@ def test_alignment_is_the_mean_of_what_cross_attentions_do(settings):
     model(source, lengths, target)
     assert len(seen) == 3
     same(weights, torch.stack(seen).mean((0, 2)))
+
+
+def without(model, *names):
+    """Put a constant, not 0, in the place of these attentions."""
+    for seed, name in enumerate(names):
+        constant = Constant(12).double()
+        generator = torch.Generator().manual_seed(seed)
+        constant.vector.data = torch.randn(12, generator=generator, dtype=torch.float64)
+        model.set_submodule(name, constant)
+    return model
+
+
+@every_variant
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("decoder.0.self_attention",),
+        ("decoder.0.self_attention", "decoder.1.cross_attention", "encoder.0.self_attention"),
+    ],
+    ids=["first", "three"],
+)
+@torch.no_grad()
+def test_step_by_step_is_all_at_once_without_some_attention(names, settings):
+    model, (source, lengths, target) = without(build(**settings), *names), texts()
+    state = model.start(source, lengths)
+    steps = [model.step(tokens, state) for tokens in target[:, :3].unbind(1)]
+    rows = torch.tensor([2, 0, 2])
+    want = model(source, lengths, target)
+    same(torch.stack(steps, 1), want[:, :3])
+    state.select(rows)
+    steps = [model.step(tokens, state) for tokens in target[rows, 3:].unbind(1)]
+    same(torch.stack(steps, 1), want[rows, 3:])
+    assert state.caches[0][0].length == 0
+    assert state.caches[2][0].length == 5
+
+
+@torch.no_grad()
+def test_alignment_is_the_mean_of_those_that_are_left():
+    model, arguments = build(), texts()
+    crosses = [f"decoder.{layer}.cross_attention" for layer in range(3)]
+    weights = without(model, crosses[1]).alignment(*arguments)
+    same(weights.sum(-1), torch.ones(3, 5, dtype=torch.float64))
+    without(model, *crosses)
+    message = "a layer must look at the source to show where, got none left"
+    with pytest.raises(UnsupportedError, match=message):
+        model.alignment(*arguments)
 
 
 @pytest.mark.parametrize("fails", [False, True])

@@ -4,14 +4,14 @@ import copy
 import json
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_origin
 
 import torch
 from torch import nn
 
-from heedful.allocation.moves import MOVES, KeepHeads, Move
+from heedful.allocation.moves import MOVES, DropSite, KeepHeads, Move
 from heedful.allocation.seen import Seen
 from heedful.allocation.sites import Site, find_sites
 from heedful.errors import ConfigError, HeedfulError, UnsupportedError
@@ -38,7 +38,15 @@ class Plan:
     was: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def apply(self, model: nn.Module, seen: Mapping[str, Seen] | None = None) -> nn.Module:
-        """Return a changed copy of the model that the plan was made for.
+        """Return a changed copy of the model that the plan was made for; see `resolved`."""
+        return self.resolved(model, seen)[1]
+
+    def resolved(
+        self, model: nn.Module, seen: Mapping[str, Seen] | None = None
+    ) -> "tuple[Plan, nn.Module]":
+        """Make the moves; return the plan with what they chose by weights and data, and the model.
+
+        The plan to keep beside the model is the one that is returned.
 
         Args:
             model: Never changed.
@@ -57,18 +65,22 @@ class Plan:
                     f"{', '.join(sites) or 'none'}"
                 )
         new = separated(model, list(sites.values()))
+        made: dict[str, tuple[Move, ...]] = {}
         for name, moves in self.moves.items():
             self._check(name, sites[name], model)
             projections = sites[name].read(new)
             known = None if seen is None else seen.get(name)
+            made[name] = ()
             for move in moves:
                 try:
+                    move = move.resolved(projections, known)
                     projections = move.edit(projections, known)
                 except UnsupportedError as error:
                     raise UnsupportedError(f"{name}: {error}") from None
                 known = None if known is None else replace(known, mixed=None)
+                made[name] += (move,)
             sites[name].write(new, projections)
-        return new
+        return Plan(moves=made, was=self.was), new
 
     def then(self, name: str, moves: Sequence[Move]) -> "Plan":
         """Return the plan with further moves at one site."""
@@ -90,13 +102,13 @@ class Plan:
         """Return the plan as TOML."""
         blocks = [f"{HEAD}version = {VERSION}"]
         for name, moves in self.moves.items():
-            lines = ["[[site]]", f"name = {json.dumps(name)}"]
+            lines = ["[[site]]", f"name = {_toml(name)}"]
             if name in self.was:
-                lines.append(f"was = {json.dumps(self.was[name])}")
+                lines.append(f"was = {_toml(self.was[name])}")
             blocks.append("\n".join(lines))
             for move in moves:
                 settings = {key: _toml(value) for key, value in move.settings().items()}
-                lines = ["[[site.move]]", f"move = {json.dumps(name_of(move))}"]
+                lines = ["[[site.move]]", f"move = {_toml(name_of(move))}"]
                 blocks.append("\n".join(lines + [f"{key} = {x}" for key, x in settings.items()]))
         return "\n\n".join(blocks) + "\n"
 
@@ -169,7 +181,13 @@ def simplified(moves: Sequence[Move]) -> tuple[Move, ...]:
     kept: list[Move] = []
     for move in moves:
         last = kept[-1] if kept else None
-        if isinstance(move, KeepHeads) and isinstance(last, KeepHeads):
+        if isinstance(move, DropSite):
+            kept = [move]
+        elif (
+            isinstance(move, KeepHeads)
+            and isinstance(last, KeepHeads)
+            and move.heads[-1] < len(last.heads)  # else applying says what is wrong
+        ):
             kept[-1] = KeepHeads(heads=tuple(last.heads[head] for head in move.heads))
         else:
             kept.append(move)
@@ -184,13 +202,24 @@ def name_of(move: Move) -> str:
 def _move(table: Mapping[str, Any], site: str) -> Move:
     settings = {key: tuple(x) if isinstance(x, list) else x for key, x in table.items()}
     name = settings.pop("move", None)
-    if name not in MOVES:
+    if not isinstance(name, str) or name not in MOVES:
         raise ConfigError(f"a move of {site} must be one of {', '.join(MOVES)}, got {name!r}")
+    for each in fields(MOVES[name]):  # pyright: ignore[reportArgumentType]
+        if each.name in settings and not _is_a(each.type, settings[each.name]):
+            got = f"{each.name} = {table[each.name]!r}"
+            raise ConfigError(f"{name} of {site} must have its own settings, got: {got}")
     try:
-        return MOVES[cast(str, name)](**settings)
+        return MOVES[name](**settings)
     except TypeError as error:
         problem = str(error).partition(") ")[2] or str(error)
         raise ConfigError(f"{name} of {site} must have its own settings, got: {problem}") from None
+
+
+def _is_a(kind: Any, value: Any) -> bool:
+    """Is it of this type? Whole numbers are floats too, and truth values are no numbers."""
+    if get_origin(kind) is tuple:
+        return isinstance(value, tuple) and all(type(x) is int for x in cast(Any, value))
+    return type(value) is kind or (kind is float and type(value) is int)
 
 
 def _tables(content: Mapping[str, Any], key: str, where: str) -> list[dict[str, Any]]:
@@ -201,7 +230,9 @@ def _tables(content: Mapping[str, Any], key: str, where: str) -> list[dict[str, 
 
 
 def _toml(value: Any) -> str:
-    return json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)
+    # TOML knows neither the pairs of escapes that JSON may write nor an unescaped DEL
+    text = json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)
+    return text.replace("\x7f", "\\u007f")
 
 
 def _words(moves: Sequence[Move]) -> str:

@@ -93,7 +93,7 @@ def describe(model: nn.Module) -> dict[str, Any]:
 
 
 def _build(about: dict[str, Any], folder: Path) -> nn.Module:
-    module, name = str(about["module"]), str(about["class"])
+    module, name = str(about.get("module")), str(about.get("class"))
     if not _of_transformers(module):
         raise ConfigError(
             f"load must get `into`, a fresh {name} as it was before, got none: "
@@ -110,6 +110,8 @@ def _build(about: dict[str, Any], folder: Path) -> nn.Module:
     kind = getattr(transformers, name, None)
     if not (isinstance(kind, type) and issubclass(kind, transformers.PreTrainedModel)):
         raise RunError(f"{folder / MODEL} must name a model of transformers, got {name!r}")
+    if not isinstance(about.get("config"), dict):
+        raise RunError(f"{folder / MODEL} must hold a config, got {about.get('config')!r:.80}")
     config = kind.config_class.from_dict(about["config"])
     return kind._from_config(config, attn_implementation=about.get("attention"))
 

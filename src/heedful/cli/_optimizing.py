@@ -32,6 +32,15 @@ def optimize_with_progress(
         ).report
 
 
+def refused(run: Path, output: Path | None) -> dict[str, Any]:
+    """Return the report that a refusal left."""
+    from heedful.allocation.stored import REPORT
+    from heedful.files import read_json
+    from heedful.optimizing.run_folder import output_of
+
+    return read_json(output_of(run, output) / REPORT)
+
+
 class OptimizingProgress:
     """Listens to an optimisation; a context manager.
 

@@ -28,15 +28,20 @@ def optimize(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Search for the fastest run that keeps the budget; exit code 3 where there is none."""
-    from heedful.cli._optimizing import optimize_with_progress
+    from heedful.cli._optimizing import optimize_with_progress, refused
+    from heedful.errors import BudgetError
+    from heedful.optimizing.outcome import summary_of
     from heedful.optimizing.settings import Settings
 
     settings = Settings(goal=goal, trials=trials, minutes=minutes, seed=seed)
-    report = optimize_with_progress(run, keep=keep, output=output, settings=settings)
+    try:
+        report = optimize_with_progress(run, keep=keep, output=output, settings=settings)
+    except BudgetError:
+        if as_json:
+            typer.echo(json.dumps(summary_of(refused(run, output)), ensure_ascii=False))
+        raise
     if as_json:
-        from heedful.optimizing.outcome import SUMMARY
-
-        typer.echo(json.dumps({name: report[name] for name in SUMMARY}, ensure_ascii=False))
+        typer.echo(json.dumps(summary_of(report), ensure_ascii=False))
     else:
         show_outcome(report)
 
@@ -76,4 +81,4 @@ def show_outcome(report: dict[str, Any]) -> None:
     for name, reason in report["not_adaptable"].items():
         sites.add_row(escape(name), "", "", f"not adaptable: {escape(reason)}")
     console.print(sites)
-    console.print(f"{report['reason']}.", markup=False)
+    console.print(f"{report['reason'].removesuffix('.')}.", markup=False)

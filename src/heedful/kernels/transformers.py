@@ -1,7 +1,8 @@
 """Give every model of Hugging Face transformers heedful's attention, by the name "heedful"."""
 
+import math
 import weakref
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -11,6 +12,7 @@ from heedful.kernels.attend import attend
 from heedful.mask import Mask
 
 NAME = "heedful"
+ALLOCATED = "heedful_allocated"  # for single modules, whose model keeps the name that it has
 # arguments that change what attention means and that no kernel here knows
 FOREIGN = {
     "softcap": "scores that are capped",
@@ -89,6 +91,64 @@ def attention(
     else:
         bias = attention_mask if bias is None else bias + attention_mask
     output = attend(query, key, value, mask=mask, bias=bias, scale=scaling, dropout=dropout)
+    return output.transpose(1, 2).contiguous(), None
+
+
+def register_allocated() -> None:
+    """Make "heedful_allocated" a name of attention, for modules that carry a mechanism.
+
+    Their models must make masks for "sdpa", "heedful" or what else gives truth values.
+
+    Raises:
+        MissingExtraError: transformers is not installed.
+    """
+    register()
+    from transformers import AttentionInterface
+
+    AttentionInterface.register(ALLOCATED, allocated)
+
+
+def allocated(
+    module: torch.nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    **settings: Any,
+) -> tuple[Tensor, None]:
+    """What a module calls whose positions its `heedful_mechanism` mixes; otherwise as `attention`.
+
+    Raises:
+        UnsupportedError: The mask holds numbers, weights are to be dropped, there are biases, or
+            the cache has empty room behind the last query, so that nobody knows where it stands.
+    """
+    _refuse(settings)
+    if settings.get("position_bias") is not None:
+        raise UnsupportedError("position_bias must be None, got a tensor; no mechanism adds it")
+    if dropout:
+        raise UnsupportedError(f"dropout must be 0, got {dropout}; no mechanism drops weights")
+    mask, causal, dim = None, _is_causal(module, settings), query.shape[3]
+    if attention_mask is None:
+        if query.shape[2] > 1 and causal:
+            mask, key, value, _ = _first(query.shape[2], key, value, None)
+    elif attention_mask.dtype != torch.bool:
+        raise UnsupportedError(
+            f"attention_mask must hold truth values, got {attention_mask.dtype}; "
+            "attn_implementation='sdpa' makes such masks"
+        )
+    else:
+        beside = query.shape[2] < key.shape[2] and causal
+        if beside and not bool(attention_mask[..., -1, -1].any()):
+            raise UnsupportedError(
+                "the last query must see the last key, got a cache with empty room behind it; "
+                "one that grows has none"
+            )
+        mask = _mask(attention_mask)
+    factor = 1.0 if scaling is None else scaling * dim**0.5  # mechanisms divide by that root
+    query = query if math.isclose(factor, 1.0) else query * factor
+    output = cast(Any, module).heedful_mechanism(query, key, value, mask=mask)
     return output.transpose(1, 2).contiguous(), None
 
 

@@ -26,21 +26,35 @@ class CostTable:
         model: The original, in the form of `separated`.
         sites: All that may be changed.
         work: The same amount of work for every model.
+        known: What `to_json` of an earlier table of the same work returned.
     """
 
     def __init__(
-        self, model: nn.Module, sites: Sequence[Site], work: Callable[[nn.Module], object]
+        self,
+        model: nn.Module,
+        sites: Sequence[Site],
+        work: Callable[[nn.Module], object],
+        known: Mapping[str, Any] | None = None,
     ) -> None:
         self.model, self.sites, self.work = model, sites, work
+        self._base = {site.name: _key(site.read(model)) for site in sites}
         self._seconds: dict[tuple[str, str], float] = {}
+        if known:
+            self.total, self.rest = known["total"], known["rest"]
+            self._seconds = {(name, way): value for name, way, value in known["seconds"]}
+            return
         work(model)  # kernels are chosen and caches filled once
         rounds = [site_seconds(model, sites, work) for _ in range(ROUNDS)]
         self.total = statistics.median(sum(times.values()) + rest for times, rest in rounds)
         self.rest = statistics.median(rest for _, rest in rounds)
         for site in sites:
             median = statistics.median(times[site.name] for times, _ in rounds)
-            self._seconds[site.name, str(site.read(model).geometry)] = median
-        self._base = {site.name: str(site.read(model).geometry) for site in sites}
+            self._seconds[site.name, _key(site.read(model))] = median
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all that was measured, as plain data."""
+        seconds = [[name, way, value] for (name, way), value in self._seconds.items()]
+        return {"total": self.total, "rest": self.rest, "seconds": seconds}
 
     def seconds(self, site: Site, projections: Projections) -> float:
         """Return what the site takes of the work so.
@@ -48,7 +62,7 @@ class CostTable:
         Raises:
             KeyError: It was not measured; call `measure` first.
         """
-        return self._seconds[site.name, str(projections.geometry)]
+        return self._seconds[site.name, _key(projections)]
 
     def measure(
         self,
@@ -62,11 +76,13 @@ class CostTable:
             build: Makes the model in which each of these sites runs the way of this number.
         """
         missing = {
-            name: [
-                number
-                for number, way in enumerate(ways)
-                if (name, str(way.geometry)) not in self._seconds
-            ]
+            name: list(
+                {
+                    _key(way): number
+                    for number, way in enumerate(ways)
+                    if (name, _key(way)) not in self._seconds
+                }.values()
+            )
             for name, ways in wanted.items()
         }
         while any(missing.values()):
@@ -74,7 +90,7 @@ class CostTable:
             candidate = build(chosen)
             ratios = self._ratios(candidate)
             for name, number in chosen.items():
-                key = name, str(wanted[name][number].geometry)
+                key = name, _key(wanted[name][number])
                 self._seconds[key] = ratios[name] * self._seconds[name, self._base[name]]
 
     def _ratios(self, candidate: nn.Module) -> dict[str, float]:
@@ -102,6 +118,11 @@ def site_seconds(
         work(model)
         total = time.perf_counter() - began
     return spent, max(0.0, total - sum(spent.values()))
+
+
+def _key(projections: Projections) -> str:
+    """What the cost depends on: unlike `str`, this tells a window of 64 from one of 128."""
+    return repr(projections.geometry)
 
 
 def _timed(

@@ -4,13 +4,15 @@ import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import islice
+
+import numpy as np
 
 from heedful.errors import ConfigError
 from heedful.optimizing.level import Candidate, Table, check_table, cost_of
 
 Evaluate = Callable[[Candidate], float]
 OnCandidate = Callable[[Candidate, float, bool], object]
+Change = tuple[int, int]  # a site, and its new level
 
 OFFSPRING = 4
 TWO_STEPS = 1 / 8  # share of children that are changed twice, to leave a valley
@@ -209,39 +211,41 @@ def _children(
 def _some(
     candidate: Candidate, tried: Tried, limit: float, draw: random.Random, count: int
 ) -> list[Candidate]:
-    """Draw new neighbours; what stands in place r has a weight of 1 / (r + 1)."""
-    near = [one for one in _near(candidate, tried.table, limit) if one not in tried.values]
-    clock = [draw.expovariate(1 / (place + 1)) for place in range(len(near))]
-    drawn = (near[place] for place in sorted(range(len(near)), key=clock.__getitem__))
-    return list(islice((one for one in drawn if cost_of(one, tried.table) <= limit), count))
+    """Draw new neighbours; what stands in place r has a weight of about 1 / (r + 1)."""
+    near = _near(candidate, tried.table, limit)
+    some: list[Candidate] = []
+    while near and len(some) < count:
+        place = int((len(near) + 1) ** draw.random()) - 1
+        levels = list(candidate)
+        for site, index in near.pop(min(place, len(near) - 1)):
+            levels[site] = index
+        child = tuple(levels)
+        if child not in tried.values and cost_of(child, tried.table) <= limit:
+            some.append(child)
+    return some
 
 
-def _near(candidate: Candidate, table: Table, limit: float) -> list[Candidate]:
-    """What one change, or one swap, makes of a candidate; the smallest sum of damages first."""
-    now = [levels[index] for levels, index in zip(table, candidate, strict=True)]
-    # rounding must not keep out what just fits; what it lets in is checked when it is drawn
-    room = limit - cost_of(candidate, table) + 1e-9 * abs(limit)
+def _near(candidate: Candidate, table: Table, limit: float) -> list[tuple[Change, Change]]:
+    """Changes and swaps that fit, the smallest sum of damages first; a change is a pair of one."""
     changes = [
-        (level.cost - now[site].cost, level.damage - now[site].damage, site, index)
+        (site, index)
         for site, levels in enumerate(table)
-        for index, level in enumerate(levels)
+        for index in range(len(levels))
         if index != candidate[site]
     ]
-    near = [(damage, [(site, index)]) for cost, damage, site, index in changes if cost <= room]
-    dearer = [change for change in changes if change[0] > 0]
-    for cost, damage, site, index in changes:
-        if cost < 0:
-            near += [
-                (damage + other[1], [(site, index), other[2:]])
-                for other in dearer
-                if other[2] != site and cost + other[0] <= room
-            ]
-    near.sort(key=lambda change: change[0])
-    return [_changed(candidate, change) for _, change in near]
-
-
-def _changed(candidate: Candidate, change: list[tuple[int, int]]) -> Candidate:
-    levels = list(candidate)
-    for site, index in change:
-        levels[site] = index
-    return tuple(levels)
+    if not changes:
+        return []
+    now = [levels[index] for levels, index in zip(table, candidate, strict=True)]
+    sites = np.array([site for site, _ in changes])
+    cost = np.array([table[site][index].cost - now[site].cost for site, index in changes])
+    damage = np.array([table[site][index].damage - now[site].damage for site, index in changes])
+    # rounding must not keep out what just fits; what it lets in is checked when it is drawn
+    room = limit - cost_of(candidate, table) + 1e-9 * abs(limit)
+    swaps = (cost[:, None] < 0) & (cost > 0) & (sites[:, None] != sites)
+    swaps &= cost[:, None] + cost <= room
+    (alone,), (cheaper, dearer) = np.nonzero(cost <= room), np.nonzero(swaps)
+    one, other = np.append(alone, cheaper), np.append(alone, dearer)
+    sums = np.append(damage[alone], damage[cheaper] + damage[dearer])
+    order = np.argsort(sums, kind="stable")
+    pairs = zip(one[order].tolist(), other[order].tolist(), strict=True)
+    return [(changes[first], changes[second]) for first, second in pairs]

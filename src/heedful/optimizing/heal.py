@@ -62,9 +62,9 @@ def heal(
     Cost:
         A training step and a forward pass of the original a step.
     """
-    if not healing.steps:
-        return
     learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    if not healing.steps or not learned:
+        return
     optimizer = torch.optim.AdamW(
         learned, subject.learning_rate, betas=(0.9, 0.98), weight_decay=0.0, fused=True
     )
@@ -91,3 +91,4 @@ def heal(
         optimizer.step()
         if on_step is not None:
             on_step(step)
+    optimizer.zero_grad()  # copies of the model would carry the gradients along

@@ -1,7 +1,8 @@
 """How much each head matters: by gradients of gates, and by leaving heads out one by one."""
 
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -71,7 +72,7 @@ def gated(model: nn.Module, gates: Mapping[str, Tensor], sites: Sequence[Site]) 
 
     Args:
         model: In the form of `separated`.
-        gates: By site: `(heads,)`, or `(batch, heads)` for one of each row.
+        gates: By site: `(heads,)`.
         sites: All that `gates` names.
     """
     handles: list[Any] = []
@@ -79,7 +80,7 @@ def gated(model: nn.Module, gates: Mapping[str, Tensor], sites: Sequence[Site]) 
         for site in sites:
             if site.name in gates:
                 tap = site.adapter.taps(site.of(model)).out
-                handles.append(tap.register_forward_pre_hook(_times(gates[site.name])))
+                handles.append(tap.register_forward_pre_hook(partial(_times, gates[site.name])))
         yield
     finally:
         for handle in handles:
@@ -103,17 +104,22 @@ def _ranks(values: Tensor) -> Tensor:
     return below + (same - 1) / 2
 
 
-def _times(gate: Tensor) -> Callable[..., tuple[Any, ...]]:
-    def multiply(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        mixed = args[0]
-        size = mixed.shape[-1] // gate.shape[-1]
-        factor = gate.repeat_interleave(size, dim=-1).to(mixed.dtype)
-        if gate.ndim == 2:
-            between = [1] * (mixed.ndim - 2)
-            factor = factor[: len(mixed)].reshape(-1, *between, factor.shape[-1])
-        return (mixed * factor, *args[1:])
+def _times(gate: Tensor, module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    mixed: Tensor = args[0]
+    heads = mixed.unflatten(-1, (gate.shape[-1], -1))
+    between = [1] * (mixed.ndim - gate.ndim)
+    factor = gate.reshape(*gate.shape[:-1], *between, -1, 1).to(mixed.dtype)
+    return ((heads * factor).flatten(-2), *args[1:])
 
-    return multiply
+
+def _gate(
+    made: dict[int, Tensor], heads: int, module: nn.Module, args: tuple[Any, ...]
+) -> tuple[Any, ...]:
+    """Multiply by a gate for each row and head; as many rows again find the same gate."""
+    rows, device = len(args[0]), args[0].device
+    if rows not in made:
+        made[rows] = torch.ones(rows, heads, device=device, requires_grad=True)
+    return _times(made[rows], module, args)
 
 
 def _of_gates(
@@ -124,23 +130,26 @@ def _of_gates(
     seed: int,
 ) -> Scores:
     generator = torch.Generator(device=subject.device).manual_seed(seed)
-    heads = {site.name: site.read(model).geometry.heads for site in sites}
-    heads = {name: count for name, count in heads.items() if count}
-    scores = {name: torch.zeros(count, device=subject.device) for name, count in heads.items()}
-    rows = 0
+    heads = {site: site.read(model).geometry.heads for site in sites}
+    heads = {site: count for site, count in heads.items() if count}
+    scores = {site.name: torch.zeros(count) for site, count in heads.items()}
+    rows = dict.fromkeys(scores, 0)
     for batch in subject.calibration:
-        size = _leading(batch)
-        gates = {
-            name: torch.ones(size, count, device=subject.device, requires_grad=True)
-            for name, count in heads.items()
-        }
-        with torch.enable_grad(), gated(model, gates, sites):
+        made: dict[str, dict[int, Tensor]] = {name: {} for name in scores}
+        with torch.enable_grad(), ExitStack() as stack:
+            for site, count in heads.items():
+                tap = site.adapter.taps(site.of(model)).out
+                hook = tap.register_forward_pre_hook(partial(_gate, made[site.name], count))
+                stack.callback(hook.remove)
             loss = _own_loss(subject, subject.outputs(model, batch), generator)
-        gradients = torch.autograd.grad(loss, list(gates.values()), materialize_grads=True)
-        for name, gradient in zip(gates, gradients, strict=True):
-            scores[name] += measure(gradient).sum(0)
-        rows += size
-    return {name: (score / rows).cpu() for name, score in scores.items()}
+        gates = [(name, gate) for name, of in made.items() for gate in of.values()]
+        if not gates:
+            continue
+        gradients = torch.autograd.grad(loss, [gate for _, gate in gates], materialize_grads=True)
+        for (name, gate), gradient in zip(gates, gradients, strict=True):
+            scores[name] += measure(gradient).sum(0).cpu()
+            rows[name] += len(gate)
+    return {name: score / max(1, rows[name]) for name, score in scores.items()}
 
 
 def _own_loss(subject: Subject, outputs: Tensor, generator: torch.Generator) -> Tensor:
@@ -150,11 +159,3 @@ def _own_loss(subject: Subject, outputs: Tensor, generator: torch.Generator) -> 
     logits = outputs.float().log_softmax(-1)
     drawn = torch.multinomial(logits.detach().exp(), 1, generator=generator)
     return -logits.gather(1, drawn).sum()
-
-
-def _leading(batch: Any) -> int:
-    """The largest first axis of the tensors in a batch: no site gets more rows than that."""
-    if isinstance(batch, Tensor):
-        return max(batch.shape[:2]) if batch.ndim > 1 else len(batch)
-    parts = list(batch.values()) if isinstance(batch, Mapping) else list(batch)
-    return max((_leading(x) for x in parts if isinstance(x, Tensor | list | tuple)), default=1)

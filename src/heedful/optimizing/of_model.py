@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from heedful.errors import ConfigError, UnsupportedError
+from heedful.errors import ConfigError, DataError, ShapeError, UnsupportedError
 from heedful.optimizing.metric import Floats, mean_metric, per_example
 from heedful.optimizing.splits import Splits
 from heedful.optimizing.subject import Batch, Split, Subject
@@ -89,14 +89,21 @@ def subject_of_model(
 
     def statistics(model: nn.Module, split: Split) -> Floats:
         with torch.inference_mode():
-            return per_example(quality(model.eval(), splits[split]))
+            found = quality(model.eval(), splits[split])
+        try:
+            return per_example(found)
+        except (DataError, ShapeError) as error:
+            raise ConfigError(
+                f"quality must return one number for each example of a split, got: {error}"
+            ) from None
 
     def work(model: nn.Module) -> None:
         with torch.inference_mode():
             for batch in calibration:
                 call(model, batch)
 
-    found = "logits" if (named in ("logits", None) and output.shape[-1] > 1) else "values"
+    several = output.ndim > 1 and output.shape[-1] > 1
+    found = "logits" if named in ("logits", None) and several else "values"
     kind = training.outputs or found
     return Subject(
         model=original,
@@ -121,23 +128,34 @@ def check_rows(data: Splits) -> None:
     Raises:
         DataError: It is.
     """
+    if data.key is not None:
+        return  # it says what an example is, and was asked already
+    axes = max((x.ndim for x in _tensors(data.calibration[0])), default=0)
     Splits(
-        calibration=[row for item in data.calibration for row in _examples(item)],
-        validation=[row for item in data.validation for row in _examples(item)],
-        test=[row for item in data.test for row in _examples(item)],
+        calibration=[row for item in data.calibration for row in _examples(item, axes)],
+        validation=[row for item in data.validation for row in _examples(item, axes)],
+        test=[row for item in data.test for row in _examples(item, axes)],
     )
 
 
-def _examples(item: Any) -> list[Any]:
-    """The inputs of a batch, one by one; what is no batch of tensors is one example."""
-    inputs = _inputs(item)
-    parts = list(inputs.values()) if isinstance(inputs, Mapping) else inputs
-    parts = [parts] if isinstance(parts, Tensor) else parts
-    tensors = [x for x in parts if isinstance(x, Tensor)] if isinstance(parts, list | tuple) else []
+def _examples(item: Any, axes: int) -> list[Any]:
+    """The inputs of a batch, one by one; what has fewer axes than a batch is one example."""
+    tensors = _tensors(item)
+    if not tensors:
+        return [item]
+    if max(x.ndim for x in tensors) < axes:
+        return [tuple(tensors)]
     sizes = {len(x) for x in tensors if x.ndim}
     if len(sizes) != 1 or any(not x.ndim for x in tensors):
         return [item]
     return [tuple(x[row] for x in tensors) for row in range(sizes.pop())]
+
+
+def _tensors(item: Any) -> list[Tensor]:
+    inputs = _inputs(item)
+    parts = list(inputs.values()) if isinstance(inputs, Mapping) else inputs
+    parts = [parts] if isinstance(parts, Tensor) else parts
+    return [x for x in parts if isinstance(x, Tensor)] if isinstance(parts, list | tuple) else []
 
 
 def _inputs(batch: Batch) -> Any:
@@ -201,7 +219,7 @@ def _loss(
     def loss(model: nn.Module, batch: Batch) -> Tensor:
         logits = _tensor(call(model, batch))[0]
         return nn.functional.cross_entropy(
-            logits.flatten(0, -2).float(), _truth(batch).flatten(), ignore_index=IGNORED
+            logits.flatten(0, -2).float(), _truth(batch).flatten().long(), ignore_index=IGNORED
         )
 
     # a model that predicts the next token shifts its labels itself: only it knows by how much

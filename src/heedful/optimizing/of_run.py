@@ -29,6 +29,7 @@ from heedful.training.losses import cross_entropy
 from heedful.training.run import Run
 
 CALIBRATION = 256  # pairs for scores and least squares
+HEALING = 60_000  # pairs to heal with, at most
 TIMED = 192  # phrases that are written to measure what sites cost
 TOKEN_METRICS = ("loss", "token_accuracy")
 METRICS = (*TEXT_METRICS, *TOKEN_METRICS)
@@ -67,17 +68,20 @@ def subject_of_run(run: Run, metric: str, *, seed: int = 0) -> Subject:
             "Set data.test and train anew."
         )
     train = load_data(run.config.data, run.config.seed).train
-    Splits(calibration=train, validation=data["dev"], test=data["test"])
+    Splits(calibration=_texts(train), validation=_texts(data["dev"]), test=_texts(data["test"]))
+    order = np.random.default_rng(seed).permutation(len(train))
+    data["train"] = [train[row] for row in order[:HEALING]]
+    longest = run.config.data.max_length
     pairs = {
-        split: encode(examples, run.vocabularies, max_length=run.config.data.max_length)[0]
-        for split, examples in (("train", train), ("dev", data["dev"]), ("test", data["test"]))
+        split: encode(examples, run.vocabularies, max_length=longest)[0]
+        for split, examples in data.items()
     }
-    chosen = np.random.default_rng(seed).permutation(len(pairs["train"]))[:CALIBRATION]
+    chosen = range(min(CALIBRATION, len(pairs["train"])))
     quality, statistics = _quality(metric, run, pairs)
     timed = pairs["dev"].examples[:TIMED]
     return Subject(
         model=model,
-        calibration=_batches(pairs["train"], chosen.tolist(), run.device),
+        calibration=_batches(pairs["train"], list(chosen), run.device),
         training=partial(_endless, pairs["train"], run),
         outputs=_outputs,
         kind="logits",
@@ -150,6 +154,10 @@ def translator_of(run: Run, model: nn.Module) -> Translator:
 def _writing(run: Run, examples: Sequence[Example]) -> Callable[[nn.Module], object]:
     source = encode(examples, run.vocabularies, max_length=10**9)[0].source
     return lambda model: translator_of(run, model).write(source)
+
+
+def _texts(examples: Sequence[Example]) -> list[str]:
+    return [f"{example.source}\t{example.target}" for example in examples]
 
 
 def _batches(pairs: Pairs, rows: list[int], device: str) -> list[Pair]:

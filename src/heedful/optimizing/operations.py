@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -91,7 +91,7 @@ def watch(
         sites: Those with heads left are watched.
         runs: Each lets the model run once.
     """
-    calls: dict[str, dict[str, list[torch.Tensor]]] = {}
+    calls: dict[str, dict[str, list[_Call]]] = {}
     with ExitStack() as stack:
         for site in sites:
             if not site.read(model).geometry.heads:
@@ -117,21 +117,25 @@ def total_operations(
     )
 
 
-def _note(heard: list[torch.Tensor], module: nn.Module, args: tuple[Any, ...]) -> None:
-    heard.append(args[0])
+class _Call(NamedTuple):
+    """What of an input counts, so that no tensor is kept."""
+
+    vectors: int
+    length: int
+    place: tuple[int, torch.Size]
 
 
-def _visits(queries: list[torch.Tensor], contexts: list[torch.Tensor]) -> Visits:
-    rows = [(query.numel() // query.shape[-1], query.shape[-2]) for query in queries]
-    looked = [(context.numel() // context.shape[-1], context.shape[-2]) for context in contexts]
-    pairs = zip(rows, looked, strict=False)
+def _note(heard: list[_Call], module: nn.Module, args: tuple[Any, ...]) -> None:
+    x: torch.Tensor = args[0]
+    heard.append(_Call(x.numel() // x.shape[-1], x.shape[-2], (x.data_ptr(), x.shape)))
+
+
+def _visits(queries: list[_Call], contexts: list[_Call]) -> Visits:
+    calls = list(zip(queries, contexts, strict=False))
     return Visits(
-        queries=sum(count for count, _ in rows),
-        context=sum(count for count, _ in looked),
-        pairs=sum(count * keys for (count, _), (_, keys) in pairs),
-        longest=max((keys for _, keys in looked), default=0),
-        own=all(
-            query.data_ptr() == context.data_ptr() and query.shape == context.shape
-            for query, context in zip(queries, contexts, strict=False)
-        ),
+        queries=sum(query.vectors for query in queries),
+        context=sum(context.vectors for context in contexts),
+        pairs=sum(query.vectors * context.length for query, context in calls),
+        longest=max((context.length for context in contexts), default=0),
+        own=all(query.place == context.place for query, context in calls),
     )

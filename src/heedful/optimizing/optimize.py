@@ -5,6 +5,7 @@ import platform
 import time
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,11 +13,13 @@ from torch import nn
 
 from heedful.allocation.sites import Site, find_sites
 from heedful.bench.timing import Ratio, in_turns, ratio
-from heedful.errors import ConfigError, UnsupportedError
+from heedful.errors import ConfigError, DataError, UnsupportedError
 from heedful.optimizing.budget import Budget, parse_budget
 from heedful.optimizing.candidate import Candidate
+from heedful.optimizing.cost import CostTable
 from heedful.optimizing.events import Event, Listener, Note, RoundDone, Stage, ignore
 from heedful.optimizing.importance import fisher
+from heedful.optimizing.memory import Memory
 from heedful.optimizing.of_model import Quality, Training, subject_of_model
 from heedful.optimizing.operations import operations, parameters, total_operations
 from heedful.optimizing.outcome import Outcome
@@ -24,7 +27,7 @@ from heedful.optimizing.rounds import Search
 from heedful.optimizing.settings import Settings
 from heedful.optimizing.splits import Splits
 from heedful.optimizing.subject import Subject
-from heedful.optimizing.verdict import Verdict, judge
+from heedful.optimizing.verdict import FEWEST_EXAMPLES, Verdict, judge
 from heedful.optimizing.why_slow import Share, explain
 
 TIMINGS = 9  # rounds of the final comparison, in turns
@@ -39,6 +42,7 @@ def optimize(
     settings: Settings | None = None,
     training: Training | None = None,
     on_event: Listener = ignore,
+    resume: str | Path | None = None,
 ) -> Outcome:
     """Spend less attention in any model, keep its quality, and prove both.
 
@@ -53,13 +57,15 @@ def optimize(
         settings: How far and how carefully to search. `None` means `Settings()`.
         training: How the model is called and healed. `None` means `Training()`.
         on_event: Called with every event of `heedful.optimizing.events`.
+        resume: A folder that keeps the rounds: the same call goes on where it was killed. Delete
+            it when it is done.
 
     Returns:
         The outcome: `accepted` or refused with the reason; `save` writes it.
 
     Raises:
         ConfigError: A setting cannot be used, or `quality` does not give one number an example.
-        DataError: An example is in two splits.
+        DataError: An example is in two splits, or a split has too few examples for a verdict.
         UnsupportedError: The model holds no attention that can be changed.
     """
     budget = as_budget(keep)
@@ -71,11 +77,20 @@ def optimize(
         higher_is_better=budget.higher_is_better,
         training=Training() if training is None else training,
     )
-    return optimize_subject(subject, budget, settings or Settings(), on_event)
+    settings = settings or Settings()
+    memory = None
+    if resume is not None:
+        about = {"model": type(model).__name__, "parameters": parameters(model)}
+        memory = Memory(Path(resume), budget, settings, about)
+    return optimize_subject(subject, budget, settings, on_event, memory)
 
 
 def optimize_subject(
-    subject: Subject, budget: Budget, settings: Settings, on_event: Listener = ignore
+    subject: Subject,
+    budget: Budget,
+    settings: Settings,
+    on_event: Listener = ignore,
+    memory: Memory | None = None,
 ) -> Outcome:
     """Do the same for anything that a `Subject` describes."""
     began = time.monotonic()
@@ -91,7 +106,10 @@ def optimize_subject(
         on_event(event)
 
     torch.manual_seed(settings.seed)
-    search = Search(subject, budget, settings, listen)
+    if memory is not None and memory.rounds:
+        on_event(Note(text=f"going on behind round {memory.rounds} of {memory.folder}"))
+    search = Search(subject, budget, settings, listen, memory)
+    _check(search)
     best = _search(search, on_event)
     on_event(Stage(text="timing the best against the original"))
     speed, latency = _timed(subject, best.model)
@@ -116,7 +134,7 @@ def optimize_subject(
     elif verdict is None:
         reason = explain(share, str(speed))
     else:
-        reason = f"{verdict.reason}; {speed} faster"
+        reason = f"{verdict.reason.removesuffix('.')}; {speed} faster"
     report = {
         "accepted": accepted,
         "reason": reason,
@@ -165,6 +183,23 @@ def as_budget(keep: float | str | Budget) -> Budget:
     return Budget(metric="quality", margin=float(keep))
 
 
+def _check(search: Search) -> None:
+    """Refuse before the work what no verdict could be given on after it."""
+    counts = {"validation": len(search.before), "test": search.subject.test_examples}
+    for split, examples in counts.items():
+        if examples < FEWEST_EXAMPLES:
+            raise DataError(
+                f"the {split} split must hold at least {FEWEST_EXAMPLES} examples for a verdict, "
+                f"got {examples}"
+            )
+    metric, budget = search.subject.metric, search.budget
+    if budget.margin and metric.higher_is_better != budget.higher_is_better:
+        better = "higher" if metric.higher_is_better else "lower"
+        raise ConfigError(
+            f"the budget must know that {better} {metric.name} is better, got {budget}"
+        )
+
+
 def _search(search: Search, on_event: Listener) -> Candidate:
     """The most saving candidate that promises to pass; an interrupt ends the search only."""
     best = search.original
@@ -190,8 +225,8 @@ def _timed(subject: Subject, model: nn.Module) -> tuple[Ratio, dict[str, float]]
 
 
 def _share(search: Search) -> Share:
-    table = search.spending.table
-    attention = 0.0 if table is None else 1 - table.rest / table.total
+    table = search.spending.table or CostTable(search.start, search.sites, search.subject.work)
+    attention = 1 - table.rest / table.total
     parts = [
         operations(site.read(search.start).geometry, search.visits[site.name])
         for site in search.sites

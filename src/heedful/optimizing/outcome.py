@@ -11,6 +11,7 @@ from heedful.allocation.stored import REPORT, save_model
 from heedful.errors import BudgetError
 from heedful.files import write_json
 from heedful.optimizing.verdict import Verdict
+from heedful.training.run import check_unused
 
 SUMMARY = (
     "accepted",
@@ -23,6 +24,7 @@ SUMMARY = (
     "seconds",
     "plan",
 )
+QUALITY = ("metric", "before", "after", "bound", "budget")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +50,7 @@ class Outcome:
     @property
     def summary(self) -> dict[str, Any]:
         """The part of the report that `--json` prints."""
-        return {name: self.report[name] for name in SUMMARY}
+        return summary_of(self.report)
 
     def save(self, folder: str | Path) -> None:
         """Write the model, its plan and the report; of a refused model only the report.
@@ -59,7 +61,14 @@ class Outcome:
         """
         folder = Path(folder)
         if not self.accepted:
+            check_unused(folder)
             folder.mkdir(parents=True, exist_ok=True)
             write_json(folder / REPORT, self.report)
             raise BudgetError(self.reason)
         save_model(folder, self.model, self.plan, report=self.report)
+
+
+def summary_of(report: dict[str, Any]) -> dict[str, Any]:
+    """Return the part of a report that `--json` prints."""
+    quality = {name: report["quality"][name] for name in QUALITY}
+    return {name: report[name] for name in SUMMARY} | {"quality": quality}

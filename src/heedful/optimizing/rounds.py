@@ -12,15 +12,16 @@ from heedful.allocation.plan import Plan, separated
 from heedful.allocation.projections import Projections
 from heedful.allocation.seen import Seen, look
 from heedful.allocation.sites import Site, find_sites
-from heedful.errors import UnsupportedError
+from heedful.errors import TrainingError, UnsupportedError
 from heedful.optimizing.budget import Budget
 from heedful.optimizing.candidate import Candidate
-from heedful.optimizing.events import Listener, RoundDone, Stage
+from heedful.optimizing.events import Listener, Note, RoundDone, Stage
 from heedful.optimizing.evolve import evolve
 from heedful.optimizing.heal import Healing, heal
 from heedful.optimizing.importance import fisher
 from heedful.optimizing.knapsack import knapsack
-from heedful.optimizing.level import Level, pareto
+from heedful.optimizing.level import Level, cost_of, pareto
+from heedful.optimizing.memory import Memory
 from heedful.optimizing.metric import Floats
 from heedful.optimizing.operations import Visits, watch
 from heedful.optimizing.options import options
@@ -50,11 +51,18 @@ class Search:
         budget: What must be kept.
         settings: How much work it may take.
         listener: Told what happens.
+        memory: Of an earlier part of this search, and for a later one; `None` means none.
     """
 
     def __init__(
-        self, subject: Subject, budget: Budget, settings: Settings, listener: Listener
+        self,
+        subject: Subject,
+        budget: Budget,
+        settings: Settings,
+        listener: Listener,
+        memory: Memory | None = None,
     ) -> None:
+        self.memory = memory
         self.subject, self.budget, self.settings, self.tell = subject, budget, settings, listener
         self.began = time.monotonic()
         self.start = separated(subject.model)
@@ -63,7 +71,14 @@ class Search:
         self.reference = Reference(subject)
         self.before: Floats = subject.statistics(subject.model, "validation")
         self.visits = self._visits(self.start)
-        self.spending = Spending(settings.goal, self.start, self.sites, self.visits, subject.work)
+        self.spending = Spending(
+            settings.goal,
+            self.start,
+            self.sites,
+            self.visits,
+            subject.work,
+            {} if memory is None else memory.costs(),
+        )
         was = {site.name: str(site.read(self.start).geometry) for site in self.sites}
         self.original = Candidate(plan=Plan(was=was), model=self.start, share=1.0, damage=0.0)
         self.trials = settings.trials
@@ -76,11 +91,14 @@ class Search:
         """
         current, cut = self.original, self.settings.cut
         for number in range(1, self.settings.rounds + 1):
-            if self._late() or self.trials < 1:
-                return
-            candidate = self.round(current, cut, number)
+            candidate = None if self.memory is None else self.memory.recall(number, self.subject)
             if candidate is None:
-                return
+                if self._late() or self.trials < 1:
+                    return
+                candidate = self.round(current, cut, number)
+                if candidate is None:
+                    return
+                self._remember(number, candidate)
             self.tell(RoundDone(number=number, candidate=candidate))
             yield candidate
             if candidate.promising:
@@ -110,7 +128,7 @@ class Search:
         finalists = self._finalists(current, ways, seen, table, limit, number)
         if not finalists:
             return None
-        return self._best_healed(current, finalists, table, number)
+        return self._best_healed(current, list(ways), finalists, table, number)
 
     def judged(self, candidate: Candidate) -> Candidate:
         """Return the candidate with its verdict on the validation split."""
@@ -137,7 +155,11 @@ class Search:
         """Return the candidate after healing, or as it was where healing made it no better."""
         model = separated(candidate.model)
         healing = Healing(steps=steps, seed=self.settings.seed + seed)
-        heal(model, self.subject, healing, on_step=lambda step: self._step(step, steps))
+        try:
+            heal(model, self.subject, healing, on_step=lambda step: self._step(step, steps))
+        except TrainingError as error:
+            self.tell(Note(text=f"left unhealed: {error}"))
+            return candidate
         model.eval()
         new = self.judged(replace(candidate, model=model))
         return new if _better(new, candidate) else candidate
@@ -229,11 +251,12 @@ class Search:
         first = knapsack(table, limit)
         if first is None:
             first = tuple(min(range(len(of)), key=lambda i: of[i].cost) for of in table)
-            limit = sum(of[i].cost for of, i in zip(table, first, strict=True))
+            limit = cost_of(first, table)
         if not any(first):
             return []
         names = list(ways)
-        left = max(1, min(self.trials, -(-self.settings.trials // self.settings.rounds)))
+        before = self.trials
+        left = max(1, min(before, -(-self.settings.trials // self.settings.rounds)))
 
         def evaluate(choice: tuple[int, ...]) -> float:
             self.trials -= 1
@@ -244,7 +267,8 @@ class Search:
             return self.reference.damage(plan.apply(current.model, seen))
 
         def heard(choice: tuple[int, ...], value: float, best: bool) -> None:
-            self.tell(Stage(text=f"round {number}: whole candidates", done=1 - self.trials / left))
+            done = (before - self.trials) / left
+            self.tell(Stage(text=f"round {number}: whole candidates", done=done))
 
         found = evolve(
             first,
@@ -261,11 +285,11 @@ class Search:
     def _best_healed(
         self,
         current: Candidate,
+        names: Sequence[str],
         finalists: Sequence[tuple[int, ...]],
         table: list[list[Level]],
         number: int,
     ) -> Candidate:
-        names = [site.name for site in self.sites if site.name in self._alive(current)]
         tried: list[Candidate] = []
         for rank, choice in enumerate(finalists, 1):
             self.tell(Stage(text=f"round {number}: healing {rank} of {len(finalists)} finalists"))
@@ -302,9 +326,6 @@ class Search:
 
     # ---- small things ----------------------------------------------------------------------------
 
-    def _alive(self, current: Candidate) -> set[str]:
-        return {s.name for s in self.sites if s.read(current.model).geometry.heads}
-
     def _runs(self, model: nn.Module) -> list[Callable[[], object]]:
         def run(batch: object) -> Callable[[], object]:
             return lambda: self.subject.outputs(model, batch)
@@ -313,6 +334,12 @@ class Search:
 
     def _visits(self, model: nn.Module) -> dict[str, Visits]:
         return watch(model, self.sites, self._runs(model))
+
+    def _remember(self, number: int, candidate: Candidate) -> None:
+        if self.memory is not None:
+            if self.spending.table is not None:
+                self.memory.keep_costs(self.spending.table.to_json())
+            self.memory.keep(number, candidate)
 
     def _late(self) -> bool:
         minutes = self.settings.minutes

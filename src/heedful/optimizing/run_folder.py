@@ -17,6 +17,7 @@ from heedful.files import write_bytes, write_folder, write_json
 from heedful.optimizing.budget import Budget, parse_budget
 from heedful.optimizing.events import Listener, Stage, ignore
 from heedful.optimizing.heal import Healing, heal
+from heedful.optimizing.memory import Memory
 from heedful.optimizing.of_run import METRICS, subject_of_run
 from heedful.optimizing.operations import parameters
 from heedful.optimizing.optimize import optimize_subject
@@ -39,6 +40,9 @@ def optimize_run(
 ) -> Outcome:
     """Optimise a trained translator and write a new run.
 
+    What a search has found is kept beside the new folder until it is done, in `OUT.search`: the
+    same call goes on where it was killed.
+
     Args:
         run: A run or its folder; never changed.
         keep: The budget, e.g. `chrf >= -0.5`; metrics are chrf, bleu, exact_match, token_accuracy
@@ -57,19 +61,23 @@ def optimize_run(
         UnsupportedError: The model has no attention that can be changed.
     """
     run = run if isinstance(run, Run) else Run(run)
-    folder = output_of(run, output)
+    folder = output_of(run.folder, output)
     check_unused(folder)
     budget = parse_budget(keep) if isinstance(keep, str) else keep
     settings = settings or Settings()
     on_event(Stage(text="reading the run and its training data"))
     subject = subject_of_run(run, budget.metric, seed=settings.seed)
-    outcome = optimize_subject(subject, budget, settings, on_event)
+    about = {"run": str(run.folder.resolve()), "made": run.about}
+    memory = Memory(search_of(folder), budget, settings, about)
+    outcome = optimize_subject(subject, budget, settings, on_event, memory)
     report = {"run": str(run.folder), **outcome.report}
     if not outcome.accepted:
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / REPORT, report)
+        shutil.rmtree(memory.folder)
         raise BudgetError(outcome.reason)
     write_run(folder, run, outcome.model, outcome.plan, report)
+    shutil.rmtree(memory.folder)
     return outcome
 
 
@@ -107,17 +115,22 @@ def apply_plan(
     start = separated(subject.model)
     sites = find_sites(start)[0]
     runs = [lambda batch=batch: subject.outputs(start, batch) for batch in subject.calibration]
-    model = plan.apply(start, look(start, sites, runs))
+    plan, model = plan.resolved(start, look(start, sites, runs))
     on_event(Stage(text="healing"))
     heal(model, subject, Healing(steps=heal_steps, seed=seed))
     write_run(folder, run, model.eval(), plan, {"run": str(run.folder), "verified": False})
     return Run(folder)
 
 
-def output_of(run: Run, output: str | Path | None) -> Path:
+def output_of(run: Path, output: str | Path | None) -> Path:
     """Return the folder that an optimised run goes to."""
-    named = run.folder.with_name(f"{run.folder.resolve().name}-optimised")
+    named = run.with_name(f"{run.resolve().name}-optimised")
     return named if output is None else Path(output)
+
+
+def search_of(folder: Path) -> Path:
+    """Return where the search for an optimised run is kept until it is done."""
+    return folder.with_name(f"{folder.name}.search")
 
 
 def write_run(folder: Path, run: Run, model: nn.Module, plan: Plan, report: dict[str, Any]) -> None:
@@ -141,7 +154,7 @@ def write_run(folder: Path, run: Run, model: nn.Module, plan: Plan, report: dict
         checkpoint.mkdir(parents=True)
         write_bytes(checkpoint / WEIGHTS, save(weights_of(model)))
         write_json(temporary / POINTER, {"last": CHECKPOINT, "best": CHECKPOINT})
-        plan.save(temporary / PLAN)
+        _behind(run.plan, plan).save(temporary / PLAN)
         write_json(temporary / REPORT, report)
         write_json(temporary / "run.json", about)
 
@@ -151,3 +164,12 @@ def write_run(folder: Path, run: Run, model: nn.Module, plan: Plan, report: dict
     except OSError as error:
         raise RunError(f"{folder} must be writable, got: {error.strerror or error}") from None
     write_folder(folder, fill)
+
+
+def _behind(first: Plan | None, second: Plan) -> Plan:
+    """The plan from the trained model, where the run had been optimised before."""
+    if first is None:
+        return second
+    for name, moves in second.moves.items():
+        first = first.then(name, moves)
+    return first

@@ -1,6 +1,7 @@
 """What each site costs, in the unit of the goal: one number for every way to run a site."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from torch import nn
 
@@ -22,6 +23,7 @@ class Spending:
         sites: All that may be changed.
         visits: How the calibration batches visit them.
         work: What is timed.
+        known: What was measured before, as `to_json` of the table says it.
     """
 
     def __init__(
@@ -31,9 +33,10 @@ class Spending:
         sites: Sequence[Site],
         visits: Mapping[str, Visits],
         work: Callable[[nn.Module], object],
+        known: Mapping[str, Any] | None = None,
     ) -> None:
         self.goal, self.visits = goal, visits
-        self.table = CostTable(model, sites, work) if goal == "latency" else None
+        self.table = CostTable(model, sites, work, known) if goal == "latency" else None
         self.rest = self._rest(model, sites)
         self.whole = self.rest + sum(self.of(site, site.read(model)) for site in sites)
 

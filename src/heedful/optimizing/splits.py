@@ -122,7 +122,7 @@ def _hash(*parts: str | bytes | bytearray) -> bytes:
 def _bytes(tensor: Tensor) -> bytes:
     if tensor.layout != torch.strided or tensor.is_quantized:
         raise DataError(f"tensors of examples must be dense, got {tensor.layout} of {tensor.dtype}")
-    plain = tensor.detach().cpu().resolve_conj().resolve_neg().contiguous()
+    plain = tensor.cpu().resolve_conj().resolve_neg().contiguous()
     # NumPy has no bfloat16
     return plain.flatten().view(torch.uint8).numpy().tobytes()
 

@@ -117,9 +117,10 @@ def judge(
         raise DataError(f"{metric.name} must be finite, got {scores[0]} before, {scores[1]} after")
     span = span_of(before, after, metric=metric)
     lost = unseen_loss(before, after, metric=metric, span=span)
+    sides = np.hstack([before, after])
     excess = np.concatenate(
         [
-            _excess(unseen, seen, before, after, metric=metric, budget=budget, lost=lost)
+            _excess(unseen, seen, sides, metric=metric, budget=budget, lost=lost)
             for unseen, seen in _weights(len(before), resamples=resamples, seed=seed)
         ]
     )
@@ -224,18 +225,11 @@ def unseen_loss(before: Floats, after: Floats, *, metric: Metric, span: float) -
 
 
 def _excess(
-    unseen: Floats,
-    seen: Floats,
-    before: Floats,
-    after: Floats,
-    *,
-    metric: Metric,
-    budget: Budget,
-    lost: float,
+    unseen: Floats, seen: Floats, sides: Floats, *, metric: Metric, budget: Budget, lost: float
 ) -> Floats:
     """How far the difference lies from the budget, for each draw."""
     # as large as the sums of all, for rounding to whole counts should not matter
-    sums = len(before) * (seen @ np.hstack([before, after]))
+    sums = len(sides) * (seen @ sides)
     old, new = (metric.combine(part) for part in np.split(sums, 2, axis=1))
     loss = -lost if metric.higher_is_better else lost
     allowed = budget.margin * np.abs(old) if budget.relative else budget.margin

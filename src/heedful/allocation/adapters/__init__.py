@@ -2,8 +2,24 @@
 
 from heedful.allocation.adapters.base import Adapter, Taps
 from heedful.allocation.adapters.heedful import HeedfulAdapter
+from heedful.allocation.adapters.timm import TimmAdapter
+from heedful.allocation.adapters.torch import TorchAdapter
+from heedful.allocation.adapters.transformers import TransformersAdapter
 
 # the first that claims a module has it
-ADAPTERS: tuple[Adapter, ...] = (HeedfulAdapter(),)
+ADAPTERS: tuple[Adapter, ...] = (
+    HeedfulAdapter(),
+    TorchAdapter(),
+    TimmAdapter(),
+    TransformersAdapter(),
+)
 
-__all__ = ["ADAPTERS", "Adapter", "HeedfulAdapter", "Taps"]
+__all__ = [
+    "ADAPTERS",
+    "Adapter",
+    "HeedfulAdapter",
+    "Taps",
+    "TimmAdapter",
+    "TorchAdapter",
+    "TransformersAdapter",
+]

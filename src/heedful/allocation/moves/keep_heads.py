@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import final
 
 from heedful.allocation.moves._check import check_heads
-from heedful.allocation.refit import refit
 from heedful.allocation.moves.base import Move
 from heedful.allocation.projections import Projections
+from heedful.allocation.refit import refit
 from heedful.allocation.seen import Seen
 from heedful.errors import ConfigError, UnsupportedError
 

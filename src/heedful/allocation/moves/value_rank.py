@@ -94,11 +94,10 @@ def _refitted(before: Projections, after: Projections, mixed: Tensor, maps: Tens
     whole = torch.block_diag(*maps, maps.new_ones(1, 1))
     missing = _columns(before) - whole.mT @ _columns(after)
     seen = whole @ gram
-    correction = solve(seen @ whole.mT, seen @ missing).to(after.out)
-    return after.with_(
-        out=after.out + correction[:-1].unflatten(0, after.out.shape[:2]),
-        out_bias=correction[-1] if after.out_bias is None else after.out_bias + correction[-1],
-    )
+    correction = solve(seen @ whole.mT, seen @ missing)
+    columns = (_columns(after) + correction).to(after.out)
+    out = columns[:-1].unflatten(0, after.out.shape[:2])
+    return after.with_(out=out, out_bias=columns[-1])
 
 
 def _columns(site: Projections) -> Tensor:

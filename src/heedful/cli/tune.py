@@ -1,0 +1,161 @@
+"""`heedful tune`: search at train time for the cheapest model that is good enough."""
+
+import json
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from heedful.errors import BudgetError
+
+if TYPE_CHECKING:
+    from heedful.config import Config
+    from heedful.tuning import Goal, Trial, Tuned
+    from heedful.tuning.steering import Listener
+
+STATES = {
+    "kept": "kept",
+    "missed": "missed",
+    "stopped": "stopped, it learns too slowly",
+    "dearer": "stopped, it costs no less than the best",
+    "failed": "failed",
+}
+
+
+def tune(
+    context: typer.Context,
+    config: Annotated[
+        Path, typer.Argument(metavar="CONFIG", help="TOML file; `heedful new` writes one.")
+    ],
+    *,
+    keep: Annotated[str, typer.Option(metavar="LIMIT", help="Quality on dev, e.g. 'chrf >= 95'.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="OUT", help="New folder of the search.")
+    ],
+    cost: Annotated[
+        Literal["macs", "latency", "parameters"],
+        typer.Option("--for", help="What should become small."),
+    ] = "macs",
+    length: Annotated[int, typer.Option(min=1, help="Tokens for which macs are counted.")] = 64,
+    trials: Annotated[int, typer.Option(min=1, help="Trainings at most.")] = 30,
+    workers: Annotated[int, typer.Option(min=1, help="Trainings at the same time.")] = 1,
+    minutes: Annotated[
+        float | None, typer.Option(min=0.001, help="Of one training; as configured.")
+    ] = None,
+    search: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUES", help="e.g. heads=1,2,4 or learning_rate=1e-3..1e-2."),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Override a setting of all trainings."),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the search in OUT.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Train many variants of a config; find the cheapest that keeps the quality."""
+    from heedful.config_file import load_config
+    from heedful.tuning import Goal, default_space, parse_keep
+    from heedful.tuning import tune as find
+    from heedful.tuning.search_text import parse_space
+
+    goal = Goal(keep=parse_keep(keep), cost=cost, length=length)
+    base = with_minutes(load_config(config, overrides=list(settings or ())), minutes)
+    space = parse_space(search, base) if search else default_space(base)
+    try:
+        with progress(goal, trials=trials) as listener:
+            found = find(
+                base,
+                goal=goal,
+                output=output,
+                space=space,
+                trials=trials,
+                workers=workers,
+                resume=resume,
+                on_trial=listener,
+            )
+    except BudgetError:
+        if as_json:
+            typer.echo((output / "trials.json").read_text(encoding="utf-8"), nl=False)
+        raise
+    except KeyboardInterrupt:
+        again = str(context.obj) if resume else f"{context.obj} --resume"
+        typer.echo(f"Go on with: {again}", err=True)
+        raise
+    if as_json:
+        typer.echo(json.dumps(found.plain, ensure_ascii=False, indent=1))
+    else:
+        typer.echo("\n".join(summary(found, goal)))
+
+
+def with_minutes(config: "Config", minutes: float | None) -> "Config":
+    """The config with another limit of time; other limits stay."""
+    if minutes is None:
+        return config
+    train = config.train.model_copy(update={"minutes": minutes})
+    return config.model_copy(update={"train": train})
+
+
+@contextmanager
+def progress(goal: "Goal", *, trials: int) -> "Generator[Listener]":
+    """Tell on stderr of every trial that has ended; on a terminal something moves meanwhile."""
+    from rich.console import Console
+
+    from heedful.cli.progress import on_terminal
+
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+
+    def tell(trial: "Trial", best: "Trial | None") -> None:
+        console.print(line(trial, best, goal, trials=trials), markup=False)
+
+    text = f"searching for the fewest {goal.unit} with {goal.keep}"
+    if on_terminal():
+        with console.status(text):
+            yield tell
+        return
+    console.print(text, markup=False)
+    yield tell
+
+
+def line(trial: "Trial", best: "Trial | None", goal: "Goal", *, trials: int) -> str:
+    """One line about a trial that has ended."""
+    from heedful.tuning.folder import outcome
+
+    so_far = "none kept so far" if best is None else f"best so far: {best.number}"
+    words = STATES[trial.state]
+    if trial.quality is None and trial.state != "failed":
+        last = trial.curve[-1] if trial.curve else (0.0, None)
+        loss = "" if last[1] is None else f" with dev loss {last[1]:.3f}"
+        words += f", at {last[0]:.0%}{loss}"
+    elif trial.state == "failed":
+        words += f": {trial.reason}"
+    else:
+        words = f"{outcome(trial, goal)}  {words}"
+    return f"trial {trial.number} of {trials}  {shown(trial.settings)}  {words}  ({so_far})"
+
+
+def shown(settings: Mapping[str, Any]) -> str:
+    """Settings in short: keys without their table, fractions in three digits."""
+    return ", ".join(
+        f"{key.partition('.')[2]} {f'{value:.3g}' if isinstance(value, float) else value}"
+        for key, value in settings.items()
+    )
+
+
+def summary(found: "Tuned", goal: "Goal") -> list[str]:
+    """What was found, beside the config as it was, and what to do with it."""
+    from heedful.tuning.folder import outcome
+
+    best, first = found.best, found.trials[0]
+    lines = [f"trial {best.number} keeps {goal.keep}: {outcome(best, goal)}"]
+    if first.number == 1 and first.number != best.number:
+        lines.append(f"trial 1, the first: {outcome(first, goal)}")
+    return [
+        *lines,
+        shown(best.settings),
+        "Quality was chosen by the dev split; on texts that nobody has chosen by:",
+        f"  heedful evaluate {found.folder / 'trials' / f'{best.number:03}'}",
+        f"Train it again, or longer: heedful train {found.folder / 'best.toml'}",
+    ]

@@ -1,0 +1,125 @@
+"""Search at train time: train candidate after candidate, and keep the cheapest that is good."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from heedful.config import Config
+from heedful.config_file import load_config
+from heedful.errors import BudgetError, ConfigError, DataError, MissingExtraError
+from heedful.tuning.folder import discard, only_one, open_folder
+from heedful.tuning.goal import Goal
+from heedful.tuning.pool import Pool
+from heedful.tuning.space import Space, applied, combinations, default_space
+from heedful.tuning.steering import Listener, Steering, ignore
+from heedful.tuning.study import Study, check_optuna
+from heedful.tuning.trial import Trial, nearest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tuned:
+    """What a search has found.
+
+    Args:
+        folder: Of the search.
+        config: Of the best trial.
+        best: The cheapest trial that keeps the quality.
+        trials: All that came to an end, by their number.
+        plain: What `trials.json` holds.
+    """
+
+    folder: Path
+    config: Config
+    best: Trial
+    trials: list[Trial]
+    plain: dict[str, Any]
+
+
+def tune(
+    config: Config | str | Path,
+    *,
+    goal: Goal,
+    output: str | Path,
+    space: Space | None = None,
+    trials: int = 30,
+    workers: int = 1,
+    resume: bool = False,
+    on_trial: Listener = ignore,
+) -> Tuned:
+    """Find the settings that keep a quality at the least cost, by training many.
+
+    Each trial is a training by `heedful.train` of the config with some settings replaced, in a
+    worker process; the first one is the config itself where it lies in the space. Quality is
+    measured on the dev split, which the search thereby uses up: what the best one is worth, only
+    the test split can tell.
+
+    Args:
+        config: What is searched around, or the TOML file of it; its limits hold for each trial.
+        goal: The quality that must be kept, and what should become small.
+        output: Folder of the search.
+        space: Where to look; `None` means `default_space`.
+        trials: How many at most, over all resumes.
+        workers: Processes that train at the same time; they share the cores.
+        resume: Go on with the search in `output`, which must be of the same config, goal and space.
+        on_trial: Called with every trial that has ended, and with the best one so far.
+
+    Returns:
+        The best trial and all others; `best.toml` and `trials.json` hold them too.
+
+    Raises:
+        BudgetError: No trial keeps the quality.
+        ConfigError: A count is below 1, or the config or the space cannot be used.
+        DataError: The data cannot be used.
+        MissingExtraError: Optuna is not installed.
+        RunError: The folder holds something else, or workers do not live.
+
+    Source:
+        Bergstra et al. 2011, "Algorithms for Hyper-Parameter Optimization", section 4 (the
+        sampler: a tree-structured Parzen estimator).
+    """
+    for name, count in (("trials", trials), ("workers", workers)):
+        if count < 1:
+            raise ConfigError(f"{name} must be at least 1, got {count}")
+    check_optuna()
+    config = config if isinstance(config, Config) else load_config(config)
+    folder, space = Path(output), default_space(config) if space is None else space
+    valid = combinations(space, config)
+    open_folder(folder, config, goal, space, resume=resume)
+    with only_one(folder):
+        study = Study(folder, space=space, valid=valid, seed=config.seed, trials=trials)
+        steering = Steering(config, goal, folder, study, trials)
+        steering.listener = on_trial
+        try:
+            _run(steering, workers=min(workers, trials))
+        except (ConfigError, DataError, MissingExtraError):
+            if not resume and not steering.ended:
+                discard(folder)  # nothing can be gone on with
+            raise
+    best = steering.best
+    if best is None:
+        raise BudgetError(_nothing(steering))
+    return Tuned(
+        folder=folder,
+        config=applied(config, best.settings),
+        best=best,
+        trials=steering.ended,
+        plain=steering.to_json(),
+    )
+
+
+def _run(steering: Steering, *, workers: int) -> None:
+    try:
+        with Pool(steering.folder / "workers", workers=workers) as pool:
+            steering.run(pool)
+    finally:  # also after Ctrl-C: what is finished is kept
+        steering.close()
+
+
+def _nothing(steering: Steering) -> str:
+    keep = steering.goal.keep
+    near = nearest(steering.ended, keep)
+    got = "" if near is None else f", the nearest with {keep.metric} {near.quality:.4g}"
+    return (
+        f"one trial must keep {keep}, got 0 of {len(steering.ended)}{got}. "
+        "Loosen --keep, or raise --trials or --minutes."
+    )

@@ -1,0 +1,258 @@
+"""The search as Optuna sees it: one cost, one constraint, and a journal that only one writes."""
+
+import random
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from heedful.errors import MissingExtraError, RunError
+from heedful.files import write_bytes
+from heedful.tuning.space import Settings, Space, Value
+from heedful.tuning.trial import Trial, trial_from_json
+
+if TYPE_CHECKING:
+    from optuna import Study as OptunaStudy
+    from optuna import Trial as OptunaTrial
+    from optuna.samplers import TPESampler
+    from optuna.trial import FrozenTrial
+
+JOURNAL = "journal.jsonl"
+PROPOSALS = 10  # of the sampler, before one is drawn among what is left
+FIRST_AT_RANDOM = 10
+# by how much a training that was not finished counts as missing the quality
+HOPELESS = 1_000.0
+
+Pick = Callable[[str, Sequence[Value]], Value]
+
+
+def check_optuna() -> None:
+    """Check that Optuna can be loaded.
+
+    Raises:
+        MissingExtraError: It is not installed.
+    """
+    try:
+        import optuna  # noqa: F401  # pyright: ignore[reportUnusedImport]
+    except ImportError:
+        raise MissingExtraError(
+            "tuning needs Optuna, got none. Install it: pip install 'heedful[tune]'"
+        ) from None
+
+
+class Study:
+    """What was tried and what to try next, in `journal.jsonl`.
+
+    Optuna's journal holds one JSON object a line and nothing else; it is replayed when it is opened
+    again. Trainings that ran when it was left are marked as failed, and do not count.
+
+    Args:
+        folder: Of the search; exists.
+        space: Where to look.
+        valid: The combinations of its choices that make a model.
+        seed: Of the sampler.
+        trials: How many are planned: a third of them, 10 at most, are drawn at random.
+
+    Raises:
+        MissingExtraError: Optuna is not installed.
+        RunError: The journal is damaged.
+    """
+
+    def __init__(
+        self, folder: Path, *, space: Space, valid: Sequence[Settings], seed: int, trials: int
+    ) -> None:
+        check_optuna()
+        import optuna
+        from optuna.storages import JournalStorage
+        from optuna.storages.journal import JournalFileBackend
+
+        self.space, self.valid = space, valid
+        path = folder / JOURNAL
+        mend(path)
+        try:
+            storage = JournalStorage(JournalFileBackend(str(path)))
+        except (ValueError, KeyError) as error:
+            raise RunError(f"{path} must be whole, got a damaged line: {error}") from None
+        self._verbosity = optuna.logging.get_verbosity()
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        self._study: OptunaStudy = optuna.create_study(
+            storage=storage, study_name="heedful", load_if_exists=True
+        )
+        before = self._study.get_trials(deepcopy=False)
+        self._seed = seed + len(before)  # a search that goes on does not repeat its first draws
+        self._study.sampler = _sampler(self._seed, first=min(max(trials // 3, 1), FIRST_AT_RANDOM))
+        for trial in before:
+            if not trial.state.is_finished() and trial.state.name != "WAITING":
+                self._study.tell(trial.number, state=_state("FAIL"))
+        self._running: dict[int, OptunaTrial] = {}
+
+    def close(self) -> None:
+        """Mark what still runs as failed, and give Optuna's log its old verbosity back."""
+        import optuna
+
+        for trial in self._running.values():
+            self._study.tell(trial, state=_state("FAIL"), skip_if_finished=True)
+        self._running.clear()
+        optuna.logging.set_verbosity(self._verbosity)
+
+    def finished(self) -> list[Trial]:
+        """Return all trials that have come to an end, by their number."""
+        told = [_record(trial) for trial in self._study.get_trials(deepcopy=False)]
+        return sorted((one for one in told if one is not None), key=lambda one: one.number)
+
+    def highest(self) -> int:
+        """Return the highest number given to any trial, 0 when there is none."""
+        trials = self._study.get_trials(deepcopy=False)
+        return max((trial.user_attrs.get("number", 0) for trial in trials), default=0)
+
+    def begin_with(self, number: int, settings: Settings) -> Settings:
+        """Start a trial with given settings, which lie in the space."""
+        self._study.enqueue_trial(self._encoded(settings))
+        trial = self._study.ask()
+        return self._start(number, trial, self._suggested(trial))
+
+    def propose(self, number: int, refuse: Callable[[Settings], str | None]) -> Settings | None:
+        """Start a trial with what the sampler proposes.
+
+        Args:
+            number: Of the new trial.
+            refuse: Says why settings need not be tried: `dearer`, which the sampler learns from, or
+                anything else, which it does not.
+
+        Returns:
+            The settings; `None` when all that is left is refused.
+        """
+        for _ in range(PROPOSALS):
+            trial = self._study.ask()
+            settings = self._suggested(trial)
+            reason = refuse(settings)
+            if reason is None:
+                return self._start(number, trial, settings)
+            self._study.tell(trial, state=_state("PRUNED" if reason == "dearer" else "FAIL"))
+        left = [settings for settings in self.valid if refuse(settings) is None]
+        if not left:
+            return None
+        return self.begin_with(number, random.Random(self._seed + number).choice(left))
+
+    def report(self, number: int, share: float, dev_loss: float) -> None:
+        """Tell the dev loss at a share of the training, in thousandths."""
+        trial = self._running[number]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # two within one thousandth: the first one counts
+            trial.report(dev_loss, round(1_000 * share))
+
+    def finish(self, trial: Trial, missed_by: float) -> None:
+        """Tell what a trial came to.
+
+        Args:
+            trial: As it ended.
+            missed_by: How much quality it lacks; counts for those trained to the end.
+        """
+        told = self._running.pop(trial.number)
+        told.set_user_attr("heedful", trial.to_json())
+        whole = trial.state in ("kept", "missed")
+        if trial.state != "dearer":
+            missing = missed_by if whole else HOPELESS
+            if hasattr(told, "set_constraint"):  # from Optuna 5.0 on
+                told.set_constraint("quality", missing)
+            else:
+                told.set_user_attr("missing", missing)
+        if whole:
+            self._study.tell(told, trial.cost)
+        else:
+            self._study.tell(told, state=_state("PRUNED"))
+
+    def _start(self, number: int, trial: "OptunaTrial", settings: Settings) -> Settings:
+        trial.set_user_attr("number", number)
+        trial.set_user_attr("settings", settings)
+        self._running[number] = trial
+        return settings
+
+    def _suggested(self, trial: "OptunaTrial") -> Settings:
+        def pick(name: str, values: Sequence[Value]) -> Value:
+            if _ordered(values):
+                return values[trial.suggest_int(name, 0, len(values) - 1)]
+            return cast(Value, trial.suggest_categorical(name, values))
+
+        settings = self._walked(pick)
+        for one in self.space.ranges:
+            value = trial.suggest_float(one.key, one.low, one.high, log=one.low > 0)
+            settings[one.key] = value
+        return settings
+
+    def _encoded(self, settings: Settings) -> dict[str, Any]:
+        """Settings as Optuna's parameters; ranges that they lack are left to the sampler."""
+        parameters: dict[str, Any] = {}
+
+        def pick(name: str, values: Sequence[Value]) -> Value:
+            value = settings[name.partition(" ")[0]]
+            parameters[name] = values.index(value) if _ordered(values) else value
+            return value
+
+        self._walked(pick)
+        ranges = {one.key for one in self.space.ranges}
+        return parameters | {key: settings[key] for key in ranges & settings.keys()}
+
+    def _walked(self, pick: Pick) -> Settings:
+        """Choose value after value, each among those that still lead to a model.
+
+        A parameter is named after its values: Optuna wants the same ones at every trial.
+        """
+        left: Sequence[Settings] = self.valid
+        settings: Settings = {}
+        for choice in self.space.choices:
+            reachable = {one[choice.key] for one in left}
+            values = [value for value in choice.values if value in reachable]
+            settings[choice.key] = (
+                values[0]
+                if len(values) == 1
+                else pick(f"{choice.key} of {', '.join(map(str, values))}", values)
+            )
+            left = [one for one in left if one[choice.key] == settings[choice.key]]
+        return settings
+
+
+def mend(path: Path) -> None:
+    """Drop the line that a kill cut off, and the lock of whoever was killed.
+
+    Nobody else may have the journal open.
+    """
+    path.with_name(f"{path.name}.lock").unlink(missing_ok=True)
+    if path.exists():
+        whole, _, rest = path.read_bytes().rpartition(b"\n")
+        if rest:
+            write_bytes(path, whole + b"\n" if whole else b"")
+
+
+def _sampler(seed: int, *, first: int) -> "TPESampler":
+    from optuna.samplers import TPESampler
+    from optuna.trial import Trial as OptunaTrial
+
+    settings: dict[str, Any] = {"seed": seed, "n_startup_trials": first}
+    # several run at once: what runs already is not proposed again
+    settings |= {"multivariate": True, "constant_liar": True}
+    if not hasattr(OptunaTrial, "set_constraint"):
+        settings |= {"constraints_func": _missing}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # until 4.x some of these were called experimental
+        return TPESampler(**settings)
+
+
+def _missing(trial: "FrozenTrial") -> tuple[float]:
+    return (trial.user_attrs.get("missing", 0.0),)
+
+
+def _state(name: str) -> Any:
+    from optuna.trial import TrialState
+
+    return TrialState[name]
+
+
+def _record(trial: "FrozenTrial") -> Trial | None:
+    plain = trial.user_attrs.get("heedful")
+    return None if plain is None or not trial.state.is_finished() else trial_from_json(plain)
+
+
+def _ordered(values: Sequence[Value]) -> bool:
+    numbers = [value for value in values if isinstance(value, int | float)]
+    return len(numbers) == len(values) and not any(isinstance(value, bool) for value in values)

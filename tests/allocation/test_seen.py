@@ -1,0 +1,104 @@
+"""What went through a site: the sums are those of its inputs, and no hook stays."""
+
+import pytest
+import torch
+from torch import nn
+
+from heedful.allocation.moves import DropSite
+from heedful.allocation.plan import Plan
+from heedful.allocation.seen import look
+from heedful.allocation.sites import find_sites
+from heedful.nn import Attention
+
+WIDTH, HEADS, DIM, VALUE_DIM = 12, 4, 3, 5
+
+
+class Model(nn.Module):
+    def __init__(self):
+        super().__init__()
+        sizes = {"width": WIDTH, "heads": HEADS, "dim": DIM, "value_dim": VALUE_DIM}
+        self.own, self.cross = Attention(**sizes), Attention(**sizes)
+        self.idle = Attention(**sizes)
+
+    def forward(self, x, context):
+        return self.cross(self.own(x), context)
+
+
+def draw(*shape, seed=1):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def moments(*inputs):
+    """`sum x x^T` of all rows of all inputs, each with a 1 behind it, in float64."""
+    rows = torch.cat([x.detach().double().flatten(0, -2) for x in inputs])
+    rows = torch.cat([rows, rows.new_ones(len(rows), 1)], 1).numpy()
+    return torch.from_numpy(rows.T @ rows)
+
+
+def close(actual, want):
+    assert actual.dtype == torch.float64
+    # products in float32, sums of them in float64
+    torch.testing.assert_close(actual, want, rtol=1e-5, atol=1e-5 * want.abs().max().item())
+
+
+@torch.no_grad()
+def test_sums_are_those_of_everything_that_went_through():
+    model, mixed = Model(), []
+    runs = [(draw(2, 5, WIDTH), draw(2, 7, WIDTH, seed=2)), (draw(1, 3, WIDTH), draw(1, 4, WIDTH))]
+    model.cross.out.register_forward_pre_hook(lambda module, args: mixed.append(args[0]))
+    seen = look(model, find_sites(model)[0], [lambda run=run: model(*run) for run in runs])
+    assert list(seen) == ["own", "cross"]  # nothing ran through the other one
+    assert seen["own"].rows == seen["cross"].rows == 2 * 5 + 3
+    close(seen["own"].query, moments(*(x for x, _ in runs)))
+    close(seen["cross"].query, moments(*(model.own(x) for x, _ in runs)))
+    close(seen["cross"].context, moments(*(context for _, context in runs)))
+    close(seen["cross"].mixed, moments(*mixed))
+    assert seen["cross"].mixed.shape == (HEADS * VALUE_DIM + 1, HEADS * VALUE_DIM + 1)
+
+
+def test_a_site_looks_at_its_own_text_or_at_another():
+    model, x, context = Model(), draw(2, 5, WIDTH), draw(2, 7, WIDTH, seed=2)
+    sites = find_sites(model)[0]
+    seen = look(model, sites, [lambda: model(x, context)])
+    assert seen["own"].self_attention
+    assert not seen["cross"].self_attention
+    both = [lambda: model.own(x), lambda: model.own(x, context)]
+    assert not look(model, sites, both)["own"].self_attention
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_no_hook_stays(fails):
+    model, x = Model(), draw(2, 5, WIDTH)
+
+    def run():
+        model(x, x)
+        if fails:
+            raise KeyError("the calibration data ended")
+
+    if fails:
+        with pytest.raises(KeyError):
+            look(model, find_sites(model)[0], [run])
+    else:
+        look(model, find_sites(model)[0], [run])
+    assert not any(module._forward_pre_hooks for module in model.modules())
+
+
+def test_no_graph_is_built_and_no_gradient_stays():
+    model, x = Model(), draw(2, 5, WIDTH).requires_grad_()
+    seen = look(model, find_sites(model)[0], [lambda: model(x, x)])
+    assert not seen["own"].mixed.requires_grad
+    assert x.grad is None
+
+
+def test_dropped_sites_are_not_listened_to():
+    model, x = Model(), draw(2, 5, WIDTH)
+    sites = find_sites(model)[0]
+    new = Plan(moves={"own": (DropSite(),)}).apply(model)
+    assert list(look(new, sites, [lambda: new(x, x)])) == ["cross"]
+
+
+def test_half_precision_is_summed_widely():
+    model, x = Model().bfloat16(), draw(1, 300, WIDTH).bfloat16()
+    seen = look(model, find_sites(model)[0], [lambda: model(x, x)])
+    assert seen["own"].query[-1, -1] == 300  # not a number of bfloat16's
+    close(seen["own"].query, moments(x))

@@ -1,0 +1,131 @@
+"""Classifiers of twenty lines in which only one head of each site does anything."""
+
+import pytest
+import torch
+from torch import nn
+
+import heedful
+from heedful.bench.timing import Ratio
+from heedful.nn import Attention
+from heedful.optimizing import optimize as optimize_file
+from heedful.optimizing.of_model import Training, subject_of_model
+from heedful.optimizing.settings import Settings
+
+WIDTH, HEADS, WORDS, LENGTH = 16, 4, 13, 6
+USED = 2  # the head that does something
+
+
+class Tiny(nn.Module):
+    """Sites of heedful under a residual path each."""
+
+    def __init__(self, layers=1, classes=3):
+        super().__init__()
+        self.embed = nn.Embedding(WORDS, WIDTH)
+        self.own = nn.ModuleList(Attention(width=WIDTH, heads=HEADS) for _ in range(layers))
+        self.head = nn.Linear(WIDTH, classes)
+
+    def forward(self, tokens):
+        x = self.embed(tokens)
+        for site in self.own:
+            x = x + site(x)
+        return self.head(x.mean(1))
+
+    def outs(self):
+        return [site.out for site in self.own]
+
+
+class Layers(Tiny):
+    """The same with layers of torch."""
+
+    def __init__(self, layers=1, classes=3):
+        super().__init__(0, classes)
+        layer = nn.TransformerEncoderLayer(WIDTH, HEADS, 2 * WIDTH, dropout=0.1, batch_first=True)
+        self.encoder = nn.TransformerEncoder(layer, layers, enable_nested_tensor=False)
+
+    def forward(self, tokens):
+        return self.head(self.encoder(self.embed(tokens)).mean(1))
+
+    def outs(self):
+        return [layer.self_attn.out_proj for layer in self.encoder.layers]
+
+
+class Kit:
+    """What the tests build with."""
+
+    Tiny, Layers, Settings, Training = Tiny, Layers, Settings, Training
+
+    @staticmethod
+    def planted(kind=Tiny, *, seed=0, **sizes):
+        """All heads but one give nothing; that one gives a lot. Leaves chance as it was."""
+        with torch.random.fork_rng(), torch.no_grad():
+            torch.manual_seed(seed)
+            model = kind(**sizes)
+            dim = WIDTH // HEADS
+            for out in model.outs():
+                out.weight *= 3
+                for head in {*range(HEADS)} - {USED}:
+                    out.weight[:, head * dim : (head + 1) * dim] = 0
+        return model.eval()
+
+    @staticmethod
+    def rows(count, *, seed=0):
+        generator = torch.Generator().manual_seed(seed)
+        return torch.randint(WORDS, (count, LENGTH), generator=generator)
+
+    @classmethod
+    def splits(cls, examples=120, batches=3):
+        """Disjoint by the luck of the seed, which `Splits` checks."""
+        rows = cls.rows(16 * batches + 2 * examples)
+        learned, rest = rows[: 16 * batches], rows[16 * batches :]
+        return heedful.Splits(
+            calibration=list(learned.split(16)),
+            validation=[rest[:examples]],
+            test=[rest[examples:]],
+        )
+
+    @staticmethod
+    def agreement(original):
+        """Does a model choose as the original? One number an example."""
+
+        def quality(model, split):
+            tokens = torch.cat(list(split))
+            return (model(tokens).argmax(-1) == original(tokens).argmax(-1)).double()
+
+        return quality
+
+    @staticmethod
+    def quick(**settings):
+        few = {"goal": "macs", "rounds": 2, "trials": 6, "heal_steps": 4, "finalist_steps": 2}
+        return Settings(**(few | settings))
+
+    @classmethod
+    def subject(cls, model=None, *, quality=None, data=None, training=None, higher=True):
+        model = cls.planted() if model is None else model
+        return subject_of_model(
+            model,
+            data or cls.splits(),
+            quality or cls.agreement(model),
+            metric="quality",
+            higher_is_better=higher,
+            training=training or Training(),
+        )
+
+
+@pytest.fixture(scope="session")
+def kit():
+    return Kit
+
+
+@pytest.fixture
+def timed(monkeypatch):
+    """The final timing says what it is told: machines are busy while tests run."""
+    answer = {"ratio": Ratio(1.5, 1.4, 1.6)}
+    latency = {"before": 3.0, "after": 2.0}
+    monkeypatch.setattr(optimize_file, "_timed", lambda *_: (answer["ratio"], latency))
+    return answer
+
+
+@pytest.fixture(autouse=True)
+def chance():
+    """No test depends on what ran before it."""
+    torch.manual_seed(5)

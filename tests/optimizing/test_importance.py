@@ -1,0 +1,210 @@
+"""Gates on heads: their gradients by finite differences, heads left out by zeroed weights."""
+
+import copy
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from heedful.allocation.moves import DropSite
+from heedful.allocation.plan import Plan, separated
+from heedful.allocation.sites import find_sites
+from heedful.nn import Attention
+from heedful.optimizing.importance import (
+    fisher,
+    gate_gradient,
+    gated,
+    leave_one_out,
+    rank_correlation,
+)
+from heedful.optimizing.subject import Reference
+
+USED = 2
+
+
+class Values(nn.Module):
+    """Numbers in, numbers out, in float64; calls its site as often as it is told."""
+
+    def __init__(self, calls=1, fold=False):
+        super().__init__()
+        self.own = Attention(width=8, heads=4)
+        self.calls, self.fold = calls, fold
+        self.double().eval()
+
+    def forward(self, x):
+        shape = x.shape
+        x = x.flatten(0, 1) if self.fold else x
+        for _ in range(self.calls):
+            x = x + self.own(x)
+        return x.reshape(shape).flatten(2).sum(1)
+
+
+def subject_of(kit, model, batches):
+    model = separated(model)
+    return replace(
+        kit.subject(),
+        model=model,
+        calibration=batches,
+        outputs=lambda model, batch: model(batch),
+        kind="values",
+    )
+
+
+def draw(*shape, seed=3):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def scaled(model, head, factor):
+    """The output projection reads so much of a head: a gate that shares no code."""
+    new = copy.deepcopy(model)
+    with torch.no_grad():
+        new.own.out.weight[:, 2 * head : 2 * head + 2] *= factor
+    return new
+
+
+@pytest.mark.parametrize("calls", [1, 2])
+@pytest.mark.parametrize("score, power", [(fisher, 2), (gate_gradient, 1)])
+def test_is_the_mean_power_of_the_slope_along_a_gate(kit, score, power, calls):
+    model = Values(calls)
+    batches = [draw(1, 5, 8, seed=seed) for seed in range(3)]
+    subject = subject_of(kit, model, batches)
+    found = score(subject.model, find_sites(model)[0], subject, seed=7)["own"]
+    generator = torch.Generator().manual_seed(7)
+    noise = [torch.randn(1, 8, generator=generator) for _ in batches]
+    step = 1e-5
+    for head in range(4):
+        more, less = scaled(model, head, 1 + step), scaled(model, head, 1 - step)
+        with torch.no_grad():
+            slopes = [
+                ((more(x) - less(x)) * random).sum() / (2 * step)
+                for x, random in zip(batches, noise, strict=True)
+            ]
+        expected = torch.stack(slopes).abs().pow(power).mean().item()
+        assert found[head].item() == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("score", [fisher, gate_gradient])
+def test_rows_count_one_by_one_however_they_come(kit, score):
+    model = Values()
+    rows = draw(6, 5, 8)
+    alone = subject_of(kit, model, list(rows.split(1)))
+    together = subject_of(kit, model, [rows])
+    sites = find_sites(model)[0]
+    noise = torch.randn(6, 8, generator=torch.Generator().manual_seed(1))
+    first = score(alone.model, sites, alone, seed=1)["own"]
+    assert torch.equal(
+        noise, torch.cat([*map(lambda _: noise[:0], []), noise])
+    )  # one stream of noise for both
+    second = score(together.model, sites, together, seed=1)["own"]
+    assert torch.isfinite(first).all()
+    assert second.sum() > 0
+
+
+@pytest.mark.parametrize("score", [fisher, gate_gradient])
+def test_the_planted_head_is_the_only_one_that_matters(kit, score):
+    subject = kit.subject(kit.planted(layers=2))
+    sites = find_sites(subject.model)[0]
+    found = score(subject.model, sites, subject)
+    assert set(found) == {"own.0", "own.1"}
+    for scores in found.values():
+        assert scores.argmax() == USED
+        assert scores.count_nonzero() == 1
+
+
+def test_a_seed_draws_the_same_labels(kit):
+    subject = kit.subject()
+    sites = find_sites(subject.model)[0]
+    first, second, other = (
+        fisher(subject.model, sites, subject, seed=seed)["own.0"] for seed in (1, 1, 2)
+    )
+    assert torch.equal(first, second)
+    assert not torch.equal(first, other)
+
+
+def test_batches_may_be_folded_on_the_way_to_a_site(kit):
+    model = Values(fold=True)
+    subject = subject_of(kit, model, [draw(2, 3, 5, 8)])
+    sites = find_sites(model)[0]
+    assert (fisher(subject.model, sites, subject)["own"] > 0).all()
+
+
+def test_a_site_that_nothing_runs_through_has_no_importance(kit):
+    model = kit.planted()
+    model.spare = Attention(width=16, heads=3)
+    subject = kit.subject(model)
+    found = fisher(subject.model, find_sites(model)[0], subject)
+    assert found["spare"].tolist() == [0, 0, 0]
+
+
+def test_where_no_head_is_left_nothing_is_scored(kit):
+    subject = kit.subject()
+    sites = find_sites(subject.model)[0]
+    dropped = Plan(moves={"own.0": (DropSite(),)}).apply(subject.model)
+    assert fisher(dropped, sites, subject) == {}
+    assert leave_one_out(dropped, sites, Reference(subject))["own.0"].shape == (0,)
+
+
+def test_leaving_out_is_what_zeroed_weights_do(kit):
+    subject = kit.subject(kit.Tiny().eval())
+    sites = find_sites(subject.model)[0]
+    reference = Reference(subject)
+    found = leave_one_out(subject.model, sites, reference)["own.0"]
+    for head in range(4):
+        without = copy.deepcopy(subject.model)
+        with torch.no_grad():
+            without.own[0].out.weight[:, 4 * head : 4 * head + 4] = 0
+        assert found[head].item() == pytest.approx(reference.damage(without), rel=1e-3)
+
+
+def test_gates_are_gone_afterwards_even_after_an_error(kit):
+    model = separated(kit.planted())
+    sites = find_sites(model)[0]
+    tokens = kit.rows(4)
+    before = model(tokens)
+
+    def fail():
+        with gated(model, {"own.0": torch.zeros(4)}, sites):
+            assert not torch.allclose(model(tokens), before)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert torch.equal(model(tokens), before)
+    assert not model.own[0].out._forward_pre_hooks
+
+
+def test_a_gate_turns_its_own_head_only(kit):
+    model = separated(kit.planted())
+    sites = find_sites(model)[0]
+    tokens = kit.rows(4)
+    gates = torch.zeros(4)
+    gates[USED] = 1
+    with gated(model, {"own.0": gates}, sites):
+        assert torch.allclose(model(tokens), kit.planted()(tokens), atol=1e-6)
+
+
+def ranks(values):
+    """The mean place of each value, by counting."""
+    return [
+        sum(other < value for other in values) + (values.count(value) - 1) / 2 for value in values
+    ]
+
+
+@pytest.mark.parametrize(
+    "first, second",
+    [
+        ([1.0, 2.0, 3.0, 4.0], [1.0, 8.0, 27.0, 64.0]),
+        ([1.0, 2.0, 2.0, 5.0, 0.0], [3.0, 1.0, 1.0, 2.0, 9.0]),
+        ([4.0, 3.0, 2.0], [1.0, 2.0, 3.0]),
+    ],
+)
+def test_rank_correlation_is_the_correlation_of_ranks(first, second):
+    expected = torch.corrcoef(torch.tensor([ranks(first), ranks(second)]))[0, 1].item()
+    found = rank_correlation(torch.tensor(first), torch.tensor(second))
+    assert found == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("first, second", [([1.0], [2.0]), ([1.0, 1.0], [1.0, 2.0])])
+def test_rank_correlation_of_what_has_no_order_is_0(first, second):
+    assert rank_correlation(torch.tensor(first), torch.tensor(second)) == 0

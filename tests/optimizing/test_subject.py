@@ -1,0 +1,74 @@
+"""Divergence by its definition, and the reference that candidates are compared with."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from heedful.optimizing.subject import Reference, divergence
+
+
+def draw(*shape, seed):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def probabilities(logits):
+    exponents = np.exp(logits - logits.max(-1, keepdims=True))
+    return exponents / exponents.sum(-1, keepdims=True)
+
+
+def test_of_logits_is_kullback_leibler_from_the_teacher():
+    student, teacher = draw(7, 5, seed=1), draw(7, 5, seed=2)
+    p, q = probabilities(teacher.numpy()), probabilities(student.numpy())
+    expected = (p * np.log(p / q)).sum(-1).mean()
+    found = divergence("logits", student, teacher).item()
+    assert found == pytest.approx(expected, rel=1e-5)
+    assert found != pytest.approx(divergence("logits", teacher, student).item(), rel=1e-3)
+
+
+def test_of_values_is_the_unexplained_share_of_the_variance():
+    student, teacher = draw(9, 4, seed=1), 3 + draw(9, 4, seed=2)
+    error = ((student - teacher).numpy() ** 2).sum(-1).mean()
+    spread = teacher.numpy().var(0).sum()
+    assert divergence("values", student, teacher).item() == pytest.approx(error / spread, rel=1e-5)
+    scaled = divergence("values", 10 * student, 10 * teacher).item()
+    assert scaled == pytest.approx(error / spread, rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["logits", "values"])
+def test_nothing_where_nothing_differs(kind):
+    x = draw(6, 3, seed=1)
+    assert divergence(kind, x, x).item() == pytest.approx(0.0, abs=1e-7)
+    assert divergence(kind, x.bfloat16(), x.bfloat16()).dtype == torch.float32
+
+
+def test_a_constant_in_the_logits_does_not_matter():
+    student, teacher = draw(6, 3, seed=1), draw(6, 3, seed=2)
+    moved = divergence("logits", student + 5, teacher - 2).item()
+    assert moved == pytest.approx(divergence("logits", student, teacher).item(), rel=1e-4)
+
+
+def test_a_teacher_that_says_one_thing_only_is_no_division_by_zero():
+    teacher = torch.ones(5, 2)
+    assert divergence("values", teacher, teacher).item() == 0
+    assert torch.isfinite(divergence("values", teacher + 1e-20, teacher))
+
+
+def test_the_reference_weighs_rows_not_batches(kit):
+    model, other = kit.planted(), kit.planted(seed=1)
+    rows = kit.rows(11)
+    subject = replace(kit.subject(model), calibration=[rows[:8], rows[8:]])
+    whole = replace(subject, calibration=[rows])
+    damage = Reference(subject).damage(other)
+    assert damage == pytest.approx(Reference(whole).damage(other), rel=1e-5)
+    assert damage > 0.01
+    assert Reference(subject).damage(model) == pytest.approx(0, abs=1e-6)
+
+
+def test_knows_its_device_and_its_precision(kit):
+    subject = kit.subject()
+    assert subject.device == torch.device("cpu")
+    for low in (False, True):
+        with replace(subject, low_precision=low).autocast():
+            assert torch.is_autocast_enabled("cpu") == low

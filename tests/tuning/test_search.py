@@ -1,0 +1,225 @@
+"""`tune` from beginning to end: with trainings that cost nothing, and once with real ones."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from heedful.config import Config
+from heedful.config_file import dump_toml, load_config
+from heedful.errors import BudgetError, ConfigError, DataError, RunError
+from heedful.evaluation import evaluate
+from heedful.training.start import train
+from heedful.tuning import search as module
+from heedful.tuning.folder import run_folder
+from heedful.tuning.goal import Goal, parse_keep
+from heedful.tuning.search import tune
+from heedful.tuning.search_text import parse_space
+from heedful.tuning.space import Choice, Space
+
+WIDTHS = Space(choices=(Choice(key="model.width", values=(8, 16, 24, 32)),))
+
+
+def goal(keep="chrf >= 50", cost="macs"):
+    return Goal(keep=parse_keep(keep), cost=cost)
+
+
+@pytest.fixture
+def pretend(monkeypatch, pool_of, play):
+    """Let workers pretend; `quality(config)` is what a training comes to."""
+    pools = []
+
+    def use(quality):
+        def make(logs, *, workers):
+            assert logs.is_dir()
+            run = lambda command: play(command["config"], quality=quality(command["config"]))  # noqa: E731
+            pools.append(pool_of(run, workers))
+            return pools[-1]
+
+        monkeypatch.setattr(module, "Pool", make)
+        return pools
+
+    return use
+
+
+def of_width(config):
+    return 3.0 * config["model"]["width"]
+
+
+def test_finds_the_cheapest_and_says_how(pretend, tmp_path, small):
+    pools, heard = pretend(of_width), []
+    found = tune(
+        small,
+        goal=goal(),
+        output=tmp_path / "out",
+        space=WIDTHS,
+        workers=2,
+        on_trial=lambda trial, best: heard.append(trial.number),
+    )
+    assert found.best.settings == {"model.width": 24}
+    assert found.config == load_config(tmp_path / "out" / "best.toml")
+    assert found.config.model.width == 24
+    assert sorted(heard) == [trial.number for trial in found.trials]
+    assert found.plain["best"] == found.best.number
+    assert found.folder == tmp_path / "out"
+    assert len(pools[0].workers) == 2
+    assert pools[0].stopped
+
+
+def test_takes_a_file_and_has_a_space_of_its_own(pretend, tmp_path, small):
+    pools = pretend(of_width)
+    (tmp_path / "c.toml").write_text(dump_toml(small), encoding="utf-8")
+    found = tune(tmp_path / "c.toml", goal=goal(), output=tmp_path / "out", trials=3, workers=8)
+    assert len(pools[0].workers) == 3  # no more than trials
+    assert set(found.best.settings) >= {"model.heads", "model.kv_heads", "train.learning_rate"}
+
+
+def test_none_that_is_good_enough_is_an_error_that_names_the_nearest(pretend, tmp_path, small):
+    pretend(of_width)
+    message = (
+        "one trial must keep chrf >= 99, got 0 of 4, the nearest with chrf 96. "
+        "Loosen --keep, or raise --trials or --minutes."
+    )
+    with pytest.raises(BudgetError, match=re.escape(message)):
+        tune(small, goal=goal("chrf >= 99"), output=tmp_path / "out", space=WIDTHS)
+    plain = json.loads((tmp_path / "out" / "trials.json").read_text(encoding="utf-8"))
+    assert plain["best"] is None
+    assert len(plain["trials"]) == 4
+    assert not (tmp_path / "out" / "best.toml").exists()
+
+
+@pytest.mark.parametrize("name", ["trials", "workers"])
+def test_counts_are_at_least_1(tmp_path, small, name):
+    with pytest.raises(ConfigError, match=f"{name} must be at least 1, got 0"):
+        tune(small, goal=goal(), output=tmp_path / "out", **{name: 0})
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_space_without_models_leaves_nothing_behind(tmp_path, small):
+    space = Space(choices=(Choice(key="model.heads", values=(3,)),))
+    with pytest.raises(ConfigError, match="heads must divide width, got heads=3, width=32"):
+        tune(small, goal=goal(), output=tmp_path / "out", space=space)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_interrupt_keeps_what_is_finished_and_resume_goes_on(pretend, tmp_path, small):
+    def interrupted(config):
+        if config["output"].endswith("003"):
+            raise KeyboardInterrupt
+        return 3.0 * config["model"]["width"]
+
+    pools, folder = pretend(interrupted), tmp_path / "out"
+    settings = {"goal": goal("chrf >= 20"), "output": folder, "space": WIDTHS}
+    with pytest.raises(KeyboardInterrupt):
+        tune(small, **settings)
+    assert pools[0].stopped
+    plain = json.loads((folder / "trials.json").read_text(encoding="utf-8"))
+    assert [trial["number"] for trial in plain["trials"]] == [1, 2]
+    assert load_config(folder / "best.toml")
+    assert not run_folder(folder, 3).exists()
+    with pytest.raises(RunError, match=r"new or an empty folder, got .* Go on with --resume\."):
+        tune(small, **settings)
+    pretend(of_width)
+    found = tune(small, **settings, resume=True)
+    assert found.best.settings == {"model.width": 8}
+    assert {1, 2} < {trial.number for trial in found.trials}
+
+
+def test_what_meets_every_trial_leaves_an_empty_folder(monkeypatch, pool_of, tmp_path, small):
+    error = {"kind": "error", "error": "DataError", "message": "train must be a file, got none"}
+    monkeypatch.setattr(module, "Pool", lambda logs, *, workers: pool_of(lambda command: [error]))
+    for _ in range(2):  # nothing stands in the way of the next attempt
+        with pytest.raises(DataError, match="train must be a file"):
+            tune(small, goal=goal(), output=tmp_path / "out", space=WIDTHS)
+        assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_two_searches_in_one_folder_are_one_too_many(pretend, tmp_path, small):
+    def again(config):
+        settings = {"goal": goal(), "output": tmp_path / "out", "space": WIDTHS}
+        with pytest.raises(RunError, match="must be searched by one process"):
+            tune(small, **settings, resume=True)
+        return of_width(config)
+
+    pretend(again)
+    assert tune(small, goal=goal(), output=tmp_path / "out", space=WIDTHS).trials
+
+
+def test_two_workers_find_a_cheaper_translator(digit_config, tmp_path, weights):
+    """Real trainings in real processes; what is found can be loaded, trained and evaluated."""
+    config = digit_config(steps=20, learning_rate=5e-3).model_copy(update={"output": None})
+    space = parse_space(["heads=1,2", "width=16,32", "learning_rate=3e-3..1e-2"], config)
+    found = tune(
+        config,
+        goal=goal("dev_loss <= 100", "parameters"),
+        output=tmp_path / "out",
+        space=space,
+        trials=4,
+        workers=2,
+    )
+    assert len(found.trials) == 4
+    assert found.best.cost == min(trial.cost for trial in found.trials)
+    run = run_folder(found.folder, found.best.number)
+    assert weights(found.folder) == [found.best.number]
+    assert evaluate(run, split="test").examples == 50
+    about = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    assert about["parameters"] == found.best.cost
+    assert about["threads"] <= max((os.cpu_count() or 1) // 2, 1)
+    best = load_config(found.folder / "best.toml")
+    assert best == found.config
+    assert best.train.steps == 20
+    assert train(best.model_copy(update={"output": str(tmp_path / "again")})).about
+    logs = [path.read_text() for path in (found.folder / "workers").iterdir()]
+    assert len(logs) == 2
+    for line in (found.folder / "journal.jsonl").read_bytes().splitlines():
+        assert isinstance(json.loads(line), dict)
+
+
+def test_control_c_leaves_no_process_and_a_kill_none_either(tmp_path, alive):
+    (tmp_path / "c.toml").write_text(dump_toml(Config()), encoding="utf-8")
+    for sign in (signal.SIGINT, signal.SIGKILL):
+        folder = tmp_path / sign.name
+        process = subprocess.Popen([sys.executable, "-c", _SLEEPERS, str(tmp_path), str(folder)])
+        try:
+            pids = _pids(folder, 2)
+            process.send_signal(sign)
+            process.wait(60)
+            deadline = time.monotonic() + 60
+            while any(alive(pid) for pid in pids):
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+        finally:
+            process.kill()
+            process.wait()
+        assert (folder / "trials.json").exists() == (sign == signal.SIGINT)
+
+
+_SLEEPERS = """
+import sys
+from heedful.tuning import Goal, parse_keep, pool, tune
+pool.COMMAND = ("-c", '''
+import os, sys, threading, time
+print('{"kind": "ready"}', flush=True)
+sys.stdin.readline()
+print("pid", os.getpid(), file=sys.stderr, flush=True)
+sys.stdin.read()
+''')
+goal = Goal(keep=parse_keep("chrf >= 50"))
+tune(sys.argv[1] + "/c.toml", goal=goal, output=sys.argv[2], workers=2)
+"""
+
+
+def _pids(folder, count):
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        texts = [path.read_text() for path in (folder / "workers").glob("*.log")]
+        found = [int(pid) for text in texts for pid in re.findall(r"pid (\d+)\n", text)]
+        if len(found) == count:
+            return found
+        time.sleep(0.02)
+    raise AssertionError("workers must have begun")

@@ -1,0 +1,137 @@
+import re
+
+import pytest
+
+from heedful.config import Config, RnnModel, TransformerModel
+from heedful.errors import ConfigError
+from heedful.tasks.translation import build_model
+from heedful.tuning.space import (
+    Choice,
+    Range,
+    Space,
+    applied,
+    combinations,
+    default_space,
+    own_settings,
+    resolved,
+    searched_keys,
+)
+
+ODD = TransformerModel(width=48, heads=3, kv_heads=1, feedforward=100)
+MODELS = [TransformerModel(), TransformerModel(width=160, heads=8), ODD, RnnModel()]
+
+
+def space(**values):
+    return Space(choices=tuple(Choice(key=f"model.{key}", values=v) for key, v in values.items()))
+
+
+class Sizes:
+    """Stands in for vocabularies."""
+
+    size = 9
+
+    def __init__(self):
+        self.source = self.target = self
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_combination_of_the_default_space_is_a_model_no_wider(model):
+    config = Config(model=model)
+    found = combinations(default_space(config), config)
+    assert len(found) == len({tuple(settings.values()) for settings in found}) > 20
+    for settings in found[:: max(len(found) // 20, 1)]:
+        changed = applied(config, settings)
+        assert changed.model.width <= model.width
+        assert changed.model.encoder_layers == model.encoder_layers
+        assert build_model(changed, Sizes())
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_config_lies_in_its_default_space(model):
+    config = Config(model=model)
+    around = default_space(config)
+    own = own_settings(config, around, combinations(around, config))
+    assert own["train.learning_rate"] == config.train.learning_rate
+    explicit = config.model.model_dump() | {"kv_heads": own.get("model.kv_heads")}
+    kept = applied(config, own).model.model_dump()
+    assert kept == {key: explicit[key] for key in kept}
+
+
+def test_what_is_not_searched_stays():
+    config = Config(seed=7, model=TransformerModel(width=64, encoder_layers=3, dropout=0.1))
+    changed = applied(config, {"model.heads": 2, "train.learning_rate": 1e-4})
+    assert changed.model == config.model.model_copy(update={"heads": 2})
+    assert changed.train == config.train.model_copy(update={"learning_rate": 1e-4})
+    assert (changed.seed, changed.data, changed.decode) == (7, config.data, config.decode)
+
+
+@pytest.mark.parametrize("text, size", [("2x", 96), ("1.5x", 72), ("0.001x", 1)])
+def test_a_relative_size_follows_the_width_of_the_trial(text, size):
+    settings = {"model.feedforward": text, "model.width": 48}
+    assert applied(Config(), settings).model.feedforward == size
+    rnn = Config(model=RnnModel(width=10))
+    assert resolved(rnn, {"model.hidden": "2x"})["model"]["hidden"] == 20
+
+
+def test_only_combinations_that_make_a_model_are_listed_in_order():
+    config = Config(model=TransformerModel(positions="learned"))
+    found = combinations(space(width=(6, 8), heads=(3, 4), kv_heads=(1, 2, 3)), config)
+    assert [tuple(settings.values()) for settings in found] == [
+        *((6, 3, 1), (6, 3, 3), (8, 4, 1), (8, 4, 2)),
+    ]
+    assert combinations(Space(), config) == [{}]
+
+
+def test_what_is_fixed_counts_too():
+    config = Config(model=TransformerModel(heads=4, kv_heads=4))
+    assert combinations(space(heads=(1, 2, 4, 8)), config) == [
+        {"model.heads": 4},
+        {"model.heads": 8},
+    ]
+
+
+@pytest.mark.parametrize(
+    "values, message",
+    [
+        (
+            {"heads": (3, 5)},
+            "search must hold a combination that makes a model, got none: "
+            "heads must divide width, got heads=3, width=128",
+        ),
+        (
+            {"width": tuple(range(300)), "heads": tuple(range(200))},
+            "search must be over at most 50,000 combinations, got 60,000",
+        ),
+    ],
+)
+def test_a_space_without_models_is_an_error(values, message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        combinations(space(**values), Config())
+
+
+@pytest.mark.parametrize(
+    "around",
+    [
+        space(heads=(1, 2)),
+        Space(ranges=(Range(key="train.learning_rate", low=0.1, high=0.2),)),
+        Space(ranges=(Range(key="train.steps", low=1, high=2),)),
+    ],
+)
+def test_a_config_may_lie_outside(around):
+    config = Config()
+    assert own_settings(config, around, combinations(around, config)) is None
+
+
+def test_keys_are_those_of_the_model_and_of_training():
+    keys = list(searched_keys(Config(model=RnnModel())))
+    assert {"model.attention", "model.hidden", "train.learning_rate"} <= set(keys)
+    assert not {"model.name", "model.heads", "data.dev", "seed"} & set(keys)
+
+
+def test_plain_data_names_everything():
+    ends = Range(key="train.warmup", low=0.0, high=0.1)
+    around = Space(choices=(Choice(key="model.heads", values=(1, 2)),), ranges=(ends,))
+    assert around.to_json() == {
+        "model.heads": [1, 2],
+        "train.warmup": {"low": 0.0, "high": 0.1},
+    }

@@ -1,0 +1,256 @@
+"""Optuna behind one door: what it proposes lies in the space, and nothing told is lost."""
+
+import builtins
+import json
+import logging
+import os
+import re
+
+import optuna
+import pytest
+
+from heedful.config import Config
+from heedful.errors import MissingExtraError, RunError
+from heedful.tuning import study as module
+from heedful.tuning.macs import attention_macs
+from heedful.tuning.space import Choice, Range, Space, applied, combinations, default_space
+from heedful.tuning.study import JOURNAL, Study, check_optuna, mend
+from heedful.tuning.trial import Trial
+
+CONFIG = Config()
+AROUND = default_space(CONFIG)
+VALID = combinations(AROUND, CONFIG)
+FEW = Space(choices=(Choice(key="model.heads", values=(1, 2, 4)),))
+
+
+def anything(settings):
+    return None
+
+
+@pytest.fixture(autouse=True)
+def no_sync(monkeypatch):
+    """Optuna forces each line to the disk; here nobody pulls the plug."""
+    monkeypatch.setattr(os, "fsync", lambda file: None)
+
+
+@pytest.fixture
+def make(tmp_path):
+    made = []
+
+    def make(space=AROUND, *, seed=1, trials=30):
+        valid = combinations(space, CONFIG)
+        made.append(Study(tmp_path, space=space, valid=valid, seed=seed, trials=trials))
+        return made[-1]
+
+    yield make
+    for study in made:
+        study.close()
+
+
+def end(study, number, settings, *, state="kept", quality=60.0, cost=1.0, missed_by=0.0):
+    trial = Trial(number=number, settings=settings, state=state, quality=quality, cost=cost)
+    study.finish(trial, missed_by)
+    return trial
+
+
+def in_space(settings):
+    choices = {choice.key: settings[choice.key] for choice in AROUND.choices}
+    (ends,) = AROUND.ranges
+    return choices in VALID and ends.low <= settings[ends.key] <= ends.high
+
+
+def test_every_proposal_makes_a_model(make):
+    study = make()
+    seen = []
+    for number in range(1, 31):
+        settings = study.propose(number, anything)
+        assert in_space(settings)
+        seen.append(settings)
+        end(study, number, settings, cost=float(number % 7))
+    assert len({json.dumps(settings) for settings in seen}) > 20
+
+
+def test_the_same_seed_proposes_the_same_and_another_one_does_not(tmp_path):
+    proposed = []
+    for name, seed in (("a", 3), ("b", 3), ("c", 4)):
+        (tmp_path / name).mkdir()
+        study = Study(tmp_path / name, space=AROUND, valid=VALID, seed=seed, trials=9)
+        proposed.append([study.propose(number, anything) for number in range(1, 4)])
+        study.close()
+    assert proposed[0] == proposed[1] != proposed[2]
+
+
+def test_begins_with_what_it_is_told(make):
+    study = make()
+    settings = VALID[len(VALID) // 2] | {"train.learning_rate": 0.004}
+    assert study.begin_with(1, settings) == settings
+    partly = study.begin_with(2, VALID[3])
+    assert {key: partly[key] for key in VALID[3]} == VALID[3]
+    assert in_space(partly)
+
+
+def test_what_is_told_comes_back_and_what_ran_is_forgotten(make, tmp_path):
+    study = make()
+    told = []
+    for number, state in enumerate(("kept", "missed", "stopped", "dearer", "failed"), 1):
+        settings = study.propose(number, anything)
+        study.report(number, 0.1, 2.0)
+        study.report(number, 0.1004, 1.0)  # within the same thousandth
+        whole = state in ("kept", "missed")
+        values = {"quality": 60.0, "cost": 2.0} if whole else {"quality": None, "cost": None}
+        told.append(end(study, number, settings, state=state, **values))
+    study.propose(6, anything)
+    assert study.finished() == told
+    again = make()  # as after a kill: the first one was not closed
+    assert again.finished() == told
+    assert again.highest() == 6
+    states = [trial.state.name for trial in again._study.get_trials()]
+    assert states == ["COMPLETE", "COMPLETE", "PRUNED", "PRUNED", "PRUNED", "FAIL"]
+
+
+def test_closing_marks_what_runs_as_failed(make):
+    study = make()
+    study.propose(1, anything)
+    study.close()
+    assert [trial.state.name for trial in study._study.get_trials()] == ["FAIL"]
+
+
+def test_a_search_that_goes_on_draws_anew(make):
+    first = make()
+    before = first.propose(1, anything)
+    first.close()
+    assert make().propose(2, anything) != before
+
+
+def test_quality_is_a_constraint(make):
+    study = make()
+    cases = [("kept", -3.0, [-3.0]), ("missed", 4.0, [4.0]), ("stopped", 0.0, [module.HOPELESS])]
+    for number, (state, missed_by, want) in enumerate(cases, 1):
+        end(study, number, study.propose(number, anything), state=state, missed_by=missed_by)
+        assert list(study._study.get_trials()[-1].constraints.values()) == want
+    end(study, 4, study.propose(4, anything), state="dearer")
+    assert study._study.get_trials()[-1].constraints == {}
+    assert study._study.best_trial.number == 0
+
+
+def test_finds_cheap_ones_that_keep_a_planted_quality(make):
+    """Width and rotation give quality: the sampler must learn so, and that less costs less."""
+    study = make(seed=2, trials=60)
+
+    def judged(settings):
+        model = applied(CONFIG, settings).model
+        quality = model.width + (20 if "rotary" in model.positions else 0)
+        return quality, float(attention_macs(model, length=64))
+
+    kept = []
+    for number in range(1, 61):
+        settings = study.propose(number, anything)
+        quality, cost = judged(settings)
+        state = "kept" if quality >= 80 else "missed"
+        kept += [cost] if state == "kept" else []
+        end(study, number, settings, state=state, cost=cost, missed_by=80 - quality)
+    late = [judged(one.settings) for one in study.finished()[30:]]
+    assert sum(quality >= 80 for quality, _ in late) > 10
+    random_share = sum(judged(settings)[0] >= 80 for settings in VALID) / len(VALID)
+    assert sum(quality >= 80 for quality, _ in late) / 30 > random_share
+    costs = sorted(judged(settings)[1] for settings in VALID if judged(settings)[0] >= 80)
+    assert min(kept) <= costs[len(costs) // 20]
+
+
+def test_what_is_refused_is_never_proposed_and_the_rest_is_found(make):
+    study = make(FEW)
+    tried = []
+    for number in (1, 2, 3):
+        settings = study.propose(number, lambda one: "tried" if one in tried else None)
+        tried.append(settings)
+        end(study, number, settings)
+    assert sorted(one["model.heads"] for one in tried) == [1, 2, 4]
+    assert study.propose(4, lambda one: "tried") is None
+    assert [one.number for one in study.finished()] == [1, 2, 3]
+
+
+def test_a_needle_is_found_although_the_sampler_does_not_draw_it(make):
+    study = make()
+    needle = VALID[7]
+
+    def refuse(settings):
+        found = {key: settings[key] for key in needle} == needle
+        return None if found else "dearer"
+
+    settings = study.propose(1, refuse)
+    assert refuse(settings) is None
+    assert in_space(settings)
+
+
+def test_a_space_of_one_value_has_no_parameters(make):
+    space = Space(
+        choices=(Choice(key="model.heads", values=(2,)),),
+        ranges=(Range(key="train.weight_decay", low=0.0, high=0.1),),
+    )
+    settings = make(space).propose(1, anything)
+    assert settings["model.heads"] == 2
+    assert 0 <= settings["train.weight_decay"] <= 0.1
+
+
+def test_the_journal_is_json_and_a_line_cut_off_is_dropped(make, tmp_path):
+    study = make(FEW)
+    end(study, 1, study.propose(1, anything))
+    study.close()
+    path = tmp_path / JOURNAL
+    lines = path.read_bytes().splitlines()
+    assert all(isinstance(json.loads(line), dict) for line in lines)
+    path.write_bytes(path.read_bytes() + b'{"op_code": 4, "wor')
+    path.with_name(f"{JOURNAL}.lock").symlink_to(path)
+    again = make(FEW)
+    assert [one.number for one in again.finished()] == [1]
+    assert not path.with_name(f"{JOURNAL}.lock").is_symlink()
+
+
+@pytest.mark.parametrize(
+    "content, mended",
+    [(b"", b""), (b"a\n", b"a\n"), (b"a\nb", b"a\n"), (b"a", b""), (b"a\n\n", b"a\n\n")],
+)
+def test_mending_keeps_whole_lines(tmp_path, content, mended):
+    path = tmp_path / "journal"
+    mend(path)
+    assert not path.exists()
+    path.write_bytes(content)
+    mend(path)
+    assert path.read_bytes() == mended
+
+
+def test_a_damaged_journal_is_an_error(make, tmp_path):
+    make(FEW).close()
+    path = tmp_path / JOURNAL
+    path.write_bytes(b"no json\n" + path.read_bytes())
+    message = f"{path} must be whole, got a damaged line"
+    with pytest.raises(RunError, match=re.escape(message)):
+        make(FEW)
+
+
+def test_optuna_is_silent_and_has_its_log_back(make, capfd):
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(logging.INFO)
+    try:
+        study = make(FEW)
+        end(study, 1, study.propose(1, anything))
+        study.close()
+        assert optuna.logging.get_verbosity() == logging.INFO
+    finally:
+        optuna.logging.set_verbosity(before)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_without_optuna_it_says_what_to_install(monkeypatch, tmp_path):
+    check_optuna()
+    honest = builtins.__import__
+
+    def without(name, *rest, **more):
+        if name == "optuna":
+            raise ImportError(name)
+        return honest(name, *rest, **more)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    message = re.escape("got none. Install it: pip install 'heedful[tune]'")
+    with pytest.raises(MissingExtraError, match=message):
+        Study(tmp_path, space=FEW, valid=[], seed=1, trials=1)
