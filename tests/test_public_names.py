@@ -38,6 +38,7 @@ def public(trees: dict[str, ast.Module]) -> list[tuple[str, Documented]]:
         if not module.rpartition(".")[2].startswith("_") or module.endswith("__init__")
         for node in tree.body
         if isinstance(node, Documented) and not node.name.startswith("_")
+        if not any(ast.unparse(by) == "overload" for by in node.decorator_list)
     ]
 
 

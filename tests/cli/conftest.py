@@ -1,13 +1,19 @@
-"""Run command lines in this process, with a library that needs no torch."""
+"""Run command lines in this process, with a library that does nothing but remember."""
 
 import io
+import json
 import sys
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
 
 from heedful.cli import main
 from heedful.data.alignment import Alignment
+from heedful.errors import BudgetError
+from heedful.optimizing.candidate import Candidate
+from heedful.optimizing.events import Note, RoundDone, Stage
+from heedful.optimizing.outcome import SUMMARY
 from heedful.training.events import Finished, Started
 
 REPORT = {
@@ -26,6 +32,24 @@ REPORT = {
     "tokens_per_second": 9876.0,
     "seconds": 6.5,
     "peak_memory_mib": 321.0,
+}
+
+OPTIMIZED = {
+    "accepted": True,
+    "reason": "chrf went from 61 to 60.9; 2.00x (1.9 to 2.1) faster",
+    "quality": {
+        **{"metric": "chrf", "before": 61.0, "after": 60.9, "bound": -0.3, "budget": -0.5},
+        **{"examples": 90, "split": "test"},
+    },
+    "speedup": 2.0,
+    "latency_ms": {"before": 1200.0, "after": 600.0},
+    "attention_operations": {"before": 9000, "after": 3000},
+    "parameters": {"before": 5000, "after": 4000},
+    "seconds": 6.5,
+    "plan": "# 字",
+    "goal": "latency",
+    "sites": [{"name": "encoder.0 [a]", "cost_share": 0.62, "before": "4 x 8", "after": "1 x 8"}],
+    "not_adaptable": {"decoder.9": "[/b] slopes"},
 }
 
 
@@ -65,6 +89,7 @@ def install(monkeypatch):
     translator = Translator()
     calls = SimpleNamespace(train=[], evaluate=[], load=[], translator=translator, interrupt=False)
     calls.report = dict(REPORT)
+    optimizing(calls)
 
     def run_in(folder):
         return SimpleNamespace(folder=folder, translator=translator)
@@ -87,10 +112,54 @@ def install(monkeypatch):
         calls.load.append(folder)
         return run_in(folder)
 
+    output_of = lambda run, output: output or Path(f"{run}-optimised")  # noqa: E731
+    verbs = {"optimize_run": calls.optimize_run, "apply_plan": calls.apply_plan}
+    module(monkeypatch, "heedful.optimizing.run_folder", output_of=output_of, **verbs)
     module(monkeypatch, "heedful.training.start", train=train)
     module(monkeypatch, "heedful.training.run", load=load)
     module(monkeypatch, "heedful.evaluation", evaluate=evaluate)
     return calls
+
+
+def optimizing(calls):
+    """Fakes of `optimize_run` and `apply_plan`, and what they tell and record."""
+    calls.optimize, calls.apply, calls.refused = [], [], None
+    calls.optimized = dict(OPTIMIZED)
+    assert set(SUMMARY) <= OPTIMIZED.keys()
+
+    def candidate(share, difference):
+        verdict = SimpleNamespace(metric="chrf", difference=difference)
+        slack = difference + 0.5
+        return Candidate(
+            plan=None, model=None, share=share, damage=0.0, verdict=verdict, slack=slack
+        )
+
+    calls.events = [
+        Stage(text="measuring the original"),
+        RoundDone(number=1, candidate=candidate(0.61, -0.25)),
+        Note(text="a note [/b]"),
+        RoundDone(number=2, candidate=candidate(0.4, -2.0)),
+        Stage(text="healing [x]", done=0.5),
+    ]
+
+    def optimize_run(run, *, keep, output, settings, on_event):
+        calls.optimize.append({"run": run, "keep": keep, "output": output, "settings": settings})
+        for event in calls.events:
+            on_event(event)
+        if calls.refused is None:
+            return SimpleNamespace(report=calls.optimized)
+        folder = output or Path(f"{run}-optimised")
+        folder.mkdir(parents=True, exist_ok=True)
+        report = calls.optimized | {"accepted": False, "reason": calls.refused}
+        (folder / "report.json").write_text(json.dumps(report))
+        raise BudgetError(calls.refused)
+
+    def apply_plan(plan, run, *, on_event, **settings):
+        calls.apply.append({"plan": plan, "run": run, **settings})
+        on_event(calls.events[0])
+        return SimpleNamespace(folder=settings["output"])
+
+    calls.optimize_run, calls.apply_plan = optimize_run, apply_plan
 
 
 @pytest.fixture

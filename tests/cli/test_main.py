@@ -75,7 +75,7 @@ def test_every_error_of_ours_leaves_with_its_code_and_one_line(heedful, library,
         raise kind("width must be even, got 3")
 
     monkeypatch.setattr(sys.modules["heedful.training.run"], "load", load)
-    code = 4 if kind is errors.VerificationError else 2
+    code = {errors.VerificationError: 4, errors.BudgetError: 3}.get(kind, 2)
     assert heedful("predict", "r", "x") == (code, "", "heedful: width must be even, got 3\n")
 
 
@@ -182,6 +182,7 @@ def test_python_m_heedful():
 def test_the_real_library_takes_these_calls():
     from heedful.data.alignment import Alignment
     from heedful.evaluation import evaluate
+    from heedful.optimizing.run_folder import apply_plan, optimize_run, output_of
     from heedful.report.alignment import render_terminal
     from heedful.tasks.translation import Translator
     from heedful.training.run import load
@@ -190,6 +191,10 @@ def test_the_real_library_takes_these_calls():
     inspect.signature(train).bind(None, resume=Path("r"), on_event=print)
     inspect.signature(evaluate).bind(object(), split="dev", beam=2)
     inspect.signature(load).bind(Path("r"))
+    inspect.signature(output_of).bind(Path("r"), None)
+    told = {"output": Path("o"), "on_event": print}
+    inspect.signature(optimize_run).bind(Path("r"), keep="", settings=None, **told)
+    inspect.signature(apply_plan).bind(Path("p"), Path("r"), heal_steps=1, seed=2, **told)
     inspect.signature(Translator.outcomes).bind(None, ["x"], beam=2)
     inspect.signature(Translator.align).bind(None, "x", "y")
     render_terminal(Alignment(source=("x",), target=("y",), weights=((1.0,),)))

@@ -1,15 +1,19 @@
 """Classifiers of twenty lines in which only one head of each site does anything."""
 
+import random
+
 import pytest
 import torch
 from torch import nn
 
 import heedful
 from heedful.bench.timing import Ratio
+from heedful.config import Config, Decode, Train, TransformerModel, TsvData
 from heedful.nn import Attention
 from heedful.optimizing import optimize as optimize_file
 from heedful.optimizing.of_model import Training, subject_of_model
 from heedful.optimizing.settings import Settings
+from heedful.training.start import train
 
 WIDTH, HEADS, WORDS, LENGTH = 16, 4, 13, 6
 USED = 2  # the head that does something
@@ -129,3 +133,40 @@ def timed(monkeypatch):
 def chance():
     """No test depends on what ran before it."""
     torch.manual_seed(5)
+
+
+ENGLISH = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+CHINESE = "零一二三四五六七八九"
+
+
+@pytest.fixture(scope="session")
+def digit_run(tmp_path_factory):
+    """A translator of numbers, in the folder of a run; no number is in two splits."""
+    folder = tmp_path_factory.mktemp("translator")
+    draw = random.Random(3)
+    numbers = draw.sample(range(100, 1000), 400) + draw.sample(range(10_000, 100_000), 200)
+    draw.shuffle(numbers)
+    for name, part in (
+        ("train", numbers[:440]),
+        ("dev", numbers[440:520]),
+        ("test", numbers[520:]),
+    ):
+        lines = [
+            f"{' '.join(ENGLISH[int(digit)] for digit in str(number))}\t"
+            f"{''.join(CHINESE[int(digit)] for digit in str(number))}\n"
+            for number in part
+        ]
+        (folder / f"{name}.tsv").write_text("".join(lines), encoding="utf-8")
+    config = Config(
+        output=str(folder / "run"),
+        data=TsvData(
+            **{name: str(folder / f"{name}.tsv") for name in ("train", "dev", "test")},
+            max_length=32,
+        ),
+        model=TransformerModel(
+            width=32, heads=4, encoder_layers=1, decoder_layers=1, feedforward=32
+        ),
+        train=Train(steps=60, tokens_per_batch=512, precision="fp32", learning_rate=5e-3),
+        decode=Decode(max_length=8, batch=32),
+    )
+    return train(config)

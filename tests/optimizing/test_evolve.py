@@ -283,3 +283,9 @@ def test_rejects(changes, message):
     }
     with pytest.raises(ConfigError, match=re.escape(message)):
         evolve(**(call | changes))
+
+
+def test_ends_at_once_where_there_is_no_choice():
+    table = [[Level(label="as it is", cost=1.0, damage=0.0)]] * 3
+    found = evolve((0, 0, 0), table, lambda _: 2.0, limit=3.0, evaluations=9, seed=1)
+    assert found.history == (((0, 0, 0), 2.0),)

@@ -11,6 +11,7 @@ from heedful.allocation.moves import DropSite
 from heedful.allocation.plan import Plan, separated
 from heedful.allocation.sites import find_sites
 from heedful.nn import Attention
+from heedful.optimizing import importance
 from heedful.optimizing.importance import (
     fisher,
     gate_gradient,
@@ -85,20 +86,18 @@ def test_is_the_mean_power_of_the_slope_along_a_gate(kit, score, power, calls):
 
 
 @pytest.mark.parametrize("score", [fisher, gate_gradient])
-def test_rows_count_one_by_one_however_they_come(kit, score):
-    model = Values()
+def test_rows_count_one_by_one_however_they_come(kit, score, monkeypatch):
+    monkeypatch.setattr(importance, "_own_loss", lambda _, outputs, __: outputs.sum())
     rows = draw(6, 5, 8)
-    alone = subject_of(kit, model, list(rows.split(1)))
-    together = subject_of(kit, model, [rows])
-    sites = find_sites(model)[0]
-    noise = torch.randn(6, 8, generator=torch.Generator().manual_seed(1))
-    first = score(alone.model, sites, alone, seed=1)["own"]
-    assert torch.equal(
-        noise, torch.cat([*map(lambda _: noise[:0], []), noise])
-    )  # one stream of noise for both
-    second = score(together.model, sites, together, seed=1)["own"]
-    assert torch.isfinite(first).all()
-    assert second.sum() > 0
+    found = []
+    for size in (1, 4, 6):
+        subject = subject_of(kit, Values(), list(rows.split(size)))
+        subject.model.load_state_dict(found[0][0] if found else subject.model.state_dict())
+        scores = score(subject.model, find_sites(subject.model)[0], subject)["own"]
+        found.append((subject.model.state_dict(), scores))
+    for _, scores in found[1:]:
+        assert torch.allclose(scores, found[0][1])
+    assert (found[0][1] > 0).all()
 
 
 @pytest.mark.parametrize("score", [fisher, gate_gradient])
@@ -131,10 +130,10 @@ def test_batches_may_be_folded_on_the_way_to_a_site(kit):
 
 def test_a_site_that_nothing_runs_through_has_no_importance(kit):
     model = kit.planted()
-    model.spare = Attention(width=16, heads=3)
+    model.spare = Attention(width=16, heads=2)
     subject = kit.subject(model)
     found = fisher(subject.model, find_sites(model)[0], subject)
-    assert found["spare"].tolist() == [0, 0, 0]
+    assert found["spare"].tolist() == [0, 0]
 
 
 def test_where_no_head_is_left_nothing_is_scored(kit):

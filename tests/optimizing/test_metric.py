@@ -38,6 +38,8 @@ def test_a_mean_and_a_ratio():
     mean, ratio = mean_metric("quality"), ratio_metric("loss", higher_is_better=False, span=4.0)
     assert (mean.name, mean.higher_is_better, mean.span) == ("quality", True, None)
     assert (ratio.name, ratio.higher_is_better, ratio.span) == ("loss", False, 4.0)
+    error = mean_metric("error", higher_is_better=False, span=1.0)
+    assert (error.name, error.higher_is_better, error.span) == ("error", False, 1.0)
     assert mean.score(per_example(values)) == pytest.approx(sum(values) / 11, rel=1e-15)
     want = sum(values) / sum(sizes)
     assert ratio.score(per_example(values, sizes)) == pytest.approx(want, rel=1e-15)

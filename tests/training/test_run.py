@@ -4,8 +4,15 @@ import json
 import shutil
 
 import pytest
+import torch
+from torch import nn
 
+from heedful.allocation.moves import KeepHeads
+from heedful.allocation.plan import Plan
+from heedful.allocation.sites import find_sites
+from heedful.allocation.stored import save_model
 from heedful.errors import ConfigError, RunError
+from heedful.nn import Attention
 from heedful.training.run import Run, load
 from heedful.training.start import train
 
@@ -74,6 +81,40 @@ def test_a_line_of_another_kind_is_an_error(run):
 def test_only_held_out_splits_can_be_asked_for(run):
     with pytest.raises(ConfigError, match="must be one of dev, test, got 'train'"):
         run.examples("train")
+
+
+def test_a_saved_model_is_built_again_from_a_fresh_original(tmp_path):
+    def fresh():
+        return nn.Sequential(Attention(width=8, heads=4), nn.Linear(8, 3))
+
+    plan = Plan(moves={"0": (KeepHeads(heads=(1, 2)),)})
+    model = plan.apply(fresh()).eval()
+    save_model(tmp_path / "out", model, plan)
+    again = load(tmp_path / "out", into=fresh(), device="cpu")
+    x = torch.randn(2, 5, 8)
+    assert torch.equal(again(x), model(x))
+    with pytest.raises(ConfigError, match="load must get `into`, a fresh Sequential"):
+        load(str(tmp_path / "out"))
+
+
+def test_a_trained_run_has_no_plan(run):
+    assert run.plan is None
+
+
+def test_a_plan_changes_the_model_that_a_run_opens(run):
+    name = find_sites(run.translator.model)[0][0].name
+    plan = Plan(moves={name: (KeepHeads(heads=(3,)),)})
+    plan.save(run.folder / "plan.toml")
+    assert load(run.folder).plan == plan
+    with pytest.raises(RunError, match=r"model\.safetensors must fit the model, got"):
+        use(run)  # its numbers are still those of the trained model
+
+
+@pytest.mark.parametrize("text", ["version = 9", "not toml", ""])
+def test_a_damaged_plan_is_named(run, text):
+    (run.folder / "plan.toml").write_text(text)
+    with pytest.raises(ConfigError, match=r"plan\.toml: a plan must"):
+        use(run)
 
 
 def use(run):

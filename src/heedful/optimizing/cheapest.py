@@ -25,8 +25,8 @@ def cheapest(
 
     Halves the range of costs between the best found and the cheapest possible, again and again: at
     each limit, the candidate that `knapsack` proposes and then children of the best known. The
-    first round tries only what `knapsack` proposes; each further one begins anew, with twice as
-    many evaluations at a limit, because that nothing was found with a few proves nothing.
+    first round tries one candidate at a limit, the proposal where it is new; each further round
+    begins anew with twice as many, because that a few were not enough proves nothing.
 
     Args:
         table: The levels of each site.
@@ -36,7 +36,7 @@ def cheapest(
         seed: Of all choices; the same one makes the same search.
         offspring: Candidates of a generation.
         on_candidate: Told each candidate, its value, and whether it is the best so far. What
-            `evaluate` raises, Ctrl-C too, ends the search; the best is then what was told last.
+            `evaluate` raises, Ctrl-C too, ends the search; the best is then the last told as such.
 
     Returns:
         The original where nothing cheaper is tolerated.

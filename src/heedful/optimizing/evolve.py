@@ -134,7 +134,7 @@ def evolve(
         seed: Of all choices; the same one makes the same search.
         offspring: Candidates of a generation.
         on_candidate: Told each candidate, its value, and whether it is the best so far. What
-            `evaluate` raises, Ctrl-C too, ends the search; the best is then what was told last.
+            `evaluate` raises, Ctrl-C too, ends the search; the best is then the last told as such.
 
     Raises:
         ConfigError: `start` does not fit the table or costs more than `limit`, the table cannot be
@@ -233,8 +233,6 @@ def _near(candidate: Candidate, table: Table, limit: float) -> list[tuple[Change
         for index in range(len(levels))
         if index != candidate[site]
     ]
-    if not changes:
-        return []
     now = [levels[index] for levels, index in zip(table, candidate, strict=True)]
     sites = np.array([site for site, _ in changes])
     cost = np.array([table[site][index].cost - now[site].cost for site, index in changes])

@@ -1,5 +1,6 @@
 """Healing: teach a changed model to say again what the original said."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from heedful.training.schedule import rate
 WARM_UP = 0.05
 TRUTH = 0.3  # weight of the loss against the truth beside the distillation, where it is known
 CLIP = 1.0
+SLOWEST = 1 / 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,17 +24,30 @@ class Healing:
     Args:
         steps: Of the optimiser. 0 leaves the model as it is.
         seed: Of the batches.
+        pace: Share of the subject's learning rate at which it begins; it then falls to 0.
 
     Raises:
-        ConfigError: `steps` is negative.
+        ConfigError: `steps` is negative, or `pace` is not above 0.
     """
 
     steps: int
     seed: int = 0
+    pace: float = 1.0
 
     def __post_init__(self) -> None:
         if self.steps < 0:
             raise ConfigError(f"steps must not be negative, got {self.steps}")
+        if not self.pace > 0:
+            raise ConfigError(f"pace must be above 0, got {self.pace}")
+
+
+def pace_for(damage: float) -> float:
+    """Return the pace for a model that is so far from the original, in nats or shares.
+
+    One that is nearly right must not be thrown about: at full pace even the original itself loses
+    more in a few hundred steps than most budgets allow.
+    """
+    return min(1.0, max(SLOWEST, math.sqrt(max(0.0, damage))))
 
 
 def heal(
@@ -73,7 +88,8 @@ def heal(
         batch = next(batches)
         for group in optimizer.param_groups:
             fraction = (step - 0.5) / healing.steps
-            group["lr"] = subject.learning_rate * rate(fraction, warmup=WARM_UP)
+            share = healing.pace * rate(fraction, warmup=WARM_UP)
+            group["lr"] = subject.learning_rate * share
         with subject.autocast():
             with torch.no_grad():
                 teacher = subject.outputs(subject.model, batch)

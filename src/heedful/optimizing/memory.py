@@ -7,7 +7,7 @@ from typing import Any
 
 from safetensors.torch import save
 
-from heedful.allocation.plan import parse_plan
+from heedful.allocation.plan import Plan, parse_plan
 from heedful.allocation.weights import fill, read_tensors, weights_of
 from heedful.errors import RunError
 from heedful.files import write_bytes
@@ -62,7 +62,7 @@ class Memory:
         kept = self.journal.get(["round", number])
         if kept is None:
             return None
-        plan = parse_plan(kept["plan"])
+        plan = Plan(moves=parse_plan(kept["plan"]).moves, was=kept["was"])
         model = plan.apply(subject.model)
         path = self._weights(number)
         fill(model, read_tensors(path), path)
@@ -84,6 +84,7 @@ class Memory:
             ["round", number],
             {
                 "plan": candidate.plan.dumps(),
+                "was": dict(candidate.plan.was),  # also of sites that nothing has moved yet
                 "share": candidate.share,
                 "damage": candidate.damage,
                 "slack": candidate.slack,

@@ -2,8 +2,8 @@
 
 import copy
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -12,11 +12,13 @@ from torch import Tensor, nn
 from heedful.errors import ConfigError, DataError, ShapeError, UnsupportedError
 from heedful.optimizing.metric import Floats, mean_metric, per_example
 from heedful.optimizing.splits import Splits
-from heedful.optimizing.subject import Batch, Split, Subject
+from heedful.optimizing.subject import Batch, Split, Subject, unjudged
 
 CALIBRATION = 16  # batches for scores and least squares
 LABELS = "labels"  # what transformers calls the truth in a batch
 IGNORED = -100  # and which of it does not count
+DECODED = "decoder_input_ids"  # and what a decoder has written so far
+NEXT = ("ForCausalLM", "LMHeadModel")  # ends of its names for models that shift labels themselves
 
 Quality = Callable[[nn.Module, Any], Any]
 
@@ -27,8 +29,9 @@ class Training:
 
     Args:
         forward: The model's output for a batch. `None` means: a mapping is passed as keywords
-            without its labels, of a tuple or list the first part, which may be a tuple itself, and
-            anything else as it is.
+            without its labels, from which a decoder of transformers gets its inputs where there are
+            no others; of a tuple or list the first part, which may be a tuple itself; and anything
+            else as it is.
         outputs: Are the outputs logits of alternatives, or values? `None` means logits where a
             module of transformers says so, or where the last axis has at least two.
         learning_rate: The largest one while healing.
@@ -74,18 +77,8 @@ def subject_of_model(
         UnsupportedError: The model has no parameters.
     """
     check_rows(data)
-    if next(model.parameters(), None) is None:
-        raise UnsupportedError("model must have parameters to be optimised, got none")
-    original = copy.deepcopy(model).eval()
+    subject = subject_of_batches(model, data.calibration, training)
     splits = {"validation": data.validation, "test": data.test}
-    batches = list(data.calibration)
-    calibration = batches[:CALIBRATION]
-    call = training.forward or _call
-    with torch.inference_mode():
-        output, named = _tensor(call(original, calibration[0]))
-
-    def outputs(model: nn.Module, batch: Batch) -> Tensor:
-        return _rows(_tensor(call(model, batch))[0], batch)
 
     def statistics(model: nn.Module, split: Split) -> Floats:
         with torch.inference_mode():
@@ -96,6 +89,42 @@ def subject_of_model(
             raise ConfigError(
                 f"quality must return one number for each example of a split, got: {error}"
             ) from None
+
+    return replace(
+        subject,
+        statistics=statistics,
+        metric=mean_metric(metric, higher_is_better=higher_is_better),
+        test_examples=len(statistics(subject.model, "test")),
+    )
+
+
+def subject_of_batches(model: nn.Module, data: Iterable[Batch], training: Training) -> Subject:
+    """Return what can be known about a module from batches alone; it cannot be judged.
+
+    Args:
+        model: Never changed; a copy of it is the original.
+        data: What the model is called with.
+        training: How the module is called and healed.
+
+    Raises:
+        ConfigError: Outputs are no tensors.
+        DataError: There is no batch.
+        UnsupportedError: The model has no parameters.
+    """
+    if next(model.parameters(), None) is None:
+        raise UnsupportedError("model must have parameters to be optimised, got none")
+    original = copy.deepcopy(model).eval()
+    batches = list(data)
+    if not batches:
+        raise DataError("batches must hold one at least, got none")
+    calibration = batches[:CALIBRATION]
+    call = training.forward or _call
+    shifted = type(original).__name__.endswith(NEXT)
+    with torch.inference_mode():
+        output, named = _tensor(call(original, calibration[0]))
+
+    def outputs(model: nn.Module, batch: Batch) -> Tensor:
+        return _rows(_tensor(call(model, batch))[0], batch, shifted=shifted)
 
     def work(model: nn.Module) -> None:
         with torch.inference_mode():
@@ -112,9 +141,9 @@ def subject_of_model(
         outputs=outputs,
         kind=kind,
         loss=_loss(call, calibration[0], output) if kind == "logits" else None,
-        statistics=statistics,
-        metric=mean_metric(metric, higher_is_better=higher_is_better),
-        test_examples=len(statistics(original, "test")),
+        statistics=unjudged,
+        metric=mean_metric("quality"),
+        test_examples=0,
         work=work,
         use=work,
         learning_rate=training.learning_rate,
@@ -167,6 +196,9 @@ def _inputs(batch: Batch) -> Any:
 def _call(model: nn.Module, batch: Batch) -> Any:
     inputs = _inputs(batch)
     if isinstance(inputs, Mapping):
+        shift = getattr(model, "prepare_decoder_input_ids_from_labels", None)
+        if shift is not None and LABELS in batch and DECODED not in inputs:
+            inputs = {**inputs, DECODED: shift(labels=batch[LABELS])}
         return model(**inputs)
     return model(*inputs) if isinstance(inputs, tuple) else model(inputs)
 
@@ -188,7 +220,7 @@ def _tensor(output: Any) -> tuple[Tensor, str | None]:
     )
 
 
-def _rows(output: Tensor, batch: Batch) -> Tensor:
+def _rows(output: Tensor, batch: Batch, *, shifted: bool) -> Tensor:
     """One row for each place that counts: no padding, where the batch says what that is."""
     if output.ndim == 1:
         return output[:, None]
@@ -196,6 +228,8 @@ def _rows(output: Tensor, batch: Batch) -> Tensor:
         for name, without in ((LABELS, IGNORED), ("attention_mask", 0)):
             given = batch.get(name)
             if isinstance(given, Tensor) and given.shape == output.shape[:-1]:
+                if shifted and name == LABELS:  # the place before says what this label asks for
+                    given = nn.functional.pad(given[:, 1:], (0, 1), value=without)
                 return output[given != without]
     return output.flatten(0, -2)
 

@@ -23,7 +23,7 @@ from heedful.optimizing.metric import (
     text_metric,
 )
 from heedful.optimizing.splits import Splits
-from heedful.optimizing.subject import Split, Subject
+from heedful.optimizing.subject import Split, Subject, unjudged
 from heedful.tasks.translation import Pairs, Translator, encode
 from heedful.training.losses import cross_entropy
 from heedful.training.run import Run
@@ -33,7 +33,8 @@ HEALING = 60_000  # pairs to heal with, at most
 TIMED = 192  # phrases that are written to measure what sites cost
 TOKEN_METRICS = ("loss", "token_accuracy")
 METRICS = (*TEXT_METRICS, *TOKEN_METRICS)
-HEALING_RATE = 1 / 3  # of the learning rate of the training
+HEALING_RATE = 0.4  # of the learning rate of the training
+HEALING_BATCH = 4  # times the tokens of a batch of the training: less noise, fewer steps
 
 Pair = tuple[Tensor, Tensor, Tensor]
 
@@ -56,11 +57,7 @@ def subject_of_run(run: Run, metric: str, *, seed: int = 0) -> Subject:
     if metric not in METRICS:
         raise ConfigError(f"metric must be one of {', '.join(METRICS)}, got {metric!r}")
     translator = run.translator
-    model = translator.model
-    if not isinstance(model, Transformer):
-        raise UnsupportedError(
-            f"the model of a run must be a Transformer, got {type(model).__name__}"
-        )
+    model = _transformer(run)
     data = {split: run.examples(split) for split in ("dev", "test")}
     if not data["test"]:
         raise DataError(
@@ -93,6 +90,36 @@ def subject_of_run(run: Run, metric: str, *, seed: int = 0) -> Subject:
         use=_writing(run, timed),
         learning_rate=run.config.train.learning_rate * HEALING_RATE,
         low_precision=run.about["precision"] == "bf16",
+    )
+
+
+def subject_to_profile(run: Run, *, seed: int = 0) -> Subject:
+    """Return what can be known about a run from its `dev` split alone; it cannot be judged.
+
+    Args:
+        run: A Transformer that translates.
+        seed: Of the pairs that it is looked at with.
+
+    Raises:
+        UnsupportedError: The model is no Transformer.
+    """
+    model = _transformer(run)
+    longest = run.config.data.max_length
+    pairs = encode(run.examples("dev"), run.vocabularies, max_length=longest)[0]
+    chosen = np.random.default_rng(seed).permutation(len(pairs))[:CALIBRATION]
+    timed = pairs.examples[:TIMED]
+    return Subject(
+        model=model,
+        calibration=_batches(pairs, chosen.tolist(), run.device),
+        training=unjudged,
+        outputs=_outputs,
+        kind="logits",
+        loss=partial(_loss, smoothing=run.config.train.label_smoothing),
+        statistics=unjudged,
+        metric=ratio_metric("loss", higher_is_better=False),
+        test_examples=0,
+        work=Rewriting(run.translator, timed),
+        use=_writing(run, timed),
     )
 
 
@@ -151,6 +178,15 @@ def translator_of(run: Run, model: nn.Module) -> Translator:
     )
 
 
+def _transformer(run: Run) -> Transformer:
+    model = run.translator.model
+    if not isinstance(model, Transformer):
+        raise UnsupportedError(
+            f"the model of a run must be a Transformer, got {type(model).__name__}"
+        )
+    return model
+
+
 def _writing(run: Run, examples: Sequence[Example]) -> Callable[[nn.Module], object]:
     source = encode(examples, run.vocabularies, max_length=10**9)[0].source
     return lambda model: translator_of(run, model).write(source)
@@ -168,7 +204,7 @@ def _batches(pairs: Pairs, rows: list[int], device: str) -> list[Pair]:
 def _endless(pairs: Pairs, run: Run, seed: int) -> Iterator[Pair]:
     epoch = 0
     while True:
-        tokens = run.config.train.tokens_per_batch
+        tokens = HEALING_BATCH * run.config.train.tokens_per_batch
         for rows in token_batches(pairs.lengths, tokens_per_batch=tokens, seed=seed, epoch=epoch):
             yield pairs.batch(rows, run.device)
         epoch += 1

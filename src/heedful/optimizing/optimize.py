@@ -92,7 +92,11 @@ def optimize_subject(
     on_event: Listener = ignore,
     memory: Memory | None = None,
 ) -> Outcome:
-    """Do the same for anything that a `Subject` describes."""
+    """Do the same for anything that a `Subject` describes.
+
+    Raises:
+        UnsupportedError: The model holds no attention that can be changed.
+    """
     began = time.monotonic()
     sites, unknown = find_sites(subject.model)
     if not sites:

@@ -17,7 +17,7 @@ from heedful.optimizing.budget import Budget
 from heedful.optimizing.candidate import Candidate
 from heedful.optimizing.events import Listener, Note, RoundDone, Stage
 from heedful.optimizing.evolve import evolve
-from heedful.optimizing.heal import Healing, heal
+from heedful.optimizing.heal import Healing, heal, pace_for
 from heedful.optimizing.importance import fisher
 from heedful.optimizing.knapsack import knapsack
 from heedful.optimizing.level import Level, cost_of, pareto
@@ -31,6 +31,7 @@ from heedful.optimizing.spending import Spending
 from heedful.optimizing.subject import Reference, Subject
 from heedful.optimizing.verdict import judge
 
+HOPE = 1 / 4  # of what is missing: the least that an attempt must win to be repeated
 SMALLEST_CUT = 0.06  # below it a round costs more time than it can win
 
 
@@ -154,7 +155,9 @@ class Search:
     def healed(self, candidate: Candidate, steps: int, seed: int) -> Candidate:
         """Return the candidate after healing, or as it was where healing made it no better."""
         model = separated(candidate.model)
-        healing = Healing(steps=steps, seed=self.settings.seed + seed)
+        healing = Healing(
+            steps=steps, seed=self.settings.seed + seed, pace=pace_for(candidate.damage)
+        )
         try:
             heal(model, self.subject, healing, on_step=lambda step: self._step(step, steps))
         except TrainingError as error:
@@ -298,9 +301,11 @@ class Search:
             tried.append(self.healed(candidate, steps, 1000 * number) if steps else candidate)
         best = max(tried, key=lambda candidate: candidate.slack)
         for attempt in range(self.settings.attempts):
-            self.tell(Stage(text=f"round {number}: healing the best"))
+            self.tell(Stage(text=f"round {number}: healing the best, at {_said(best)}"))
+            gap = -best.slack
             best = self.healed(best, self.settings.heal_steps, 1000 * number + 1 + attempt)
-            if best.promising or self._late():
+            hopeless = gap + best.slack < -best.slack * HOPE
+            if best.promising or hopeless or self._late():
                 break
         return best
 
@@ -348,6 +353,11 @@ class Search:
     def _step(self, step: int, steps: int) -> None:
         if step % 10 == 0:
             self.tell(Stage(text="healing", done=step / steps))
+
+
+def _said(candidate: Candidate) -> str:
+    verdict = candidate.verdict
+    return "" if verdict is None else f"{verdict.metric} {verdict.difference:+.2f}"
 
 
 def _better(new: Candidate, old: Candidate) -> bool:

@@ -62,7 +62,7 @@ def optimize_run(
     """
     run = run if isinstance(run, Run) else Run(run)
     folder = output_of(run.folder, output)
-    check_unused(folder)
+    _check_free(folder)
     budget = parse_budget(keep) if isinstance(keep, str) else keep
     settings = settings or Settings()
     on_event(Stage(text="reading the run and its training data"))
@@ -160,16 +160,26 @@ def write_run(folder: Path, run: Run, model: nn.Module, plan: Plan, report: dict
 
     try:
         if folder.exists():
+            _check_free(folder)
+            (folder / REPORT).unlink(missing_ok=True)
             folder.rmdir()
     except OSError as error:
         raise RunError(f"{folder} must be writable, got: {error.strerror or error}") from None
     write_folder(folder, fill)
 
 
+def _check_free(folder: Path) -> None:
+    """Check that nothing is there; the report of an earlier refusal gives way."""
+    if not (folder.is_dir() and [path.name for path in folder.iterdir()] == [REPORT]):
+        check_unused(folder)
+
+
 def _behind(first: Plan | None, second: Plan) -> Plan:
     """The plan from the trained model, where the run had been optimised before."""
     if first is None:
         return second
+    unmoved = {name: was for name, was in second.was.items() if name not in first.moves}
+    plan = Plan(moves=first.moves, was={**unmoved, **first.was})
     for name, moves in second.moves.items():
-        first = first.then(name, moves)
-    return first
+        plan = plan.then(name, moves)
+    return plan

@@ -34,9 +34,9 @@ class Settings:
     rounds: int = 8
     cut: float = 0.25
     finalists: int = 2
-    finalist_steps: int = 100
-    heal_steps: int = 400
-    attempts: int = 3
+    finalist_steps: int = 40
+    heal_steps: int = 100
+    attempts: int = 4
     minutes: float | None = None
     seed: int = 0
 

@@ -3,11 +3,12 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import torch
 from torch import Tensor, nn
 
+from heedful.errors import UnsupportedError
 from heedful.optimizing.metric import Floats, Metric
 
 Batch = Any
@@ -56,6 +57,15 @@ class Subject:
     def autocast(self) -> AbstractContextManager[Any]:
         """The precision of healing."""
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.low_precision)
+
+
+def unjudged(*_: object) -> NoReturn:
+    """Stand for the data of a subject that is looked at and not optimised.
+
+    Raises:
+        UnsupportedError: Always.
+    """
+    raise UnsupportedError("a subject must have data to be healed and judged, got none")
 
 
 def divergence(kind: str, student: Tensor, teacher: Tensor) -> Tensor:

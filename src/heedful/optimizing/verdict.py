@@ -74,10 +74,10 @@ def judge(
     studentising (bootstrap-t) still accept more than a tenth (`benchmarks/budget_honesty.py`).
 
     First, weights are drawn from a Dirichlet distribution instead of counts from a multinomial one.
-    Second, one more example takes part, that nobody has seen and that loses much. With nothing but
-    right and wrong answers this is the exact binomial bound; where no example differs it is the
-    rule of three: of `n` alike, three in `n` may still differ. So a small test cannot vouch for a
-    small loss, however well it went: see `examples_needed`.
+    Second, one more example takes part, that nobody has seen and that loses much. Where right
+    answers turn wrong and none turns right this is the exact binomial bound; where no example
+    differs it is the rule of three: of `n` alike, three in `n` may still differ. So a small test
+    cannot vouch for a small loss, however well it went: see `examples_needed`.
 
     How much the unseen example loses follows from those that differ: with few of them it is the
     span of the metric, with many the largest change seen, in between their geometric mean, weighted

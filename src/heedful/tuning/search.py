@@ -10,6 +10,7 @@ from heedful.errors import BudgetError, ConfigError, DataError, MissingExtraErro
 from heedful.tuning.folder import discard, only_one, open_folder
 from heedful.tuning.goal import Goal
 from heedful.tuning.pool import Pool
+from heedful.tuning.results import Results
 from heedful.tuning.space import Space, applied, combinations, default_space
 from heedful.tuning.steering import Listener, Steering, ignore
 from heedful.tuning.study import Study, check_optuna
@@ -87,23 +88,23 @@ def tune(
     open_folder(folder, config, goal, space, resume=resume)
     with only_one(folder):
         study = Study(folder, space=space, valid=valid, seed=config.seed, trials=trials)
-        steering = Steering(config, goal, folder, study, trials)
-        steering.listener = on_trial
+        results = Results(config, goal, folder, study.finished())
+        steering = Steering(study, results, trials=trials, listener=on_trial)
         try:
             _run(steering, workers=min(workers, trials))
         except (ConfigError, DataError, MissingExtraError):
-            if not resume and not steering.ended:
+            if not resume and not results.trials:
                 discard(folder)  # nothing can be gone on with
             raise
-    best = steering.best
+    best = results.best
     if best is None:
-        raise BudgetError(_nothing(steering))
+        raise BudgetError(_nothing(results))
     return Tuned(
         folder=folder,
         config=applied(config, best.settings),
         best=best,
-        trials=steering.ended,
-        plain=steering.to_json(),
+        trials=results.trials,
+        plain=results.to_json(),
     )
 
 
@@ -115,11 +116,11 @@ def _run(steering: Steering, *, workers: int) -> None:
         steering.close()
 
 
-def _nothing(steering: Steering) -> str:
-    keep = steering.goal.keep
-    near = nearest(steering.ended, keep)
+def _nothing(results: Results) -> str:
+    keep = results.goal.keep
+    near = nearest(results.trials, keep)
     got = "" if near is None else f", the nearest with {keep.metric} {near.quality:.4g}"
     return (
-        f"one trial must keep {keep}, got 0 of {len(steering.ended)}{got}. "
+        f"one trial must keep {keep}, got 0 of {len(results.trials)}{got}. "
         "Loosen --keep, or raise --trials or --minutes."
     )

@@ -1,25 +1,22 @@
 """Where a search stands: it hands out trials, answers the workers and keeps what they bring."""
 
-import math
+import itertools
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, field
 
 from heedful import errors
-from heedful.config import Config, dump
+from heedful.config import dump
 from heedful.errors import HeedfulError, RunError
-from heedful.tuning.folder import run_folder, tidy, trials_json, write_results
+from heedful.tuning.folder import run_folder
 from heedful.tuning.goal import Goal
 from heedful.tuning.macs import attention_macs
 from heedful.tuning.pool import Message, Pool, Worker
-from heedful.tuning.pruning import hopeless
+from heedful.tuning.results import Results
 from heedful.tuning.space import Settings, applied, own_settings
 from heedful.tuning.study import Study
-from heedful.tuning.trial import State, Trial, nearest, ranked
+from heedful.tuning.trial import State, Trial
 
-FINALISTS = 3  # whose latency is measured again, in turns
 MOST_CRASHES = 3  # one after the other
 
 Listener = Callable[[Trial, Trial | None], None]
@@ -42,36 +39,22 @@ class _Running:
 
 
 class Steering:
-    """One search: its trials, those that run and those that have ended.
+    """One search: those trials that run, and what to try next.
 
     Args:
-        config: What is searched around.
-        goal: What is wanted.
-        folder: Of the search; exists.
         study: Proposes, and remembers what was tried.
+        results: Of the trials that have ended.
         trials: How many at most.
+        listener: Called with every trial that has ended, and with the best one so far.
     """
 
-    def __init__(self, config: Config, goal: Goal, folder: Path, study: Study, trials: int) -> None:
-        self.config, self.goal, self.folder, self.study = config, goal, folder, study
-        self.trials = trials
-        self.ended = study.finished()
+    def __init__(
+        self, study: Study, results: Results, *, trials: int, listener: Listener = ignore
+    ) -> None:
+        self.study, self.results, self.trials, self.listener = study, results, trials, listener
+        self.config, self.goal, self.folder = results.config, results.goal, results.folder
         self.running: dict[Worker, _Running] = {}
-        self.listener: Listener = ignore
-        self.exhausted = False
-        self._next = study.highest() + 1
         self._crashes = 0
-
-    @property
-    def best(self) -> Trial | None:
-        """The cheapest that keeps the quality."""
-        return next(iter(ranked(self.ended, self.goal.keep)), None)
-
-    @property
-    def best_cost(self) -> float:
-        """What the best one costs."""
-        best = self.best
-        return math.inf if best is None or best.cost is None else best.cost
 
     def run(self, pool: Pool) -> None:
         """Go on until all trials have ended, or nothing is left that could win.
@@ -79,7 +62,7 @@ class Steering:
         Raises:
             HeedfulError: A worker met an error that would meet every trial.
         """
-        self.tidy()
+        self._write()
         while True:
             for worker in pool.free():
                 self._begin(pool, worker)
@@ -88,46 +71,30 @@ class Steering:
             for worker, message in pool.receive():
                 self._hear(worker, message)
         if self.goal.cost == "latency":
-            self._final(pool)
+            _measure_again(self.results, pool)
 
     def close(self) -> None:
         """Drop what still runs, and write what has ended."""
         self.running.clear()
         self.study.close()
-        self.tidy()
-        self.write()
+        self._write()
 
-    def to_json(self) -> dict[str, Any]:
-        """Return what `trials.json` holds."""
-        plain = trials_json(self.goal, self.ended, self.best, seed=self.config.seed)
-        return plain | {"exhausted": self.exhausted}
-
-    def write(self) -> None:
-        """Write `trials.json` and `best.toml`."""
-        best = self.best
-        config = None if best is None else applied(self.config, best.settings)
-        write_results(self.folder, self.goal, best, config, self.to_json())
-
-    def tidy(self) -> None:
-        """Delete the weights of losers, and runs that nobody finished."""
-        winners = ranked(self.ended, self.goal.keep, final=False)
-        count = FINALISTS if self.goal.cost == "latency" else 1
-        ended = {trial.number for trial in self.ended}
-        running = {running.number for running in self.running.values()}
-        weights = running | {trial.number for trial in winners[:count]}
-        tidy(self.folder, known=ended | running, weights=weights)
+    def _write(self) -> None:
+        self.results.write([running.number for running in self.running.values()])
 
     # ---- beginning ---------------------------------------------------------------------------
 
     def _begin(self, pool: Pool, worker: Worker) -> None:
-        if self.exhausted or len(self.ended) + len(self.running) >= self.trials:
+        begun = {trial.number for trial in self.results.trials}
+        begun |= {running.number for running in self.running.values()}
+        if self.results.exhausted or len(begun) >= self.trials:
             return
-        number = self._next
+        # numbers of trials that an interrupt cut short are free again
+        number = next(number for number in itertools.count(1) if number not in begun)
         settings = self._settings(number)
         if settings is None:
-            self.exhausted = True
+            self.results.exhausted = True
             return
-        self._next += 1
         config = applied(self.config, settings)
         config = config.model_copy(update={"output": str(run_folder(self.folder, number))})
         self.running[worker] = _Running(number, settings, self._known_cost(settings))
@@ -143,9 +110,9 @@ class Steering:
 
     def _refuse(self, settings: Settings) -> str | None:
         cost = self._known_cost(settings)
-        if cost is not None and cost >= self.best_cost:
+        if cost is not None and cost >= self.results.best_cost:
             return "dearer"
-        tried = [trial.settings for trial in self.ended]
+        tried = [trial.settings for trial in self.results.trials]
         tried += [running.settings for running in self.running.values()]
         return "tried" if not self.study.space.ranges and settings in tried else None
 
@@ -178,66 +145,61 @@ class Steering:
             self._end(running, message)
 
     def _is_dearer(self, running: _Running) -> bool:
-        running.dearer = running.cost is not None and running.cost >= self.best_cost
+        running.dearer = running.cost is not None and running.cost >= self.results.best_cost
         return running.dearer
 
     def _gives_up(self, running: _Running) -> bool:
         if running.curve[-1][0] >= 1:
             return False  # nothing is saved any more
-        kept = [trial.curve for trial in self.ended if trial.state == "kept"]
-        near = nearest(self.ended, self.goal.keep)
-        made_it = kept or ([] if near is None else [near.curve])
-        return self._is_dearer(running) or hopeless(running.curve, made_it)
+        return self._is_dearer(running) or self.results.too_slow(running.curve)
 
     def _end(self, running: _Running, message: Message) -> None:
         self._crashes = self._crashes + 1 if message["kind"] == "died" else 0
-        trial = self._trial(running, message)
+        trial = _trial(running, message, self.goal)
         missed = 0.0 if trial.quality is None else self.goal.keep.missed_by(trial.quality)
         self.study.finish(trial, missed)
-        self.ended = sorted([*self.ended, trial], key=lambda one: one.number)
-        self.tidy()
-        self.write()
-        self.listener(trial, self.best)
+        self.results.add(trial)
+        self._write()
+        self.listener(trial, self.results.best)
         if self._crashes >= MOST_CRASHES:
             raise RunError(
                 f"workers must live, got {MOST_CRASHES} dead ones in a row: {trial.reason}"
             )
 
-    def _trial(self, running: _Running, message: Message) -> Trial:
-        quality: float | None = None
-        state: State = "failed"
-        if message["kind"] == "done":
-            quality = float(message["quality"])
-            if self.goal.cost == "latency":
-                running.cost = message["latency"]
-            state = "kept" if self.goal.keep.missed_by(quality) <= 0 else "missed"
-        elif message["kind"] == "stopped":
-            state = "dearer" if running.dearer else "stopped"
-        return Trial(
-            number=running.number,
-            settings=running.settings,
-            state=state,
-            quality=quality,
-            cost=running.cost,
-            seconds=time.monotonic() - running.began,
-            curve=tuple(running.curve),
-            reason=message.get("reason"),
-        )
 
-    # ---- the end -----------------------------------------------------------------------------
+def _trial(running: _Running, message: Message, goal: Goal) -> Trial:
+    """A trial as the last message about it says."""
+    quality: float | None = None
+    state: State = "failed"
+    if message["kind"] == "done":
+        quality = float(message["quality"])
+        if goal.cost == "latency":
+            running.cost = message["latency"]
+        state = "kept" if goal.keep.missed_by(quality) <= 0 else "missed"
+    elif message["kind"] == "stopped":
+        state = "dearer" if running.dearer else "stopped"
+    return Trial(
+        number=running.number,
+        settings=running.settings,
+        state=state,
+        quality=quality,
+        cost=running.cost,
+        seconds=time.monotonic() - running.began,
+        curve=tuple(running.curve),
+        reason=message.get("reason"),
+    )
 
-    def _final(self, pool: Pool) -> None:
-        """Measure the best again, in turns and with nothing else at work."""
-        finalists = ranked(self.ended, self.goal.keep, final=False)[:FINALISTS]
-        if len(finalists) < 2:
-            return
-        runs = [str(run_folder(self.folder, trial.number)) for trial in finalists]
-        message = pool.ask(pool.free()[0], {"kind": "measure", "runs": runs})
-        if message["kind"] != "measured":
-            raise _error(message)
-        numbers = (trial.number for trial in finalists)
-        measured = dict(zip(numbers, message["milliseconds"], strict=True))
-        self.ended = [replace(trial, remeasured=measured.get(trial.number)) for trial in self.ended]
+
+def _measure_again(results: Results, pool: Pool) -> None:
+    """Measure the latency of the finalists in turns, with nothing else at work."""
+    finalists = [trial.number for trial in results.finalists]
+    if len(finalists) < 2:
+        return
+    runs = [str(run_folder(results.folder, number)) for number in finalists]
+    message = pool.ask(pool.free()[0], {"kind": "measure", "runs": runs})
+    if message["kind"] != "measured":
+        raise _error(message)
+    results.remeasure(dict(zip(finalists, message["milliseconds"], strict=True)))
 
 
 def _error(message: Message) -> HeedfulError:

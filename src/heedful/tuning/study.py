@@ -4,11 +4,12 @@ import random
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from heedful.errors import MissingExtraError, RunError
 from heedful.files import write_bytes
-from heedful.tuning.space import Settings, Space, Value
+from heedful.tuning.encoding import encoded, suggested
+from heedful.tuning.space import Settings, Space
 from heedful.tuning.trial import Trial, trial_from_json
 
 if TYPE_CHECKING:
@@ -22,8 +23,6 @@ PROPOSALS = 10  # of the sampler, before one is drawn among what is left
 FIRST_AT_RANDOM = 10
 # by how much a training that was not finished counts as missing the quality
 HOPELESS = 1_000.0
-
-Pick = Callable[[str, Sequence[Value]], Value]
 
 
 def check_optuna() -> None:
@@ -100,16 +99,11 @@ class Study:
         told = [_record(trial) for trial in self._study.get_trials(deepcopy=False)]
         return sorted((one for one in told if one is not None), key=lambda one: one.number)
 
-    def highest(self) -> int:
-        """Return the highest number given to any trial, 0 when there is none."""
-        trials = self._study.get_trials(deepcopy=False)
-        return max((trial.user_attrs.get("number", 0) for trial in trials), default=0)
-
     def begin_with(self, number: int, settings: Settings) -> Settings:
         """Start a trial with given settings, which lie in the space."""
-        self._study.enqueue_trial(self._encoded(settings))
+        self._study.enqueue_trial(encoded(settings, self.space, self.valid))
         trial = self._study.ask()
-        return self._start(number, trial, self._suggested(trial))
+        return self._start(number, trial, suggested(trial, self.space, self.valid))
 
     def propose(self, number: int, refuse: Callable[[Settings], str | None]) -> Settings | None:
         """Start a trial with what the sampler proposes.
@@ -124,7 +118,7 @@ class Study:
         """
         for _ in range(PROPOSALS):
             trial = self._study.ask()
-            settings = self._suggested(trial)
+            settings = suggested(trial, self.space, self.valid)
             reason = refuse(settings)
             if reason is None:
                 return self._start(number, trial, settings)
@@ -163,52 +157,7 @@ class Study:
             self._study.tell(told, state=_state("PRUNED"))
 
     def _start(self, number: int, trial: "OptunaTrial", settings: Settings) -> Settings:
-        trial.set_user_attr("number", number)
-        trial.set_user_attr("settings", settings)
         self._running[number] = trial
-        return settings
-
-    def _suggested(self, trial: "OptunaTrial") -> Settings:
-        def pick(name: str, values: Sequence[Value]) -> Value:
-            if _ordered(values):
-                return values[trial.suggest_int(name, 0, len(values) - 1)]
-            return cast(Value, trial.suggest_categorical(name, values))
-
-        settings = self._walked(pick)
-        for one in self.space.ranges:
-            value = trial.suggest_float(one.key, one.low, one.high, log=one.low > 0)
-            settings[one.key] = value
-        return settings
-
-    def _encoded(self, settings: Settings) -> dict[str, Any]:
-        """Settings as Optuna's parameters; ranges that they lack are left to the sampler."""
-        parameters: dict[str, Any] = {}
-
-        def pick(name: str, values: Sequence[Value]) -> Value:
-            value = settings[name.partition(" ")[0]]
-            parameters[name] = values.index(value) if _ordered(values) else value
-            return value
-
-        self._walked(pick)
-        ranges = {one.key for one in self.space.ranges}
-        return parameters | {key: settings[key] for key in ranges & settings.keys()}
-
-    def _walked(self, pick: Pick) -> Settings:
-        """Choose value after value, each among those that still lead to a model.
-
-        A parameter is named after its values: Optuna wants the same ones at every trial.
-        """
-        left: Sequence[Settings] = self.valid
-        settings: Settings = {}
-        for choice in self.space.choices:
-            reachable = {one[choice.key] for one in left}
-            values = [value for value in choice.values if value in reachable]
-            settings[choice.key] = (
-                values[0]
-                if len(values) == 1
-                else pick(f"{choice.key} of {', '.join(map(str, values))}", values)
-            )
-            left = [one for one in left if one[choice.key] == settings[choice.key]]
         return settings
 
 
@@ -251,8 +200,3 @@ def _state(name: str) -> Any:
 def _record(trial: "FrozenTrial") -> Trial | None:
     plain = trial.user_attrs.get("heedful")
     return None if plain is None or not trial.state.is_finished() else trial_from_json(plain)
-
-
-def _ordered(values: Sequence[Value]) -> bool:
-    numbers = [value for value in values if isinstance(value, int | float)]
-    return len(numbers) == len(values) and not any(isinstance(value, bool) for value in values)

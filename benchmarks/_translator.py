@@ -1,0 +1,69 @@
+"""What the benchmarks on a trained translator share: its run, what it is judged by, what it costs."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from torch import nn
+
+from heedful.allocation.plan import separated
+from heedful.allocation.seen import Seen, look
+from heedful.allocation.sites import find_sites
+from heedful.data.examples import Example
+from heedful.files import read_json
+from heedful.optimizing.budget import Budget
+from heedful.optimizing.metric import Floats
+from heedful.optimizing.operations import total_operations, watch
+from heedful.optimizing.subject import Subject
+from heedful.optimizing.verdict import Verdict, judge
+from heedful.training.checkpoint import read_pointer
+from heedful.training.run import Run
+
+
+class FirstExamples(Run):
+    """A run of which only the first held-out examples are read."""
+
+    def __init__(self, folder: Path, examples: int) -> None:
+        super().__init__(folder, device="cpu")
+        self.kept = examples
+
+    def examples(self, split: str) -> list[Example]:
+        return super().examples(split)[: self.kept]
+
+
+def opened(folder: Path, examples: int | None) -> Run:
+    return Run(folder, device="cpu") if examples is None else FirstExamples(folder, examples)
+
+
+def progress_of(folder: Path) -> tuple[int, float]:
+    """Steps and seconds of the training behind a run."""
+    last = folder / "checkpoints" / read_pointer(folder).last
+    progress = read_json(last / "progress.json")
+    return progress["step"], progress["seconds"]
+
+
+def passes(subject: Subject, model: nn.Module) -> list[Callable[[], object]]:
+    """One call for each calibration batch."""
+    return [lambda batch=batch: subject.outputs(model, batch) for batch in subject.calibration]
+
+
+def seen_in(subject: Subject, model: nn.Module) -> dict[str, Seen]:
+    return look(model, find_sites(model)[0], passes(subject, model))
+
+
+def attention_operations(subject: Subject, model: nn.Module) -> float:
+    """Multiply-adds of all its attention over the calibration batches."""
+    apart = separated(model)
+    sites = find_sites(apart)[0]
+    return total_operations(apart, sites, watch(apart, sites, passes(subject, apart)))
+
+
+def going_on(subject: Subject, seed: int) -> Subject:
+    """The same with one stream of batches, which every healing takes up where the last one left."""
+    batches = subject.training(seed)
+    return replace(subject, training=lambda _: batches)
+
+
+def verdict_on(subject: Subject, before: Floats, model: nn.Module, budget: Budget) -> Verdict:
+    after = subject.statistics(model, "test")
+    return judge(before, after, metric=subject.metric, budget=budget)

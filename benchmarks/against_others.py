@@ -1,0 +1,353 @@
+"""An optimised translator against Torch-Pruning, a smaller one, and the same one trained longer.
+
+All get as much time in all: what the run was trained for and what optimising it took. From the same
+checkpoint, Torch-Pruning removes heads (group Taylor importance, all sites ranked together) until
+attention takes about as many operations, then our healing goes on for what is left. The smaller
+translator is the one that takes about as long for the same work, trained from scratch.
+
+Torch-Pruning is no dependency: `pip install --target FOLDER --no-deps torch-pruning`, and
+`PYTHONPATH=FOLDER`.
+"""
+
+import argparse
+import copy
+import importlib
+import math
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from _measure import write
+from _translator import attention_operations, going_on, opened, progress_of, verdict_on
+from torch import nn
+
+from heedful.allocation.plan import separated
+from heedful.bench.timing import Ratio, in_turns, ratio
+from heedful.config import Config, TransformerModel
+from heedful.files import read_json
+from heedful.nn import Attention
+from heedful.optimizing.budget import Budget
+from heedful.optimizing.heal import Healing, heal
+from heedful.optimizing.of_run import subject_of_run
+from heedful.optimizing.operations import parameters
+from heedful.optimizing.subject import Subject
+from heedful.optimizing.verdict import Verdict
+from heedful.tasks.translation import build_model
+from heedful.training.run import Run
+from heedful.training.start import train
+
+ROUNDS = 9  # of the final timings
+CHOOSING = 5  # rounds of those that a smaller translator is chosen by
+PROBED = 30  # steps of healing that tell how long one takes
+SMALLER: dict[str, dict[str, int]] = {
+    "1 key/value head": {"kv_heads": 1},
+    "2 heads of 64": {"heads": 2},
+    "width 96": {"width": 96},
+    "width 64": {"width": 64, "feedforward": 128},
+    "1 encoder layer": {"encoder_layers": 1},
+    "1 decoder layer": {"decoder_layers": 1},
+    "1 + 1 layers": {"encoder_layers": 1, "decoder_layers": 1},
+    "1 + 1 layers, 1 key/value head": {"encoder_layers": 1, "decoder_layers": 1, "kv_heads": 1},
+    "1 + 1 layers, width 96": {"encoder_layers": 1, "decoder_layers": 1, "width": 96},
+    "1 + 1 layers, width 64": {
+        "encoder_layers": 1,
+        "decoder_layers": 1,
+        "width": 64,
+        "feedforward": 128,
+    },
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Way:
+    """One translator.
+
+    Args:
+        name: In the table.
+        model: That writes.
+        seconds: All that went into it, the training of the original included.
+        cut: The score right after pruning, before healing.
+        said: What else must be known.
+    """
+
+    name: str
+    model: nn.Module
+    seconds: float
+    cut: float | None = None
+    said: str = ""
+
+
+@contextmanager
+def traceable(model: nn.Module) -> Iterator[None]:
+    """Show operations of torch alone, and no positions.
+
+    Torch-Pruning 1.6 cannot follow how rotary positions take pairs of components apart and put them
+    together (`sum(chs)` of an unknown size in its `update_concat_index_mapping`). They turn every
+    head alike, so which parts go together does not depend on them.
+    """
+    attentions = [module for module in model.modules() if isinstance(module, Attention)]
+    positions = [attention.positions for attention in attentions]
+    before = os.environ.get("HEEDFUL_KERNELS")
+    os.environ["HEEDFUL_KERNELS"] = "off"
+    try:
+        for attention in attentions:
+            attention.positions = None
+        yield
+    finally:
+        for attention, kept in zip(attentions, positions, strict=True):
+            attention.positions = kept
+        if before is None:
+            del os.environ["HEEDFUL_KERNELS"]
+        else:
+            os.environ["HEEDFUL_KERNELS"] = before
+
+
+def without_heads(pruning: Any, subject: Subject, removed: int) -> nn.Module:
+    """A copy of the original from which Torch-Pruning has removed so many heads, as far as it can.
+
+    It leaves a site whole where all of its heads would go.
+    """
+    model = separated(subject.model)
+    if subject.loss is None:
+        raise SystemExit("the truth must be known for the gradients, got no loss")
+    for batch in subject.calibration:
+        subject.loss(model, batch).backward()
+    attentions = [module for module in model.modules() if isinstance(module, Attention)]
+    projected = [layer for x in attentions for layer in (x.query, x.key, x.value)]
+    all_heads = sum(attention.heads for attention in attentions)
+    rest = [
+        module
+        for module in model.modules()
+        if not list(module.children()) and not any(module is layer for layer in projected)
+    ]
+    source, lengths, target = (tensor[:2] for tensor in subject.calibration[0])
+
+    def call(model: nn.Module, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+        with traceable(model):
+            return model(**inputs)
+
+    pruner = pruning.pruner.BasePruner(
+        model,
+        {"source": source, "lengths": lengths, "target": target[:, :-1]},
+        importance=pruning.importance.GroupTaylorImportance(),
+        global_pruning=True,
+        pruning_ratio=0.5,  # of no channel, but at 0 it looks at no head either
+        head_pruning_ratio=(removed - 0.5) / all_heads,  # it rounds what stays down
+        num_heads={layer: x.heads for x in attentions for layer in (x.query, x.key, x.value)},
+        in_channel_groups={},  # its defaults are shared by all pruners
+        out_channel_groups={},
+        prune_num_heads=True,
+        prune_head_dims=False,
+        ignored_layers=rest,
+        root_module_types=[nn.Linear],
+        forward_fn=call,
+    )
+    for group in pruner.step(interactive=True):
+        group.prune()
+    for attention in attentions:
+        attention.heads = attention.kv_heads = attention.query.out_features // attention.dim
+    model.zero_grad()
+    return model.eval()
+
+
+def pruned(pruning: Any, subject: Subject, operations: float) -> tuple[nn.Module, str]:
+    """The one with about as many operations, and what it became; heads are tried from few to all."""
+    heads = sum(x.heads for x in subject.model.modules() if isinstance(x, Attention))
+    found: list[tuple[float, int, nn.Module]] = []
+    for removed in range(1, heads):
+        model = without_heads(pruning, subject, removed)
+        distance = abs(math.log(attention_operations(subject, model) / operations))
+        found.append((distance, removed, model))
+    _, _, model = min(found, key=lambda one: one[:2])
+    left = [f"{x.heads}" for x in model.modules() if isinstance(x, Attention)]
+    return model, f"heads left, site by site: {', '.join(left)}"
+
+
+def by_torch_pruning(
+    pruning: Any,
+    subject: Subject,
+    operations: float,
+    budget: float,
+    before: float,
+    steps: int | None,
+) -> Way:
+    """Prune, then heal until the time that optimising took is over.
+
+    Args:
+        pruning: The package.
+        subject: With the original.
+        operations: To come close to.
+        budget: Seconds for all of it.
+        before: Seconds that the training took.
+        steps: Of healing; `None` means as many as there is time for.
+    """
+    began = time.monotonic()
+    model, said = pruned(pruning, subject, operations)
+    cut = subject.metric.score(subject.statistics(model, "test"))
+    if steps is None:
+        probe = copy.deepcopy(model)
+        heal(probe, subject, Healing(steps=5))
+        started = time.monotonic()
+        heal(probe, subject, Healing(steps=PROBED))
+        each = (time.monotonic() - started) / PROBED
+        # neither choosing how many heads go nor the probe is held against it
+        steps = max(1, int(budget / each))
+    began = time.monotonic()
+    heal(model, going_on(subject, 0), Healing(steps=steps))
+    seconds = time.monotonic() - began
+    model.eval()
+    said = f"{said}; {steps} steps of healing in {seconds:.0f} s"
+    return Way(
+        name="Torch-Pruning, healed by us",
+        model=model,
+        seconds=before + seconds,
+        cut=cut,
+        said=said,
+    )
+
+
+def smaller(run: Run, subject: Subject, optimised: nn.Module) -> tuple[str, TransformerModel]:
+    """The one that takes about as long for the same work, with fresh weights.
+
+    Writing itself would not do: a model that was not trained does not know when to end.
+    """
+    original = run.config.model
+    if not isinstance(original, TransformerModel):
+        raise SystemExit(f"the run must be a Transformer, got {original.name}")
+    models = {name: original.model_copy(update=changes) for name, changes in SMALLER.items()}
+    built = {
+        name: build_model(run.config.model_copy(update={"model": model}), run.vocabularies).eval()
+        for name, model in models.items()
+    }
+    ways: dict[str, Callable[[], object]] = {"": lambda: subject.work(optimised)}
+    ways |= {name: lambda model=model: subject.work(model) for name, model in built.items()}
+    times = in_turns(ways, rounds=CHOOSING)
+    ratios = {name: ratio(times[""], times[name]).median for name in models}
+    for name, value in ratios.items():
+        print(f"{name}: {value:.2f}x as fast as the optimised one", file=sys.stderr)
+    name = min(ratios, key=lambda name: abs(math.log(ratios[name])))
+    return f"{name}, {ratios[name]:.2f}x as fast at the same work", models[name]
+
+
+def trained(folder: Path, run: Run, model: Any, minutes: float) -> Run:
+    """A run of the same settings; one that is there is gone on with, and kept when it is done."""
+    if (folder / "run.json").is_file():
+        return train(resume=folder)
+    settings = run.config.train.model_copy(
+        update={
+            "minutes": minutes,
+            "steps": None,
+            "epochs": None,
+            "patience": None,
+            "precision": run.about["precision"],
+        }
+    )
+    changes = {"output": str(folder), "model": model, "train": settings}
+    config: Config = run.config.model_copy(update=changes)
+    return train(config)
+
+
+def from_scratch(name: str, folder: Path, run: Run, model: Any, minutes: float) -> Way:
+    new = trained(folder, run, model, minutes)
+    steps, seconds = progress_of(new.folder)
+    wanted, got = run.vocabularies, new.vocabularies
+    if (wanted.source.size, wanted.target.size) != (got.source.size, got.target.size):
+        raise SystemExit(f"{folder} must have the vocabularies of {run.folder}, got others")
+    network = new.translator.model
+    return Way(name=name, model=network, seconds=seconds, said=f"{steps:,} steps of training")
+
+
+def line(way: Way, subject: Subject, verdict: Verdict, speed: Ratio, before: int) -> str:
+    operations = attention_operations(subject, way.model)
+    ours = parameters(way.model)
+    cut = "-" if way.cut is None else f"{way.cut:.2f}"
+    return (
+        f"| {way.name} | {verdict.before:.2f} | {cut} | {verdict.after:.2f} "
+        f"| {verdict.difference:+.2f} | {verdict.bound:+.2f} "
+        f"| {'yes' if verdict.accepted else 'no'} | {speed} | {operations / 1e6:,.1f} M "
+        f"| {ours:,} ({100 * ours / before:.0f} %) | {way.seconds / 60:.1f} |"
+    )
+
+
+def table(subject: Subject, ways: list[Way], budget: Budget) -> list[str]:
+    """All of them, timed together in turns, and judged on the test split."""
+    times = in_turns(
+        {str(i): lambda way=way: subject.use(way.model) for i, way in enumerate(ways)},
+        rounds=ROUNDS,
+    )
+    before = subject.statistics(subject.model, "test")
+    lines = [
+        f"| translator | {budget.metric} before | right after pruning | after | difference | bound "
+        "| within the budget | writing faster | attention operations | parameters | minutes in all |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for i, way in enumerate(ways):
+        verdict = verdict_on(subject, before, way.model, budget)
+        speed = ratio(times["0"], times[str(i)])
+        lines.append(line(way, subject, verdict, speed, parameters(subject.model)))
+    lines += ["", "What each is:", ""]
+    lines += [f"* {way.name}: {way.said}" for way in ways if way.said]
+    milliseconds = 1e3 * statistics.median(times["0"].rounds)
+    return [*lines, f"* the original writes the phrases that are timed in {milliseconds:.0f} ms"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run", type=Path, metavar="RUN")
+    parser.add_argument("--optimised", type=Path, required=True, help="what heedful made of RUN")
+    parser.add_argument("--runs", type=Path, default=Path("runs/against-others"))
+    parser.add_argument(
+        "--minutes", type=float, help="in all; as RUN and optimising it unless said"
+    )
+    parser.add_argument("--steps", type=int, help="of healing behind Torch-Pruning")
+    parser.add_argument("--examples", type=int, help="of the test split; all unless said")
+    parser.add_argument("--dry", action="store_true", help="print the result, write nothing")
+    arguments = parser.parse_args()
+    try:
+        pruning: Any = importlib.import_module("torch_pruning")
+    except ImportError:
+        raise SystemExit("torch-pruning must be there, got none; see --help") from None
+    report = read_json(arguments.optimised / "report.json")
+    quality = report["quality"]
+    budget = Budget(metric=quality["metric"], margin=quality["budget"])
+    run = opened(arguments.run, arguments.examples)
+    subject = subject_of_run(run, budget.metric)
+    training = progress_of(arguments.run)[1]
+    total = 60 * arguments.minutes if arguments.minutes else training + report["seconds"]
+    optimised = opened(arguments.optimised, arguments.examples).translator.model
+    operations = attention_operations(subject, optimised)
+    ways = [
+        Way(name="original", model=subject.model, seconds=training),
+        Way(name="heedful", model=optimised, seconds=training + report["seconds"]),
+    ]
+    left = total - training if arguments.minutes else report["seconds"]
+    ways.append(
+        by_torch_pruning(pruning, subject, operations, max(0.0, left), training, arguments.steps)
+    )
+    said, model = smaller(run, subject, optimised)
+    new = from_scratch("smaller, from scratch", arguments.runs / "smaller", run, model, total / 60)
+    ways.append(
+        Way(name=new.name, model=new.model, seconds=new.seconds, said=f"{said}; {new.said}")
+    )
+    longer = arguments.runs / "longer"
+    ways.append(from_scratch("original, longer", longer, run, run.config.model, total / 60))
+    name = importlib.import_module("importlib.metadata").version("torch-pruning")
+    lines = [
+        f"Budget {budget}, on the test split; the bound holds at 95 %. Speed of writing the same",
+        "phrases, in turns, as the median with the middle half. Operations are multiply-adds of",
+        f"attention over the calibration batches. Torch-Pruning {name}.",
+        "",
+        *table(subject, ways, budget),
+    ]
+    print("\n".join(lines)) if arguments.dry else write("against-others", lines)
+
+
+if __name__ == "__main__":
+    main()

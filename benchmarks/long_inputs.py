@@ -1,0 +1,269 @@
+"""Optimise a language model of characters at a context of 4,096: how much faster, at which loss?
+
+Trains a model for each seed unless its checkpoint is there, optimises it, and times both in turns.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from _character_model import (
+    HEADS,
+    LAYERS,
+    WIDTH,
+    CharacterModel,
+    Text,
+    keep,
+    losses,
+    read,
+    read_text,
+    trained,
+    windows,
+)
+from _measure import write
+from torch import Tensor, nn
+
+from heedful.allocation.plan import separated
+from heedful.allocation.sites import Site, find_sites
+from heedful.bench.memory import peak_bytes
+from heedful.bench.timing import Ratio, Times, in_turns, ratio
+from heedful.optimizing.budget import parse_budget
+from heedful.optimizing.cost import site_seconds
+from heedful.optimizing.events import Event, Note, RoundDone
+from heedful.optimizing.heal import Healing, heal
+from heedful.optimizing.of_model import Training, subject_of_model
+from heedful.optimizing.optimize import optimize_subject
+from heedful.optimizing.outcome import Outcome
+from heedful.optimizing.settings import Settings
+from heedful.optimizing.splits import Splits
+from heedful.optimizing.subject import Batch, Subject
+
+CONTEXT = 4096
+STAGES = [(800, 512), (160, CONTEXT)]  # steps, length of the windows
+TOKENS = 2048  # of a batch in training, or one window
+BUDGET = "loss <= 0.5%"
+CALIBRATED = 2  # windows that are timed, scored and fitted to; healing sees all
+ROUNDS = 9  # of the timings
+MEBIBYTE = 2**20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """What became of one seed.
+
+    Args:
+        seed: Of the model.
+        outcome: Of the optimisation.
+        attention: How much faster all sites are together.
+        whole: How much faster the model is.
+        share: Of the time of the original that its sites take.
+        mebibytes: Most memory of one window, before and after.
+        alone: The loss of the original after as much healing; `None` where it was not asked.
+        sites: What each became.
+    """
+
+    seed: int
+    outcome: Outcome
+    attention: Ratio
+    whole: Ratio
+    share: float
+    mebibytes: tuple[float, float]
+    alone: float | None
+    sites: list[str]
+
+
+def checkpoint(folder: Path, text: Text, seed: int) -> CharacterModel:
+    """Read a model, or train it and keep it."""
+    path = folder / f"{seed}.safetensors"
+    if not path.exists():
+        began = time.monotonic()
+
+        def said(step: int, loss: float) -> None:
+            if step % 100 == 0:
+                seconds = time.monotonic() - began
+                print(f"seed {seed}: step {step}, loss {loss:.3f}, {seconds:.0f} s", flush=True)
+
+        model = trained(text, seed=seed, stages=STAGES, tokens=TOKENS, bf16=True, on_step=said)
+        keep(model, path)
+    return read(path, text.characters)
+
+
+def subject_of(model: nn.Module, text: Text, context: int) -> Subject:
+    batches = [(x[None], y[None]) for x, y in windows(text.training, context)]
+    data = Splits(
+        calibration=batches,
+        validation=windows(text.validation, context),
+        test=windows(text.test, context),
+    )
+    subject = subject_of_model(
+        model,
+        data,
+        losses,
+        metric="loss",
+        higher_is_better=False,
+        training=Training(learning_rate=5e-4, bf16=True),
+    )
+    # a pass over the 16 batches that are usual would take seconds, and there are hundreds of passes
+    few = [subject.calibration[i] for i in range(CALIBRATED)]
+    work = over(few)
+    return replace(subject, calibration=few, work=work, use=work)
+
+
+def over(batches: list[Batch]) -> Callable[[nn.Module], None]:
+    def work(model: nn.Module) -> None:
+        with torch.inference_mode():
+            for batch in batches:
+                model(batch[0])
+
+    return work
+
+
+def timed(before: nn.Module, after: nn.Module, batch: Tensor) -> tuple[Ratio, Ratio, float]:
+    """How much faster all sites together and the model are, in turns, and what the sites took."""
+
+    def run(model: nn.Module) -> Callable[[], object]:
+        return lambda: model(batch)
+
+    with torch.inference_mode():
+        both = in_turns({"before": run(before), "after": run(after)}, rounds=ROUNDS)
+        spent: dict[str, list[float]] = {"before": [], "after": []}
+        shares: list[float] = []
+        sites = find_sites(before)[0]
+        for _ in range(ROUNDS):
+            for name, model in (("before", before), ("after", after)):
+                of_sites, rest = site_seconds(model, sites, lambda model: model(batch))
+                spent[name].append(sum(of_sites.values()))
+                if name == "before":
+                    shares.append(spent[name][-1] / (spent[name][-1] + rest))
+    attention = ratio(Times(tuple(spent["before"])), Times(tuple(spent["after"])))
+    return attention, ratio(both["before"], both["after"]), statistics.median(shares)
+
+
+def became(site: Site, model: nn.Module) -> str:
+    """Such as `2 x 32, window 64`; a constant that stands for a dropped site is still read."""
+    geometry = site.read(model).geometry
+    window = "" if geometry.mixing is None else geometry.mixing.settings.get("window", "")
+    return f"{geometry} {window}".strip()
+
+
+def heard(event: Event) -> None:
+    if isinstance(event, RoundDone):
+        candidate = event.candidate
+        print(
+            f"round {event.number}: share {candidate.share:.3f}, slack {candidate.slack:.4f}, "
+            f"{candidate.verdict and candidate.verdict.reason}",
+            flush=True,
+        )
+    elif isinstance(event, Note):
+        print(event.text, flush=True)
+    elif event.done is None:
+        print(f"{time.strftime('%X')} {event.text}", flush=True)
+
+
+def one(
+    seed: int, model: CharacterModel, text: Text, context: int, settings: Settings, control: bool
+) -> Row:
+    subject = subject_of(model, text, context)
+    outcome = optimize_subject(subject, parse_budget(BUDGET), settings, heard)
+    before, after = separated(model).eval(), outcome.model.eval()
+    batch = windows(text.test, context)[0][0][None]
+    attention, whole, share = timed(before, after, batch)
+    alone = None
+    if control:
+        steps = settings.heal_steps * settings.attempts * settings.rounds
+        copy = separated(model)
+        heal(copy, subject, Healing(steps=steps, seed=settings.seed))
+        found = losses(copy.eval(), windows(text.test, context))
+        alone = statistics.mean(found)
+    with torch.inference_mode():
+        peaks = [(peak_bytes(lambda m=m: m(batch)) or 0) / MEBIBYTE for m in (before, after)]
+    return Row(
+        seed=seed,
+        outcome=outcome,
+        attention=attention,
+        whole=whole,
+        share=share,
+        mebibytes=(peaks[0], peaks[1]),
+        alone=alone,
+        sites=[became(site, after) for site in find_sites(before)[0]],
+    )
+
+
+def lines_of(rows: list[Row], context: int, settings: Settings) -> list[str]:
+    settings_said = ", ".join(
+        f"{name}={getattr(settings, name)}"
+        for name in ("rounds", "cut", "trials", "finalists", "heal_steps", "attempts")
+    )
+    lines = [
+        f"A causal model of characters ({LAYERS} layers, width {WIDTH}, {HEADS} heads, rotary",
+        f"positions) of tiny_shakespeare, float32, one window of {context:,} characters at a time.",
+        f"Budget: {BUDGET}, on the test split. Loss is nats a character.",
+        f"Settings: {settings_said}.",
+        "",
+        "| seed | accepted | loss before | after | bound of the change | allowed "
+        "| attention faster | whole faster | attention's share before | seconds | memory, MiB |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        report: dict[str, Any] = row.outcome.report
+        quality = report["quality"]
+        cells = [
+            f"{quality[name]:.4f}" if quality[name] is not None else "-"
+            for name in ("before", "after", "bound", "budget")
+        ]
+        lines.append(
+            f"| {row.seed} | {'yes' if row.outcome.accepted else 'no'} | {' | '.join(cells)} "
+            f"| {row.attention} | {row.whole} | {100 * row.share:.0f} % "
+            f"| {report['seconds']:.0f} | {row.mebibytes[0]:.0f} to {row.mebibytes[1]:.0f} |"
+        )
+    lines += [
+        "",
+        "Medians with the middle half, in turns. What the sites became, first to last:",
+        "",
+    ]
+    lines += [f"* seed {row.seed}: {'; '.join(row.sites)}" for row in rows]
+    lines += ["", "What was said:", ""]
+    lines += [f"* seed {row.seed}: {row.outcome.reason}" for row in rows]
+    return lines
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--checkpoints", type=Path, default=Path("runs/long-inputs"))
+    parser.add_argument(
+        "--text", type=Path, default=Path("../shared/data/tiny_shakespeare/input.txt.gz")
+    )
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--context", type=int, default=CONTEXT)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--cut", type=float, default=0.45)
+    parser.add_argument("--trials", type=int, default=8)
+    parser.add_argument("--heal", type=int, default=60)
+    parser.add_argument("--control", action="store_true", help="heal the original as well")
+    parser.add_argument("--dry", action="store_true", help="print the result, write nothing")
+    arguments = parser.parse_args()
+    text = read_text(arguments.text)
+    settings = Settings(
+        rounds=arguments.rounds,
+        cut=arguments.cut,
+        trials=arguments.trials,
+        finalists=1,
+        heal_steps=arguments.heal,
+        attempts=1,
+    )
+    rows: list[Row] = []
+    for seed in arguments.seeds:
+        model = checkpoint(arguments.checkpoints, text, seed)
+        rows.append(one(seed, model, text, arguments.context, settings, arguments.control))
+        print(lines_of(rows, arguments.context, settings)[-1], flush=True)
+    lines = lines_of(rows, arguments.context, settings)
+    print("\n".join(lines)) if arguments.dry else write("long-inputs", lines)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,268 @@
+"""Let 8 key/value heads of a translator become 2 at every site, and heal it for a few steps.
+
+Trains a translator with 8 heads for each seed, unless runs are given or there already. Heads are
+merged as `ShareKeyValue` does, turned onto each other, and beside it by the plain mean of
+neighbours. The cache is that of the real decoder.
+"""
+
+import argparse
+import statistics
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+
+import torch
+from _measure import write
+from _translator import going_on, opened, progress_of, seen_in, verdict_on
+from torch import Tensor, nn
+
+from heedful.allocation.moves import Move, ShareKeyValue
+from heedful.allocation.plan import Plan, separated
+from heedful.allocation.projections import Projections
+from heedful.allocation.seen import Seen
+from heedful.allocation.sites import find_sites
+from heedful.bench.timing import Ratio, in_turns, ratio
+from heedful.config_file import parse_config
+from heedful.data.tokens import BOS
+from heedful.models import Transformer
+from heedful.optimizing.budget import parse_budget
+from heedful.optimizing.heal import Healing, heal
+from heedful.optimizing.of_run import subject_of_run
+from heedful.optimizing.subject import Subject
+from heedful.optimizing.verdict import Verdict
+from heedful.training.run import Run
+from heedful.training.start import train
+
+HEADS = 8
+BUDGETS = {
+    "chrf": parse_budget("chrf >= -1%"),
+    "token_accuracy": parse_budget("token_accuracy >= -1%"),
+}
+SHARE = 0.05  # of the training steps
+WRITTEN = 32  # tokens a row, for the cache
+ROUNDS = 9  # of the timings
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class MeanOfNeighbours(Move):
+    """Merge neighbouring key/value heads by their mean, as they are.
+
+    Source:
+        Ainslie et al. 2023, arXiv:2305.13245, section 2.1.
+    """
+
+    kv_heads: int
+
+    def edit(self, site: Projections, seen: Seen | None) -> Projections:
+        def mean(x: Tensor | None) -> Tensor | None:
+            return None if x is None else x.unflatten(0, (self.kv_heads, -1)).mean(1)
+
+        return site.with_(
+            key=mean(site.key),
+            key_bias=mean(site.key_bias),
+            value=mean(site.value),
+            value_bias=mean(site.value_bias),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """What became of one run one way.
+
+    Args:
+        way: How heads were merged.
+        merged: Both scores right after it.
+        healed: The verdicts after healing, in the order of `BUDGETS`.
+        steps: Of healing.
+        share: Of the training steps.
+        seconds: Of merging and healing.
+        cache: Bytes of the keys and values stored, before and after, and of what holds them.
+        faster: At writing.
+    """
+
+    way: str
+    merged: list[float]
+    healed: list[Verdict]
+    steps: int
+    share: float
+    seconds: float
+    cache: tuple[int, int, int, int]
+    faster: Ratio
+
+
+def trained(folder: Path, seed: int, minutes: float) -> Path:
+    """A run with 8 heads; one that is there is gone on with, and left as it is when it is done."""
+    if (folder / "run.json").is_file():
+        return train(resume=folder).folder
+    settings = {
+        "seed": seed,
+        "output": str(folder),
+        "model": {"heads": HEADS},
+        "train": {"minutes": minutes},
+    }
+    return train(parse_config(settings, name="demo")).folder
+
+
+@torch.inference_mode()
+def cache_bytes(run: Run, model: nn.Module) -> tuple[int, int]:
+    """Bytes of the keys and values that one batch has stored, and of the memory kept for them."""
+    assert isinstance(model, Transformer)  # noqa: S101
+    sources = [example.source for example in run.examples("test")[: run.config.decode.batch]]
+    rows = [torch.tensor(row) for row in run.vocabularies.source.encode(sources)]
+    padded = nn.utils.rnn.pad_sequence(rows, batch_first=True)
+    state = model.start(padded, torch.tensor([len(row) for row in rows]))
+    tokens = torch.full((len(rows),), BOS)
+    for _ in range(WRITTEN):  # rows that have ended go on, so that both models store as many
+        tokens = model.step(tokens, state).argmax(-1)
+    tensors = [x for caches in state.caches for cache in caches for x in cache.stored()]
+    stored = sum(x.numel() * x.element_size() for x in tensors)
+    return stored, sum(x.untyped_storage().nbytes() for x in tensors)
+
+
+def ways(model: nn.Module, kv_heads: int) -> dict[str, dict[str, Move]]:
+    sites = [site.name for site in find_sites(model)[0]]
+    return {
+        "turned, then merged": dict.fromkeys(sites, ShareKeyValue(kv_heads=kv_heads)),
+        "mean of neighbours": dict.fromkeys(sites, MeanOfNeighbours(kv_heads=kv_heads)),
+        "nothing merged, healed as long": {},
+    }
+
+
+def rows_of(run: Run, kv_heads: int, steps: int | None, seed: int) -> list[Row]:
+    subjects = {metric: subject_of_run(run, metric, seed=seed) for metric in BUDGETS}
+    subject = subjects["chrf"]
+    start = separated(subject.model)
+    seen = seen_in(subject, start)
+    before = {name: of.statistics(of.model, "test") for name, of in subjects.items()}
+    training = progress_of(run.folder)[0]
+    steps = int(SHARE * training) if steps is None else steps
+    found: list[Row] = []
+    for way, moves in ways(start, kv_heads).items():
+        torch.manual_seed(seed)
+        began = time.monotonic()
+        plan = Plan(moves={name: (move,) for name, move in moves.items()})
+        model = plan.apply(start, seen).eval()
+        merging = time.monotonic() - began
+        merged = [of.metric.score(of.statistics(model, "test")) for of in subjects.values()]
+        began = time.monotonic()
+        heal(model, going_on(subject, seed), Healing(steps=steps))
+        seconds = merging + time.monotonic() - began
+        model.eval()
+        found.append(
+            Row(
+                way=way,
+                merged=merged,
+                healed=[
+                    verdict_on(of, before[name], model, BUDGETS[name])
+                    for name, of in subjects.items()
+                ],
+                steps=steps,
+                share=steps / training,
+                seconds=seconds,
+                cache=(*cache_bytes(run, start), *cache_bytes(run, model)),
+                faster=writing(subject, model),
+            )
+        )
+    return found
+
+
+def writing(subject: Subject, model: nn.Module) -> Ratio:
+    times = in_turns(
+        {"before": lambda: subject.use(subject.model), "after": lambda: subject.use(model)},
+        rounds=ROUNDS,
+    )
+    return ratio(times["before"], times["after"])
+
+
+def relative(verdict: Verdict) -> tuple[float, float]:
+    """What was lost and what may be, in per cent of the score before."""
+    return (
+        -100 * verdict.difference / verdict.before,
+        -100 * verdict.bound / verdict.before,
+    )
+
+
+def told(number: int, row: Row) -> str:
+    cells: list[str] = []
+    for merged, verdict in zip(row.merged, row.healed, strict=True):
+        loss, bound = relative(verdict)
+        cells.append(f"{verdict.before:.2f} | {merged:.2f} | {verdict.after:.2f}")
+        cells.append(f"{loss:.2f} % ({bound:.2f} %)")
+    return (
+        f"| {number} | {row.way} | {' | '.join(cells)} "
+        f"| {'yes' if row.healed[0].accepted else 'no'} "
+        f"| {row.steps} ({100 * row.share:.1f} %) | {row.seconds:.0f} | {row.faster} |"
+    )
+
+
+def caches(rows: list[Row]) -> list[str]:
+    lines = [
+        "| way | bytes stored before | after | smaller | bytes held before | after | smaller |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        stored, held, stored_after, held_after = row.cache
+        lines.append(
+            f"| {row.way} | {stored:,} | {stored_after:,} | {stored / stored_after:.2f}x "
+            f"| {held:,} | {held_after:,} | {held / held_after:.2f}x |"
+        )
+    return lines
+
+
+def means(rows: list[list[Row]]) -> list[str]:
+    lines = [
+        "| way | mean loss of chrF | worst bound | mean loss of token accuracy | worst bound "
+        "| within 1 % of chrF |",
+        "|---|---|---|---|---|---|",
+    ]
+    for group in zip(*rows, strict=True):
+        cells: list[str] = []
+        for metric in range(len(BUDGETS)):
+            losses, bounds = zip(*(relative(row.healed[metric]) for row in group), strict=True)
+            cells.append(f"{statistics.fmean(losses):.2f} % | {max(bounds):.2f} %")
+        accepted = sum(row.healed[0].accepted for row in group)
+        lines.append(f"| {group[0].way} | {' | '.join(cells)} | {accepted} of {len(group)} |")
+    return lines
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--run", type=Path, nargs="+", help="trained with 8 heads; none trains")
+    parser.add_argument("--runs", type=Path, default=Path("runs/share-kv"), help="where it trains")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="of the training")
+    parser.add_argument("--minutes", type=float, default=3.75, help="of the training")
+    parser.add_argument("--kv-heads", type=int, default=2, help="that stay")
+    parser.add_argument("--steps", type=int, help="of healing; 5 %% of the training unless said")
+    parser.add_argument("--seed", type=int, default=0, help="of the healing")
+    parser.add_argument("--examples", type=int, help="of the test split; all unless said")
+    parser.add_argument("--dry", action="store_true", help="print the result, write nothing")
+    arguments = parser.parse_args()
+    folders: list[Path] = arguments.run or [
+        trained(arguments.runs / str(seed), seed, arguments.minutes) for seed in arguments.seeds
+    ]
+    lines = [
+        f"{HEADS} key/value heads become {arguments.kv_heads} at every site. Test split; losses in",
+        "per cent of the score before, with what they are, at 95 % confidence, no worse than.",
+        "",
+        "| run | way | chrF before | merged | healed | loss (bound) | token accuracy before "
+        "| merged | healed | loss (bound) | chrF within 1 % | steps of healing (of training) "
+        "| seconds | writing faster |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    rows: list[list[Row]] = []
+    for number, folder in enumerate(folders, 1):
+        run = opened(folder, arguments.examples)
+        rows.append(rows_of(run, arguments.kv_heads, arguments.steps, arguments.seed))
+        lines += [told(number, row) for row in rows[-1]]
+        print("\n".join(lines[-len(rows[-1]) :]), file=sys.stderr, flush=True)
+    lines += ["", *means(rows), ""]
+    lines += [f"The cache of {WRITTEN} tokens written for each text of a batch, run 1:", ""]
+    lines += caches(rows[0])
+    print("\n".join(lines)) if arguments.dry else write("share-kv", lines)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,174 @@
+"""A saved model comes back as it was, from its plan and a fresh original."""
+
+import copy
+import json
+import re
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from heedful.allocation.moves import DropSite, KeepHeads, QueryKeyRank, Window
+from heedful.allocation.plan import Plan
+from heedful.allocation.stored import describe, is_model, load_model, save_model
+from heedful.errors import ConfigError, MissingExtraError, RunError
+from heedful.nn import Attention
+from heedful.nn.positions import RotaryPositions
+
+
+class Model(nn.Module):
+    def __init__(self, heads=4):
+        super().__init__()
+        self.first = Attention(width=16, heads=heads, positions=RotaryPositions(16 // heads))
+        self.second = Attention(width=16, heads=heads)
+        self.norm = nn.LayerNorm(16)
+
+    def forward(self, x):
+        return self.norm(x + self.second(self.first(x)))
+
+
+PLANS = [
+    Plan(),
+    Plan(moves={"first": (KeepHeads(heads=(0, 3)),), "second": (DropSite(),)}),
+    Plan(moves={"first": (Window(window=2),), "second": (QueryKeyRank(rank=2),)}),
+]
+
+
+def draw(*shape):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("plan", PLANS)
+def test_comes_back_from_a_fresh_original(tmp_path, plan):
+    model = plan.apply(Model()).eval()
+    save_model(tmp_path / "out", model, plan, report={"字": 1})
+    assert is_model(tmp_path / "out")
+    fresh = Model().train()
+    before = copy.deepcopy(fresh.state_dict())
+    again = load_model(tmp_path / "out", into=fresh)
+    assert torch.equal(again(draw(2, 5, 16)), model(draw(2, 5, 16)))
+    assert not again.training
+    assert fresh.training
+    assert all(torch.equal(x, before[name]) for name, x in fresh.state_dict().items())
+    assert json.loads((tmp_path / "out" / "report.json").read_bytes()) == {"字": 1}
+
+
+def test_without_a_report_none_is_written(tmp_path):
+    save_model(tmp_path, Model(), Plan())
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"model.safetensors", "plan.toml", "model.json"}
+
+
+def test_nothing_is_overwritten(tmp_path):
+    (tmp_path / "x").write_text("all I have")
+    for folder in (tmp_path, tmp_path / "x"):
+        with pytest.raises(RunError, match="output must be a new or an empty folder, got"):
+            save_model(folder, Model(), Plan())
+    assert (tmp_path / "x").read_text() == "all I have"
+
+
+def test_code_is_never_taken_from_the_folder(tmp_path):
+    save_model(tmp_path / "out", Model(), Plan())
+    about = json.loads((tmp_path / "out" / "model.json").read_bytes())
+    assert about == {"format": 1, "class": "Model", "module": Model.__module__}
+    with pytest.raises(ConfigError, match="load must get `into`, a fresh Model as it was before"):
+        load_model(tmp_path / "out")
+
+
+def test_another_original_is_refused(tmp_path):
+    plan = Plan(moves={"first": (KeepHeads(heads=(0,)),)}, was={"first": "4 x 4"})
+    save_model(tmp_path / "out", plan.apply(Model()), plan)
+    with pytest.raises(ConfigError, match="plan must fit the model, got first as 2 x 8, not 4 x 4"):
+        load_model(tmp_path / "out", into=Model(heads=2))
+    other = Model()
+    other.norm = nn.LayerNorm(16, bias=False)
+    with pytest.raises(RunError, match="must fit the model, got"):
+        load_model(tmp_path / "out", into=other)
+
+
+def save_about(folder, about):
+    save_model(folder, Model(), Plan())
+    (folder / "model.json").write_text(json.dumps(about))
+
+
+@pytest.mark.parametrize("about", [[], {}, {"format": 2}, "x"])
+def test_another_format_is_refused(tmp_path, about):
+    save_about(tmp_path / "out", about)
+    with pytest.raises(RunError, match=re.escape("model.json must have format 1, got")):
+        load_model(tmp_path / "out", into=Model())
+
+
+@pytest.mark.parametrize(
+    "name, message",
+    [
+        ("plan.toml", "must be a readable plan, got"),
+        ("model.safetensors", "must hold model.safetensors, got none"),
+        ("model.json", "must hold model.json, got none"),
+    ],
+)
+def test_a_missing_file_is_named(tmp_path, name, message):
+    save_model(tmp_path / "out", Model(), Plan())
+    (tmp_path / "out" / name).unlink()
+    with pytest.raises((RunError, ConfigError), match=message):
+        load_model(tmp_path / "out", into=Model())
+
+
+# ---- models of transformers ----------------------------------------------------------------------
+
+BERT = {
+    "vocab_size": 30,
+    "hidden_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 4,
+    "intermediate_size": 24,
+    "max_position_embeddings": 12,
+}
+
+
+@pytest.fixture
+def bert():
+    transformers = pytest.importorskip("transformers")
+    config = transformers.BertConfig(**BERT, attn_implementation="eager")
+    return transformers.BertForSequenceClassification(config).eval()
+
+
+def test_models_of_transformers_bring_their_config_along(tmp_path, bert):
+    plan = Plan(moves={"bert.encoder.layer.0.attention": (KeepHeads(heads=(1, 2)),)})
+    model = plan.apply(bert).eval()
+    save_model(tmp_path / "out", model, plan)
+    again = load_model(tmp_path / "out")
+    tokens = torch.randint(30, (2, 7), generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        assert torch.equal(again(tokens).logits, model(tokens).logits)
+    assert describe(bert)["attention"] == again.config._attn_implementation == "eager"
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"class": "AutoModel"}, "must name a model of transformers, got 'AutoModel'"),
+        ({"class": "no_such"}, "must name a model of transformers, got 'no_such'"),
+        ({"class": "set_seed"}, "must name a model of transformers, got 'set_seed'"),
+        ({"class": None}, "must name a model of transformers, got 'None'"),
+        ({"config": None}, "must hold a config, got None"),
+    ],
+)
+def test_only_models_of_transformers_are_built_by_name(tmp_path, bert, change, message):
+    save_about(tmp_path / "out", describe(bert) | change)
+    with pytest.raises(RunError, match=message):
+        load_model(tmp_path / "out")
+
+
+def test_a_damaged_description_is_an_error(tmp_path):
+    save_about(tmp_path / "out", {"format": 1})
+    with pytest.raises(ConfigError, match="load must get `into`"):
+        load_model(tmp_path / "out")
+
+
+def test_without_transformers_its_models_cannot_be_built(tmp_path, monkeypatch):
+    about = {"format": 1, "class": "Bert", "module": "transformers.models.bert", "config": {}}
+    save_about(tmp_path / "out", about)
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(MissingExtraError, match=re.escape("pip install 'heedful[hf]'")):
+        load_model(tmp_path / "out")

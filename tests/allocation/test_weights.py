@@ -1,0 +1,97 @@
+"""Every number once, into a model of the same shapes, or not at all."""
+
+import re
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from heedful.allocation.weights import fill, read_tensors, weights_of
+from heedful.errors import RunError
+
+
+class Model(nn.Module):
+    """Two layers that share a weight, and buffers of which one is kept."""
+
+    def __init__(self, width=4):
+        super().__init__()
+        self.first, self.second = nn.Linear(width, width), nn.Linear(width, width)
+        self.second.weight = self.first.weight
+        self.register_buffer("kept", torch.arange(3.0))
+        self.register_buffer("made", torch.zeros(5), persistent=False)
+
+
+def test_shared_numbers_stand_there_once():
+    model = Model()
+    found = weights_of(model)
+    assert found.keys() == {"first.weight", "first.bias", "second.bias", "kept"}
+    assert all(not tensor.requires_grad and tensor.is_contiguous() for tensor in found.values())
+
+
+def test_out_and_in_again_also_where_numbers_are_shared(tmp_path):
+    model, other = Model(), Model()
+    path = tmp_path / "model.safetensors"
+    save_file(weights_of(model), path)
+    shared = other.first.weight
+    fill(other, read_tensors(path), path)
+    assert other.second.weight is other.first.weight is shared
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, other.state_dict()[name])
+    assert other.first.weight.requires_grad
+
+
+def test_a_view_that_is_not_contiguous_is_saved_as_it_reads(tmp_path):
+    model = nn.Linear(3, 5, bias=False)
+    model.weight.data = torch.randn(3, 5).T
+    path = tmp_path / "x.safetensors"
+    save_file(weights_of(model), path)
+    assert torch.equal(read_tensors(path)["weight"], model.weight)
+
+
+def test_numbers_take_the_precision_of_the_model():
+    model, other = nn.Linear(2, 2).bfloat16(), nn.Linear(2, 2)
+    fill(other, weights_of(model), "x")
+    assert other.weight.dtype == torch.float32
+    assert torch.equal(other.weight, model.weight.float())
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda stored: stored.pop("kept"), "x must fit the model, got a difference in kept"),
+        (
+            lambda stored: stored.update(a=torch.ones(1), b=torch.ones(1)),
+            "x must fit the model, got a difference in a, b",
+        ),
+        (
+            lambda stored: stored.update({"second.bias": torch.ones(7)}),
+            "x must fit the model, got second.bias of shape (7,) for (4,)",
+        ),
+    ],
+)
+def test_numbers_of_another_model_change_nothing(change, message):
+    model = Model()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    stored = {name: tensor + 1 for name, tensor in weights_of(model).items()}
+    change(stored)
+    with pytest.raises(RunError, match=re.escape(message)):
+        fill(model, stored, "x")
+    assert all(torch.equal(x, before[name]) for name, x in model.state_dict().items())
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(RunError, match=r"a checkpoint must hold x\.safetensors, got none in"):
+        read_tensors(tmp_path / "x.safetensors")
+
+
+def test_a_folder_is_no_file(tmp_path):
+    with pytest.raises(RunError, match="must be readable, got: Is a directory"):
+        read_tensors(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"nonsense", b"\x80" * 40])
+def test_a_damaged_file_is_named(tmp_path, content):
+    (tmp_path / "x.safetensors").write_bytes(content)
+    with pytest.raises(RunError, match="must be whole, got a damaged file"):
+        read_tensors(tmp_path / "x.safetensors")

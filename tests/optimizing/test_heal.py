@@ -1,0 +1,127 @@
+"""Healing brings a changed model back towards the original, and touches nothing else."""
+
+import copy
+from dataclasses import replace
+
+import pytest
+import torch
+
+from heedful.errors import ConfigError, TrainingError
+from heedful.optimizing.heal import Healing, heal
+from heedful.optimizing.subject import Reference
+
+
+@pytest.fixture
+def subject(kit):
+    return kit.subject(training=kit.Training(learning_rate=1e-2))
+
+
+def hurt(model, seed=1):
+    generator = torch.Generator().manual_seed(seed)
+    new = copy.deepcopy(model)
+    with torch.no_grad():
+        for parameter in new.parameters():
+            parameter += 0.1 * torch.randn(parameter.shape, generator=generator)
+    return new
+
+
+def numbers(model):
+    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+
+def assert_same(left, right):
+    assert left.keys() == right.keys()
+    assert all(torch.equal(tensor, right[name]) for name, tensor in left.items())
+
+
+def test_comes_closer_to_the_original_which_stays(subject):
+    model, reference, before = hurt(subject.model), Reference(subject), numbers(subject.model)
+    damage = reference.damage(model)
+    heal(model, subject, Healing(steps=40))
+    assert reference.damage(model) < damage / 3
+    assert_same(numbers(subject.model), before)
+    assert all(parameter.grad is None for parameter in subject.model.parameters())
+
+
+def test_leaves_no_gradients_behind(subject):
+    model = hurt(subject.model)
+    heal(model, subject, Healing(steps=2))
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert not model.training
+
+
+def test_without_steps_nothing_changes(subject):
+    model = hurt(subject.model)
+    before = numbers(model)
+    heal(model, subject, Healing(steps=0), on_step=lambda step: pytest.fail("a step"))
+    assert_same(numbers(model), before)
+
+
+def test_a_seed_makes_the_same_model(subject):
+    models = [hurt(subject.model) for _ in range(3)]
+    for model, seed in zip(models, (1, 1, 2), strict=True):
+        heal(model, subject, Healing(steps=5, seed=seed))
+    assert_same(numbers(models[0]), numbers(models[1]))
+    assert not torch.equal(models[0].head.weight, models[2].head.weight)
+
+
+def test_steps_are_told_one_by_one(subject):
+    told = []
+    heal(hurt(subject.model), subject, Healing(steps=3), on_step=told.append)
+    assert told == [1, 2, 3]
+
+
+def test_what_needs_no_gradient_stays(subject):
+    model = hurt(subject.model)
+    model.embed.requires_grad_(False)
+    before = numbers(model)
+    heal(model, subject, Healing(steps=3))
+    assert torch.equal(model.embed.weight, before["embed.weight"])
+    assert not torch.equal(model.head.weight, before["head.weight"])
+
+
+def test_a_frozen_model_is_left_as_it_is(subject):
+    model = hurt(subject.model).requires_grad_(False)
+    before = numbers(model)
+    heal(model, subject, Healing(steps=3))
+    assert_same(numbers(model), before)
+
+
+def test_the_truth_counts_where_it_is_known(kit):
+    model = kit.planted()
+    rows = kit.rows(48)
+    batches = [(part, torch.ones(len(part), dtype=torch.int32)) for part in rows.split(16)]
+    data = replace(kit.splits(), calibration=batches)
+    subject = kit.subject(model, data=data, training=kit.Training(learning_rate=1e-2))
+    alone, taught = copy.deepcopy(model), copy.deepcopy(model)
+    heal(alone, replace(subject, loss=None), Healing(steps=20))
+    heal(taught, subject, Healing(steps=20))
+
+    def share(model):
+        return model(rows).softmax(-1)[:, 1].mean().item()
+
+    assert share(alone) == pytest.approx(share(model), abs=0.02)
+    assert share(taught) > share(model) + 0.05
+
+
+def test_in_low_precision_it_heals_as_well(subject):
+    low = replace(subject, low_precision=True)
+    model, reference = hurt(subject.model), Reference(subject)
+    damage = reference.damage(model)
+    heal(model, low, Healing(steps=40))
+    assert reference.damage(model) < damage / 2
+    assert model.head.weight.dtype == torch.float32
+
+
+def test_a_loss_that_is_no_number_stops(subject):
+    model = hurt(subject.model)
+    with torch.no_grad():
+        model.head.bias[0] = torch.nan
+    message = r"the loss of healing must be a number, got nan at step 1\. Lower the learning rate"
+    with pytest.raises(TrainingError, match=message):
+        heal(model, subject, Healing(steps=3))
+
+
+def test_rejects():
+    with pytest.raises(ConfigError, match="steps must not be negative, got -3"):
+        Healing(steps=-3)

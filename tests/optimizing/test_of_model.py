@@ -1,0 +1,328 @@
+"""Any module as a subject: how it is called, what it says, and what is refused beforehand."""
+
+import copy
+import re
+from collections import OrderedDict
+from dataclasses import dataclass
+from itertools import islice
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import heedful
+from heedful.errors import ConfigError, DataError, UnsupportedError
+from heedful.optimizing.of_model import Training, check_rows, subject_of_model
+
+
+class Output(SimpleNamespace):
+    """As modules of transformers return it."""
+
+
+class Echo(nn.Module):
+    """Says what it is told to say, and remembers what it was called with."""
+
+    def __init__(self, answer):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(1))
+        self.answer, self.calls = answer, []
+
+    def __deepcopy__(self, memo):
+        return self
+
+    def forward(self, *args, **kwargs):
+        self.calls.append((args, kwargs))
+        return self.answer
+
+
+def rows(start, count=4, length=3):
+    return torch.arange(start * 1000, start * 1000 + count * length).view(count, length)
+
+
+def made(answer, batch=None, *, training=None, data=None, quality=None):
+    model = Echo(answer)
+    data = data or heedful.Splits(
+        calibration=[rows(1) if batch is None else batch], validation=[rows(2)], test=[rows(3)]
+    )
+    subject = subject_of_model(
+        model,
+        data,
+        quality or (lambda model, split: torch.ones(7)),
+        metric="m",
+        higher_is_better=True,
+        training=training or Training(),
+    )
+    return subject, model
+
+
+# ---- how it is called ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "batch, args, names",
+    [
+        (rows(1), 1, set()),
+        ((rows(1), torch.zeros(4)), 1, set()),
+        ([rows(1), torch.zeros(4)], 1, set()),
+        (((rows(1), rows(4)), torch.zeros(4)), 2, set()),
+        ({"ids": rows(1), "labels": torch.zeros(4)}, 0, {"ids"}),
+        (OrderedDict(ids=rows(1), mask=rows(4)), 0, {"ids", "mask"}),
+    ],
+)
+def test_batches_are_taken_apart(batch, args, names):
+    _, model = made(torch.ones(4, 2), batch)
+    assert len(model.calls[0][0]) == args
+    assert set(model.calls[0][1]) == names
+    first = model.calls[0][0][0] if args else model.calls[0][1]["ids"]
+    assert torch.equal(first, rows(1))
+
+
+def test_the_caller_may_know_better_how_to_call():
+    batch = (rows(1), rows(4))
+    answers = []
+
+    def forward(model, batch):
+        answers.append(batch)
+        return {"strange": 1, "right": torch.ones(4, 3)}["right"]
+
+    subject, model = made("unused", batch, training=Training(forward=forward))
+    subject.work(model)
+    assert subject.outputs(model, batch).shape == (4, 3)
+    assert all(answer is batch for answer in answers)
+    assert len(answers) == 3
+    assert not model.calls
+
+
+@pytest.mark.parametrize(
+    "answer, kind",
+    [
+        (torch.ones(4, 3), "logits"),
+        (torch.ones(4, 1), "values"),
+        (torch.ones(4), "values"),
+        ((torch.ones(4, 3), "state"), "logits"),
+        (Output(logits=torch.ones(4, 5, 3)), "logits"),
+        (Output(logits=torch.ones(4, 1)), "values"),
+        (Output(last_hidden_state=torch.ones(4, 5, 3)), "values"),
+    ],
+)
+def test_outputs_are_found_and_known(answer, kind):
+    subject, model = made(answer)
+    assert subject.kind == kind
+    assert subject.outputs(model, rows(1)).ndim == 2
+    assert (subject.loss is None) or kind == "logits"
+
+
+def test_the_kind_may_be_said():
+    assert made(torch.ones(4, 3), training=Training(outputs="values"))[0].kind == "values"
+
+
+@pytest.mark.parametrize("answer", ["text", {"logits": torch.ones(2)}, (), (None,)])
+def test_an_output_without_a_tensor_is_refused(answer):
+    message = f"output of the model must be a tensor, got {type(answer).__name__}; pass Training"
+    with pytest.raises(ConfigError, match=message):
+        made(answer)
+
+
+def test_padding_does_not_count():
+    answer = torch.arange(24.0).view(2, 3, 4)
+    mask = torch.tensor([[1, 1, 0], [1, 0, 0]])
+    labels = torch.tensor([[5, -100, -100], [-100, 5, 5]])
+    plain, model = made(answer, {"ids": rows(1, 2)})
+    assert plain.outputs(model, {"ids": rows(1, 2)}).shape == (6, 4)
+    masked = plain.outputs(model, {"ids": rows(1, 2), "attention_mask": mask})
+    assert torch.equal(masked, answer[mask.bool()])
+    labelled = plain.outputs(model, {"attention_mask": mask, "labels": labels})
+    assert torch.equal(labelled, answer[labels != -100])
+
+
+# ---- what it learns from -------------------------------------------------------------------------
+
+
+def test_the_truth_is_cross_entropy_where_batches_bring_it():
+    logits, truth = torch.randn(4, 3), torch.tensor([0, 2, 1, 1])
+    expected = -torch.log_softmax(logits, -1)[range(4), truth].mean().item()
+    for dtype in (torch.int64, torch.int32):
+        batch = (rows(1), truth.to(dtype))
+        subject, model = made(logits, batch)
+        assert subject.loss(model, batch).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_ignored_truth_does_not_count():
+    logits, truth = torch.randn(2, 3, 5), torch.tensor([[0, -100, 1], [-100, -100, 4]])
+    batch = (rows(1, 2), truth)
+    subject, model = made(logits, batch)
+    expected = -torch.log_softmax(logits, -1)[[0, 0, 1], [0, 2, 2], [0, 1, 4]].mean().item()
+    assert subject.loss(model, batch).item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "answer, batch",
+    [
+        (torch.ones(4, 3), rows(1)),
+        (torch.ones(4, 3), (rows(1), torch.zeros(4))),
+        (torch.ones(4, 3), (rows(1), torch.zeros(4, 2, dtype=torch.long))),
+        (torch.ones(4, 1), (rows(1), torch.zeros(4, dtype=torch.long))),
+        # whoever predicts the next token shifts labels itself
+        (Output(logits=torch.ones(4, 3, 7)), {"ids": rows(1), "labels": rows(1)}),
+    ],
+)
+def test_where_the_truth_is_not_known_there_is_no_loss(answer, batch):
+    assert made(answer, batch)[0].loss is None
+
+
+def test_healing_sees_every_batch_in_an_order_of_its_seed():
+    batches = [rows(start) for start in (1, 4, 5, 6, 7)]
+    data = heedful.Splits(calibration=batches, validation=[rows(2)], test=[rows(3)])
+    subject, _ = made(torch.ones(4, 2), data=data)
+
+    def order(seed):
+        return [int(batch[0, 0]) // 1000 for batch in islice(subject.training(seed), 10)]
+
+    first = order(1)
+    assert sorted(first[:5]) == sorted(first[5:]) == [1, 4, 5, 6, 7]
+    assert order(1) == first != order(2)
+
+
+def test_only_the_first_batches_calibrate():
+    batches = [rows(start) for start in range(10, 40)]
+    data = heedful.Splits(calibration=batches, validation=[rows(2)], test=[rows(3)])
+    subject, model = made(torch.ones(4, 2), data=data)
+    assert len(subject.calibration) == 16
+    model.calls.clear()
+    subject.work(model)
+    assert len(model.calls) == 16
+
+
+def test_the_original_is_a_copy_in_evaluation_mode(kit):
+    model = kit.planted().train()
+    before = copy.deepcopy(model.state_dict())
+    subject = kit.subject(model)
+    assert subject.model is not model
+    assert model.training
+    assert not subject.model.training
+    with torch.no_grad():
+        subject.model.head.weight.zero_()
+    assert all(torch.equal(x, before[name]) for name, x in model.state_dict().items())
+
+
+def test_quality_sees_each_split_in_evaluation_mode(kit):
+    model, data, seen = kit.planted(), kit.splits(), []
+
+    def quality(model, split):
+        seen.append((model.training, split, torch.is_inference_mode_enabled()))
+        return np.arange(40.0)
+
+    subject = kit.subject(model, quality=quality, data=data)
+    assert subject.test_examples == 40
+    subject.statistics(model.train(), "validation")
+    (_, first, _), (_, second, _) = seen
+    assert first is data.test
+    assert second is data.validation
+    assert all(inference and not training for training, _, inference in seen)
+
+
+# ---- refused -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "answer, message",
+    [
+        (0.5, "values must hold one number for each example, got the single number 0.5: one"),
+        (torch.tensor(0.5), "got the single number 0.5: one number for all of them cannot be"),
+        (torch.ones(2, 2), "got an array of shape (2, 2)"),
+        ([], "values must hold one number for each example, got none"),
+        ([1.0, float("nan")], "values must be finite, got nan for example 1"),
+        (None, "got"),
+        (["a"], "values must be numbers, one for each example, got list"),
+    ],
+)
+def test_quality_must_be_one_number_an_example(answer, message):
+    prefix = "quality must return one number for each example of a split, got: "
+    with pytest.raises(ConfigError, match=re.escape(prefix) + ".*" + re.escape(message)):
+        made(torch.ones(4, 2), quality=lambda model, split: answer)
+
+
+def test_a_model_without_parameters_is_refused():
+    data = heedful.Splits(calibration=[rows(1)], validation=[rows(2)], test=[rows(3)])
+    with pytest.raises(UnsupportedError, match="model must have parameters to be optimised"):
+        subject_of_model(
+            nn.Identity(),
+            data,
+            lambda model, split: [1.0],
+            metric="m",
+            higher_is_better=True,
+            training=Training(),
+        )
+
+
+@pytest.mark.parametrize("rate", [0.0, -1.0, float("nan")])
+def test_a_learning_rate_must_be_above_0(rate):
+    with pytest.raises(ConfigError, match=f"learning_rate must be above 0, got {rate}"):
+        Training(learning_rate=rate)
+
+
+# ---- no example in two splits --------------------------------------------------------------------
+
+
+def overlap(calibration, validation, test, **settings):
+    data = heedful.Splits(calibration=calibration, validation=validation, test=test, **settings)
+    check_rows(data)
+
+
+ROWS = rows(9, 12)
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda x: x,
+        lambda x: (x, torch.arange(len(x))),
+        lambda x: {"ids": x, "labels": torch.arange(len(x))},
+        lambda x: ((x, 2 * x), torch.arange(len(x))),
+        lambda x: (x.float(), torch.zeros(len(x), 5)),
+    ],
+)
+def test_one_row_in_batches_of_two_splits_is_found(wrap):
+    first, second, third = ROWS[:4], ROWS[4:8], ROWS[8:]
+    overlap([wrap(first)], [wrap(second)], [wrap(third)])
+    again = torch.cat([third, first[2:3]])
+    message = "got 1 example in both calibration and test, the first at calibration[2] and test[4]"
+    with pytest.raises(DataError, match=re.escape(message)):
+        overlap([wrap(first)], [wrap(second)], [wrap(again)])
+
+
+def test_the_same_input_with_another_label_is_found():
+    with pytest.raises(DataError, match="in both validation and test"):
+        overlap([ROWS[:4]], [(ROWS[4:6], torch.zeros(2))], [(ROWS[5:8], torch.ones(3))])
+
+
+@pytest.mark.parametrize("wrap", [list, lambda x: x, lambda x: [(row, 1) for row in x]])
+def test_examples_that_are_no_batches_are_not_taken_apart(wrap):
+    """They share words, as texts do."""
+    tokens = torch.tensor([[1, 2, 3], [3, 2, 1], [2, 2, 2], [1, 1, 3]])
+    overlap([tokens[:2]], wrap(tokens[2:3]), wrap(tokens[3:]))
+    with pytest.raises(DataError, match=re.escape("validation[0] and test[1]")):
+        overlap([tokens[:1]], wrap(tokens[2:3]), wrap(tokens[[3, 2]]))
+    with pytest.raises(DataError, match=re.escape("calibration[1] and test[0]")):
+        overlap([tokens[:2]], wrap(tokens[2:3]), wrap(tokens[[1]]))
+
+
+def test_examples_of_text_are_compared_whole():
+    overlap([ROWS[:4]], ["a", "b"], [("a", 1), "c"])
+    with pytest.raises(DataError, match="in both validation and test"):
+        overlap([ROWS[:4]], [("a", 1), "b"], [("a", 1)])
+
+
+@dataclass(frozen=True)
+class Opaque:
+    name: str
+    content: object
+
+
+def test_the_key_alone_says_what_an_example_is_where_there_is_one():
+    parts = [[Opaque(name, object())] for name in "abc"]
+    overlap(*parts, key=lambda example: example.name)
+    with pytest.raises(DataError, match="Say by `key`"):
+        overlap(*parts)

@@ -1,0 +1,211 @@
+"""A run as a subject: what it says is what its translator writes."""
+
+import re
+from dataclasses import replace
+from itertools import islice
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from heedful.data.tokens import PAD
+from heedful.errors import ConfigError, DataError, UnsupportedError
+from heedful.optimizing import of_run
+from heedful.optimizing.of_run import METRICS, subject_of_run, translator_of
+from heedful.optimizing.subject import Reference
+from heedful.tasks.translation import encode
+
+
+@pytest.fixture(scope="module")
+def subjects(digit_run):
+    return {metric: subject_of_run(digit_run, metric) for metric in METRICS}
+
+
+@pytest.fixture(scope="module")
+def subject(subjects):
+    return subjects["loss"]
+
+
+def pairs_of(run, split):
+    return encode(run.examples(split), run.vocabularies, max_length=99)[0]
+
+
+@pytest.mark.parametrize("split, name", [("validation", "dev"), ("test", "test")])
+@pytest.mark.parametrize("metric", ["exact_match", "chrf", "bleu"])
+def test_quality_is_that_of_the_texts_it_writes(digit_run, subjects, metric, split, name):
+    subject, examples = subjects[metric], digit_run.examples(name)
+    statistics = subject.statistics(subject.model, split)
+    assert len(statistics) == len(examples) == 80
+    written = digit_run.translator.translate([example.source for example in examples])
+    exact = np.mean([100 * (x.target == y) for x, y in zip(examples, written, strict=True)])
+    score = subject.metric.score(statistics)
+    assert subject.metric.higher_is_better
+    if metric == "exact_match":
+        assert score == pytest.approx(exact)
+    assert 0 <= score <= 100
+
+
+@pytest.mark.parametrize("metric", ["loss", "token_accuracy"])
+def test_quality_of_tokens_is_counted_token_by_token(digit_run, subjects, metric):
+    subject, pairs = subjects[metric], pairs_of(digit_run, "dev")
+    found = subject.statistics(subject.model, "validation")
+    assert subject.metric.higher_is_better == (metric != "loss")
+    total, count = 0.0, 0
+    for row in range(0, len(pairs), 7):
+        source, lengths, target = pairs.batch([row], "cpu")
+        with torch.no_grad():
+            scores = subject.model(source, lengths, target[:, :-1])[0].double().log_softmax(-1)
+        truth = target[0, 1:]
+        here = (truth != PAD).sum().item()
+        scores, truth = scores[:here], truth[:here]
+        right = 100.0 * (scores.argmax(-1) == truth).sum().item()
+        value = -scores[range(here), truth].sum().item() if metric == "loss" else right
+        assert found[row].tolist() == pytest.approx([value, here], rel=1e-4)
+        total, count = total + value, count + here
+    assert total / count == pytest.approx(subject.metric.score(found[::7]), rel=1e-4)
+
+
+def test_outputs_leave_padding_out(digit_run, subject):
+    batch = pairs_of(digit_run, "dev").batch(range(9), "cpu")
+    rows = (batch[2][:, 1:] != PAD).sum().item()
+    assert batch[2].shape[1] * 9 > rows + 9
+    with torch.no_grad():
+        found = subject.outputs(subject.model, batch)
+        assert found.shape == (rows, digit_run.vocabularies.target.size)
+        one = subject.outputs(subject.model, pairs_of(digit_run, "dev").batch([0], "cpu"))
+    assert torch.allclose(found[: len(one)], one, atol=1e-5)
+
+
+def test_calibrates_and_heals_on_the_training_split(digit_run, subject):
+    sizes = [len(batch[0]) for batch in subject.calibration]
+    assert sum(sizes) == of_run.CALIBRATION
+    assert max(sizes) <= 64
+    held_out = {
+        tuple(row[row != PAD].tolist())
+        for name in ("dev", "test")
+        for row in pairs_of(digit_run, name).batch(range(80), "cpu")[0]
+    }
+    for source, _, _ in (*subject.calibration, *islice(subject.training(1), 20)):
+        assert not held_out & {tuple(row[row != PAD].tolist()) for row in source}
+    assert Reference(subject).damage(subject.model) == pytest.approx(0, abs=1e-6)
+
+
+def test_calibration_depends_on_its_seed(digit_run, subject):
+    again, other = (subject_of_run(digit_run, "loss", seed=seed) for seed in (0, 1))
+    assert torch.equal(subject.calibration[0][0], again.calibration[0][0])
+    first, second = (
+        {tuple(row.tolist()) for batch in of.calibration for row in batch[0]}
+        for of in (subject, other)
+    )
+    assert first != second
+
+
+def test_training_never_ends_and_follows_its_seed(subject):
+    first, again, other = (
+        [batch[0].sum().item() for batch in islice(subject.training(seed), 30)]
+        for seed in (1, 1, 2)
+    )
+    assert first == again != other
+
+
+def test_the_loss_is_per_token(digit_run, subject):
+    pairs = pairs_of(digit_run, "dev")
+    smoothing = digit_run.config.train.label_smoothing
+    source, lengths, target = batch = pairs.batch(range(5), "cpu")
+    with torch.no_grad():
+        logits = subject.model(source, lengths, target[:, :-1])
+        expected = nn.functional.cross_entropy(
+            logits.mT, target[:, 1:], ignore_index=PAD, label_smoothing=smoothing
+        )
+        assert subject.loss(subject.model, batch).item() == pytest.approx(expected.item(), rel=1e-3)
+
+
+class Counted:
+    """A model whose steps are counted; it decodes as the one inside."""
+
+    def __init__(self, model):
+        self.model, self.rows, self.tokens = model, [], []
+
+    def __getattr__(self, name):
+        return getattr(self.model, name)
+
+    def step(self, tokens, state):
+        self.rows.append(len(tokens))
+        self.tokens += tokens.tolist()
+        return self.model.step(tokens, state)
+
+
+def test_the_work_is_that_of_writing_greedily(digit_run, subject, monkeypatch):
+    """As many steps with as many rows as greedy search makes, and the same tokens go in."""
+    worked, wrote = Counted(subject.model), Counted(subject.model)
+    subject.work(worked)
+    translator = translator_of(digit_run, subject.model)
+    monkeypatch.setattr(translator, "model", wrote)
+    source = pairs_of(digit_run, "dev").source
+    translator.write(source, beam=1)
+    assert sum(worked.rows) == sum(wrote.rows)
+    assert sorted(worked.tokens) == sorted(wrote.tokens)
+
+
+def test_the_work_does_not_depend_on_what_a_model_says(subject):
+    other = Counted(subject.model)
+    subject.work(other)
+    changed = Counted(subject.model)
+    changed.step = lambda tokens, state: (
+        changed.rows.append(len(tokens)),
+        torch.randn_like(subject.model.step(tokens, state)),
+    )[1]
+    subject.work(changed)
+    assert changed.rows == other.rows
+
+
+def test_what_users_do_is_writing(digit_run, subject):
+    written = subject.use(subject.model)
+    examples = digit_run.examples("dev")[: of_run.TIMED]
+    texts = digit_run.vocabularies.target.decode(written)
+    assert texts == digit_run.translator.translate([example.source for example in examples])
+
+
+# ---- refused -------------------------------------------------------------------------------------
+
+
+def test_an_unknown_metric_is_refused(digit_run):
+    message = f"metric must be one of {', '.join(METRICS)}, got 'rouge'"
+    with pytest.raises(ConfigError, match=message):
+        subject_of_run(digit_run, "rouge")
+
+
+class Changed:
+    """A run of which something is otherwise."""
+
+    def __init__(self, run, **changes):
+        self.run, self.changes = run, changes
+
+    def __getattr__(self, name):
+        return self.changes[name] if name in self.changes else getattr(self.run, name)
+
+
+def test_another_network_is_refused(digit_run):
+    run = Changed(digit_run, translator=SimpleNamespace(model=nn.GRU(2, 2)))
+    with pytest.raises(UnsupportedError, match="of a run must be a Transformer, got GRU"):
+        subject_of_run(run, "loss")
+
+
+def test_without_a_test_split_there_is_no_verdict(digit_run):
+    run = Changed(digit_run, examples=lambda split: [] if split == "test" else ["x"])
+    with pytest.raises(DataError, match=r"must have a test split for the verdict, got none\. Set"):
+        subject_of_run(run, "loss")
+
+
+def test_a_pair_in_two_splits_is_refused(digit_run):
+    shared = digit_run.examples("dev")[4]
+
+    def examples(split):
+        found = digit_run.examples(split)
+        return [replace(shared), *found] if split == "test" else found
+
+    message = "got 1 example in both validation and test, the first at validation[4] and test[0]"
+    with pytest.raises(DataError, match=re.escape(message)):
+        subject_of_run(Changed(digit_run, examples=examples), "loss")

@@ -1,0 +1,452 @@
+"""From a model to a smaller one that is proved to be as good, or to a refusal that says why."""
+
+import copy
+import json
+import re
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+import heedful
+from heedful.bench.timing import Ratio
+from heedful.errors import BudgetError, ConfigError, DataError, UnsupportedError
+from heedful.nn import Attention
+from heedful.nn.positions import AlibiPositions
+from heedful.optimizing import optimize as optimize_file
+from heedful.optimizing.budget import Budget
+from heedful.optimizing.events import Note, RoundDone, Stage
+from heedful.optimizing.of_model import Training
+from heedful.optimizing.operations import parameters
+from heedful.optimizing.optimize import as_budget
+from heedful.optimizing.rounds import Search
+
+KEYS = {"accepted", "reason", "quality", "speedup", "speedup_middle_half", "latency_ms"} | {
+    *("attention_operations", "parameters", "seconds", "plan", "goal", "attention_share"),
+    *("speedup_bound", "sites", "not_adaptable", "rounds", "machine", "seed"),
+}
+
+
+def optimized(kit, model, *, keep=-0.1, settings=None, quality=None, data=None, **more):
+    return heedful.optimize(
+        model,
+        data=data or kit.splits(),
+        quality=quality or kit.agreement(copy.deepcopy(model).eval()),
+        keep=keep,
+        settings=settings or kit.quick(),
+        **more,
+    )
+
+
+# ---- accepted ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["Tiny", "Layers"])
+def test_what_does_nothing_is_cut_and_proved_not_to_matter(kit, timed, kind):
+    model = kit.planted(getattr(kit, kind), layers=2)
+    events = []
+    outcome = optimized(kit, model, on_event=events.append)
+    report = outcome.report
+    assert outcome.accepted, outcome.reason
+    assert report.keys() == KEYS
+    counts = parameters(model), parameters(outcome.model)
+    assert (report["parameters"]["before"], report["parameters"]["after"]) == counts
+    assert counts[1] < counts[0]
+    operations = report["attention_operations"]
+    assert operations["after"] < 0.8 * operations["before"]
+    assert report["plan"] == outcome.plan.dumps()
+    assert report["quality"]["bound"] >= report["quality"]["budget"] == -0.1
+    assert report["quality"]["split"] == "test"
+    assert outcome.verdict.examples == report["quality"]["examples"] == 120
+    assert outcome.reason.endswith("; 1.50x (1.40 to 1.60) faster")
+    assert ".;" not in outcome.reason
+    assert all(site["before"] == "4 x 4" for site in report["sites"])
+    assert all(max(site["importance"]) == site["importance"][2] for site in report["sites"])
+    assert json.loads(json.dumps(report)) == report
+    assert [event.number for event in events if isinstance(event, RoundDone)] == [
+        done["round"] for done in report["rounds"]
+    ]
+    assert not outcome.model.training
+
+
+def test_the_input_model_is_not_touched(kit, timed):
+    model = kit.planted().train()
+    handle = model.head.register_forward_hook(lambda *_: None)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    tensors = dict(model.named_parameters())
+    hooks = [(len(m._forward_hooks), len(m._forward_pre_hooks)) for m in model.modules()]
+    kinds = [type(module) for module in model.modules()]
+    outcome = optimized(kit, model)
+    assert outcome.model is not model
+    assert model.training
+    assert [type(module) for module in model.modules()] == kinds
+    assert hooks == [(len(m._forward_hooks), len(m._forward_pre_hooks)) for m in model.modules()]
+    assert not any("forward" in vars(module) for module in model.modules())
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, before[name])
+    for name, parameter in model.named_parameters():
+        assert parameter is tensors[name]
+        assert parameter.grad is None
+        assert parameter.requires_grad
+    handle.remove()
+
+
+ENCODER = "nn.TransformerEncoder(nn.TransformerEncoderLayer(16, 4, 24, batch_first=True), 1)"
+ELSEWHERE = """
+import sys, torch, heedful
+from torch import nn
+from safetensors.torch import load_file
+kept = load_file(sys.argv[1])
+model = heedful.load(sys.argv[2], device="cpu", into={encoder})
+with torch.no_grad():
+    assert torch.equal(model(kept["x"]), kept["y"])
+print(sum(parameter.numel() for parameter in model.parameters()))
+"""
+
+
+@pytest.mark.filterwarnings("ignore:enable_nested_tensor")
+def test_the_saved_folder_is_the_same_model_in_a_new_process(kit, timed, tmp_path):
+    model = nn.TransformerEncoder(
+        nn.TransformerEncoderLayer(16, 4, 24, batch_first=True), 1, enable_nested_tensor=False
+    ).eval()
+    original = copy.deepcopy(model)
+    x = torch.randn(288, 5, 16, generator=torch.Generator().manual_seed(2))
+    outcome = optimized(
+        kit,
+        model,
+        keep=-5.0,
+        data=heedful.Splits(
+            calibration=list(x[:48].split(16)), validation=[x[48:168]], test=[x[168:]]
+        ),
+        quality=lambda model, split: -(model(split[0]) - original(split[0])).flatten(1).norm(dim=1),
+        training=Training(outputs="values"),
+    )
+    outcome.save(tmp_path / "out")
+    with torch.no_grad():
+        y = outcome.model(x)
+    save_file({"x": x, "y": y}, tmp_path / "kept.safetensors")
+    encoder = ENCODER.replace(", 1)", ", 1, enable_nested_tensor=False)")
+    done = subprocess.run(
+        [
+            *(sys.executable, "-W", "error", "-c", ELSEWHERE.format(encoder=encoder)),
+            *(str(tmp_path / "kept.safetensors"), str(tmp_path / "out")),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) == parameters(outcome.model) < parameters(model)
+
+
+def test_a_seed_makes_the_same_model(kit, timed):
+    model = kit.Tiny(layers=2)
+    first, second = (
+        optimized(kit, model, keep=-0.9, settings=kit.quick(rounds=1, seed=3)) for _ in range(2)
+    )
+    assert first.plan == second.plan
+    assert first.plan.moves
+    for name, tensor in first.model.state_dict().items():
+        assert torch.equal(tensor, second.model.state_dict()[name])
+    leave = {"seconds", "machine", "attention_share", "speedup_bound"}
+    assert {key: x for key, x in first.report.items() if key not in leave} == {
+        key: x for key, x in second.report.items() if key not in leave
+    }
+
+
+def test_what_should_be_low_may_rise_as_far_as_allowed(kit, timed):
+    model = kit.planted()
+    original = copy.deepcopy(model)
+
+    def distance(model, split):
+        return (model(split[0]) - original(split[0])).norm(dim=-1)
+
+    fine = optimized(kit, model, quality=distance, keep=+0.2, settings=kit.quick(rounds=1))
+    assert fine.accepted
+    assert 0 <= fine.report["quality"]["after"] <= fine.report["quality"]["bound"] <= 0.2
+    refused = optimized(kit, model, quality=distance, keep=1e-9, settings=kit.quick(rounds=1))
+    assert not refused.accepted
+
+
+def test_a_budget_may_be_a_share_of_what_was(kit, timed):
+    model = kit.planted()
+    quality = kit.agreement(copy.deepcopy(model))
+    outcome = optimized(
+        kit,
+        model,
+        quality=lambda model, split: 7 * quality(model, split),
+        keep="votes >= -10%",
+        settings=kit.quick(rounds=1),
+    )
+    assert outcome.accepted
+    assert outcome.report["quality"]["budget"] == pytest.approx(-0.7)
+    assert outcome.report["quality"]["metric"] == "votes"
+
+
+@pytest.mark.parametrize("goal", ["latency", "memory"])
+def test_every_goal_makes_something_smaller(kit, timed, goal):
+    outcome = optimized(kit, kit.planted(), keep=-0.9, settings=kit.quick(goal=goal, rounds=1))
+    assert outcome.report["goal"] == goal
+    assert outcome.report["parameters"]["after"] < outcome.report["parameters"]["before"]
+    assert 0 < outcome.report["attention_share"] < 1
+
+
+def test_the_test_split_is_asked_once_for_each_model(kit, timed):
+    model, data, asked = kit.planted(), kit.splits(), []
+    quality = kit.agreement(copy.deepcopy(model))
+
+    def watched(model, split):
+        asked.append(split is data.test)
+        return quality(model, split)
+
+    outcome = optimized(kit, model, data=data, quality=watched)
+    assert outcome.accepted
+    assert sum(asked) == 3  # how many examples there are; then the original and the best
+    assert asked[-2:] == [True, True]
+    assert not any(asked[1:-2])
+
+
+def test_attention_that_is_not_used_is_left_alone(kit, timed):
+    model = kit.planted()
+    model.spare = Attention(width=16, heads=2)
+    outcome = optimized(kit, model)
+    assert outcome.accepted
+    assert [site["after"] for site in outcome.report["sites"]][1] == "2 x 8"
+    assert outcome.report["sites"][1]["operations"] == 0
+
+
+def test_all_attention_may_go(kit, timed):
+    model = kit.planted(layers=2)
+    with torch.no_grad():
+        for out in model.outs():
+            out.weight.zero_()
+    settings = kit.quick(rounds=6, cut=0.9, heal_steps=0, finalist_steps=0, finalists=1)
+    outcome = optimized(kit, model, settings=settings)
+    assert outcome.accepted
+    assert [site["after"] for site in outcome.report["sites"]] == ["dropped", "dropped"]
+    assert outcome.report["attention_operations"]["after"] == 0
+    assert len(outcome.report["rounds"]) < 6
+
+
+def test_sites_that_cannot_be_changed_are_named(kit, timed):
+    model = kit.planted()
+    model.strange = Attention(width=16, heads=4, positions=AlibiPositions(4))
+    report = optimized(kit, model, settings=kit.quick(rounds=1)).report
+    assert list(report["not_adaptable"]) == ["strange"]
+    assert [site["name"] for site in report["sites"]] == ["own.0"]
+
+
+# ---- refused -------------------------------------------------------------------------------------
+
+
+def test_what_keeps_no_budget_is_refused_and_only_reported(kit, timed, tmp_path):
+    model = kit.Tiny().eval()
+    original = copy.deepcopy(model)
+    outcome = optimized(
+        kit,
+        model,
+        quality=lambda model, split: -(model(split[0]) - original(split[0])).norm(dim=-1),
+        keep="closeness >= -0.00000001",
+        settings=kit.quick(rounds=1),
+    )
+    assert not outcome.accepted
+    assert outcome.verdict is None
+    assert outcome.reason == (
+        "a change must keep closeness >= -0.00000001 on the validation split, got none that does; "
+        "loosen the budget or heal longer"
+    )
+    assert not outcome.plan.moves
+    assert outcome.report["quality"] == {
+        "metric": "closeness",
+        "budget": -1e-8,
+        **dict.fromkeys(("split", "before", "after", "bound")),
+    }
+    with pytest.raises(BudgetError, match="a change must keep closeness"):
+        outcome.save(tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["report.json"]
+    assert json.loads((tmp_path / "out" / "report.json").read_bytes()) == outcome.report
+
+
+@pytest.mark.parametrize("ratio", [Ratio(0.9, 0.8, 1.1), Ratio(1.2, 0.99, 1.4), Ratio(1, 1, 1)])
+def test_what_is_not_faster_is_refused_before_the_test_split(kit, timed, ratio):
+    timed["ratio"] = ratio
+    model, data, asked = kit.planted(), kit.splits(), []
+    quality = kit.agreement(copy.deepcopy(model))
+
+    def watched(model, split):
+        asked.append(split is data.test)
+        return quality(model, split)
+
+    outcome = optimized(kit, model, data=data, quality=watched, settings=kit.quick(rounds=1))
+    assert not outcome.accepted
+    assert outcome.plan.moves
+    assert outcome.verdict is None
+    assert outcome.reason.startswith(f"it must be faster, got {ratio}: attention takes ")
+    assert "attention takes 0%" not in outcome.reason  # also where nothing else was timed
+    assert outcome.report["quality"]["split"] == "validation"
+    assert sum(asked) == 1
+
+
+def test_what_does_worse_on_the_test_split_is_refused(kit, timed):
+    model, data = kit.planted(), kit.splits()
+    quality = kit.agreement(copy.deepcopy(model))
+
+    def unlucky(model, split):
+        found = quality(model, split)
+        if split is data.test and parameters(model) < unlucky.parameters:
+            found[:40] = 0
+        return found
+
+    unlucky.parameters = parameters(model)
+    outcome = optimized(kit, model, data=data, quality=unlucky)
+    assert not outcome.accepted
+    assert outcome.verdict.difference < -0.3
+    assert "it may be as bad as" in outcome.reason
+    assert outcome.report["quality"]["after"] < 0.7
+
+
+class Interrupt:
+    """Presses Ctrl-C in a round."""
+
+    def __init__(self, number):
+        self.number, self.events = number, []
+
+    def __call__(self, event):
+        self.events.append(event)
+        if isinstance(event, Stage) and event.text.startswith(f"round {self.number}: whole"):
+            raise KeyboardInterrupt
+
+
+def test_control_c_keeps_the_best_so_far(kit, timed):
+    interrupt = Interrupt(2)
+    outcome = optimized(kit, kit.planted(layers=2), on_event=interrupt)
+    assert outcome.accepted
+    assert len(outcome.report["rounds"]) == 1
+    assert outcome.report["plan"] == outcome.report["rounds"][0]["plan"]
+    notes = [event.text for event in interrupt.events if isinstance(event, Note)]
+    assert notes == ["interrupted: going on with the best so far"]
+
+
+def test_control_c_before_there_is_any_ends_it(kit, timed):
+    with pytest.raises(KeyboardInterrupt):
+        optimized(kit, kit.planted(), on_event=Interrupt(1))
+
+
+def test_a_search_goes_on_where_it_was_killed(kit, timed, tmp_path):
+    model = kit.planted(layers=2)
+    undisturbed = optimized(kit, model)
+
+    class Killed(Exception):
+        pass
+
+    def kill(event):
+        if isinstance(event, Stage) and event.text.startswith("round 2"):
+            raise Killed
+
+    with pytest.raises(Killed):
+        optimized(kit, model, on_event=kill, resume=tmp_path / "search")
+    outcome = optimized(kit, model, resume=tmp_path / "search")
+    assert outcome.plan == undisturbed.plan
+    for name, tensor in outcome.model.state_dict().items():
+        assert torch.equal(tensor, undisturbed.model.state_dict()[name])
+
+
+# ---- what cannot be begun ------------------------------------------------------------------------
+
+
+def no_search(monkeypatch):
+    monkeypatch.setattr(Search, "round", lambda *_: pytest.fail("the search began"))
+
+
+def test_an_overlap_between_batches_is_found(kit):
+    data = kit.splits()
+    data = replace(data, test=[torch.cat([data.test[0], data.calibration[1][5:6]])])
+    message = "got 1 example in both calibration and test, the first at calibration[21] and test"
+    with pytest.raises(DataError, match=re.escape(message)):
+        optimized(kit, kit.planted(), data=data)
+
+
+def test_one_number_for_all_examples_is_refused(kit):
+    message = "quality must return one number for each example of a split, got: .* number 0.5"
+    with pytest.raises(ConfigError, match=message):
+        optimized(kit, kit.planted(), quality=lambda model, split: 0.5)
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_too_few_examples_are_refused_at_once(kit, monkeypatch, split):
+    no_search(monkeypatch)
+    data = kit.splits()
+    data = replace(data, **{split: [getattr(data, split)[0][:29]]})
+    message = f"the {split} split must hold at least 30 examples for a verdict, got 29"
+    with pytest.raises(DataError, match=message):
+        optimized(kit, kit.planted(), data=data)
+
+
+def test_a_budget_in_the_wrong_direction_is_refused_at_once(kit, monkeypatch):
+    no_search(monkeypatch)
+    message = "the budget must know that higher quality is better, got quality <= +0.1"
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        optimize_file.optimize_subject(
+            kit.subject(), Budget(metric="quality", margin=0.1), kit.quick()
+        )
+
+
+@pytest.mark.parametrize(
+    "module, reason",
+    [
+        (None, "there is none"),
+        (Attention(width=16, heads=4, positions=AlibiPositions(4)), "strange: its scores fall"),
+    ],
+)
+def test_a_model_without_attention_that_can_be_changed_is_refused(kit, module, reason):
+    model = kit.Tiny(layers=0)
+    if module is not None:
+        model.strange = module
+    message = f"a model must hold attention that can be changed, got: {reason}"
+    with pytest.raises(UnsupportedError, match=message):
+        optimized(kit, model)
+
+
+@pytest.mark.parametrize(
+    "keep, budget",
+    [
+        (-0.01, Budget(metric="quality", margin=-0.01)),
+        (2, Budget(metric="quality", margin=2.0)),
+        ("loss <= 0.5%", Budget(metric="loss", margin=0.005, relative=True)),
+        (Budget(metric="x", margin=-1.0), Budget(metric="x", margin=-1.0)),
+    ],
+)
+def test_budgets_come_in_three_forms(keep, budget):
+    assert as_budget(keep) == budget
+
+
+@pytest.mark.parametrize(
+    "keep, message",
+    [
+        (0, "keep must be a margin with a sign, below 0 where more is better, got 0; "),
+        (-0.0, "to allow no loss at all say 'quality >= 0'"),
+        (float("nan"), "the margin of a budget must be finite, got nan"),
+        ("quality 3", "a budget must read METRIC >= NUMBER"),
+    ],
+)
+def test_a_budget_that_is_none_is_refused(keep, message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        as_budget(keep)
+
+
+def test_no_loss_at_all_can_be_asked_for():
+    assert as_budget("quality >= 0").higher_is_better
+
+
+def test_the_final_timing_takes_turns(kit):
+    calls = []
+    model = kit.planted(seed=1)
+    subject = replace(kit.subject(), use=calls.append)
+    ratio, latency = optimize_file._timed(subject, model)
+    assert calls == [subject.model, model] * (1 + optimize_file.TIMINGS)
+    assert set(latency) == {"before", "after"}
+    assert ratio.low <= ratio.median <= ratio.high

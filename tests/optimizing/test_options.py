@@ -1,0 +1,118 @@
+"""What is offered keeps what matters, fits together, and is offered once."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from heedful.allocation.moves import (
+    DropSite,
+    KeepHeads,
+    QueryKeyRank,
+    ShareKeyValue,
+    ValueRank,
+    Window,
+)
+from heedful.allocation.projections import Geometry, Mixing
+from heedful.optimizing.operations import Visits
+from heedful.optimizing.options import SINKS, SMALLEST_HEAD, options
+
+HERE = Visits(queries=10, context=10, pairs=100, longest=10)
+
+
+def geometry(heads, kv_heads=None, dim=32, mixing=None):
+    return Geometry(
+        width=64,
+        context=64,
+        out=64,
+        heads=heads,
+        kv_heads=heads if kv_heads is None else kv_heads,
+        dim=dim,
+        value_dim=dim,
+        mixing=mixing,
+    )
+
+
+def scores(heads, seed=0):
+    return torch.randperm(heads, generator=torch.Generator().manual_seed(seed)).float()
+
+
+@st.composite
+def sites(draw):
+    kv_heads, group = draw(st.integers(1, 8)), draw(st.integers(1, 4))
+    return geometry(kv_heads * group, kv_heads, draw(st.sampled_from([4, 8, 16, 32, 64])))
+
+
+@given(site=sites(), seed=st.integers(0, 99))
+def test_heads_that_stay_fit_and_matter_most(site, seed):
+    values = scores(site.heads, seed)
+    group = site.heads // site.kv_heads
+    for _, moves in options(site, values, HERE):
+        kept = [move for move in moves if isinstance(move, KeepHeads)]
+        for heads in (move.heads for move in kept):
+            assert 0 < len(heads) < site.heads
+            counts = {head // group: 0 for head in heads}
+            for head in heads:
+                counts[head // group] += 1
+            assert len(set(counts.values())) == 1
+            for key_head in counts:
+                members = range(key_head * group, (key_head + 1) * group)
+                best = sorted(members, key=lambda head: -values[head])[: counts[key_head]]
+                assert set(best) <= set(heads)
+
+
+@given(site=sites(), seed=st.integers(0, 99))
+def test_nothing_twice_and_the_last_is_nothing_at_all(site, seed):
+    found = options(site, scores(site.heads, seed), HERE)
+    moves = [moves for _, moves in found]
+    assert len(set(moves)) == len(moves)
+    assert found[-1] == ("dropped", (DropSite(),))
+
+
+def test_four_heads_in_order_of_importance():
+    found = options(geometry(4, dim=8), torch.tensor([3.0, 1.0, 9.0, 2.0]), HERE)
+    assert found == [
+        ("3 heads", (KeepHeads(heads=(0, 2, 3)),)),
+        ("3 heads on 1", (KeepHeads(heads=(0, 2, 3)), ShareKeyValue(kv_heads=1))),
+        ("2 heads", (KeepHeads(heads=(0, 2)),)),
+        ("2 heads on 1", (KeepHeads(heads=(0, 2)), ShareKeyValue(kv_heads=1))),
+        ("1 head", (KeepHeads(heads=(2,)),)),
+        ("4 heads on 2", (ShareKeyValue(kv_heads=2),)),
+        ("4 heads on 1", (ShareKeyValue(kv_heads=1),)),
+        ("dropped", (DropSite(),)),
+    ]
+
+
+def test_one_head_can_only_shrink_or_go():
+    found = [moves for _, moves in options(geometry(1, dim=32), torch.ones(1), HERE)]
+    assert found == [
+        (QueryKeyRank(rank=16), ValueRank(rank=16)),
+        (QueryKeyRank(rank=8), ValueRank(rank=8)),
+        (DropSite(),),
+    ]
+
+
+@pytest.mark.parametrize("dim, ranks", [(64, {32, 16}), (16, {8}), (8, set())])
+def test_heads_do_not_become_too_small(dim, ranks):
+    found = options(geometry(2, dim=dim), scores(2), HERE)
+    seen = {move.rank for _, moves in found for move in moves if isinstance(move, ValueRank)}
+    assert seen == ranks
+    assert all(rank >= SMALLEST_HEAD for rank in seen)
+
+
+@pytest.mark.parametrize(
+    "longest, own, mixing, windows",
+    [
+        (255, True, None, []),
+        (256, True, None, [64]),
+        (2048, True, None, [64, 128, 256, 512]),
+        (2048, False, None, []),
+        (2048, True, Mixing(name="window", settings={"window": 9}), []),
+    ],
+)
+def test_windows_are_for_long_texts_that_look_at_themselves(longest, own, mixing, windows):
+    visits = Visits(queries=1, context=1, pairs=1, longest=longest, own=own)
+    found = options(geometry(2, mixing=mixing), scores(2), visits)
+    seen = [move for _, moves in found for move in moves if isinstance(move, Window)]
+    assert [move.window for move in seen] == windows
+    assert {move.sinks for move in seen} <= {SINKS}

@@ -1,0 +1,251 @@
+"""The search round by round: where it starts, what it tells, when it ends."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from heedful.allocation.moves import DropSite
+from heedful.allocation.plan import Plan
+from heedful.errors import TrainingError
+from heedful.optimizing import rounds
+from heedful.optimizing.budget import Budget
+from heedful.optimizing.events import Note, RoundDone, Stage, ignore
+from heedful.optimizing.evolve import Found
+from heedful.optimizing.level import Level, cost_of
+from heedful.optimizing.operations import total_operations
+from heedful.optimizing.rounds import Search
+from heedful.optimizing.splits import Splits
+
+
+@pytest.fixture
+def search(kit):
+    return made(kit)
+
+
+def made(kit, subject=None, *, margin=-0.1, listener=ignore, layers=1, **settings):
+    subject = subject or kit.subject(kit.planted(layers=layers))
+    budget = Budget(metric="quality", margin=margin)
+    return Search(subject, budget, kit.quick(**settings), listener)
+
+
+# ---- from round to round -------------------------------------------------------------------------
+
+
+class Script:
+    """In the place of `Search.round`: says whether each round's candidate is promising."""
+
+    def __init__(self, original, *promising):
+        self.left = [
+            None if one is None else replace(original, share=0.5, slack=1.0 if one else -1.0)
+            for one in promising
+        ]
+        self.made, self.calls = list(self.left), []
+
+    def __call__(self, current, cut, number):
+        self.calls.append((current, cut, number))
+        return self.left.pop(0)
+
+
+def played(search, *promising):
+    search.round = script = Script(search.original, *promising)
+    return script, list(search.run())
+
+
+def test_a_round_starts_from_the_last_promising_candidate(kit):
+    search = made(kit, rounds=4, cut=0.4)
+    script, found = played(search, True, False, True, True)
+    one, _, three, _ = script.made
+    starts = [current for current, _, _ in script.calls]
+    assert all(a is b for a, b in zip(starts, [search.original, one, one, three], strict=True))
+    assert [cut for _, cut, _ in script.calls] == [0.4, 0.4, 0.2, 0.2]
+    assert [number for _, _, number in script.calls] == [1, 2, 3, 4]
+    assert found == script.made
+
+
+@pytest.mark.parametrize("cut, calls", [(0.4, 3), (0.1, 1), (0.01, 1)])
+def test_cuts_that_win_too_little_are_not_tried(kit, cut, calls):
+    script, _ = played(made(kit, rounds=9, cut=cut), *[False] * 9)
+    assert len(script.calls) == calls
+
+
+def test_ends_where_nothing_is_left(kit):
+    events = []
+    search = made(kit, rounds=9, listener=events.append)
+    script, found = played(search, True, None)
+    assert len(script.calls) == 2
+    assert [event.number for event in events if isinstance(event, RoundDone)] == [1]
+    assert found == script.made[:1]
+
+
+def test_no_round_begins_without_trials(kit):
+    search = made(kit)
+    search.trials = 0
+    assert played(search, True)[1] == []
+
+
+def test_no_round_begins_too_late(kit, monkeypatch):
+    search = made(kit, minutes=2.0)
+    for later, rounds_played in ((121.0, 0), (119.0, 2)):
+        now = search.began + later
+        monkeypatch.setattr(rounds.time, "monotonic", lambda now=now: now)
+        assert len(played(search, True, True)[1]) == rounds_played
+
+
+def test_with_no_site_left_there_is_no_round(search):
+    dropped = Plan(moves={"own.0": (DropSite(),)}).apply(search.start)
+    assert search.round(replace(search.original, model=dropped), 0.5, 1) is None
+
+
+# ---- one round -----------------------------------------------------------------------------------
+
+
+def test_a_candidate_is_what_its_plan_and_its_share_say(kit):
+    events = []
+    search = made(kit, layers=2, listener=events.append)
+    first, second = search.run()
+    assert 0 < second.share < first.share <= 0.76
+    for candidate in (first, second):
+        counts = [
+            total_operations(model, search.sites, search.visits)
+            for model in (candidate.model, search.start)
+        ]
+        assert candidate.share == pytest.approx(counts[0] / counts[1])
+        rebuilt = candidate.plan.apply(search.subject.model)
+        rebuilt.load_state_dict(candidate.model.state_dict())
+        tokens = kit.rows(5)
+        assert torch.equal(rebuilt(tokens), candidate.model(tokens))
+        assert candidate.verdict is not None
+        assert candidate.damage < 0.01
+    stages = [event.done for event in events if isinstance(event, Stage)]
+    assert all(done is None or 0 <= done <= 1 for done in stages)
+    assert search.trials >= 0
+
+
+def test_trials_are_shared_among_rounds(kit):
+    search = made(kit, layers=2, trials=5, rounds=3)
+    next(search.run())
+    assert 5 - search.trials <= 2
+
+
+def test_where_the_cut_is_out_of_reach_the_cheapest_is_taken(kit, monkeypatch):
+    """Also where sums of costs depend on how they are rounded."""
+    search = made(kit)
+    table = [[Level(label="a", cost=1.0, damage=0), Level(label="b", cost=0.1, damage=1)]] * 10
+    asked = []
+
+    def evolve(start, table, evaluate, *, limit, **settings):
+        asked.append(start)
+        assert cost_of(start, table) <= limit
+        return Found(candidate=start, value=1.0, evaluations=1, history=((start, 1.0),))
+
+    monkeypatch.setattr(rounds, "evolve", evolve)
+    names = {f"site {number}": [] for number in range(10)}
+    found = search._finalists(search.original, names, {}, table, 0.5, 1)
+    assert found == asked == [(1,) * 10]
+
+
+def test_where_nothing_is_cheaper_there_is_no_finalist(search):
+    table = [[Level(label="as it is", cost=1.0, damage=0)]]
+    assert search._finalists(search.original, {"own.0": []}, {}, table, 0.5, 1) == []
+
+
+def test_finalists_are_the_best_that_were_tried(kit):
+    search = made(kit, layers=2, finalists=3, trials=6, rounds=1)
+    tried = []
+    damage = search.reference.damage
+
+    def seen(model):
+        tried.append(damage(model))
+        return tried[-1]
+
+    kept = []
+    search.reference.damage = seen
+    search._best_healed = lambda current, names, finalists, table, number: kept.append(finalists)
+    search.round(search.original, 0.5, 1)
+    assert len(kept[0]) == 3
+    assert all(any(choice) for choice in kept[0])
+
+
+# ---- healing and judging -------------------------------------------------------------------------
+
+
+def test_healing_that_makes_it_worse_is_undone(search, monkeypatch):
+    before = search.judged(search.original)
+
+    def spoil(model, *_, **__):
+        with torch.no_grad():
+            model.head.weight.neg_()
+
+    monkeypatch.setattr(rounds, "heal", spoil)
+    assert search.healed(before, 1, 0) is before
+
+
+def test_healing_works_on_a_copy(search, monkeypatch):
+    before = search.judged(search.original)
+    monkeypatch.setattr(rounds, "heal", lambda model, *_, **__: model.train())
+    after = search.healed(before, 1, 0)
+    assert after.model is not before.model
+    assert not after.model.training
+    assert not before.model.training
+
+
+def test_healing_that_fails_is_told_and_the_search_goes_on(kit, monkeypatch):
+    events = []
+    search = made(kit, listener=events.append)
+    before = search.judged(search.original)
+
+    def fail(*_, **__):
+        raise TrainingError("the loss must be a number, got nan")
+
+    monkeypatch.setattr(rounds, "heal", fail)
+    assert search.healed(before, 1, 0) is before
+    notes = [event.text for event in events if isinstance(event, Note)]
+    assert notes == ["left unhealed: the loss must be a number, got nan"]
+
+
+@pytest.mark.parametrize("higher", [True, False])
+def test_slack_is_what_a_test_as_large_as_it_is_would_leave(kit, higher):
+    model = kit.planted()
+    sign = 1 if higher else -1
+
+    def quality(model, split):
+        return sign * (1.0 + model(split[0])[:, 0].double())
+
+    same = kit.splits()
+    larger = Splits(
+        calibration=same.calibration,
+        validation=[same.validation[0][:60]],
+        test=[torch.cat([same.test[0], same.validation[0][60:], kit.rows(60, seed=9)])],
+    )
+    for data in (same, larger):
+        subject = kit.subject(model, quality=quality, data=data, higher=higher)
+        search = made(kit, subject, margin=-0.4 if higher else 0.4)
+        with torch.no_grad():
+            model = search.start
+            model.head.bias += 0.01 * torch.arange(3)
+        candidate = search.judged(search.original)
+        verdict = candidate.verdict
+        assert verdict.examples == len(data.validation[0])
+        factor = (len(data.validation[0]) / len(data.test[0])) ** 0.5
+        bound = verdict.difference + factor * (verdict.bound - verdict.difference)
+        assert candidate.slack == pytest.approx(sign * bound + 0.4)
+        assert (factor == 1) == (data is same)
+    assert candidate.damage == search.reference.damage(search.start)
+
+
+def test_attempts_end_with_the_first_that_promises(kit, monkeypatch):
+    search = made(kit, attempts=4, heal_steps=7, finalists=1)
+    slacks = iter([-3.0, -2.0, 0.5, 9.0])
+    calls = []
+
+    def healed(candidate, steps, seed):
+        calls.append((steps, seed))
+        return replace(candidate, slack=next(slacks))
+
+    monkeypatch.setattr(search, "healed", healed)
+    monkeypatch.setattr(search, "judged", lambda candidate: candidate)
+    best = search.round(search.original, 0.3, 2)
+    assert best.slack == 0.5
+    assert [steps for steps, _ in calls] == [7, 7, 7]
+    assert len({seed for _, seed in calls}) == 3

@@ -1,0 +1,234 @@
+"""From run folder to run folder: what is written opens, serves, and can be optimised again."""
+
+import json
+import shutil
+
+import pytest
+import torch
+
+from heedful.allocation.moves import DropSite, KeepHeads
+from heedful.allocation.plan import Plan, load_plan
+from heedful.errors import BudgetError, ConfigError, RunError, UnsupportedError
+from heedful.optimizing import run_folder
+from heedful.optimizing.budget import Budget
+from heedful.optimizing.events import Stage
+from heedful.optimizing.operations import parameters
+from heedful.optimizing.run_folder import apply_plan, optimize_run, output_of, search_of
+from heedful.training.run import load
+from heedful.training.start import train
+
+NAMES = {"config.toml", "run.json", "tokens", "splits", "checkpoints", "checkpoints.json"} | {
+    *("plan.toml", "report.json"),
+}
+TEXTS = ["one two three", "nine zero four seven five"]
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def quick(kit, **settings):
+    return kit.quick(**({"rounds": 1, "trials": 3, "heal_steps": 3, "finalists": 1} | settings))
+
+
+@pytest.fixture(scope="module")
+def optimised(digit_run, kit, tmp_path_factory):
+    """An optimised run, and its outcome."""
+    out = tmp_path_factory.mktemp("optimised") / "out"
+    with pytest.MonkeyPatch.context() as patch:
+        latency = {"before": 3.0, "after": 2.0}
+        ratio = run_folder.optimize_subject.__globals__["Ratio"](1.5, 1.4, 1.6)
+        patch.setitem(
+            run_folder.optimize_subject.__globals__, "_timed", lambda *_: (ratio, latency)
+        )
+        before = contents(digit_run.folder)
+        outcome = optimize_run(digit_run.folder, keep="loss <= +9", output=out, settings=quick(kit))
+        assert contents(digit_run.folder) == before
+    return load(out), outcome
+
+
+def test_an_optimised_run_is_a_run(digit_run, optimised):
+    run, outcome = optimised
+    assert outcome.accepted
+    assert {path.name for path in run.folder.iterdir()} == NAMES
+    assert run.plan.moves == outcome.plan.moves != {}
+    assert run.config == digit_run.config
+    assert run.examples("test") == digit_run.examples("test")
+    state = outcome.model.state_dict()
+    for name, tensor in run.translator.model.state_dict().items():
+        assert torch.equal(tensor, state[name])
+    assert len(run.translator.translate(TEXTS)) == 2
+
+
+def test_its_report_says_what_the_outcome_said(digit_run, optimised):
+    run, outcome = optimised
+    report = json.loads((run.folder / "report.json").read_bytes())
+    assert report == {"run": str(digit_run.folder), **outcome.report}
+    assert report["quality"]["metric"] == "loss"
+    assert report["quality"]["examples"] == 80
+    count = parameters(run.translator.model)
+    assert run.about["parameters"] == report["parameters"]["after"] == count
+    assert count < parameters(digit_run.translator.model)
+    assert run.about["optimised_from"] == str(digit_run.folder.resolve())
+    assert run.about["seed"] == digit_run.about["seed"]
+
+
+def test_the_search_is_kept_only_until_it_is_done(optimised):
+    assert not search_of(optimised[0].folder).exists()
+
+
+def test_an_optimised_run_cannot_be_trained_on(optimised):
+    with pytest.raises(RunError, match=r"a run to resume must be as it was trained, got .*since"):
+        train(resume=optimised[0].folder)
+
+
+def test_an_optimised_run_can_be_optimised_again(optimised, kit, timed, tmp_path):
+    run, first = optimised
+    outcome = optimize_run(run, keep="loss <= +9", output=tmp_path / "b", settings=quick(kit))
+    again = load(tmp_path / "b")
+    assert parameters(again.translator.model) < parameters(run.translator.model)
+    state = outcome.model.state_dict()
+    for name, tensor in again.translator.model.state_dict().items():
+        assert torch.equal(tensor, state[name])
+    for name in again.plan.moves:
+        assert again.plan.was[name] == first.plan.was[name]
+
+
+def test_a_refusal_leaves_its_report_and_gives_way_to_the_next_try(digit_run, kit, timed, tmp_path):
+    out = tmp_path / "out"
+    settings = quick(kit, trials=1, heal_steps=0, attempts=1)
+    for keep in ("loss <= +0.0000001", "loss <= +0.0000002"):
+        with pytest.raises(BudgetError, match="a change must keep loss <="):
+            optimize_run(digit_run, keep=keep, output=out, settings=settings)
+        assert [path.name for path in out.iterdir()] == ["report.json"]
+        assert [path.name for path in tmp_path.iterdir()] == ["out"]
+        report = json.loads((out / "report.json").read_bytes())
+        assert (report["accepted"], report["quality"]["budget"]) == (False, float(keep[8:]))
+    budget = Budget(metric="loss", margin=9.0)
+    assert optimize_run(digit_run, keep=budget, output=out, settings=settings).accepted
+    assert {path.name for path in out.iterdir()} == NAMES
+
+
+def test_what_stands_in_the_output_is_never_touched(digit_run, monkeypatch, tmp_path):
+    monkeypatch.setattr(run_folder, "subject_of_run", lambda *_, **__: pytest.fail("began"))
+    (tmp_path / "thesis.txt").write_text("all I have")
+    (tmp_path / "report.json").write_text("{}")
+    for call in (
+        lambda: optimize_run(digit_run, keep="loss <= 1", output=tmp_path),
+        lambda: apply_plan(Plan(), digit_run, output=tmp_path),
+    ):
+        with pytest.raises(RunError, match="output must be a new or an empty folder, got"):
+            call()
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_an_unknown_metric_is_refused(digit_run, tmp_path):
+    with pytest.raises(ConfigError, match=r"metric must be one of bleu, chrf, .*got 'rouge'"):
+        optimize_run(digit_run, keep="rouge >= -1", output=tmp_path / "out")
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_a_name_it_stands_beside_the_run(tmp_path, monkeypatch):
+    (tmp_path / "run").mkdir()
+    monkeypatch.chdir(tmp_path / "run")
+    assert output_of(tmp_path / "run", None) == tmp_path / "run-optimised"
+    assert output_of(tmp_path / "run", "x").name == "x"
+    assert search_of(tmp_path / "run-optimised") == tmp_path / "run-optimised.search"
+
+
+# ---- applying a plan -----------------------------------------------------------------------------
+
+
+def sites_of(run):
+    return run_folder.find_sites(run.translator.model)[0]
+
+
+def test_a_plan_is_applied_from_its_file(digit_run, tmp_path):
+    name = sites_of(digit_run)[0].name
+    plan = Plan(moves={name: (KeepHeads(heads=(1, 2)),)})
+    plan.save(tmp_path / "plan.toml")
+    events = []
+    run = apply_plan(
+        tmp_path / "plan.toml", digit_run.folder, output=tmp_path / "out", on_event=events.append
+    )
+    assert run.plan == plan
+    assert json.loads((run.folder / "report.json").read_bytes()) == {
+        "run": str(digit_run.folder),
+        "verified": False,
+    }
+    (site,) = (site for site in sites_of(run) if site.name == name)
+    assert str(site.read(run.translator.model).geometry) == "2 x 8"
+    assert len(run.translator.translate(TEXTS)) == 2
+    assert all(isinstance(event, Stage) for event in events)
+
+
+def test_healing_helps(digit_run, tmp_path):
+    names = [site.name for site in sites_of(digit_run)]
+    plan = Plan(moves={name: (KeepHeads(heads=(0,)),) for name in names})
+    subject = run_folder.subject_of_run(digit_run, "loss")
+    scores = []
+    for steps in (0, 60):
+        out = tmp_path / str(steps)
+        run = apply_plan(plan, digit_run, output=out, heal_steps=steps, seed=2)
+        found = subject.statistics(run.translator.model, "validation")
+        scores.append(subject.metric.score(found))
+    assert scores[1] < scores[0]
+
+
+def test_a_plan_behind_a_plan_leads_from_the_trained_model(digit_run, tmp_path):
+    first, second = [site.name for site in sites_of(digit_run)][:2]
+    one = Plan(moves={first: (KeepHeads(heads=(0, 2, 3)),)}, was={first: "4 x 8"})
+    two = Plan(
+        moves={first: (KeepHeads(heads=(1,)),), second: (DropSite(),)},
+        was={first: "3 x 8", second: "4 x 8"},
+    )
+    run = apply_plan(one, digit_run, output=tmp_path / "one")
+    run = apply_plan(two, run, output=tmp_path / "two")
+    assert load_plan(run.folder / "plan.toml") == Plan(
+        moves={first: (KeepHeads(heads=(2,)),), second: (DropSite(),)},
+        was={first: "4 x 8", second: "4 x 8"},
+    )
+    assert len(run.translator.translate(TEXTS)) == 2
+
+
+@pytest.mark.parametrize(
+    "plan, error, message",
+    [
+        (Plan(moves={"x": (DropSite(),)}), ConfigError, "plan must fit the model, got 'x'"),
+        (None, UnsupportedError, "heads must be below 4 here"),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_the_data_is_read(
+    digit_run, tmp_path, monkeypatch, plan, error, message
+):
+    monkeypatch.setattr(run_folder, "subject_of_run", lambda *_, **__: pytest.fail("was read"))
+    name = sites_of(digit_run)[0].name
+    plan = plan or Plan(moves={name: (KeepHeads(heads=(1, 9)),)})
+    with pytest.raises(error, match=message):
+        apply_plan(plan, digit_run, output=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_plan_that_is_not_there_is_an_error(digit_run, tmp_path):
+    with pytest.raises(ConfigError, match="must be a readable plan, got"):
+        apply_plan(tmp_path / "none.toml", digit_run, output=tmp_path / "out")
+
+
+def test_a_folder_that_cannot_be_written_is_an_error(digit_run, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copytree", full)
+    with pytest.raises(RunError, match="must be writable, got: No space left on device"):
+        apply_plan(Plan(), digit_run, output=tmp_path / "out")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_fills_up_meanwhile_is_left_alone(digit_run, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "new.txt").write_text("x")
+    (out / "report.json").write_text("x")
+    with pytest.raises(RunError, match="output must be a new or an empty folder, got"):
+        run_folder.write_run(out, digit_run, digit_run.translator.model, Plan(), {})
+    assert {path.name for path in out.iterdir()} == {"new.txt", "report.json"}

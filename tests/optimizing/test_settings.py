@@ -1,0 +1,44 @@
+"""Settings that cannot be used are refused by name."""
+
+import re
+from dataclasses import FrozenInstanceError
+
+import pytest
+
+from heedful.errors import ConfigError
+from heedful.optimizing.settings import Settings
+
+
+def test_defaults_can_be_used_and_do_not_change():
+    with pytest.raises(FrozenInstanceError):
+        Settings().trials = 3
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"goal": "speed"}, "goal must be one of latency, memory, macs, got 'speed'"),
+        ({"trials": 0}, "trials must be at least 1, got 0"),
+        ({"rounds": -1}, "rounds must be at least 1, got -1"),
+        ({"finalists": 0}, "finalists must be at least 1, got 0"),
+        ({"attempts": 0}, "attempts must be at least 1, got 0"),
+        ({"cut": 0.0}, "cut must be above 0 and below 1, got 0.0"),
+        ({"cut": 1.0}, "cut must be above 0 and below 1, got 1.0"),
+        ({"cut": float("nan")}, "cut must be above 0 and below 1, got nan"),
+        ({"finalist_steps": -2}, "finalist_steps must not be negative, got -2"),
+        ({"heal_steps": -1}, "heal_steps must not be negative, got -1"),
+        ({"minutes": 0.0}, "minutes must be above 0, got 0.0"),
+        ({"minutes": float("nan")}, "minutes must be above 0, got nan"),
+    ],
+)
+def test_rejects(settings, message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        Settings(**settings)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"minutes": 0.1}, {"heal_steps": 0, "finalist_steps": 0}, {"goal": "memory"}]
+)
+def test_takes(settings):
+    made = Settings(**settings)
+    assert all(getattr(made, name) == value for name, value in settings.items())
