@@ -143,7 +143,8 @@ def test_usage(heedful, library, words, message, monkeypatch):
     assert message in err
 
 
-def test_the_fake_raises_what_the_real_one_does(library):
+def test_the_fake_raises_what_the_real_one_does(library, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     library.refused = "x"
     with pytest.raises(BudgetError):
         library.optimize_run(Path("r"), keep="x", output=None, settings=None, on_event=print)

@@ -46,8 +46,20 @@ def gate_gradient(
 
 
 @torch.inference_mode()
-def leave_one_out(model: nn.Module, sites: Sequence[Site], reference: Reference) -> Scores:
+def leave_one_out(
+    model: nn.Module,
+    sites: Sequence[Site],
+    reference: Reference,
+    *,
+    only: Mapping[str, Sequence[int]] | None = None,
+) -> Scores:
     """Return how far the outputs move from the original's when a head gives nothing.
+
+    Args:
+        model: In the form of `separated`.
+        sites: Whose heads are left out.
+        reference: What the original says.
+        only: Which heads of each site; the others get NaN. `None` means all.
 
     Cost:
         A pass over the calibration batches for every head: the reference for the cheap scores.
@@ -56,13 +68,13 @@ def leave_one_out(model: nn.Module, sites: Sequence[Site], reference: Reference)
     scores: Scores = {}
     for site in sites:
         heads = site.read(model).geometry.heads
-        found: list[float] = []
-        for head in range(heads):
+        found = torch.full((heads,), torch.nan)
+        for head in range(heads) if only is None else only.get(site.name, ()):
             gates = torch.ones(heads, device=reference.subject.device)
             gates[head] = 0
             with gated(model, {site.name: gates}, [site]):
-                found.append(reference.damage(model) - before)
-        scores[site.name] = torch.tensor(found)
+                found[head] = reference.damage(model) - before
+        scores[site.name] = found
     return scores
 
 

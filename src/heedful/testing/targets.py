@@ -42,7 +42,7 @@ def claim_of(
     """
     if target in ADAPTERS:
         return ADAPTERS[target]()
-    found = _find(target)
+    found = find_target(target)
     if isinstance(found, Claim):
         return found
     for name, function in OPS.items():
@@ -63,7 +63,12 @@ def claim_of(
     )
 
 
-def _find(target: str) -> Any:
+def find_target(target: str) -> Any:
+    """Return what `MODULE:NAME` names; the current folder is one of those that are searched.
+
+    Raises:
+        ConfigError: There is no such module or name.
+    """
     module_name, _, path = target.partition(":")
     if not path:
         raise ConfigError(f"target must be MODULE:FUNCTION, got {target!r}")

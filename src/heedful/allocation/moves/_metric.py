@@ -89,6 +89,22 @@ def factors(
     return triangle @ main @ other, orthonormal.mT
 
 
+def strengths(
+    first: Float[Tensor, "*batch dim dim"], second: Float[Tensor, "*batch dim dim"]
+) -> Float[Tensor, "*batch dim"]:
+    """Return the singular values of which `factors` keeps the largest, in descending order.
+
+    Their squares add up to the mean square of `a . b`.
+
+    Args:
+        first: Second moment of `a`.
+        second: Of `b`.
+    """
+    sizes, axes = torch.linalg.eigh(first)
+    root = (axes * sizes.clamp(min=0).sqrt()[..., None, :]) @ axes.mT
+    return torch.linalg.eigvalsh(root @ second @ root).clamp(min=0).sqrt().flip(-1)
+
+
 def mapped(maps: Float[Tensor, "heads new dim"], x: Tensor) -> Tensor:
     """Apply a map to the weights or to the bias of each head, in the dtype of these."""
     if x.ndim == 2:

@@ -51,7 +51,7 @@ class ValueRank(Move):
         if self.rank >= present:
             raise UnsupportedError(f"rank must be below {present} here, got {self.rank}")
         shared = (-1, site.groups)
-        means, covariances = _mixed(site, seen)
+        means, covariances = mixed_moments(site, seen)
         spread = covariances.unflatten(0, shared).mean(1)
         reach = (site.out.double() @ site.out.double().mT).unflatten(0, shared).sum(1)
         both = [factors(*pair, rank=self.rank) for pair in zip(reach, spread, strict=True)]
@@ -70,7 +70,7 @@ class ValueRank(Move):
         return new if mixed is None else _refitted(site, new, mixed, to_mixed)
 
 
-def _mixed(site: Projections, seen: Seen | None) -> tuple[Tensor, Tensor]:
+def mixed_moments(site: Projections, seen: Seen | None) -> tuple[Tensor, Tensor]:
     """Return the mean and the covariance of what each head mixed; the values stand in for it."""
     heads, size = site.out.shape[:2]
     rows = [head // site.groups for head in range(heads)]

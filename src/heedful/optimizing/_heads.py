@@ -1,0 +1,95 @@
+"""What is known of each head: how much it matters, where it looks, what its dimensions do."""
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from heedful.allocation.projections import Projections
+from heedful.allocation.seen import Seen
+from heedful.allocation.sites import Site
+from heedful.optimizing._profiled import Correlation, Head, Look
+from heedful.optimizing._spectrum import query_key_spectra, value_out_spectra
+from heedful.optimizing.importance import fisher, gate_gradient, leave_one_out, rank_correlation
+from heedful.optimizing.subject import Reference, Subject
+
+# Fisher, gate gradient and leave-one-out of each head; NaN where it was not left out
+Scores = tuple[list[float], list[float], list[float]]
+
+
+def scores_of(
+    subject: Subject,
+    model: nn.Module,
+    sites: Sequence[Site],
+    *,
+    leave_out: int,
+    seed: int,
+    listen: Callable[[str], object],
+) -> dict[str, Scores]:
+    """Return what is found on the heads of each site.
+
+    Args:
+        subject: Whose heads.
+        model: In the form of `separated`.
+        sites: Which ones.
+        leave_out: How many heads of all are left out one by one, spread evenly.
+        seed: Of the cheap scores.
+        listen: Told whose heads are left out.
+    """
+    cheap = [score(model, sites, subject, seed=seed) for score in (fisher, gate_gradient)]
+    every = [(site.name, head) for site in sites for head in range(site.read(model).geometry.heads)]
+    count = min(leave_out, len(every))
+    chosen = {every[(2 * i + 1) * len(every) // (2 * count)] for i in range(count)}
+    left: dict[str, Tensor] = {}
+    reference = Reference(subject)
+    for site in sites:
+        listen(f"leaving out heads of {site.name}")
+        heads = sorted(head for name, head in chosen if name == site.name)
+        left |= leave_one_out(model, [site], reference, only={site.name: heads})
+    nothing = torch.zeros(0)
+    return {
+        site.name: (
+            cheap[0].get(site.name, nothing).tolist(),
+            cheap[1].get(site.name, nothing).tolist(),
+            left[site.name].tolist(),
+        )
+        for site in sites
+    }
+
+
+def heads_of(
+    projections: Projections,
+    scores: Scores,
+    looks: tuple[Look, ...] | None,
+    seen: Seen | None,
+) -> tuple[Head, ...]:
+    """Return all that is known of the heads of a site."""
+    if not projections.geometry.heads:
+        return ()
+    query_key = query_key_spectra(projections, seen)
+    value_out = value_out_spectra(projections, seen)
+    return tuple(
+        Head(
+            fisher=scores[0][head],
+            gate_gradient=scores[1][head],
+            leave_one_out=None if math.isnan(scores[2][head]) else scores[2][head],
+            look=None if looks is None else looks[head],
+            query_key=query_key[head],
+            value_out=value_out[head],
+        )
+        for head in range(projections.geometry.heads)
+    )
+
+
+def correlation(heads: Sequence[Head]) -> Correlation:
+    """Return how well the cheap scores put these heads in the order of leave-one-out."""
+    tried = [head for head in heads if head.leave_one_out is not None]
+    if len(tried) < 2:
+        return Correlation(heads=len(tried), fisher=None, gate_gradient=None)
+    truth = torch.tensor([head.leave_one_out for head in tried])
+    found = {
+        name: rank_correlation(torch.tensor([getattr(head, name) for head in tried]), truth)
+        for name in ("fisher", "gate_gradient")
+    }
+    return Correlation(heads=len(tried), **found)

@@ -1,0 +1,287 @@
+"""`heedful.profile`: what attention costs, part by part, and which of it matters."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import torch
+from torch import Tensor, nn
+
+from heedful.allocation.plan import separated
+from heedful.allocation.projections import Projections
+from heedful.allocation.seen import look
+from heedful.allocation.sites import Site, find_sites
+from heedful.bench.environment import environment
+from heedful.bench.memory import peak_bytes
+from heedful.bench.timing import in_turns
+from heedful.errors import ConfigError, UnsupportedError
+from heedful.optimizing._heads import correlation, heads_of, scores_of
+from heedful.optimizing._looks import default_block, looks_of
+from heedful.optimizing._parts import ROUNDS, Times, plain_shares, shapes_of, time_sites
+from heedful.optimizing._profiled import (
+    Correlation,
+    Head,
+    Milliseconds,
+    MultiplyAdds,
+    SiteProfile,
+    Whole,
+)
+from heedful.optimizing._visits import visits_of
+from heedful.optimizing.of_model import Training, subject_of_batches
+from heedful.optimizing.of_run import subject_to_profile
+from heedful.optimizing.operations import Visits, operations, parameters
+from heedful.optimizing.subject import Batch, Subject
+from heedful.training.run import Run
+
+LEFT_OUT = 64  # heads that are left out one by one
+MS = 1e3
+
+Listener = Callable[[str], object]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profile:
+    """What attention costs in a model, and which of it matters.
+
+    Args:
+        whole: The whole work.
+        sites: Attention that can be changed, in the order of the modules.
+        not_adaptable: Attention that cannot, with the reason.
+        importance: How well cheap scores put the heads of all sites in order.
+        key_block: Keys in a block of `Look`.
+        seed: Of what was drawn.
+        machine: On what it was measured.
+    """
+
+    whole: Whole
+    sites: tuple[SiteProfile, ...]
+    not_adaptable: dict[str, str]
+    importance: Correlation
+    key_block: int
+    seed: int
+    machine: dict[str, Any]
+
+    @property
+    def summary(self) -> str:
+        """Amdahl's bound in a sentence."""
+        bound = self.whole.speedup_bound
+        of = "attention that can be changed" if self.not_adaptable else "attention"
+        text = f"{of} takes {self.whole.attention_share:.0%} of the work"
+        return text if bound is None else f"{text}: no plan can win more than {bound:.2f}x"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all of it as plain data."""
+        whole = asdict(self.whole) | {"speedup_bound": self.whole.speedup_bound}
+        return _plain(asdict(self) | {"whole": whole, "summary": self.summary})
+
+
+def profile(
+    model: nn.Module,
+    batches: Iterable[Batch],
+    *,
+    forward: Callable[[nn.Module, Batch], Any] | None = None,
+    outputs: Literal["logits", "values"] | None = None,
+    leave_out: int = LEFT_OUT,
+    key_block: int | None = None,
+    seed: int = 0,
+    listen: Listener = str,
+) -> Profile:
+    """Measure what the attention of any model costs, and which of it matters.
+
+    The work is one pass over the batches, without gradients. A kernel computes scores, softmax and
+    weighted sums in one pass, so only their sum is measured in the work; it is divided as plain
+    torch divides its time on tensors of the same shapes.
+
+    Args:
+        model: Never changed.
+        batches: What it is called with; the first 16 are used.
+        forward: As in `heedful.optimizing.of_model.Training`.
+        outputs: As in `heedful.optimizing.of_model.Training`.
+        leave_out: At most so many heads, spread over the sites, are left out one by one, to judge
+            the cheap scores by; 0 means none.
+        key_block: Keys in a block. `None` means 64, and fewer where texts are shorter than 512.
+        seed: Of what is drawn for the scores.
+        listen: Told what is being done.
+
+    Raises:
+        ConfigError: A number is out of range, or outputs are no tensors.
+        DataError: There is no batch.
+        UnsupportedError: The model has no attention or no parameters.
+
+    Cost:
+        Some twenty passes over the batches, two of them with gradients, and one for each head that
+        is left out.
+    """
+    _check(leave_out, key_block)
+    training = Training(forward=forward, outputs=outputs)
+    subject = subject_of_batches(model, batches, training)
+    return _profile(subject, leave_out, key_block, seed, listen)
+
+
+def profile_run(
+    run: Run | str | Path,
+    *,
+    leave_out: int = LEFT_OUT,
+    key_block: int | None = None,
+    seed: int = 0,
+    listen: Listener = str,
+) -> Profile:
+    """Do the same for a trained translator, with its `dev` split; the work is to write, in steps.
+
+    Args:
+        run: A run or its folder.
+        leave_out: As in `profile`.
+        key_block: As in `profile`.
+        seed: As in `profile`, and of the examples.
+        listen: As in `profile`.
+
+    Raises:
+        ConfigError: A number is out of range.
+        RunError: The run is damaged.
+        UnsupportedError: The model is no Transformer, or has no attention left.
+    """
+    _check(leave_out, key_block)
+    run = run if isinstance(run, Run) else Run(run)
+    listen("reading the run")
+    return _profile(subject_to_profile(run, seed=seed), leave_out, key_block, seed, listen)
+
+
+def _check(leave_out: int, key_block: int | None) -> None:
+    if leave_out < 0:
+        raise ConfigError(f"leave_out must not be negative, got {leave_out}")
+    if key_block is not None and key_block < 1:
+        raise ConfigError(f"key_block must be at least 1, got {key_block}")
+
+
+def _profile(
+    subject: Subject, leave_out: int, key_block: int | None, seed: int, listen: Listener
+) -> Profile:
+    sites, unknown = find_sites(subject.model)
+    if not sites and not unknown:
+        raise UnsupportedError("a model must hold attention to be profiled, got none")
+    model = separated(subject.model, sites)
+    listen("timing sites")
+    times = time_sites(model, sites, subject.work)
+    listen("counting operations")
+    shapes = shapes_of(subject.model, subject.work)
+    visits = visits_of(model, sites, subject.work, shapes)
+    whole = _whole(subject, model, sites, times, visits)
+    listen("scoring heads")
+    scores = scores_of(subject, model, sites, leave_out=leave_out, seed=seed, listen=listen)
+    listen("looking at keys")
+    block = default_block(whole.longest) if key_block is None else key_block
+    own = {name: found.own for name, found in visits.items()}
+    looks = looks_of(subject, own, block=block)
+    listen("measuring dimensions")
+    runs = [lambda batch=batch: subject.outputs(model, batch) for batch in subject.calibration]
+    seen = look(model, sites, runs)
+    profiles: list[SiteProfile] = []
+    for site in sites:
+        projections = site.read(model)
+        heads = heads_of(projections, scores[site.name], looks.get(site.name), seen.get(site.name))
+        divided = plain_shares(projections.geometry, shapes.get(site.name, ()), _like(site, model))
+        spent = _milliseconds(site.name, times, divided)
+        seen_by = visits.get(site.name, Visits())
+        profiles.append(_site(site, subject, projections, spent, seen_by, times.total, heads))
+    return Profile(
+        whole=whole,
+        sites=tuple(profiles),
+        not_adaptable=unknown,
+        importance=correlation([head for site in profiles for head in site.heads]),
+        key_block=block,
+        seed=seed,
+        machine=asdict(environment()) | {"device": str(subject.device)},
+    )
+
+
+def _whole(
+    subject: Subject,
+    model: nn.Module,
+    sites: Sequence[Site],
+    times: Times,
+    visits: Mapping[str, Visits],
+) -> Whole:
+    original = in_turns({"original": lambda: subject.work(subject.model)}, rounds=ROUNDS)
+    parts = [
+        operations(site.read(model).geometry, visits[site.name])
+        for site in sites
+        if site.name in visits
+    ]
+    attention = sum(times.sites.values())
+    return Whole(
+        milliseconds=MS * original["original"].median,
+        separated_milliseconds=MS * times.total,
+        rest_milliseconds=MS * (times.total - attention),
+        attention_share=attention / times.total,
+        quadratic_share=sum(part.scores + part.aggregation for part in parts)
+        / max(1.0, sum(part.total for part in parts)),
+        longest=max((found.longest for found in visits.values()), default=0),
+        parameters=parameters(subject.model),
+        peak_bytes=_peak(subject),
+    )
+
+
+def _peak(subject: Subject) -> int | None:
+    if subject.device.type != "cuda":
+        return peak_bytes(lambda: subject.work(subject.model))
+    torch.cuda.reset_peak_memory_stats(subject.device)
+    before = torch.cuda.memory_allocated(subject.device)
+    subject.work(subject.model)
+    return torch.cuda.max_memory_allocated(subject.device) - before
+
+
+def _milliseconds(
+    name: str, times: Times, divided: tuple[float, float, float] | None
+) -> Milliseconds:
+    mixing = MS * (times.sites[name] - times.projections[name])
+    scores, softmax, aggregation = (
+        (None, None, None) if divided is None else (mixing * share for share in divided)
+    )
+    return Milliseconds(
+        projections=MS * times.projections[name],
+        mixing=mixing,
+        scores=scores,
+        softmax=softmax,
+        aggregation=aggregation,
+    )
+
+
+def _site(
+    site: Site,
+    subject: Subject,
+    projections: Projections,
+    spent: Milliseconds,
+    visits: Visits,
+    total: float,
+    heads: tuple[Head, ...],
+) -> SiteProfile:
+    geometry = projections.geometry
+    counted = operations(geometry, visits)
+    held = geometry.kv_heads * (geometry.dim + geometry.value_dim)
+    size = _like(site, subject.model).element_size()
+    return SiteProfile(
+        name=site.name,
+        geometry=str(geometry),
+        share=spent.total / (MS * total),
+        milliseconds=spent,
+        multiply_adds=MultiplyAdds(**asdict(counted)),
+        parameters=parameters(site.of(subject.model)),
+        kv_bytes_per_key=held * size,
+        kv_bytes=held * size * visits.context,
+        importance=correlation(heads),
+        heads=heads,
+    )
+
+
+def _like(site: Site, model: nn.Module) -> Tensor:
+    return next(site.of(model).parameters())
+
+
+def _plain(value: Any) -> Any:
+    """As JSON reads it back: tuples are lists."""
+    if isinstance(value, dict):
+        return {name: _plain(x) for name, x in cast(dict[str, Any], value).items()}
+    if isinstance(value, list | tuple):
+        return [_plain(x) for x in cast(Sequence[Any], value)]
+    return value
