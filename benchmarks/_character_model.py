@@ -17,6 +17,7 @@ from heedful.training.schedule import rate
 
 WIDTH, LAYERS, HEADS = 128, 4, 4
 HELD_OUT = 0.125  # of the text for validation, and as much behind it for the test
+PIECES = 2  # of a window that are judged apart: few windows alone make a wide bound
 RATE, WARM_UP, CLIP = 3e-3, 0.05, 1.0
 Window = tuple[Tensor, Tensor]  # characters and the ones that follow them
 
@@ -83,12 +84,13 @@ def drawn(ids: Tensor, length: int, batch: int, generator: torch.Generator) -> W
 
 
 @torch.inference_mode()
-def losses(model: nn.Module, split: list[Window]) -> list[float]:
-    """The mean loss of a character, window by window."""
+def losses(model: nn.Module, split: list[Window], *, pieces: int = PIECES) -> list[float]:
+    """The mean loss of a character in each piece of each window, all with the window's context."""
     found: list[float] = []
     for characters, following in split:
         logits = model(characters[None])[0]
-        found.append(nn.functional.cross_entropy(logits, following).item())
+        loss = nn.functional.cross_entropy(logits, following, reduction="none")
+        found += loss.view(pieces, -1).mean(1).tolist()
     return found
 
 

@@ -1,6 +1,6 @@
-"""What the benchmarks on a trained translator share: its run, what it is judged by, what it costs."""
+"""What the benchmarks on a trained translator share: its run, its verdict, what it costs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from heedful.files import read_json
 from heedful.optimizing.budget import Budget
 from heedful.optimizing.metric import Floats
 from heedful.optimizing.operations import total_operations, watch
-from heedful.optimizing.subject import Subject
+from heedful.optimizing.subject import Batch, Subject
 from heedful.optimizing.verdict import Verdict, judge
 from heedful.training.checkpoint import read_pointer
 from heedful.training.run import Run
@@ -61,7 +61,11 @@ def attention_operations(subject: Subject, model: nn.Module) -> float:
 def going_on(subject: Subject, seed: int) -> Subject:
     """The same with one stream of batches, which every healing takes up where the last one left."""
     batches = subject.training(seed)
-    return replace(subject, training=lambda _: batches)
+
+    def training(seed: int) -> Iterator[Batch]:
+        return batches
+
+    return replace(subject, training=training)
 
 
 def verdict_on(subject: Subject, before: Floats, model: nn.Module, budget: Budget) -> Verdict:

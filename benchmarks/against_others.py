@@ -1,9 +1,10 @@
 """An optimised translator against Torch-Pruning, a smaller one, and the same one trained longer.
 
 All get as much time in all: what the run was trained for and what optimising it took. From the same
-checkpoint, Torch-Pruning removes heads (group Taylor importance, all sites ranked together) until
-attention takes about as many operations, then our healing goes on for what is left. The smaller
-translator is the one that takes about as long for the same work, trained from scratch.
+checkpoint, Torch-Pruning removes heads (group Taylor importance, all sites ranked together or each
+alone) until attention takes about as many operations, then our healing goes on for as long as
+optimising took. The smaller translator is the one that takes about as long for the same work,
+trained from scratch.
 
 Torch-Pruning is no dependency: `pip install --target FOLDER --no-deps torch-pruning`, and
 `PYTHONPATH=FOLDER`.
@@ -13,26 +14,22 @@ import argparse
 import copy
 import importlib
 import math
-import os
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from _measure import write
+from _torch_pruning import pruned
 from _translator import attention_operations, going_on, opened, progress_of, verdict_on
 from torch import nn
 
-from heedful.allocation.plan import separated
 from heedful.bench.timing import Ratio, in_turns, ratio
 from heedful.config import Config, TransformerModel
 from heedful.files import read_json
-from heedful.nn import Attention
 from heedful.optimizing.budget import Budget
 from heedful.optimizing.heal import Healing, heal
 from heedful.optimizing.of_run import subject_of_run
@@ -84,92 +81,6 @@ class Way:
     said: str = ""
 
 
-@contextmanager
-def traceable(model: nn.Module) -> Iterator[None]:
-    """Show operations of torch alone, and no positions.
-
-    Torch-Pruning 1.6 cannot follow how rotary positions take pairs of components apart and put them
-    together (`sum(chs)` of an unknown size in its `update_concat_index_mapping`). They turn every
-    head alike, so which parts go together does not depend on them.
-    """
-    attentions = [module for module in model.modules() if isinstance(module, Attention)]
-    positions = [attention.positions for attention in attentions]
-    before = os.environ.get("HEEDFUL_KERNELS")
-    os.environ["HEEDFUL_KERNELS"] = "off"
-    try:
-        for attention in attentions:
-            attention.positions = None
-        yield
-    finally:
-        for attention, kept in zip(attentions, positions, strict=True):
-            attention.positions = kept
-        if before is None:
-            del os.environ["HEEDFUL_KERNELS"]
-        else:
-            os.environ["HEEDFUL_KERNELS"] = before
-
-
-def without_heads(pruning: Any, subject: Subject, removed: int) -> nn.Module:
-    """A copy of the original from which Torch-Pruning has removed so many heads, as far as it can.
-
-    It leaves a site whole where all of its heads would go.
-    """
-    model = separated(subject.model)
-    if subject.loss is None:
-        raise SystemExit("the truth must be known for the gradients, got no loss")
-    for batch in subject.calibration:
-        subject.loss(model, batch).backward()
-    attentions = [module for module in model.modules() if isinstance(module, Attention)]
-    projected = [layer for x in attentions for layer in (x.query, x.key, x.value)]
-    all_heads = sum(attention.heads for attention in attentions)
-    rest = [
-        module
-        for module in model.modules()
-        if not list(module.children()) and not any(module is layer for layer in projected)
-    ]
-    source, lengths, target = (tensor[:2] for tensor in subject.calibration[0])
-
-    def call(model: nn.Module, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
-        with traceable(model):
-            return model(**inputs)
-
-    pruner = pruning.pruner.BasePruner(
-        model,
-        {"source": source, "lengths": lengths, "target": target[:, :-1]},
-        importance=pruning.importance.GroupTaylorImportance(),
-        global_pruning=True,
-        pruning_ratio=0.5,  # of no channel, but at 0 it looks at no head either
-        head_pruning_ratio=(removed - 0.5) / all_heads,  # it rounds what stays down
-        num_heads={layer: x.heads for x in attentions for layer in (x.query, x.key, x.value)},
-        in_channel_groups={},  # its defaults are shared by all pruners
-        out_channel_groups={},
-        prune_num_heads=True,
-        prune_head_dims=False,
-        ignored_layers=rest,
-        root_module_types=[nn.Linear],
-        forward_fn=call,
-    )
-    for group in pruner.step(interactive=True):
-        group.prune()
-    for attention in attentions:
-        attention.heads = attention.kv_heads = attention.query.out_features // attention.dim
-    model.zero_grad()
-    return model.eval()
-
-
-def pruned(pruning: Any, subject: Subject, operations: float) -> tuple[nn.Module, str]:
-    """The one with about as many operations, and what it became; heads are tried from few to all."""
-    heads = sum(x.heads for x in subject.model.modules() if isinstance(x, Attention))
-    found: list[tuple[float, int, nn.Module]] = []
-    for removed in range(1, heads):
-        model = without_heads(pruning, subject, removed)
-        distance = abs(math.log(attention_operations(subject, model) / operations))
-        found.append((distance, removed, model))
-    _, _, model = min(found, key=lambda one: one[:2])
-    left = [f"{x.heads}" for x in model.modules() if isinstance(x, Attention)]
-    return model, f"heads left, site by site: {', '.join(left)}"
-
-
 def by_torch_pruning(
     pruning: Any,
     subject: Subject,
@@ -213,8 +124,10 @@ def by_torch_pruning(
     )
 
 
-def smaller(run: Run, subject: Subject, optimised: nn.Module) -> tuple[str, TransformerModel]:
-    """The one that takes about as long for the same work, with fresh weights.
+def smaller(
+    run: Run, subject: Subject, optimised: nn.Module, kept: Path
+) -> tuple[str, TransformerModel]:
+    """The one that takes about as long for the same work; one that is kept stays the choice.
 
     Writing itself would not do: a model that was not trained does not know when to end.
     """
@@ -222,6 +135,11 @@ def smaller(run: Run, subject: Subject, optimised: nn.Module) -> tuple[str, Tran
     if not isinstance(original, TransformerModel):
         raise SystemExit(f"the run must be a Transformer, got {original.name}")
     models = {name: original.model_copy(update=changes) for name, changes in SMALLER.items()}
+    if (kept / "run.json").is_file():
+        there = Run(kept).config.model
+        models = {name: model for name, model in models.items() if model == there}
+        if not models:
+            raise SystemExit(f"{kept} must hold one of the smaller translators, got {there}")
     built = {
         name: build_model(run.config.model_copy(update={"model": model}), run.vocabularies).eval()
         for name, model in models.items()
@@ -239,6 +157,11 @@ def smaller(run: Run, subject: Subject, optimised: nn.Module) -> tuple[str, Tran
 def trained(folder: Path, run: Run, model: Any, minutes: float) -> Run:
     """A run of the same settings; one that is there is gone on with, and kept when it is done."""
     if (folder / "run.json").is_file():
+        there = Run(folder).config.train.minutes or 0.0
+        if abs(there - minutes) > 0.01 * minutes:
+            raise SystemExit(
+                f"{folder} must have {minutes:.2f} minutes, got {there:.2f}; delete it"
+            )
         return train(resume=folder)
     settings = run.config.train.model_copy(
         update={
@@ -284,8 +207,9 @@ def table(subject: Subject, ways: list[Way], budget: Budget) -> list[str]:
     )
     before = subject.statistics(subject.model, "test")
     lines = [
-        f"| translator | {budget.metric} before | right after pruning | after | difference | bound "
-        "| within the budget | writing faster | attention operations | parameters | minutes in all |",
+        f"| translator | {budget.metric} before | right after pruning | after | difference "
+        "| bound | within the budget | writing faster | attention operations "
+        "| parameters | minutes in all |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for i, way in enumerate(ways):
@@ -331,7 +255,7 @@ def main() -> None:
     ways.append(
         by_torch_pruning(pruning, subject, operations, max(0.0, left), training, arguments.steps)
     )
-    said, model = smaller(run, subject, optimised)
+    said, model = smaller(run, subject, optimised, arguments.runs / "smaller")
     new = from_scratch("smaller, from scratch", arguments.runs / "smaller", run, model, total / 60)
     ways.append(
         Way(name=new.name, model=new.model, seconds=new.seconds, said=f"{said}; {new.said}")

@@ -225,7 +225,7 @@ def main() -> None:
     arguments = parser.parse_args()
     lines = [
         f"{arguments.heads} encoder heads removed, {arguments.steps} steps of healing in all, on",
-        f"the same batches. Budget {BUDGET}, on the test split; the bound holds at 95 %. Run by run,",
+        f"the same batches. Budget {BUDGET}, on the test split; the bound holds at 95 %. Each run,",
         "with the heads left in each layer and the score right after every cut:",
         "",
         "| run | way | heads left | chrF before | right after cutting | after healing "

@@ -22,8 +22,17 @@ from heedful.optimizing.events import Event, RoundDone
 from heedful.optimizing.outcome import Outcome
 from heedful.optimizing.settings import Settings
 
-CALIBRATION, HELD_OUT = 512, (400, 600)
-SETTINGS = Settings(rounds=3, trials=24, finalist_steps=15, heal_steps=60, attempts=2, minutes=0.5)
+CALIBRATION, HELD_OUT = 320, (400, 600)
+SETTINGS = Settings(
+    rounds=2,
+    cut=0.4,
+    trials=16,
+    finalist_steps=15,
+    heal_steps=60,
+    final_steps=100,
+    finals=1,
+    minutes=0.5,
+)
 ANSWERS = "answers.safetensors"
 
 

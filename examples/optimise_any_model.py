@@ -68,7 +68,7 @@ def main() -> None:
         ),
         quality=accuracy,
         keep=-0.01,  # at most one right answer in a hundred fewer
-        settings=Settings(rounds=3, trials=24, finalist_steps=20, heal_steps=100),
+        settings=Settings(rounds=3, trials=24, finalist_steps=20, heal_steps=60, final_steps=200),
     )
     print(outcome.reason)
     for name in ("parameters", "attention_operations", "latency_ms"):

@@ -10,6 +10,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import heedful
+from heedful.allocation.moves import KeepHeads
+from heedful.allocation.plan import Plan
+from heedful.allocation.stored import save_model
 from heedful.errors import BudgetError
 from heedful.files import read_json
 from heedful.optimizing.of_model import Training
@@ -128,7 +131,7 @@ def example():
     return module
 
 
-ONCE = {"rounds": 1, "trials": 3, "attempts": 1, "finalists": 1}
+ONCE = {"rounds": 1, "trials": 3, "finalists": 1, "final_steps": 5, "finals": 1}
 # name -> (model, batch of a seed, how far its places are from the labels; None for one label each)
 MODELS = {
     "bert": (bert, classified, None),
@@ -282,3 +285,17 @@ def test_labels_of_the_next_token_stand_at_the_place_before(build, kit):
     expected = model(**batch).logits[:, :-1][counts]
     assert 0 < counts.sum() < counts.numel()
     assert torch.equal(subject.outputs(model, batch), expected)
+
+
+def test_half_precision_comes_back_as_it_was(tmp_path):
+    half = T.LlamaConfig(**SIZES, **TEXT, **TOKENS, dtype="bfloat16")
+    model = T.LlamaForCausalLM._from_config(half).eval()
+    plan = Plan(moves={"model.layers.1.self_attn": (KeepHeads(heads=(1, 2)),)})
+    smaller = plan.apply(model)
+    smaller.config.dtype = None  # as `model.to(dtype)` leaves it: the config need not know
+    save_model(tmp_path / "half", smaller, plan)
+    loaded = heedful.load(tmp_path / "half", device="cpu")
+    tokens = continued(1)["input_ids"]
+    assert loaded.dtype == torch.bfloat16
+    with torch.inference_mode():
+        assert torch.equal(loaded(tokens).logits, smaller(tokens).logits)

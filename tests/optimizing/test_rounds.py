@@ -16,6 +16,7 @@ from heedful.optimizing.level import Level, cost_of
 from heedful.optimizing.operations import total_operations
 from heedful.optimizing.rounds import Search
 from heedful.optimizing.splits import Splits
+from heedful.optimizing.ways import Ways
 
 
 @pytest.fixture
@@ -48,25 +49,64 @@ class Script:
 
 
 def played(search, *promising):
+    """The candidates of the rounds; nothing is healed for long behind them."""
     search.round = script = Script(search.original, *promising)
-    return script, list(search.run())
+    return script, list(search._rounds())
 
 
-def test_a_round_starts_from_the_last_promising_candidate(kit):
-    search = made(kit, rounds=4, cut=0.4)
-    script, found = played(search, True, False, True, True)
-    one, _, three, _ = script.made
+def test_a_round_starts_from_the_one_before(kit):
+    search = made(kit, rounds=3, cut=0.4)
+    script, found = played(search, True, False, True)
+    one, two, _ = script.made
     starts = [current for current, _, _ in script.calls]
-    assert all(a is b for a, b in zip(starts, [search.original, one, one, three], strict=True))
-    assert [cut for _, cut, _ in script.calls] == [0.4, 0.4, 0.2, 0.2]
-    assert [number for _, _, number in script.calls] == [1, 2, 3, 4]
+    assert all(a is b for a, b in zip(starts, [search.original, one, two], strict=True))
+    assert [(cut, number) for _, cut, number in script.calls] == [(0.4, 1), (0.4, 2), (0.4, 3)]
     assert found == script.made
 
 
-@pytest.mark.parametrize("cut, calls", [(0.4, 3), (0.1, 1), (0.01, 1)])
-def test_cuts_that_win_too_little_are_not_tried(kit, cut, calls):
-    script, _ = played(made(kit, rounds=9, cut=cut), *[False] * 9)
-    assert len(script.calls) == calls
+def test_what_is_damaged_too_much_is_cut_no_further(kit):
+    search = made(kit, rounds=9, bearable=0.5)
+    script = Script(search.original, False, False, False)
+    script.left = [replace(x, damage=d) for x, d in zip(script.left, (0.4, 0.6, 0.1), strict=True)]
+    search.round = script
+    assert [candidate.damage for candidate in search._rounds()] == [0.4, 0.6]
+
+
+@pytest.mark.parametrize(
+    "passes, finals, healed",
+    [
+        ("nnnn", 5, "d b a"),  # half way to what is cut less, as long as it loses too much
+        ("nnny", 5, "d"),  # the last one will do
+        ("nyny", 5, "d"),
+        ("nyyn", 5, "d b c"),
+        ("nynn", 5, "d b c"),
+        ("nnnn", 2, "d b"),
+        ("nnnn", 0, ""),
+    ],
+)
+def test_the_one_cut_most_is_healed_for_long_then_milder_ones(kit, passes, finals, healed):
+    search = made(kit, finals=finals, final_steps=3)
+    path = [replace(search.original, share=1 - i / 10, slack=-1.0) for i in range(1, 5)]
+    search._rounds = lambda: iter(path)
+    asked = []
+
+    def heal(candidate, steps, seed):
+        assert steps == 3
+        asked.append(next(i for i, one in enumerate(path) if one is candidate))
+        return replace(candidate, slack=1.0 if passes[asked[-1]] == "y" else -1.0)
+
+    search.healed = heal
+    found = list(search.run())
+    assert " ".join("abcd"[i] for i in asked) == healed
+    assert found[:4] == path
+    assert len(found) == 4 + len(asked)
+
+
+def test_what_passes_already_is_not_healed_for_long(kit):
+    search = made(kit, finals=5)
+    path = [replace(search.original, share=1 - i / 10, slack=1.0) for i in range(1, 4)]
+    search._rounds = lambda: iter(path)
+    assert list(search.run()) == path
 
 
 def test_ends_where_nothing_is_left(kit):
@@ -140,14 +180,14 @@ def test_where_the_cut_is_out_of_reach_the_cheapest_is_taken(kit, monkeypatch):
         return Found(candidate=start, value=1.0, evaluations=1, history=((start, 1.0),))
 
     monkeypatch.setattr(rounds, "evolve", evolve)
-    names = {f"site {number}": [] for number in range(10)}
-    found = search._finalists(search.original, names, {}, table, 0.5, 1)
+    found = search._finalists(Ways(model=None, seen={}, sites=[], of={}), table, 0.5, 1)
     assert found == asked == [(1,) * 10]
 
 
 def test_where_nothing_is_cheaper_there_is_no_finalist(search):
     table = [[Level(label="as it is", cost=1.0, damage=0)]]
-    assert search._finalists(search.original, {"own.0": []}, {}, table, 0.5, 1) == []
+    ways = Ways(model=search.start, seen={}, sites=search.sites, of={})
+    assert search._finalists(ways, table, 0.5, 1) == []
 
 
 def test_finalists_are_the_best_that_were_tried(kit):
@@ -161,7 +201,7 @@ def test_finalists_are_the_best_that_were_tried(kit):
 
     kept = []
     search.reference.damage = seen
-    search._best_healed = lambda current, names, finalists, table, number: kept.append(finalists)
+    search._best_healed = lambda current, ways, finalists, table, number: kept.append(finalists)
     search.round(search.original, 0.5, 1)
     assert len(kept[0]) == 3
     assert all(any(choice) for choice in kept[0])
@@ -232,20 +272,3 @@ def test_slack_is_what_a_test_as_large_as_it_is_would_leave(kit, higher):
         assert candidate.slack == pytest.approx(sign * bound + 0.4)
         assert (factor == 1) == (data is same)
     assert candidate.damage == search.reference.damage(search.start)
-
-
-def test_attempts_end_with_the_first_that_promises(kit, monkeypatch):
-    search = made(kit, attempts=4, heal_steps=7, finalists=1)
-    slacks = iter([-3.0, -2.0, 0.5, 9.0])
-    calls = []
-
-    def healed(candidate, steps, seed):
-        calls.append((steps, seed))
-        return replace(candidate, slack=next(slacks))
-
-    monkeypatch.setattr(search, "healed", healed)
-    monkeypatch.setattr(search, "judged", lambda candidate: candidate)
-    best = search.round(search.original, 0.3, 2)
-    assert best.slack == 0.5
-    assert [steps for steps, _ in calls] == [7, 7, 7]
-    assert len({seed for _, seed in calls}) == 3

@@ -24,6 +24,7 @@ from heedful.files import read_json, write_bytes, write_folder, write_json
 
 WEIGHTS, PLAN, MODEL, REPORT = "model.safetensors", "plan.toml", "model.json", "report.json"
 FORMAT = 1
+DTYPES = ("bfloat16", "float16", "float32", "float64")
 
 
 def save_model(
@@ -89,6 +90,7 @@ def describe(model: nn.Module) -> dict[str, Any]:
     if _of_transformers(kind.__module__):
         about["config"] = json.loads(model.config.to_json_string(use_diff=False))  # pyright: ignore[reportCallIssue, reportAttributeAccessIssue]
         about["attention"] = model.config._attn_implementation  # pyright: ignore[reportAttributeAccessIssue, reportPrivateUsage]
+        about["dtype"] = str(model.dtype).removeprefix("torch.")
         generation = getattr(model, "generation_config", None)
         if generation is not None:
             about["generation"] = json.loads(generation.to_json_string(use_diff=False))  # pyright: ignore[reportCallIssue, reportAttributeAccessIssue]
@@ -116,6 +118,8 @@ def _build(about: dict[str, Any], folder: Path) -> nn.Module:
     if not isinstance(about.get("config"), dict):
         raise RunError(f"{folder / MODEL} must hold a config, got {about.get('config')!r:.80}")
     config = kind.config_class.from_dict(about["config"])
+    if about.get("dtype") in DTYPES:  # else what transformers takes for granted
+        config.dtype = about["dtype"]
     model = kind._from_config(config, attn_implementation=about.get("attention"))
     if isinstance(about.get("generation"), dict):
         model.generation_config = transformers.GenerationConfig.from_dict(about["generation"])

@@ -97,4 +97,5 @@ def describe(event: Any) -> str:
     verdict = candidate.verdict
     found = "" if verdict is None else f", {verdict.metric} {verdict.difference:+.2f}"
     promise = "keeps the budget" if candidate.promising else "loses too much"
-    return f"round {event.number}: {candidate.share:.0%} of the cost{found}: {promise}"
+    what = "healed for long" if event.final else f"round {event.number}"
+    return f"{what}: {candidate.share:.0%} of the cost{found}: {promise}"

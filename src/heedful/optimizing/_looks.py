@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from heedful.optimizing._heard import site_names
 from heedful.optimizing._profiled import Look
 from heedful.optimizing.subject import Subject
 from heedful.probing.call import Call
@@ -75,15 +76,14 @@ def looks_of(
     for batch in subject.calibration[:LOOKED]:
         with probe(subject.model) as heard:
             subject.outputs(subject.model, batch)
-        for name, found in heard.statistics(ordered=1).items():
-            if name not in own:
-                continue
-            total = sums.setdefault(name, _Sums())
+        found_in = heard.statistics(ordered=1)
+        for name, site in site_names(found_in, list(own)).items():
+            found, total = found_in[name], sums.setdefault(site, _Sums())
             total.add(rows=found.rows)
             for kind in ("effective_keys", "entropy"):
                 total.add(**{kind: getattr(found, kind).nan_to_num(0.0) * found.rows})
             for call in heard.calls(name):
-                total.add(**_masses(call, block, own=own[name]))
+                total.add(**_masses(call, block, own=own[site]))
                 total.reached = max(total.reached, min(BLOCKS, math.ceil(call.shape[3] / block)))
     return {name: total.looks(own[name]) for name, total in sums.items()}
 

@@ -13,6 +13,7 @@ from torch import nn
 from heedful.allocation.projections import Geometry
 from heedful.allocation.sites import Site
 from heedful.nn.mechanisms.base import Mechanism
+from heedful.optimizing._heard import site_names
 from heedful.optimizing.cost import site_seconds
 from heedful.probing.probe import probe
 from heedful.probing.sites import find_sites as heard_sites
@@ -48,16 +49,15 @@ class Times:
     projections: dict[str, float]
 
 
-def shapes_of(model: nn.Module, work: Work) -> dict[str, list[Shape]]:
+def shapes_of(model: nn.Module, sites: Sequence[Site], work: Work) -> dict[str, list[Shape]]:
     """Return the shape of every call of the sites that can be heard; nothing is kept of them."""
     if not heard_sites(model)[0]:
         return {}
     with probe(model, device="meta") as heard:
         work(model)
+    names = site_names(heard.sites, [site.name for site in sites])
     return {
-        name: [Shape(*call.shape) for call in heard.calls(name)]
-        for name in heard.sites
-        if name not in heard.unobservable
+        site: [Shape(*call.shape) for call in heard.calls(name)] for name, site in names.items()
     }
 
 

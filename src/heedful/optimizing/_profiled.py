@@ -26,8 +26,8 @@ class Look:
     """Where a head looks; each number is a mean over the queries that see something.
 
     Args:
-        effective_keys: `exp` of the entropy of the weights: 1 is one key, more is dispersed. `None`,
-            as `entropy`, where no query sees anything.
+        effective_keys: `exp` of the entropy of the weights: 1 is one key, more is dispersed.
+            `None`, as `entropy`, where no query sees anything.
         entropy: In nats.
         own: Weight on the block of keys in which the query stands; `None`, as `near`, where the
             site looks at another text.

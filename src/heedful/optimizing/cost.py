@@ -122,7 +122,8 @@ def site_seconds(
 
 def _key(projections: Projections) -> str:
     """What the cost depends on: unlike `str`, this tells a window of 64 from one of 128."""
-    return repr(projections.geometry)
+    geometry = projections.geometry
+    return repr(geometry) if geometry.heads or geometry.mixing else str(geometry)
 
 
 def _timed(

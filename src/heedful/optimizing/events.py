@@ -21,10 +21,17 @@ class Stage:
 
 @dataclass(frozen=True, kw_only=True)
 class RoundDone:
-    """A round came to its candidate."""
+    """A round came to its candidate.
+
+    Args:
+        number: From 1.
+        candidate: The best of the round.
+        final: Was this one of the long healings behind the rounds?
+    """
 
     number: int
     candidate: Candidate
+    final: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -53,18 +53,18 @@ class Memory:
             number += 1
         return number
 
-    def recall(self, number: int, subject: Subject) -> Candidate | None:
-        """Return the candidate that a finished round came to.
+    def recall(self, stage: str, number: int, subject: Subject) -> Candidate | None:
+        """Return the candidate that a finished round, or other stage, came to.
 
         Raises:
             RunError: Its weights are missing or damaged.
         """
-        kept = self.journal.get(["round", number])
+        kept = self.journal.get([stage, number])
         if kept is None:
             return None
         plan = Plan(moves=parse_plan(kept["plan"]).moves, was=kept["was"])
         model = plan.apply(subject.model)
-        path = self._weights(number)
+        path = self._weights(stage, number)
         fill(model, read_tensors(path), path)
         return Candidate(
             plan=plan,
@@ -75,13 +75,13 @@ class Memory:
             slack=kept["slack"],
         )
 
-    def keep(self, number: int, candidate: Candidate) -> None:
-        """Write down what a round came to; first the weights, so that a kill leaves no gap."""
+    def keep(self, stage: str, number: int, candidate: Candidate) -> None:
+        """Write down what a stage came to; first the weights, so that a kill leaves no gap."""
         if candidate.verdict is None:
             return
-        write_bytes(self._weights(number), save(weights_of(candidate.model)))
+        write_bytes(self._weights(stage, number), save(weights_of(candidate.model)))
         self.journal.put(
-            ["round", number],
+            [stage, number],
             {
                 "plan": candidate.plan.dumps(),
                 "was": dict(candidate.plan.was),  # also of sites that nothing has moved yet
@@ -100,5 +100,5 @@ class Memory:
         """Write down what was measured: a search that goes on must not measure otherwise."""
         self.journal.put(COSTS, dict(costs))
 
-    def _weights(self, number: int) -> Path:
-        return self.folder / f"round-{number}.safetensors"
+    def _weights(self, stage: str, number: int) -> Path:
+        return self.folder / f"{stage}-{number}.safetensors"

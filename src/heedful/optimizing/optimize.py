@@ -297,6 +297,7 @@ def _round(event: RoundDone) -> dict[str, Any]:
     candidate = event.candidate
     return {
         "round": event.number,
+        "final": event.final,
         "cost_share": round(candidate.share, 4),
         "damage": candidate.damage,
         "promising": candidate.promising,

@@ -164,7 +164,7 @@ def _profile(
     listen("timing sites")
     times = time_sites(model, sites, subject.work)
     listen("counting operations")
-    shapes = shapes_of(subject.model, subject.work)
+    shapes = shapes_of(subject.model, sites, subject.work)
     visits = visits_of(model, sites, subject.work, shapes)
     whole = _whole(subject, model, sites, times, visits)
     listen("scoring heads")

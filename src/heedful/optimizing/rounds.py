@@ -2,46 +2,34 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-
-from torch import nn
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import cast
 
 from heedful.allocation.moves import Move
 from heedful.allocation.plan import Plan, separated
-from heedful.allocation.projections import Projections
-from heedful.allocation.seen import Seen, look
-from heedful.allocation.sites import Site, find_sites
-from heedful.errors import TrainingError, UnsupportedError
+from heedful.allocation.sites import find_sites
+from heedful.errors import TrainingError
 from heedful.optimizing.budget import Budget
 from heedful.optimizing.candidate import Candidate
 from heedful.optimizing.events import Listener, Note, RoundDone, Stage
 from heedful.optimizing.evolve import evolve
 from heedful.optimizing.heal import Healing, heal, pace_for
-from heedful.optimizing.importance import fisher
 from heedful.optimizing.knapsack import knapsack
-from heedful.optimizing.level import Level, cost_of, pareto
+from heedful.optimizing.level import Level, cost_of
 from heedful.optimizing.memory import Memory
 from heedful.optimizing.metric import Floats
-from heedful.optimizing.operations import Visits, watch
-from heedful.optimizing.options import options
+from heedful.optimizing.operations import watch
 from heedful.optimizing.reconstruct import reconstruct
 from heedful.optimizing.settings import Settings
 from heedful.optimizing.spending import Spending
 from heedful.optimizing.subject import Reference, Subject
 from heedful.optimizing.verdict import judge
+from heedful.optimizing.ways import Ways, find_ways
 
-HOPE = 1 / 4  # of what is missing: the least that an attempt must win to be repeated
-SMALLEST_CUT = 0.06  # below it a round costs more time than it can win
+Choice = tuple[int, ...]  # the number of a level for each site
 
-
-@dataclass(frozen=True)
-class _Way:
-    """One way to run a site: the moves that lead to it, and the projections that come out."""
-
-    label: str
-    moves: tuple[Move, ...]
-    projections: Projections
+ROUND, FINAL = "round", "final"
 
 
 class Search:
@@ -71,7 +59,10 @@ class Search:
         self.tell(Stage(text="measuring the original"))
         self.reference = Reference(subject)
         self.before: Floats = subject.statistics(subject.model, "validation")
-        self.visits = self._visits(self.start)
+        runs = [
+            lambda batch=batch: subject.outputs(self.start, batch) for batch in subject.calibration
+        ]
+        self.visits = watch(self.start, self.sites, runs)
         self.spending = Spending(
             settings.goal,
             self.start,
@@ -85,29 +76,51 @@ class Search:
         self.trials = settings.trials
 
     def run(self) -> Iterator[Candidate]:
-        """Yield the healed candidate of every round, whether it promises to pass the test or not.
+        """Yield candidates that may promise to pass the test: those of the rounds, then the healed.
 
-        A round starts from the last promising candidate; after one that is not, a smaller cut is
-        tried from the same place.
+        The rounds cut further and further, healing only so much that importance can be measured
+        anew. Then the last one is healed for long; where it still loses too much, the one half way
+        to the last that does not, and so on.
         """
-        current, cut = self.original, self.settings.cut
+        path: list[Candidate] = []
+        for candidate in self._rounds():
+            path.append(candidate)
+            yield candidate
+        passed = max((i for i, candidate in enumerate(path) if candidate.promising), default=-1)
+        failed, number = len(path), 0
+        index = len(path) - 1
+        while passed < index < failed and number < self.settings.finals:
+            number += 1
+            candidate = self._healed_for_long(path[index], number)
+            yield candidate
+            passed, failed = (index, failed) if candidate.promising else (passed, index)
+            index = (passed + failed) // 2
+
+    def _rounds(self) -> Iterator[Candidate]:
+        current = self.original
         for number in range(1, self.settings.rounds + 1):
-            candidate = None if self.memory is None else self.memory.recall(number, self.subject)
+            candidate = self._recalled(ROUND, number)
             if candidate is None:
                 if self._late() or self.trials < 1:
                     return
-                candidate = self.round(current, cut, number)
+                candidate = self.round(current, self.settings.cut, number)
                 if candidate is None:
                     return
-                self._remember(number, candidate)
+                self._remember(ROUND, number, candidate)
             self.tell(RoundDone(number=number, candidate=candidate))
             yield candidate
-            if candidate.promising:
-                current = candidate
-            else:
-                cut /= 2
-                if cut < SMALLEST_CUT:
-                    return
+            if candidate.damage > self.settings.bearable:
+                return
+            current = candidate
+
+    def _healed_for_long(self, candidate: Candidate, number: int) -> Candidate:
+        healed = self._recalled(FINAL, number)
+        if healed is None:
+            self.tell(Stage(text=f"healing at {candidate.share:.0%} of the cost for long"))
+            healed = self.healed(candidate, self.settings.final_steps, 1000 + number)
+            self._remember(FINAL, number, healed)
+        self.tell(RoundDone(number=number, candidate=healed, final=True))
+        return healed
 
     def round(self, current: Candidate, cut: float, number: int) -> Candidate | None:
         """Return the best candidate that costs less by this share of what attention costs now.
@@ -115,21 +128,22 @@ class Search:
         `None` means that nothing is left to cut.
         """
         self.tell(Stage(text=f"round {number}: how much each head matters"))
-        seen = look(current.model, self.sites, self._runs(current.model))
-        ways = self._ways(current.model, seen)
-        if not any(len(of) > 1 for of in ways.values()):
+        ways = find_ways(
+            current.model, self.sites, self.subject, self.visits, seed=self.settings.seed
+        )
+        if not ways.any:
             return None
         self.tell(Stage(text=f"round {number}: what each change costs"))
-        self.spending.measure(
-            {name: [way.projections for way in of] for name, of in ways.items()},
-            lambda chosen: self._build(current, ways, seen, chosen),
+        ways.measure(self.spending)
+        text = f"round {number}: what each change breaks"
+        table = ways.table(
+            self.spending, self.reference, lambda done: self.tell(Stage(text=text, done=done))
         )
-        table = self._table(current, ways, seen, number)
         limit = sum(levels[0].cost for levels in table) * (1 - cut)
-        finalists = self._finalists(current, ways, seen, table, limit, number)
+        finalists = self._finalists(ways, table, limit, number)
         if not finalists:
             return None
-        return self._best_healed(current, list(ways), finalists, table, number)
+        return self._best_healed(current, ways, finalists, table, number)
 
     def judged(self, candidate: Candidate) -> Candidate:
         """Return the candidate with its verdict on the validation split."""
@@ -169,107 +183,27 @@ class Search:
 
     # ---- the parts of a round --------------------------------------------------------------------
 
-    def _ways(self, model: nn.Module, seen: Mapping[str, Seen]) -> dict[str, list[_Way]]:
-        scores = fisher(model, self.sites, self.subject, seed=self.settings.seed)
-        found: dict[str, list[_Way]] = {}
-        for site in self.sites:
-            if site.name not in seen:
-                continue
-            here = site.read(model)
-            ways = found[site.name] = [_Way("as it is", (), here)]
-            for label, moves in options(
-                here.geometry, scores[site.name], self.visits.get(site.name, Visits())
-            ):
-                way = self._way(site, model, label, moves, seen[site.name])
-                if way is not None:
-                    ways.append(way)
-        return found
-
-    def _way(
-        self, site: Site, model: nn.Module, label: str, moves: Sequence[Move], seen: Seen
-    ) -> _Way | None:
-        projections, known = site.read(model), seen
-        made: list[Move] = []
-        try:
-            for move in moves:
-                move = move.resolved(projections, known)
-                projections = move.edit(projections, known)
-                known = replace(known, mixed=None)
-                made.append(move)
-        except UnsupportedError:
-            return None
-        if site.adapter.refuses(site.of(model), projections) is not None:
-            return None
-        return _Way(label, tuple(made), projections)
-
-    def _build(
-        self,
-        current: Candidate,
-        ways: Mapping[str, Sequence[_Way]],
-        seen: Mapping[str, Seen],
-        chosen: Mapping[str, int],
-    ) -> nn.Module:
-        moves = {name: ways[name][number].moves for name, number in chosen.items()}
-        plan = Plan(moves={name: made for name, made in moves.items() if made})
-        return plan.apply(current.model, seen)
-
-    def _table(
-        self,
-        current: Candidate,
-        ways: Mapping[str, Sequence[_Way]],
-        seen: Mapping[str, Seen],
-        number: int,
-    ) -> list[list[Level]]:
-        table: list[list[Level]] = []
-        base = self.reference.damage(current.model)
-        sites = {site.name: site for site in self.sites}
-        count, total = 0, sum(len(of) for of in ways.values())
-        for name, of in ways.items():
-            levels: list[Level] = []
-            for index, way in enumerate(of):
-                count += 1
-                self.tell(
-                    Stage(text=f"round {number}: what each change breaks", done=count / total)
-                )
-                damage = 0.0
-                if index:
-                    model = self._build(current, ways, seen, {name: index})
-                    damage = self.reference.damage(model) - base
-                cost = self.spending.of(sites[name], way.projections)
-                levels.append(Level(label=way.label, cost=cost, damage=damage, moves=way.moves))
-            # the level that changes nothing stays the first, whatever beats it
-            kept = [i for i in pareto(levels) if i]
-            table.append([levels[0], *(levels[i] for i in kept)])
-        return table
-
     def _finalists(
         self,
-        current: Candidate,
-        ways: Mapping[str, Sequence[_Way]],
-        seen: Mapping[str, Seen],
-        table: list[list[Level]],
+        ways: Ways,
+        table: Sequence[Sequence[Level]],
         limit: float,
         number: int,
-    ) -> list[tuple[int, ...]]:
+    ) -> list[Choice]:
         first = knapsack(table, limit)
         if first is None:
             first = tuple(min(range(len(of)), key=lambda i: of[i].cost) for of in table)
             limit = cost_of(first, table)
         if not any(first):
             return []
-        names = list(ways)
         before = self.trials
         left = max(1, min(before, -(-self.settings.trials // self.settings.rounds)))
 
-        def evaluate(choice: tuple[int, ...]) -> float:
+        def evaluate(choice: Choice) -> float:
             self.trials -= 1
-            moves = {
-                name: of[i].moves for name, of, i in zip(names, table, choice, strict=True) if i
-            }
-            plan = Plan(moves=moves)  # pyright: ignore[reportArgumentType]
-            return self.reference.damage(plan.apply(current.model, seen))
+            return self.reference.damage(ways.build(_moves(ways, choice, table)))
 
-        def heard(choice: tuple[int, ...], value: float, best: bool) -> None:
+        def heard(choice: Choice, value: float, best: bool) -> None:
             done = (before - self.trials) / left
             self.tell(Stage(text=f"round {number}: whole candidates", done=done))
 
@@ -282,69 +216,50 @@ class Search:
             seed=self.settings.seed + number,
             on_candidate=heard,
         )
-        ranked = sorted(found.history, key=lambda tried: tried[1])
-        return [choice for choice, _ in ranked[: self.settings.finalists]]
+        ranked = [choice for choice, _ in sorted(found.history, key=lambda tried: tried[1])]
+        return _distinct([ranked[0], *_few_large(table, limit), *ranked])[: self.settings.finalists]
 
     def _best_healed(
         self,
         current: Candidate,
-        names: Sequence[str],
-        finalists: Sequence[tuple[int, ...]],
-        table: list[list[Level]],
+        ways: Ways,
+        finalists: Sequence[Choice],
+        table: Sequence[Sequence[Level]],
         number: int,
     ) -> Candidate:
         tried: list[Candidate] = []
         for rank, choice in enumerate(finalists, 1):
             self.tell(Stage(text=f"round {number}: healing {rank} of {len(finalists)} finalists"))
-            candidate = self.judged(self._candidate(current, names, choice, table))
+            candidate = self.judged(self._candidate(current, ways, choice, table))
             steps = self.settings.finalist_steps if len(finalists) > 1 else 0
             tried.append(self.healed(candidate, steps, 1000 * number) if steps else candidate)
         best = max(tried, key=lambda candidate: candidate.slack)
-        for attempt in range(self.settings.attempts):
-            self.tell(Stage(text=f"round {number}: healing the best, at {_said(best)}"))
-            gap = -best.slack
-            best = self.healed(best, self.settings.heal_steps, 1000 * number + 1 + attempt)
-            hopeless = gap + best.slack < -best.slack * HOPE
-            if best.promising or hopeless or self._late():
-                break
-        return best
+        self.tell(Stage(text=f"round {number}: healing the best, at {_said(best)}"))
+        return self.healed(best, self.settings.heal_steps, 1000 * number + 1)
 
     def _candidate(
-        self,
-        current: Candidate,
-        names: Sequence[str],
-        choice: Sequence[int],
-        table: list[list[Level]],
+        self, current: Candidate, ways: Ways, choice: Choice, table: Sequence[Sequence[Level]]
     ) -> Candidate:
-        seen = look(current.model, self.sites, self._runs(current.model))
-        plan, moves, saved = current.plan, dict[str, tuple[Move, ...]](), 0.0
-        for name, levels, index in zip(names, table, choice, strict=True):
-            if index:
-                moves[name] = levels[index].moves  # pyright: ignore[reportArgumentType]
-                plan = plan.then(name, moves[name])
-                saved += levels[0].cost - levels[index].cost
-        model = Plan(moves=moves).apply(current.model, seen)
+        moves = _moves(ways, choice, table)
+        plan = current.plan
+        for name, made in moves.items():
+            plan = plan.then(name, made)
+        model = ways.build(moves)
         changed = [site for site in self.sites if site.name in moves]
         reconstruct(model, current.model, changed, self.subject)
-        share = current.share - saved / self.spending.whole
+        share = self.spending.share(model, self.sites)
         return Candidate(plan=plan, model=model, share=share, damage=float("inf"))
 
     # ---- small things ----------------------------------------------------------------------------
 
-    def _runs(self, model: nn.Module) -> list[Callable[[], object]]:
-        def run(batch: object) -> Callable[[], object]:
-            return lambda: self.subject.outputs(model, batch)
+    def _recalled(self, stage: str, number: int) -> Candidate | None:
+        return None if self.memory is None else self.memory.recall(stage, number, self.subject)
 
-        return [run(batch) for batch in self.subject.calibration]
-
-    def _visits(self, model: nn.Module) -> dict[str, Visits]:
-        return watch(model, self.sites, self._runs(model))
-
-    def _remember(self, number: int, candidate: Candidate) -> None:
+    def _remember(self, stage: str, number: int, candidate: Candidate) -> None:
         if self.memory is not None:
             if self.spending.table is not None:
                 self.memory.keep_costs(self.spending.table.to_json())
-            self.memory.keep(number, candidate)
+            self.memory.keep(stage, number, candidate)
 
     def _late(self) -> bool:
         minutes = self.settings.minutes
@@ -353,6 +268,30 @@ class Search:
     def _step(self, step: int, steps: int) -> None:
         if step % 10 == 0:
             self.tell(Stage(text="healing", done=step / steps))
+
+
+def _moves(
+    ways: Ways, choice: Choice, table: Sequence[Sequence[Level]]
+) -> dict[str, tuple[Move, ...]]:
+    """The moves of a choice, by site; a site that stays as it is has none."""
+    chosen = zip(ways.sites, table, choice, strict=True)
+    found = {site.name: levels[index].moves for site, levels, index in chosen if index}
+    return cast(dict[str, tuple[Move, ...]], found)
+
+
+def _few_large(table: Sequence[Sequence[Level]], limit: float) -> list[Choice]:
+    """The choice of few large changes, which look worse than many small ones before healing only.
+
+    Healing mends a large damage at one site better than small ones everywhere, so their roots are
+    summed here.
+    """
+    rooted = [[replace(x, damage=math.sqrt(max(0.0, x.damage))) for x in of] for of in table]
+    choice = knapsack(rooted, limit)
+    return [] if choice is None else [choice]
+
+
+def _distinct(choices: Sequence[Choice]) -> list[Choice]:
+    return list(dict.fromkeys(choices))
 
 
 def _said(candidate: Candidate) -> str:

@@ -16,12 +16,15 @@ class Settings:
         goal: What is to be saved: measured time, memory (weights and cached keys and values), or
             multiply-adds.
         trials: Whole candidates that may be evaluated, over all rounds.
-        rounds: How often attention may be cut and healed.
+        rounds: How often attention may be cut.
         cut: Which share of what attention still costs each round takes away.
+        bearable: How far from the original the outputs may be after a round for another to follow,
+            as `divergence` measures it.
         finalists: How many candidates of a round are healed, to be ranked after healing.
         finalist_steps: Steps of healing before finalists are ranked.
-        heal_steps: Steps of healing before the best of a round is judged.
-        attempts: How often that is repeated while it does not pass.
+        heal_steps: Steps of healing at the end of a round.
+        final_steps: Steps of healing at the end of the search.
+        finals: How many candidates are healed for so long, at most.
         minutes: No round begins after so long; `None` means no limit.
         seed: Of everything that is drawn.
 
@@ -31,25 +34,29 @@ class Settings:
 
     goal: Goal = "latency"
     trials: int = 96
-    rounds: int = 8
-    cut: float = 0.25
+    rounds: int = 7
+    cut: float = 0.2
+    bearable: float = 0.3
     finalists: int = 2
-    finalist_steps: int = 40
-    heal_steps: int = 100
-    attempts: int = 4
+    finalist_steps: int = 25
+    heal_steps: int = 60
+    final_steps: int = 500
+    finals: int = 2
     minutes: float | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
         if self.goal not in get_args(Goal):
             raise ConfigError(f"goal must be one of {', '.join(get_args(Goal))}, got {self.goal!r}")
-        for name in ("trials", "rounds", "finalists", "attempts"):
+        for name in ("trials", "rounds", "finalists"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
         if not 0 < self.cut < 1:
             raise ConfigError(f"cut must be above 0 and below 1, got {self.cut}")
-        for name in ("finalist_steps", "heal_steps"):
+        for name in ("finalist_steps", "heal_steps", "final_steps", "finals"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} must not be negative, got {getattr(self, name)}")
+        if not self.bearable > 0:
+            raise ConfigError(f"bearable must be above 0, got {self.bearable}")
         if self.minutes is not None and not self.minutes > 0:
             raise ConfigError(f"minutes must be above 0, got {self.minutes}")
