@@ -22,10 +22,10 @@ from heedful.optimizing.events import Event, RoundDone
 from heedful.optimizing.outcome import Outcome
 from heedful.optimizing.settings import Settings
 
-CALIBRATION, HELD_OUT = 320, (400, 600)
+CALIBRATION, HELD_OUT = 960, (800, 1_000)
 SETTINGS = Settings(
-    rounds=2,
-    cut=0.4,
+    rounds=3,
+    cut=0.3,
     trials=16,
     finalist_steps=15,
     heal_steps=60,
@@ -69,8 +69,9 @@ def optimised(task: Task) -> Outcome:
 
     def heard(event: Event) -> None:
         if isinstance(event, RoundDone):
+            name = "healed long" if event.final else f"round {event.number}"
             share = event.candidate.share
-            print(f"  round {event.number}: {share:.0%} of the time", file=sys.stderr, flush=True)
+            print(f"  {name}: {share:.0%} of the time", file=sys.stderr, flush=True)
 
     validation, test = HELD_OUT
     return heedful.optimize(

@@ -16,6 +16,7 @@ from _character_model import (
     HEADS,
     LAYERS,
     PIECES,
+    RATE,
     WIDTH,
     CharacterModel,
     Text,
@@ -49,7 +50,6 @@ STAGES = [(800, 512), (160, CONTEXT)]  # steps, length of the windows
 TOKENS = 2048  # of a batch in training, or one window
 BUDGET = "loss <= 0.5%"
 CALIBRATED = 2  # windows that are scored and fitted to, one of them timed; healing sees all
-RATE = 1.5e-3  # while healing, times a pace that is smaller where less was broken
 ROUNDS = 9  # of the timings
 MEBIBYTE = 2**20
 

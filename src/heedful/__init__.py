@@ -22,6 +22,7 @@ _PUBLIC = {
     "optimize_run": "heedful.optimizing.run_folder",
     "probe": "heedful.probing.probe",
     "train": "heedful.training.start",
+    "tune": "heedful.tuning.search",
     "why": "heedful.kernels.why",
 }
 
@@ -38,6 +39,7 @@ __all__ = [
     "optimize_run",
     "probe",
     "train",
+    "tune",
     "why",
 ]
 

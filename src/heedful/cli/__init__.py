@@ -18,6 +18,7 @@ from heedful.cli.new import new
 from heedful.cli.optimize import optimize
 from heedful.cli.predict import predict
 from heedful.cli.train import train
+from heedful.cli.tune import tune
 from heedful.cli.verify import verify
 from heedful.errors import BudgetError, HeedfulError, VerificationError
 
@@ -25,6 +26,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "demo": demo,
     "new": new,
     "train": train,
+    "tune": tune,
     "evaluate": evaluate,
     "predict": predict,
     "optimize": optimize,

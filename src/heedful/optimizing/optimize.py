@@ -1,34 +1,29 @@
 """`heedful.optimize`: a quality budget in, the fastest verified model out."""
 
-import os
-import platform
 import time
-from collections.abc import Callable, Mapping
-from importlib.metadata import version
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from heedful.allocation.sites import Site, find_sites
+from heedful.allocation.sites import find_sites
 from heedful.bench.timing import Ratio, in_turns, ratio
 from heedful.errors import ConfigError, DataError, UnsupportedError
 from heedful.optimizing.budget import Budget, parse_budget
 from heedful.optimizing.candidate import Candidate
-from heedful.optimizing.cost import CostTable
 from heedful.optimizing.events import Event, Listener, Note, RoundDone, Stage, ignore
-from heedful.optimizing.importance import fisher
+from heedful.optimizing.evidence import Evidence, round_of
 from heedful.optimizing.memory import Memory
 from heedful.optimizing.of_model import Quality, Training, subject_of_model
-from heedful.optimizing.operations import operations, parameters, total_operations
+from heedful.optimizing.operations import parameters
 from heedful.optimizing.outcome import Outcome
 from heedful.optimizing.rounds import Search
 from heedful.optimizing.settings import Settings
 from heedful.optimizing.splits import Splits
 from heedful.optimizing.subject import Subject
 from heedful.optimizing.verdict import FEWEST_EXAMPLES, Verdict, judge
-from heedful.optimizing.why_slow import Share, explain
 
 TIMINGS = 9  # rounds of the final comparison, in turns
 
@@ -106,7 +101,7 @@ def optimize_subject(
 
     def listen(event: Event) -> None:
         if isinstance(event, RoundDone):
-            history.append(_round(event))
+            history.append(round_of(event))
         on_event(event)
 
     torch.manual_seed(settings.seed)
@@ -117,56 +112,27 @@ def optimize_subject(
     best = _search(search, on_event)
     on_event(Stage(text="timing the best against the original"))
     speed, latency = _timed(subject, best.model)
-    faster = best is not search.original and speed.low > 1 and speed.median > 1
-    verdict: Verdict | None = None
-    if faster:
+    verdict = None
+    if best is not search.original and speed.low > 1 and speed.median > 1:
         on_event(Stage(text="judging on the test split"))
-        verdict = judge(
-            subject.statistics(subject.model, "test"),
-            subject.statistics(best.model, "test"),
-            metric=subject.metric,
-            budget=budget,
-            seed=settings.seed,
-        )
-    accepted = verdict is not None and verdict.accepted
-    share = _share(search)
-    if best is search.original:
-        reason = (
-            f"a change must keep {budget} on the validation split, got none that does; "
-            "loosen the budget or heal longer"
-        )
-    elif verdict is None:
-        reason = explain(share, str(speed))
-    else:
-        reason = f"{verdict.reason.removesuffix('.')}; {speed} faster"
-    report = {
-        "accepted": accepted,
-        "reason": reason,
-        "quality": _quality(verdict or best.verdict, budget, on_test=verdict is not None),
-        "speedup": round(speed.median, 4),
-        "speedup_middle_half": [round(speed.low, 4), round(speed.high, 4)],
-        "latency_ms": latency,
-        "attention_operations": _before_after(search, best, _operations),
-        "parameters": _before_after(search, best, lambda _, model: parameters(model)),
-        "seconds": round(time.monotonic() - began, 1),
-        "plan": best.plan.dumps(),
-        "goal": settings.goal,
-        "attention_share": round(share.attention, 4),
-        "speedup_bound": round(share.bound, 4),
-        "sites": _sites(search, best),
-        "not_adaptable": unknown,
-        "rounds": history,
-        "machine": _machine(subject),
-        "seed": settings.seed,
-    }
+        verdict = _judged(subject, best.model, budget, settings)
+    found = Evidence(search=search, best=best, verdict=verdict, speed=speed, latency=latency)
     return Outcome(
-        accepted=accepted,
-        reason=reason,
+        accepted=found.accepted,
+        reason=found.reason,
         model=best.model,
         plan=best.plan,
         verdict=verdict,
-        report=report,
+        report=found.report(
+            seconds=time.monotonic() - began, not_adaptable=unknown, history=history
+        ),
     )
+
+
+def _judged(subject: Subject, model: nn.Module, budget: Budget, settings: Settings) -> Verdict:
+    before = subject.statistics(subject.model, "test")
+    after = subject.statistics(model, "test")
+    return judge(before, after, metric=subject.metric, budget=budget, seed=settings.seed)
 
 
 def as_budget(keep: float | str | Budget) -> Budget:
@@ -226,92 +192,3 @@ def _timed(subject: Subject, model: nn.Module) -> tuple[Ratio, dict[str, float]]
     times = in_turns(ways, rounds=TIMINGS)
     latency = {name: round(1e3 * of.median, 3) for name, of in times.items()}
     return ratio(times["before"], times["after"]), latency
-
-
-def _share(search: Search) -> Share:
-    table = search.spending.table or CostTable(search.start, search.sites, search.subject.work)
-    attention = 1 - table.rest / table.total
-    parts = [
-        operations(site.read(search.start).geometry, search.visits[site.name])
-        for site in search.sites
-        if site.name in search.visits
-    ]
-    whole = sum(part.total for part in parts)
-    quadratic = sum(part.scores + part.aggregation for part in parts) / max(1.0, whole)
-    length = max((visits.longest for visits in search.visits.values()), default=0)
-    return Share(attention=attention, quadratic=quadratic, length=length)
-
-
-def _operations(search: Search, model: nn.Module) -> float:
-    return total_operations(model, search.sites, search.visits)
-
-
-def _before_after(
-    search: Search, best: Candidate, count: Callable[[Search, nn.Module], float]
-) -> dict[str, int]:
-    return {
-        "before": round(count(search, search.start)),
-        "after": round(count(search, best.model)),
-    }
-
-
-def _quality(verdict: Verdict | None, budget: Budget, *, on_test: bool) -> dict[str, Any]:
-    if verdict is None:
-        return {"metric": budget.metric, "budget": budget.margin, "split": None} | dict.fromkeys(
-            ("before", "after", "bound")
-        )
-    return {
-        "metric": verdict.metric,
-        "before": verdict.before,
-        "after": verdict.after,
-        "bound": verdict.bound,
-        "budget": verdict.budget,
-        "examples": verdict.examples,
-        "split": "test" if on_test else "validation",
-    }
-
-
-def _sites(search: Search, best: Candidate) -> list[dict[str, Any]]:
-    scores = fisher(search.start, search.sites, search.subject, seed=search.settings.seed)
-    return [_site(site, search, best, scores) for site in search.sites]
-
-
-def _site(
-    site: Site, search: Search, best: Candidate, scores: Mapping[str, torch.Tensor]
-) -> dict[str, Any]:
-    before = site.read(search.start).geometry
-    visits = search.visits.get(site.name)
-    return {
-        "name": site.name,
-        "before": str(before),
-        "after": str(site.read(best.model).geometry),
-        "cost_share": round(
-            search.spending.of(site, site.read(search.start)) / search.spending.whole, 4
-        ),
-        "operations": None if visits is None else round(operations(before, visits).total),
-        "importance": scores[site.name].tolist() if site.name in scores else [],
-    }
-
-
-def _round(event: RoundDone) -> dict[str, Any]:
-    candidate = event.candidate
-    return {
-        "round": event.number,
-        "final": event.final,
-        "cost_share": round(candidate.share, 4),
-        "damage": candidate.damage,
-        "promising": candidate.promising,
-        "validation": None if candidate.verdict is None else candidate.verdict.to_json(),
-        "plan": candidate.plan.dumps(),
-    }
-
-
-def _machine(subject: Subject) -> dict[str, Any]:
-    return {
-        "versions": {"python": platform.python_version()}
-        | {package: version(package) for package in ("heedful", "torch")},
-        "processor": platform.machine(),
-        "device": str(subject.device),
-        "threads": torch.get_num_threads(),
-        "cores": os.cpu_count(),
-    }

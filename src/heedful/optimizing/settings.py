@@ -34,12 +34,12 @@ class Settings:
 
     goal: Goal = "latency"
     trials: int = 96
-    rounds: int = 7
+    rounds: int = 4
     cut: float = 0.2
-    bearable: float = 0.3
+    bearable: float = 0.05
     finalists: int = 2
     finalist_steps: int = 25
-    heal_steps: int = 60
+    heal_steps: int = 75
     final_steps: int = 500
     finals: int = 2
     minutes: float | None = None

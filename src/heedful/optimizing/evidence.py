@@ -1,0 +1,177 @@
+"""Everything that is known of an optimisation, as plain data: what a page or a program needs."""
+
+import os
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
+from typing import Any
+
+import torch
+from torch import nn
+
+from heedful.allocation.sites import Site
+from heedful.bench.timing import Ratio
+from heedful.optimizing.candidate import Candidate
+from heedful.optimizing.cost import CostTable
+from heedful.optimizing.events import RoundDone
+from heedful.optimizing.importance import fisher
+from heedful.optimizing.operations import operations, parameters, total_operations
+from heedful.optimizing.rounds import Search
+from heedful.optimizing.verdict import Verdict
+from heedful.optimizing.why_slow import Share, explain
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What a search came to, and what was measured of it afterwards.
+
+    Args:
+        search: Behind its last round.
+        best: The original where no candidate promised to pass.
+        verdict: On the test split; `None` where it did not come to that.
+        speed: How many times faster the best one is than the original.
+        latency: Milliseconds of the work, `before` and `after`.
+    """
+
+    search: Search
+    best: Candidate
+    verdict: Verdict | None
+    speed: Ratio
+    latency: Mapping[str, float]
+
+    @property
+    def accepted(self) -> bool:
+        """Is it faster, measured, and good enough, on the test split?"""
+        return self.verdict is not None and self.verdict.accepted
+
+    @property
+    def reason(self) -> str:
+        """Why, in words."""
+        if self.best is self.search.original:
+            return (
+                f"a change must keep {self.search.budget} on the validation split, got none that "
+                "does; loosen the budget or heal longer"
+            )
+        if self.verdict is None:
+            return explain(self.share, str(self.speed))
+        return f"{self.verdict.reason.removesuffix('.')}; {self.speed} faster"
+
+    @cached_property
+    def share(self) -> Share:
+        """How the work of the original divides."""
+        search = self.search
+        table = search.spending.table or CostTable(search.start, search.sites, search.subject.work)
+        parts = [
+            operations(site.read(search.start).geometry, search.visits[site.name])
+            for site in search.sites
+            if site.name in search.visits
+        ]
+        quadratic = sum(part.scores + part.aggregation for part in parts)
+        return Share(
+            attention=1 - table.rest / table.total,
+            quadratic=quadratic / max(1.0, sum(part.total for part in parts)),
+            length=max((visits.longest for visits in search.visits.values()), default=0),
+        )
+
+    def report(
+        self,
+        *,
+        seconds: float,
+        not_adaptable: Mapping[str, str],
+        history: Sequence[Mapping[str, Any]],
+    ) -> dict[str, Any]:
+        """Return all of it as plain data.
+
+        Args:
+            seconds: What the optimisation took.
+            not_adaptable: Attention that could not be changed, and why.
+            history: What `round_of` says of each round.
+        """
+        search, best = self.search, self.best
+
+        def both(count: Callable[[nn.Module], float]) -> dict[str, int]:
+            return {"before": round(count(search.start)), "after": round(count(best.model))}
+
+        return {
+            "accepted": self.accepted,
+            "reason": self.reason,
+            "quality": self._quality(),
+            "speedup": round(self.speed.median, 4),
+            "speedup_middle_half": [round(self.speed.low, 4), round(self.speed.high, 4)],
+            "latency_ms": dict(self.latency),
+            "attention_operations": both(
+                lambda model: total_operations(model, search.sites, search.visits)
+            ),
+            "parameters": both(parameters),
+            "seconds": round(seconds, 1),
+            "plan": best.plan.dumps(),
+            "goal": search.settings.goal,
+            "attention_share": round(self.share.attention, 4),
+            "speedup_bound": round(self.share.bound, 4),
+            "sites": self._sites(),
+            "not_adaptable": dict(not_adaptable),
+            "rounds": list(history),
+            "machine": _machine(search.subject.device),
+            "seed": search.settings.seed,
+        }
+
+    def _quality(self) -> dict[str, Any]:
+        verdict, budget = self.verdict or self.best.verdict, self.search.budget
+        if verdict is None:
+            nothing = dict.fromkeys(("before", "after", "bound"))
+            return {"metric": budget.metric, **nothing, "budget": budget.margin, "split": None}
+        return {
+            "metric": verdict.metric,
+            "before": verdict.before,
+            "after": verdict.after,
+            "bound": verdict.bound,
+            "budget": verdict.budget,
+            "examples": verdict.examples,
+            "split": "validation" if self.verdict is None else "test",
+        }
+
+    def _sites(self) -> list[dict[str, Any]]:
+        search = self.search
+        scores = fisher(search.start, search.sites, search.subject, seed=search.settings.seed)
+        return [self._site(site, scores) for site in search.sites]
+
+    def _site(self, site: Site, scores: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+        search = self.search
+        before = site.read(search.start)
+        visits = search.visits.get(site.name)
+        done = None if visits is None else round(operations(before.geometry, visits).total)
+        return {
+            "name": site.name,
+            "before": str(before.geometry),
+            "after": str(site.read(self.best.model).geometry),
+            "cost_share": round(search.spending.of(site, before) / search.spending.whole, 4),
+            "operations": done,
+            "importance": scores[site.name].tolist() if site.name in scores else [],
+        }
+
+
+def round_of(event: RoundDone) -> dict[str, Any]:
+    """Return what a round came to, as plain data."""
+    candidate = event.candidate
+    return {
+        "round": event.number,
+        "final": event.final,
+        "cost_share": round(candidate.share, 4),
+        "damage": candidate.damage,
+        "promising": candidate.promising,
+        "validation": None if candidate.verdict is None else candidate.verdict.to_json(),
+        "plan": candidate.plan.dumps(),
+    }
+
+
+def _machine(device: torch.device) -> dict[str, Any]:
+    packages = {package: version(package) for package in ("heedful", "torch")}
+    return {
+        "versions": {"python": platform.python_version()} | packages,
+        "processor": platform.machine(),
+        "device": str(device),
+        "threads": torch.get_num_threads(),
+        "cores": os.cpu_count(),
+    }
