@@ -254,7 +254,7 @@ TASKS = {
         draw=lambda examples, seed: plain.look_up(examples, seed=seed, rows=ROWS),
         quality=plain.accuracy,
         keep="accuracy >= -0.01",
-        steps=500,
+        steps=800,
     ),
     "BERT": Task(build=bert, draw=counted, quality=accuracy, keep="accuracy >= -0.01", steps=150),
     "GPT-2": Task(

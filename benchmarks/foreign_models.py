@@ -29,8 +29,8 @@ SETTINGS = Settings(
     trials=16,
     finalist_steps=15,
     heal_steps=60,
-    final_steps=100,
-    finals=1,
+    final_steps=150,
+    finals=3,
     minutes=0.5,
 )
 ANSWERS = "answers.safetensors"

@@ -32,10 +32,11 @@ EXCEPTIONS = {
     ("parameters", "cli/bench.py:bench"): Excess(
         11, "one argument for each option of two comparisons"
     ),
+    ("parameters", "cli/optimize.py:optimize"): Excess(9, "one argument for each option"),
     ("parameters", "cli/tune.py:tune"): Excess(13, "one argument for each option of a search"),
-    ("lines of file", "optimizing/rounds.py"): Excess(310, "the class below and its parts"),
+    ("lines of file", "optimizing/rounds.py"): Excess(320, "the class below and its parts"),
     ("lines of class", "optimizing/rounds.py:Search"): Excess(
-        240, "one search is one state: what is measured once serves every round"
+        255, "one search is one state: what is measured once serves every round"
     ),
     ("parameters", "models/rnn_seq2seq.py:RnnSeq2Seq.__init__"): Excess(
         10, "one argument for each setting of a network, keyword-only"

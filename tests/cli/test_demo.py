@@ -8,8 +8,31 @@ def test_trains_measures_translates_draws_and_says_what_next(heedful, library):
     assert code == 0
     assert library.train == [(Config(seed=9, output="d", train=Train(minutes=0.5)), None)]
     assert library.evaluate == [("d", "test", None)]
-    for words in ("exact match", "in 3 days → 译:in 3 days", "[100]", "The run is in d. Next:"):
+    for words in ("exact match", "in 3 days → 译:in 3 days", "[100]", "The run is in d, the"):
         assert words in out
+
+
+def test_goes_on_to_optimise_what_it_trained(heedful, library):
+    code, out, err = heedful("demo", "-o", "d", "--seed", "3")
+    assert code == 0
+    (call,) = library.optimize
+    assert (str(call["run"]), str(call["output"])) == ("d", "d-optimised")
+    assert (call["keep"], call["settings"].seed) == ("chrf >= -0.5", 3)
+    assert "attention operations" in out
+    assert "Now less attention, with chrf >= -0.5" in err
+
+
+def test_a_budget_that_is_missed_is_an_answer(heedful, library):
+    library.refused = "it must be faster, got 0.9x"
+    code, out, _ = heedful("demo", "-o", "d")
+    assert code == 0
+    assert "Nothing was optimised: it must be faster, got 0.9x" in out
+
+
+def test_optimising_can_be_left_out(heedful, library):
+    code, out, _ = heedful("demo", "-o", "d", "--keep", "")
+    assert (code, library.optimize) == (0, [])
+    assert "The run is in d. Next:" in out
 
 
 def test_defaults_are_those_of_the_config(heedful, library):

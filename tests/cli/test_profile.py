@@ -101,6 +101,7 @@ def mine(tmp_path, monkeypatch):
     """A module in the current folder; every test has one of its own name."""
     name = f"profiled_{re.sub(r'[^a-z0-9]', '_', tmp_path.name.lower())}"
     functions = "def make():\n    return 'the model', ['a batch']\n\n\ndef wrong():\n    return 7\n"
+    functions += "\n\ndef three():\n    return 1, 2, 3\n"
     (tmp_path / f"{name}.py").write_text(f"{functions}\n\nx = 3\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     return name
@@ -141,8 +142,11 @@ def test_what_is_not_known_is_left_out(heedful, asked):
     asked.report["importance"] = {"heads": 0, "fisher": None, "gate_gradient": None}
     asked.report["whole"]["peak_bytes"] = None
     asked.report["sites"] = []
+    asked.report["key_block"] = 1
     out = heedful("profile", "runs/x")[1]
     assert "correlation" not in out
+    assert "blocks of 1 key" in out
+    assert "1 keys" not in out
     assert "7,654,321 parameters\n" in out
 
 
@@ -173,6 +177,7 @@ def test_a_folder_may_have_a_colon(heedful, asked, tmp_path):
     "words, message",
     [
         (("{mine}:wrong",), "{mine}:wrong must return (model, batches), got int"),
+        (("{mine}:three",), "{mine}:three must return (model, batches), got tuple"),
         (("{mine}:x",), "{mine}:x must be a function, got int"),
         (("{mine}:none",), "{mine}:none must exist, got no 'none' in {mine}"),
         (("no_such_module_at_all:f",), "no_such_module_at_all must be importable, got"),

@@ -212,6 +212,10 @@ def test_the_planted_head_matters_and_the_others_do_not(planted):
         for head, scores in enumerate(site.heads):
             numbers = (scores.fisher, scores.gate_gradient, scores.leave_one_out)
             assert all(x > 1e-4 for x in numbers) if head == USED else numbers == (0, 0, 0)
+        # one is a mean of squares, the other of sizes, of the same gradients
+        used = site.heads[USED]
+        assert used.fisher > used.gate_gradient**2
+        assert used.fisher != used.gate_gradient
         assert site.importance.heads == 4
         assert site.importance.fisher == pytest.approx(1)
     assert found.importance.heads == 8

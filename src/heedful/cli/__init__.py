@@ -17,6 +17,7 @@ from heedful.cli.evaluate import evaluate
 from heedful.cli.new import new
 from heedful.cli.optimize import optimize
 from heedful.cli.predict import predict
+from heedful.cli.profile import profile
 from heedful.cli.train import train
 from heedful.cli.tune import tune
 from heedful.cli.verify import verify
@@ -29,6 +30,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "tune": tune,
     "evaluate": evaluate,
     "predict": predict,
+    "profile": profile,
     "optimize": optimize,
     "apply": apply,
     "verify": verify,

@@ -19,6 +19,7 @@ EXTRAS = {
     "report": ("altair", "vl_convert"),
     "tensorboard": ("tensorboard",),
     "hf": ("datasets", "transformers"),
+    "tune": ("optuna",),
 }
 CPU_FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "bf16", "sve")
 

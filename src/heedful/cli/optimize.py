@@ -24,6 +24,9 @@ def optimize(
     minutes: Annotated[
         float | None, typer.Option(min=0.01, help="No round begins after so long.")
     ] = None,
+    heal: Annotated[
+        int, typer.Option(min=0, metavar="STEPS", help="Of each long healing at the end.")
+    ] = 500,
     seed: Annotated[int, typer.Option(min=0, help="Of everything that is drawn.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -33,7 +36,7 @@ def optimize(
     from heedful.optimizing.outcome import summary_of
     from heedful.optimizing.settings import Settings
 
-    settings = Settings(goal=goal, trials=trials, minutes=minutes, seed=seed)
+    settings = Settings(goal=goal, trials=trials, minutes=minutes, final_steps=heal, seed=seed)
     try:
         report = optimize_with_progress(run, keep=keep, output=output, settings=settings)
     except BudgetError:

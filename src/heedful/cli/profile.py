@@ -118,7 +118,7 @@ def _show_costs(console: Any, found: dict[str, Any]) -> None:
 
 
 def _show_heads(console: Any, found: dict[str, Any]) -> None:
-    table = _table(f"what heads do: means over heads, blocks of {found['key_block']} keys")
+    table = _table(f"what heads do: means over heads, blocks of {_keys(found['key_block'])}")
     where = ("own", "near", "first", "far")
     for heading in ("site", "importance", "effective keys", *where, "rank q.k", "rank v.o"):
         table.add_column(heading, justify="left" if heading in ("site", "importance") else "right")
@@ -170,3 +170,7 @@ def _escaped(text: str) -> str:
     from rich.markup import escape
 
     return escape(text)
+
+
+def _keys(count: int) -> str:
+    return "1 key" if count == 1 else f"{count} keys"

@@ -117,7 +117,9 @@ class Search:
         healed = self._recalled(FINAL, number)
         if healed is None:
             self.tell(Stage(text=f"healing at {candidate.share:.0%} of the cost for long"))
-            healed = self.healed(candidate, self.settings.final_steps, 1000 + number)
+            steps = self.settings.final_steps
+            # so long that it comes to rest again, and ends better from the full pace
+            healed = self.healed(candidate, steps, 10_000 + number, pace=1.0)
             self._remember(FINAL, number, healed)
         self.tell(RoundDone(number=number, candidate=healed, final=True))
         return healed
@@ -166,12 +168,20 @@ class Search:
             damage=self.reference.damage(candidate.model),
         )
 
-    def healed(self, candidate: Candidate, steps: int, seed: int) -> Candidate:
-        """Return the candidate after healing, or as it was where healing made it no better."""
+    def healed(
+        self, candidate: Candidate, steps: int, seed: int, *, pace: float | None = None
+    ) -> Candidate:
+        """Return the candidate after healing, or as it was where healing made it no better.
+
+        Args:
+            candidate: Judged before.
+            steps: Of healing.
+            seed: Of its batches.
+            pace: As in `Healing`; `None` means what its damage asks for.
+        """
         model = separated(candidate.model)
-        healing = Healing(
-            steps=steps, seed=self.settings.seed + seed, pace=pace_for(candidate.damage)
-        )
+        pace = pace_for(candidate.damage) if pace is None else pace
+        healing = Healing(steps=steps, seed=self.settings.seed + seed, pace=pace)
         try:
             heal(model, self.subject, healing, on_step=lambda step: self._step(step, steps))
         except TrainingError as error:
