@@ -91,7 +91,7 @@ def test_the_one_cut_most_is_healed_for_long_then_milder_ones(kit, passes, final
     asked = []
 
     def heal(candidate, steps, seed, *, pace):
-        assert (steps, pace) == (3, 1.0)
+        assert (steps, pace) == (3, 3 / 8)
         asked.append(next(i for i, one in enumerate(path) if one is candidate))
         return replace(candidate, slack=1.0 if passes[asked[-1]] == "y" else -1.0)
 

@@ -96,7 +96,7 @@ def test_an_optimised_run_can_be_optimised_again(optimised, kit, timed, tmp_path
 
 def test_a_refusal_leaves_its_report_and_gives_way_to_the_next_try(digit_run, kit, timed, tmp_path):
     out = tmp_path / "out"
-    settings = quick(kit, trials=1, heal_steps=0, attempts=1)
+    settings = quick(kit, trials=1, heal_steps=0, finals=0)
     for keep in ("loss <= +0.0000001", "loss <= +0.0000002"):
         with pytest.raises(BudgetError, match="a change must keep loss <="):
             optimize_run(digit_run, keep=keep, output=out, settings=settings)

@@ -14,7 +14,7 @@ from heedful.training.schedule import rate
 WARM_UP = 0.05
 TRUTH = 0.3  # weight of the loss against the truth beside the distillation, where it is known
 CLIP = 1.0
-SLOWEST = 1 / 4
+SLOWEST = 1 / 8
 
 
 @dataclass(frozen=True, kw_only=True)

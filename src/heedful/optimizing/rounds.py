@@ -30,6 +30,7 @@ from heedful.optimizing.ways import Ways, find_ways
 Choice = tuple[int, ...]  # the number of a level for each site
 
 ROUND, FINAL = "round", "final"
+LONG = 3  # times the pace of a short healing
 
 
 class Search:
@@ -118,8 +119,9 @@ class Search:
         if healed is None:
             self.tell(Stage(text=f"healing at {candidate.share:.0%} of the cost for long"))
             steps = self.settings.final_steps
-            # so long that it comes to rest again, and ends better from the full pace
-            healed = self.healed(candidate, steps, 10_000 + number, pace=1.0)
+            # so long that it comes to rest again: what is far off gains from a faster beginning
+            pace = min(1.0, LONG * pace_for(candidate.damage))
+            healed = self.healed(candidate, steps, 10_000 + number, pace=pace)
             self._remember(FINAL, number, healed)
         self.tell(RoundDone(number=number, candidate=healed, final=True))
         return healed

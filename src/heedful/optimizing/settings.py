@@ -34,8 +34,8 @@ class Settings:
 
     goal: Goal = "latency"
     trials: int = 96
-    rounds: int = 4
-    cut: float = 0.2
+    rounds: int = 3
+    cut: float = 0.12
     bearable: float = 0.05
     finalists: int = 2
     finalist_steps: int = 25
