@@ -1,6 +1,5 @@
 """An optimisation with its progress on stderr; `optimize` and `demo` share it."""
 
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn
 
-from heedful.cli.progress import SECONDS_BETWEEN_LINES, duration
+from heedful.cli.progress import SECONDS_BETWEEN_LINES, duration, on_terminal
 
 if TYPE_CHECKING:
     from heedful.optimizing.events import Event
@@ -54,7 +53,7 @@ class OptimizingProgress:
         self._next_line = -float("inf")
         self._best = "no candidate yet"
         self._bar: Progress | None = None
-        if sys.stderr.isatty() if terminal is None else terminal:
+        if on_terminal() if terminal is None else terminal:
             columns = (BarColumn(), TextColumn("{task.description}"))
             self._bar = Progress(*columns, console=self._console, transient=True)
             self._task = self._bar.add_task("", total=1.0)

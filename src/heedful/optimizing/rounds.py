@@ -16,7 +16,8 @@ from heedful.optimizing.events import Listener, Note, RoundDone, Stage
 from heedful.optimizing.evolve import evolve
 from heedful.optimizing.heal import Healing, heal, pace_for
 from heedful.optimizing.knapsack import knapsack
-from heedful.optimizing.level import Level, cost_of
+from heedful.optimizing.level import Candidate as Choice
+from heedful.optimizing.level import Table, cost_of
 from heedful.optimizing.memory import Memory
 from heedful.optimizing.metric import Floats
 from heedful.optimizing.operations import watch
@@ -26,8 +27,6 @@ from heedful.optimizing.spending import Spending
 from heedful.optimizing.subject import Reference, Subject
 from heedful.optimizing.verdict import judge
 from heedful.optimizing.ways import Ways, find_ways
-
-Choice = tuple[int, ...]  # the number of a level for each site
 
 ROUND, FINAL = "round", "final"
 LONG = 3  # times the pace of a short healing
@@ -60,10 +59,7 @@ class Search:
         self.tell(Stage(text="measuring the original"))
         self.reference = Reference(subject)
         self.before: Floats = subject.statistics(subject.model, "validation")
-        runs = [
-            lambda batch=batch: subject.outputs(self.start, batch) for batch in subject.calibration
-        ]
-        self.visits = watch(self.start, self.sites, runs)
+        self.visits = watch(self.start, self.sites, subject.runs(self.start))
         self.spending = Spending(
             settings.goal,
             self.start,
@@ -198,7 +194,7 @@ class Search:
     def _finalists(
         self,
         ways: Ways,
-        table: Sequence[Sequence[Level]],
+        table: Table,
         limit: float,
         number: int,
     ) -> list[Choice]:
@@ -236,7 +232,7 @@ class Search:
         current: Candidate,
         ways: Ways,
         finalists: Sequence[Choice],
-        table: Sequence[Sequence[Level]],
+        table: Table,
         number: int,
     ) -> Candidate:
         tried: list[Candidate] = []
@@ -249,9 +245,7 @@ class Search:
         self.tell(Stage(text=f"round {number}: healing the best, at {_said(best)}"))
         return self.healed(best, self.settings.heal_steps, 1000 * number + 1)
 
-    def _candidate(
-        self, current: Candidate, ways: Ways, choice: Choice, table: Sequence[Sequence[Level]]
-    ) -> Candidate:
+    def _candidate(self, current: Candidate, ways: Ways, choice: Choice, table: Table) -> Candidate:
         moves = _moves(ways, choice, table)
         plan = current.plan
         for name, made in moves.items():
@@ -282,16 +276,14 @@ class Search:
             self.tell(Stage(text="healing", done=step / steps))
 
 
-def _moves(
-    ways: Ways, choice: Choice, table: Sequence[Sequence[Level]]
-) -> dict[str, tuple[Move, ...]]:
+def _moves(ways: Ways, choice: Choice, table: Table) -> dict[str, tuple[Move, ...]]:
     """The moves of a choice, by site; a site that stays as it is has none."""
     chosen = zip(ways.sites, table, choice, strict=True)
     found = {site.name: levels[index].moves for site, levels, index in chosen if index}
     return cast(dict[str, tuple[Move, ...]], found)
 
 
-def _few_large(table: Sequence[Sequence[Level]], limit: float) -> list[Choice]:
+def _few_large(table: Table, limit: float) -> list[Choice]:
     """The choice of few large changes, which look worse than many small ones before healing only.
 
     Healing mends a large damage at one site better than small ones everywhere, so their roots are

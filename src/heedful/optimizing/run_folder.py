@@ -114,8 +114,7 @@ def apply_plan(
     subject = subject_of_run(run, METRICS[0], seed=seed)
     start = separated(subject.model)
     sites = find_sites(start)[0]
-    runs = [lambda batch=batch: subject.outputs(start, batch) for batch in subject.calibration]
-    plan, model = plan.resolved(start, look(start, sites, runs))
+    plan, model = plan.resolved(start, look(start, sites, subject.runs(start)))
     on_event(Stage(text="healing"))
     heal(model, subject, Healing(steps=heal_steps, seed=seed))
     write_run(folder, run, model.eval(), plan, {"run": str(run.folder), "verified": False})

@@ -54,6 +54,10 @@ class Subject:
         """Where the model is."""
         return next(self.model.parameters()).device
 
+    def runs(self, model: nn.Module) -> list[Callable[[], Tensor]]:
+        """Return what lets a model run once on each calibration batch."""
+        return [lambda batch=batch: self.outputs(model, batch) for batch in self.calibration]
+
     def autocast(self) -> AbstractContextManager[Any]:
         """The precision of healing."""
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.low_precision)

@@ -108,8 +108,7 @@ def find_ways(
         visits: How the original's sites are visited.
         seed: Of the scores.
     """
-    runs = [lambda batch=batch: subject.outputs(model, batch) for batch in subject.calibration]
-    seen = look(model, sites, runs)
+    seen = look(model, sites, subject.runs(model))
     used = [site for site in sites if site.name in seen]
     scores = fisher(model, used, subject, seed=seed)
     found: dict[str, Sequence[Way]] = {}
