@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from _translator import attention_operations
 from torch import nn
+from torch.nn.functional import cross_entropy
 
 from heedful.allocation.plan import separated
 from heedful.nn import Attention
@@ -48,10 +49,10 @@ def without_heads(
     With all sites ranked `together` it leaves a site whole where all of its heads would go.
     """
     model = separated(subject.model)
-    if subject.loss is None:
-        raise SystemExit("the truth must be known for the gradients, got no loss")
+    if subject.truth is None:
+        raise SystemExit("the truth must be known for the gradients, got none")
     for batch in subject.calibration:
-        subject.loss(model, batch).backward()
+        cross_entropy(subject.outputs(model, batch), subject.truth(batch)).backward()
     attentions = [module for module in model.modules() if isinstance(module, Attention)]
     projected = [layer for x in attentions for layer in (x.query, x.key, x.value)]
     rest = [

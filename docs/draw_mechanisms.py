@@ -35,7 +35,13 @@ from heedful.nn.co import (
     CrossModalLayer,
     ParallelCoAttention,
 )
-from heedful.nn.fusion import ConformerBlock, ConvolutionValues, GatedEma, LocalConvolution
+from heedful.nn.fusion import (
+    ConformerBlock,
+    ConvolutionValues,
+    GatedEma,
+    GatedRecurrence,
+    LocalConvolution,
+)
 from heedful.nn.mechanisms import MECHANISMS
 from heedful.nn.vision import Axial, Cbam, Eca, NonLocal, Sagan, SqueezeExcitation
 from heedful.ops import additive_weights, coverage_weights, location_weights, transformer_xl_weights
@@ -421,6 +427,13 @@ def gated_ema() -> Tensor:
     return reached(module)
 
 
+def gated_recurrence() -> Tensor:
+    module = GatedRecurrence(width=DIM, heads=1, dim=DIM)
+    nn.init.eye_(module.inner.weight[:DIM])
+    nn.init.eye_(module.out.weight)
+    return reached(module)
+
+
 def local_convolution() -> Tensor:
     module = LocalConvolution(width=DIM, kernel=5)
     nn.init.eye_(module.out.weight)
@@ -524,6 +537,7 @@ ESPECIALLY: dict[str, Callable[[], Tensor]] = {
     "eca": eca,
     "gated": gated,
     "gated_ema": gated_ema,
+    "gated_recurrence": gated_recurrence,
     "latent": kept,
     "general": general,
     "learned_positions": lambda: added(LearnedPositions(2 * DIM, max_length=LENGTH)),

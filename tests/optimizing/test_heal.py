@@ -94,7 +94,7 @@ def test_the_truth_counts_where_it_is_known(kit):
     data = replace(kit.splits(), calibration=batches)
     subject = kit.subject(model, data=data, training=kit.Training(learning_rate=1e-2))
     alone, taught = copy.deepcopy(model), copy.deepcopy(model)
-    heal(alone, replace(subject, loss=None), Healing(steps=20))
+    heal(alone, replace(subject, truth=None), Healing(steps=20))
     heal(taught, subject, Healing(steps=20))
 
     def share(model):

@@ -67,6 +67,16 @@ def test_what_is_hidden_by_the_mechanism_is_not_computed(mixing, keys, share):
     assert operations(geometry, visits).scores == pytest.approx(share * keys * 18)
 
 
+def test_a_recurrence_takes_three_projections_and_a_product_a_component():
+    geometry = Geometry(
+        width=8, context=8, out=8, heads=2, kv_heads=2, dim=0, value_dim=4,
+        mixing=Mixing(name="gated_recurrence"),
+    )  # fmt: skip
+    found = operations(geometry, Visits(queries=5, context=5, pairs=25, longest=5))
+    assert found.projections == 5 * 3 * 8 * 8
+    assert (found.scores, found.aggregation) == (0, 5 * 8)
+
+
 def test_visits_are_those_of_the_calls():
     small, large = torch.randn(2, 3, 8), torch.randn(1, 5, 8)
     found = visited(Two(), (small, torch.randn(2, 7, 8)), (large, torch.randn(1, 4, 8)))

@@ -9,6 +9,7 @@ from heedful.allocation.moves import (
     DropSite,
     KeepHeads,
     QueryKeyRank,
+    Recurrence,
     ShareKeyValue,
     ValueRank,
     Window,
@@ -79,6 +80,8 @@ def test_four_heads_in_order_of_importance():
         ("1 head", (KeepHeads(heads=(2,)),)),
         ("4 heads on 2", (ShareKeyValue(kv_heads=2),)),
         ("4 heads on 1", (ShareKeyValue(kv_heads=1),)),
+        ("recurrence", (Recurrence(),)),
+        ("recurrence of 2", (KeepHeads(heads=(0, 2)), Recurrence())),
         ("dropped", (DropSite(),)),
     ]
 
@@ -88,8 +91,20 @@ def test_one_head_can_only_shrink_or_go():
     assert found == [
         (QueryKeyRank(rank=16), ValueRank(rank=16)),
         (QueryKeyRank(rank=8), ValueRank(rank=8)),
+        (Recurrence(),),
         (DropSite(),),
     ]
+
+
+def test_a_recurrence_stays():
+    mixing = Mixing(name="gated_recurrence")
+    assert options(geometry(4, mixing=mixing), scores(4), HERE) == []
+
+
+def test_what_looks_at_another_text_is_neither_dropped_nor_a_recurrence():
+    visits = Visits(queries=10, context=10, pairs=100, longest=10, own=False)
+    moves = [move for _, moves in options(geometry(4), scores(4), visits) for move in moves]
+    assert not any(isinstance(move, DropSite | Recurrence) for move in moves)
 
 
 @pytest.mark.parametrize("dim, ranks", [(64, {32, 16}), (16, {8}), (8, set())])

@@ -80,13 +80,16 @@ def test_what_is_damaged_too_much_is_cut_no_further(kit):
         ("nyny", 5, "d"),
         ("nyyn", 5, "d b c"),
         ("nynn", 5, "d b c"),
+        ("nnn", 2, "c b"),
         ("nnnn", 2, "d b"),
         ("nnnn", 0, ""),
     ],
 )
 def test_the_one_cut_most_is_healed_for_long_then_milder_ones(kit, passes, finals, healed):
     search = made(kit, finals=finals, final_steps=3)
-    path = [replace(search.original, share=1 - i / 10, slack=-1.0) for i in range(1, 5)]
+    path = [
+        replace(search.original, share=1 - i / 10, slack=-1.0) for i in range(1, len(passes) + 1)
+    ]
     search._rounds = lambda: iter(path)
     asked = []
 
@@ -98,8 +101,8 @@ def test_the_one_cut_most_is_healed_for_long_then_milder_ones(kit, passes, final
     search.healed = heal
     found = list(search.run())
     assert " ".join("abcd"[i] for i in asked) == healed
-    assert found[:4] == path
-    assert len(found) == 4 + len(asked)
+    assert found[: len(path)] == path
+    assert len(found) == len(path) + len(asked)
 
 
 def test_what_passes_already_is_not_healed_for_long(kit):
@@ -180,7 +183,7 @@ def test_where_the_cut_is_out_of_reach_the_cheapest_is_taken(kit, monkeypatch):
         return Found(candidate=start, value=1.0, evaluations=1, history=((start, 1.0),))
 
     monkeypatch.setattr(rounds, "evolve", evolve)
-    found = search._finalists(Ways(model=None, seen={}, sites=[], of={}), table, 0.5, 1)
+    found = search._finalists(Ways(model=search.start, seen={}, sites=[], of={}), table, 0.5, 1)
     assert found == asked == [(1,) * 10]
 
 
@@ -188,6 +191,17 @@ def test_where_nothing_is_cheaper_there_is_no_finalist(search):
     table = [[Level(label="as it is", cost=1.0, damage=0)]]
     ways = Ways(model=search.start, seen={}, sites=search.sites, of={})
     assert search._finalists(ways, table, 0.5, 1) == []
+
+
+def test_healing_mends_few_large_damages_better_than_many_small_ones():
+    level = Level(label="as it is", cost=1.0, damage=0.0)
+    table = [[level, replace(level, damage=0.3)], [level, replace(level, damage=0.4)]]
+    assert rounds._together((0, 0), table, 0.09) == pytest.approx(0.3)
+    assert rounds._together((1, 0), table, 0.09) == pytest.approx(0.3)
+    # alone 0.09 and 0.16: as a whole the sum of them, or four times as much
+    assert rounds._together((1, 1), table, 0.25) == pytest.approx(0.7)
+    assert rounds._together((1, 1), table, 1.0) == pytest.approx(1.4)
+    assert rounds._together((1, 1), table, -0.1) == 0.0
 
 
 def test_finalists_are_the_best_that_were_tried(kit):

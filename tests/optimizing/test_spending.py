@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from heedful.allocation.moves import DropSite, KeepHeads, ShareKeyValue
+from heedful.allocation.moves import DropSite, KeepHeads, Recurrence, ShareKeyValue
 from heedful.allocation.plan import Plan
 from heedful.allocation.sites import find_sites
 from heedful.optimizing.operations import Visits, operations, parameters
@@ -41,6 +41,7 @@ def test_memory_is_weights_and_cached_keys_and_values(kit):
     assert spent.rest == BYTES * (parameters(model) - weights)
     shared = after(model, ShareKeyValue(kv_heads=1))
     assert spent.of(site, shared) == BYTES * (2 * 16 * 16 + 2 * 16 * 4 + 40 * 2 * 4)
+    assert spent.of(site, after(model, Recurrence())) == BYTES * 3 * 16 * 16
 
 
 @pytest.mark.parametrize("goal", ["macs", "memory"])

@@ -21,11 +21,11 @@ class Rotary:
 class Mixing:
     """How heads mix positions, where that is not scaled dot-product attention over all keys.
 
-    What mixes positions without heads has a name as well: "local_convolution" stands for
-    `heedful.nn.fusion.LocalConvolution`.
+    What mixes positions without looking has a name as well: "gated_recurrence" and
+    "local_convolution" stand for the modules of `heedful.nn.fusion`, the latter without heads.
 
     Args:
-        name: Of `heedful.nn.MECHANISMS`.
+        name: Of `heedful.nn.MECHANISMS`, or one of these.
         settings: Its keywords besides `heads` and `dim`.
     """
 
@@ -57,10 +57,27 @@ class Geometry:
     value_dim: int
     mixing: Mixing | None = None
 
+    @property
+    def gates(self) -> int:
+        """Components of a head that have a gate of their own."""
+        recurrent = self.mixing is not None and self.mixing.name == "gated_recurrence"
+        return self.value_dim if recurrent else 0
+
+    @property
+    def looking(self) -> int:
+        """Products that each query takes in projections, which is how many weights these have."""
+        return self.heads * (self.width * (self.dim + self.gates) + self.value_dim * self.out)
+
+    @property
+    def looked_at(self) -> int:
+        """The same for each vector that is looked at."""
+        return self.kv_heads * self.context * (self.dim + self.value_dim)
+
     def __str__(self) -> str:
         if not self.heads:
             return "dropped" if self.mixing is None else self.mixing.name
-        size = f"{self.dim}" if self.dim == self.value_dim else f"{self.dim}/{self.value_dim}"
+        looks = self.dim not in (0, self.value_dim)
+        size = f"{self.dim}/{self.value_dim}" if looks else f"{self.value_dim}"
         shared = "" if self.kv_heads == self.heads else f" on {self.kv_heads}"
         mixing = "" if self.mixing is None else f", {self.mixing.name}"
         return f"{self.heads}{shared} x {size}{mixing}"
@@ -85,6 +102,9 @@ class Projections:
         value_bias: One for each key/value head.
         out_bias: One vector.
         scale: Factor of the scores.
+        gate: A matrix for each head where `mixing` is a recurrence: what it forgets, component by
+            component; queries and keys then have no components.
+        gate_bias: A vector for each head.
         origin: Which head of the original site each head is.
         rotary: Which components are turned by the position; `None` means that none are.
         mixing: `None` means scaled dot-product attention over all keys that the mask shows.
@@ -98,6 +118,8 @@ class Projections:
     key_bias: Float[Tensor, "kv_heads dim"] | None = None
     value_bias: Float[Tensor, "kv_heads value_dim"] | None = None
     out_bias: Float[Tensor, " out"] | None = None
+    gate: Float[Tensor, "heads value_dim width"] | None = None
+    gate_bias: Float[Tensor, "heads value_dim"] | None = None
     scale: float
     origin: tuple[int, ...]
     rotary: Rotary | None = None

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from heedful.allocation.adapters.base import Adapter
 from heedful.allocation.sites import Site
 
 
@@ -25,6 +26,7 @@ class Seen:
         rows: How many positions of `mixed` there were.
         self_attention: Did the site look at nothing but what looked? Places of two texts mean
             nothing to each other.
+        causal: Was every call told that nobody sees the future?
     """
 
     query: Float[Tensor, "width_and_1 width_and_1"]
@@ -32,6 +34,7 @@ class Seen:
     mixed: Float[Tensor, "mixed_and_1 mixed_and_1"] | None
     rows: int
     self_attention: bool = False
+    causal: bool = False
 
 
 @torch.no_grad()
@@ -54,8 +57,11 @@ def look(
         for site in sites:
             if not site.read(model).geometry.heads:
                 continue
-            taps = site.adapter.taps(site.of(model))
+            module = site.of(model)
+            taps = site.adapter.taps(module)
             pairs[site.name] = pair = _Pair()
+            ask = partial(_ask, pair, site.adapter)
+            stack.callback(module.register_forward_pre_hook(ask, with_kwargs=True).remove)
             for name in ("query", "context"):
                 handle = getattr(taps, name).register_forward_pre_hook(partial(_keep, pair, name))
                 stack.callback(handle.remove)
@@ -94,11 +100,18 @@ def _add(moment: _Moment, module: nn.Module, args: tuple[Any, ...]) -> None:
 
 
 class _Pair:
-    """Whether what looks is what is looked at, in every call so far."""
+    """Whether what looks is what is looked at, and back only, in every call so far."""
 
     def __init__(self) -> None:
         self.inputs: dict[str, Tensor] = {}
         self.same = True
+        self.causal = True
+
+
+def _ask(
+    pair: _Pair, adapter: Adapter, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> None:
+    pair.causal &= adapter.looks_back(args, kwargs)
 
 
 def _keep(pair: _Pair, name: str, module: nn.Module, args: tuple[Any, ...]) -> None:
@@ -127,4 +140,5 @@ def _seen(name: str, moments: Mapping[tuple[str, str], _Moment], pair: _Pair) ->
         mixed=of("out"),
         rows=moments[name, "out"].rows,
         self_attention=pair.same,
+        causal=pair.causal,
     )

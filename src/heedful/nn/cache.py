@@ -45,6 +45,17 @@ class KeyValueCache:
         self.length = stop
         return self.stored()
 
+    def carry(self, key: Tensor, value: Tensor, *, positions: int) -> None:
+        """Keep one state, as of a recurrence, in place of all that was stored.
+
+        Args:
+            key: `(batch, kv_heads, 1, dim)`.
+            value: `(batch, kv_heads, 1, value_dim)`.
+            positions: How many the state is further than what was stored.
+        """
+        self._key, self._value = key, value
+        self.length += positions
+
     def stored(self) -> tuple[Tensor, Tensor]:
         """Return all keys and all values, without copying.
 

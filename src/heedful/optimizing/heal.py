@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
+from torch.nn.functional import cross_entropy
 
 from heedful.errors import ConfigError, TrainingError
-from heedful.optimizing.subject import Subject, divergence
+from heedful.optimizing.subject import UNKNOWN, Subject, divergence
 from heedful.training.schedule import rate
 
 WARM_UP = 0.05
-TRUTH = 0.3  # weight of the loss against the truth beside the distillation, where it is known
 CLIP = 1.0
 SLOWEST = 1 / 8
 
@@ -59,6 +59,8 @@ def heal(
 ) -> None:
     """Train a model, in place, towards the outputs of the original, and the truth where known.
 
+    Both count the same: the original says more to an example, and where it errs the truth is right.
+
     All parameters that require gradients learn, not only those of the changed sites, for a bounded
     number of steps. Dropout stays off: the original is imitated as it is used.
 
@@ -93,9 +95,11 @@ def heal(
         with subject.autocast():
             with torch.no_grad():
                 teacher = subject.outputs(subject.model, batch)
-            loss = divergence(subject.kind, subject.outputs(model, batch), teacher)
-            if subject.loss is not None:
-                loss = loss + TRUTH * subject.loss(model, batch)
+            student = subject.outputs(model, batch)
+            loss = divergence(subject.kind, student, teacher)
+            if subject.truth is not None:
+                truth = subject.truth(batch)
+                loss = loss + cross_entropy(student.float(), truth, ignore_index=UNKNOWN)
         if not torch.isfinite(loss):
             raise TrainingError(
                 f"the loss of healing must be a number, got {loss.item()} at step {step}. "

@@ -4,7 +4,7 @@ import copy
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -12,11 +12,10 @@ from torch import Tensor, nn
 from heedful.errors import ConfigError, DataError, ShapeError, UnsupportedError
 from heedful.optimizing.metric import Floats, mean_metric, per_example
 from heedful.optimizing.splits import Splits
-from heedful.optimizing.subject import Batch, Split, Subject, unjudged
+from heedful.optimizing.subject import UNKNOWN, Batch, Split, Subject, unjudged
 
 CALIBRATION = 16  # batches for scores and least squares
 LABELS = "labels"  # what transformers calls the truth in a batch
-IGNORED = -100  # and which of it does not count
 DECODED = "decoder_input_ids"  # and what a decoder has written so far
 NEXT = ("ForCausalLM", "LMHeadModel")  # ends of its names for models that shift labels themselves
 
@@ -140,7 +139,9 @@ def subject_of_batches(model: nn.Module, data: Iterable[Batch], training: Traini
         training=lambda seed: _endless(batches, seed),
         outputs=outputs,
         kind=kind,
-        loss=_loss(call, calibration[0], output) if kind == "logits" else None,
+        truth=_truths(original, calibration[0], output, shifted=shifted)
+        if kind == "logits"
+        else None,
         statistics=unjudged,
         metric=mean_metric("quality"),
         test_examples=0,
@@ -225,7 +226,7 @@ def _rows(output: Tensor, batch: Batch, *, shifted: bool) -> Tensor:
     if output.ndim == 1:
         return output[:, None]
     if isinstance(batch, Mapping) and output.ndim > 2:
-        for name, without in ((LABELS, IGNORED), ("attention_mask", 0)):
+        for name, without in ((LABELS, UNKNOWN), ("attention_mask", 0)):
             given = batch.get(name)
             if isinstance(given, Tensor) and given.shape == output.shape[:-1]:
                 if shifted and name == LABELS:  # the place before says what this label asks for
@@ -240,24 +241,27 @@ def _truth(batch: Batch) -> Any:
     return batch[1] if isinstance(batch, list | tuple) and len(batch) > 1 else None
 
 
-def _loss(
-    call: Callable[[nn.Module, Batch], Any], example: Batch, output: Tensor
-) -> Callable[[nn.Module, Batch], Tensor] | None:
-    """The cross-entropy, where batches bring the number of the right alternative along."""
+def _truths(
+    model: nn.Module, example: Batch, output: Tensor, *, shifted: bool
+) -> Callable[[Batch], Tensor] | None:
+    """What is right in each row of outputs, where batches bring it along."""
     truth = _truth(example)
+    if isinstance(example, Mapping) and output.ndim > 2 and not hasattr(model, "config"):
+        return None  # whether labels are shifted inside is known of transformers' models only
     if not isinstance(truth, Tensor) or truth.is_floating_point():
         return None
     if truth.shape != output.shape[:-1]:
         return None
 
-    def loss(model: nn.Module, batch: Batch) -> Tensor:
-        logits = _tensor(call(model, batch))[0]
-        return nn.functional.cross_entropy(
-            logits.flatten(0, -2).float(), _truth(batch).flatten().long(), ignore_index=IGNORED
-        )
+    def truths(batch: Batch) -> Tensor:
+        given = cast(Tensor, _truth(batch)).long()
+        if not isinstance(batch, Mapping) or given.ndim == 1:
+            return given.flatten()
+        if shifted:
+            given = nn.functional.pad(given[:, 1:], (0, 1), value=UNKNOWN)
+        return given[given != UNKNOWN]
 
-    # a model that predicts the next token shifts its labels itself: only it knows by how much
-    return None if isinstance(example, Mapping) and output.ndim > 2 else loss
+    return truths
 
 
 def _endless(batches: Sequence[Batch], seed: int) -> Iterator[Batch]:

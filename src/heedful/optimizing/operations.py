@@ -53,10 +53,8 @@ def operations(geometry: Geometry, visits: Visits) -> Operations:
     """
     g = geometry
     seen = visits.pairs * visible_share(g, visits.longest)
-    looking = visits.queries * g.heads * (g.width * g.dim + g.value_dim * g.out)
-    looked_at = visits.context * g.kv_heads * g.context * (g.dim + g.value_dim)
     return Operations(
-        projections=float(looking + looked_at),
+        projections=float(visits.queries * g.looking + visits.context * g.looked_at),
         scores=float(seen * g.heads * g.dim),
         aggregation=float(seen * g.heads * g.value_dim),
     )
@@ -70,6 +68,8 @@ def visible_share(geometry: Geometry, keys: int) -> float:
     if geometry.mixing.name == "window":
         wide = settings["window"] + settings.get("ahead", 0) + settings.get("sinks", 0)
         return min(1.0, wide / keys)
+    if geometry.mixing.name == "gated_recurrence":
+        return 1 / keys
     if geometry.mixing.name == "hedgehog":
         return min(1.0, 2 * geometry.dim / keys)
     return 1.0

@@ -9,6 +9,7 @@ from heedful.allocation.moves import (
     KeepHeads,
     Move,
     QueryKeyRank,
+    Recurrence,
     ShareKeyValue,
     ValueRank,
     Window,
@@ -30,9 +31,15 @@ def options(geometry: Geometry, scores: Tensor, visits: Visits) -> list[Option]:
         geometry: What the site is.
         scores: How much each head matters; the least important go first.
         visits: How it is used: windows make sense for long texts that look at themselves only.
+
+    Returns:
+        Nothing for a recurrence: before it has learned for long, no head of it seems to matter.
     """
+    if geometry.gates:
+        return []
     found: list[Option] = []
-    for heads in _head_choices(geometry, scores.tolist()):
+    choices = list(_head_choices(geometry, scores.tolist()))
+    for heads in choices:
         label = f"{len(heads)} heads" if len(heads) > 1 else "1 head"
         found.append((label, (KeepHeads(heads=heads),)))
         groups = len({head // _group(geometry) for head in heads})
@@ -46,10 +53,16 @@ def options(geometry: Geometry, scores: Tensor, visits: Visits) -> list[Option]:
         if rank >= SMALLEST_HEAD:
             found.append((f"heads of {rank}", (QueryKeyRank(rank=rank), ValueRank(rank=rank))))
     if visits.own and geometry.mixing is None:
+        found.append(("recurrence", (Recurrence(),)))
+        half = [heads for heads in choices if len(heads) == geometry.heads // 2][:1]
+        for heads in half:
+            label = f"recurrence of {len(heads)}"
+            found.append((label, (KeepHeads(heads=heads), Recurrence())))
         for window in WINDOWS:
             if 4 * window <= visits.longest:
                 found.append((f"window {window}", (Window(window=window, sinks=SINKS),)))
-    found.append(("dropped", (DropSite(),)))
+    if visits.own:  # what looks at another text is all that its layer hears of it
+        found.append(("dropped", (DropSite(),)))
     return list(_distinct(found))
 
 

@@ -26,7 +26,7 @@ from heedful.optimizing.settings import Settings
 from heedful.optimizing.spending import Spending
 from heedful.optimizing.subject import Reference, Subject
 from heedful.optimizing.verdict import judge
-from heedful.optimizing.ways import Ways, find_ways
+from heedful.optimizing.ways import Ways, find_ways, lasting
 
 ROUND, FINAL = "round", "final"
 LONG = 3  # times the pace of a short healing
@@ -91,7 +91,7 @@ class Search:
             candidate = self._healed_for_long(path[index], number)
             yield candidate
             passed, failed = (index, failed) if candidate.promising else (passed, index)
-            index = (passed + failed) // 2
+            index = (passed + failed + 1) // 2  # the further one of two
 
     def _rounds(self) -> Iterator[Candidate]:
         current = self.original
@@ -123,7 +123,7 @@ class Search:
         return healed
 
     def round(self, current: Candidate, cut: float, number: int) -> Candidate | None:
-        """Return the best candidate that costs less by this share of what attention costs now.
+        """Return the best candidate that costs less by this share of what can still be cut.
 
         `None` means that nothing is left to cut.
         """
@@ -139,7 +139,9 @@ class Search:
         table = ways.table(
             self.spending, self.reference, lambda done: self.tell(Stage(text=text, done=done))
         )
-        limit = sum(levels[0].cost for levels in table) * (1 - cut)
+        # what cannot be cut any more asks nothing of the others
+        open_to_cuts = sum(levels[0].cost for levels in table if len(levels) > 1)
+        limit = sum(levels[0].cost for levels in table) - cut * open_to_cuts
         finalists = self._finalists(ways, table, limit, number)
         if not finalists:
             return None
@@ -207,9 +209,12 @@ class Search:
         before = self.trials
         left = max(1, min(before, -(-self.settings.trials // self.settings.rounds)))
 
+        base = self.reference.damage(ways.model)
+
         def evaluate(choice: Choice) -> float:
             self.trials -= 1
-            return self.reference.damage(ways.build(_moves(ways, choice, table)))
+            damage = self.reference.damage(ways.build(_moves(ways, choice, table)))
+            return _together(choice, table, damage - base)
 
         def heard(choice: Choice, value: float, best: bool) -> None:
             done = (before - self.trials) / left
@@ -225,7 +230,7 @@ class Search:
             on_candidate=heard,
         )
         ranked = [choice for choice, _ in sorted(found.history, key=lambda tried: tried[1])]
-        return _distinct([ranked[0], *_few_large(table, limit), *ranked])[: self.settings.finalists]
+        return ranked[: self.settings.finalists]
 
     def _best_healed(
         self,
@@ -283,19 +288,11 @@ def _moves(ways: Ways, choice: Choice, table: Table) -> dict[str, tuple[Move, ..
     return cast(dict[str, tuple[Move, ...]], found)
 
 
-def _few_large(table: Table, limit: float) -> list[Choice]:
-    """The choice of few large changes, which look worse than many small ones before healing only.
-
-    Healing mends a large damage at one site better than small ones everywhere, so their roots are
-    summed here.
-    """
-    rooted = [[replace(x, damage=math.sqrt(max(0.0, x.damage))) for x in of] for of in table]
-    choice = knapsack(rooted, limit)
-    return [] if choice is None else [choice]
-
-
-def _distinct(choices: Sequence[Choice]) -> list[Choice]:
-    return list(dict.fromkeys(choices))
+def _together(choice: Choice, table: Table, damage: float) -> float:
+    """What healing leaves of a choice, given its damage as a whole, which need not be the sum."""
+    alone = [levels[index].damage for levels, index in zip(table, choice, strict=True)]
+    whole = math.hypot(*alone)
+    return sum(alone) * lasting(damage) / whole if whole else lasting(damage)
 
 
 def _said(candidate: Candidate) -> str:

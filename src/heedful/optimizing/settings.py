@@ -17,7 +17,7 @@ class Settings:
             multiply-adds.
         trials: Whole candidates that may be evaluated, over all rounds.
         rounds: How often attention may be cut.
-        cut: Which share of what attention still costs each round takes away.
+        cut: Which share of what attention costs, where it can be cut still, each round takes away.
         bearable: How far from the original the outputs may be after a round for another to follow,
             as `divergence` measures it.
         finalists: How many candidates of a round are healed, to be ranked after healing.
@@ -34,13 +34,13 @@ class Settings:
 
     goal: Goal = "latency"
     trials: int = 96
-    rounds: int = 3
-    cut: float = 0.12
-    bearable: float = 0.05
+    rounds: int = 2
+    cut: float = 0.37
+    bearable: float = 0.5
     finalists: int = 2
     finalist_steps: int = 25
-    heal_steps: int = 75
-    final_steps: int = 500
+    heal_steps: int = 150
+    final_steps: int = 2000
     finals: int = 2
     minutes: float | None = None
     seed: int = 0

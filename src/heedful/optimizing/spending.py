@@ -12,6 +12,7 @@ from heedful.optimizing.operations import Visits, operations, parameters
 from heedful.optimizing.settings import Goal
 
 BYTES = 4  # of a number, in weights and in caches alike
+PROPORTIONAL = 1 / 2  # of a planned latency
 
 
 class Spending:
@@ -64,7 +65,7 @@ class Spending:
         original = self.original[site.name]
         whole = max(1.0, operations(original.geometry, visits).total)
         share = operations(projections.geometry, visits).total / whole
-        return (measured + share * self.of(site, original)) / 2
+        return (1 - PROPORTIONAL) * measured + PROPORTIONAL * share * self.of(site, original)
 
     def share(self, model: nn.Module, sites: Sequence[Site]) -> float:
         """Return what a model costs as a share of the original; it must have been measured."""
@@ -83,16 +84,13 @@ class Spending:
         if self.table is not None:
             return self.table.rest
         if self.goal == "memory":
-            own = sum(_weights(site.read(model).geometry) for site in sites)
+            geometries = [site.read(model).geometry for site in sites]
+            own = sum(geometry.looking + geometry.looked_at for geometry in geometries)
             return float(max(0, parameters(model) - own) * BYTES)
         return 0.0
 
 
 def _memory(geometry: Geometry, visits: Visits) -> float:
-    cached = visits.context * geometry.kv_heads * (geometry.dim + geometry.value_dim)
-    return float((_weights(geometry) + cached) * BYTES)
-
-
-def _weights(g: Geometry) -> int:
-    looking = g.heads * (g.width * g.dim + g.value_dim * g.out)
-    return looking + g.kv_heads * g.context * (g.dim + g.value_dim)
+    kept = 0 if geometry.gates else visits.context  # a recurrence keeps one state of each text
+    cached = kept * geometry.kv_heads * (geometry.dim + geometry.value_dim)
+    return float((geometry.looking + geometry.looked_at + cached) * BYTES)

@@ -13,6 +13,7 @@ from heedful.optimizing.metric import Floats, Metric
 
 Batch = Any
 Split = Literal["validation", "test"]
+UNKNOWN = -100  # stands for the truth of a row where nobody knows it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +26,8 @@ class Subject:
         training: Endless batches to heal with, for a seed.
         outputs: What the model says to a batch, `(rows, values)`, padding left out.
         kind: Are these logits of alternatives, or values?
-        loss: The mean loss of a batch against the truth; `None` where the truth is not known.
+        truth: The number of the right alternative for each row of outputs, `UNKNOWN` where nobody
+            knows; `None` where no batch says it, or outputs are values.
         statistics: The quality on a split, a row each example, as `metric` reads them.
         metric: What the budget is about.
         test_examples: How many examples the test split has.
@@ -40,7 +42,7 @@ class Subject:
     training: Callable[[int], Iterator[Batch]]
     outputs: Callable[[nn.Module, Batch], Tensor]
     kind: Literal["logits", "values"]
-    loss: Callable[[nn.Module, Batch], Tensor] | None
+    truth: Callable[[Batch], Tensor] | None
     statistics: Callable[[nn.Module, Split], Floats]
     metric: Metric
     test_examples: int

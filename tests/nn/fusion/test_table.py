@@ -15,6 +15,7 @@ from heedful.nn.fusion import (
     ConformerBlock,
     ConvolutionValues,
     GatedEma,
+    GatedRecurrence,
     LocalConvolution,
 )
 from heedful.testing.tolerance import assert_close
@@ -42,6 +43,10 @@ def gated_ema(causal):
     return GatedEma(width=WIDTH, dim=4, hidden=5, ema_dim=2, causal=causal)
 
 
+def gated_recurrence(causal):
+    return GatedRecurrence(width=WIDTH, heads=2, dim=4)  # always causal
+
+
 def local_convolution(causal):
     return LocalConvolution(width=WIDTH, kernel=5)  # looks ahead where the mask lets it
 
@@ -50,6 +55,7 @@ BUILDERS = {
     "conformer": conformer,
     "conv_value": conv_value,
     "gated_ema": gated_ema,
+    "gated_recurrence": gated_recurrence,
     "local_convolution": local_convolution,
 }
 

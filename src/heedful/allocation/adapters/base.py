@@ -1,7 +1,9 @@
 """What an adapter must do, so that sites of its library can be read and physically changed."""
 
 import abc
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from torch import nn
 
@@ -42,6 +44,10 @@ class Adapter(abc.ABC):
     def refuses(self, module: nn.Module, projections: Projections) -> str | None:
         """Why these projections cannot be written there; `None` means they can."""
         return None
+
+    def looks_back(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+        """Do the arguments of a call say that nobody sees the future? No where nobody knows."""
+        return False
 
     @abc.abstractmethod
     def write(self, module: nn.Module, projections: Projections) -> nn.Module:

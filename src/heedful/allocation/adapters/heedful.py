@@ -1,5 +1,6 @@
 """heedful's own sites: `heedful.nn.Attention`, and the constant that is left of a dropped one."""
 
+from collections.abc import Mapping
 from typing import Any, cast, final
 
 import torch
@@ -7,8 +8,10 @@ from torch import Tensor, nn
 
 from heedful.allocation.adapters.base import Adapter, Taps
 from heedful.allocation.projections import Mixing, Projections, Rotary
+from heedful.mask import Mask
 from heedful.nn.attention import Attention
 from heedful.nn.constant import Constant
+from heedful.nn.fusion.gated_recurrence import GatedRecurrence
 from heedful.nn.fusion.local_convolution import LocalConvolution
 from heedful.nn.mechanisms import MECHANISMS, Mechanism
 from heedful.nn.positions import AlibiPositions, RelativePositions, RotaryPositions
@@ -25,16 +28,21 @@ PLAIN = {
 
 @final
 class HeedfulAdapter(Adapter):
-    """Reads and writes `Attention`; without heads it is a `Constant` or a `LocalConvolution`."""
+    """Reads and writes `Attention` and what may stand in its place.
+
+    Without heads it is a `Constant` or a `LocalConvolution`, with gates a `GatedRecurrence`.
+    """
 
     def claims(self, module: nn.Module) -> bool:
-        return isinstance(module, Attention | Constant | LocalConvolution)
+        return isinstance(module, Attention | Constant | GatedRecurrence | LocalConvolution)
 
     def reason_against(self, module: nn.Module) -> str | None:
         if isinstance(module, Constant):
             return "it was dropped already"
         if isinstance(module, LocalConvolution):
             return "it became a convolution"
+        if isinstance(module, GatedRecurrence):
+            return None
         attention = cast(Attention, module)
         if isinstance(attention.positions, AlibiPositions):
             return "its scores fall with the distance at slopes that belong to a number of heads"
@@ -49,6 +57,8 @@ class HeedfulAdapter(Adapter):
         if isinstance(module, LocalConvolution):
             mixing = Mixing(name="local_convolution", settings={"kernel": module.kernel})
             return nothing(module.out.bias).with_(mixing=mixing)
+        if isinstance(module, GatedRecurrence):
+            return _recurrent(module)
         attention = cast(Attention, module)
         rotary = None
         if isinstance(attention.positions, RotaryPositions):
@@ -77,6 +87,8 @@ class HeedfulAdapter(Adapter):
     def refuses(self, module: nn.Module, projections: Projections) -> str | None:
         if projections.mixing is None or not projections.query.shape[0]:
             return None
+        if projections.gate is not None:
+            return None
         attention = cast(Attention, module)
         if isinstance(attention.positions, RelativePositions):
             return "its positions add to the scores, which no mechanism takes"
@@ -90,6 +102,8 @@ class HeedfulAdapter(Adapter):
         like = attention.out.weight
         if not heads:
             return settled(_headless(projections), attention, like)
+        if projections.gate is not None:
+            return settled(_recurrence(projections), attention, like)
         kv_heads, value_dim, _ = projections.value.shape
         new = Attention(
             width=width,
@@ -109,7 +123,18 @@ class HeedfulAdapter(Adapter):
         fill_bias(new.out, projections.out_bias)
         return settled(new, attention, like)
 
+    def looks_back(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+        mask, x = kwargs.get("mask"), args[0]
+        if not isinstance(mask, Mask) or len(args) > 1 or kwargs.get("context") is not None:
+            return False
+        before = 0 if kwargs.get("cache") is None else kwargs["cache"].length
+        queries, keys = x.shape[1], before + x.shape[1]
+        parts = mask.factors(queries, keys, batch=len(x), heads=1, device=x.device)
+        return parts is not None and parts.causal is not None
+
     def taps(self, module: nn.Module) -> Taps:
+        if isinstance(module, GatedRecurrence):
+            return Taps(query=module.inner, context=module.inner, out=module.out)
         attention = cast(Attention, module)
         return Taps(query=attention.query, context=attention.key, out=attention.out)
 
@@ -157,6 +182,39 @@ def settled(new: nn.Module, old: nn.Module, like: Tensor) -> nn.Module:
     """Return the new module in the state of the old one: dtype, device, mode, gradients or not."""
     new.to(device=like.device, dtype=like.dtype).train(old.training)
     return new.requires_grad_(like.requires_grad)
+
+
+def _recurrent(module: GatedRecurrence) -> Projections:
+    """The projections of a recurrence: each component looks at nothing but its own past."""
+    inner, bias = split(module.inner, module.dim)
+    value, gate = inner.chunk(2)
+    value_bias, gate_bias = (None, None) if bias is None else bias.chunk(2)
+    none = value[:, :0]
+    return Projections(
+        query=none,
+        key=none,
+        value=value,
+        out=exact(module.out.weight).T.unflatten(0, (-1, module.dim)),
+        value_bias=value_bias,
+        out_bias=exact(module.out.bias),
+        gate=gate,
+        gate_bias=gate_bias,
+        scale=1.0,
+        origin=tuple(range(module.heads)),
+        mixing=Mixing(name="gated_recurrence"),
+    )
+
+
+def _recurrence(projections: Projections) -> nn.Module:
+    geometry = projections.geometry
+    new = GatedRecurrence(width=geometry.width, heads=geometry.heads, dim=geometry.value_dim)
+    gate, gate_bias = cast(Tensor, projections.gate), projections.gate_bias
+    bias = projections.value_bias
+    biases = [torch.zeros_like(gate[..., 0]) if x is None else x for x in (bias, gate_bias)]
+    join(new.inner, torch.cat([projections.value, gate]), torch.cat(biases))
+    new.out.weight.data = projections.out.flatten(0, 1).T.contiguous()
+    fill_bias(new.out, projections.out_bias)
+    return new
 
 
 def _headless(projections: Projections) -> nn.Module:

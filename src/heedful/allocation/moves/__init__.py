@@ -6,6 +6,7 @@ from heedful.allocation.moves.drop_site import DropSite
 from heedful.allocation.moves.keep_heads import KeepHeads
 from heedful.allocation.moves.linear import LinearAttention
 from heedful.allocation.moves.query_key_rank import QueryKeyRank
+from heedful.allocation.moves.recurrence import Recurrence
 from heedful.allocation.moves.select_blocks import SelectBlocks
 from heedful.allocation.moves.share_kv import ShareKeyValue
 from heedful.allocation.moves.top_k import TopKKeys
@@ -19,6 +20,7 @@ MOVES: dict[str, type[Move]] = {
     "keep_heads": KeepHeads,
     "linear": LinearAttention,
     "query_key_rank": QueryKeyRank,
+    "recurrence": Recurrence,
     "select_blocks": SelectBlocks,
     "share_kv": ShareKeyValue,
     "top_k": TopKKeys,
@@ -34,6 +36,7 @@ __all__ = [  # noqa: RUF022 (every list of names is in plain order)
     "MOVES",
     "Move",
     "QueryKeyRank",
+    "Recurrence",
     "SelectBlocks",
     "ShareKeyValue",
     "TopKKeys",

@@ -19,7 +19,9 @@ def check_heads(site: Projections) -> None:
         raise UnsupportedError("a site must have heads left, got a dropped one")
 
 
-def check_mixing(site: Projections, name: str, seen: Seen | None, *, own_text: bool) -> None:
+def check_mixing(
+    site: Projections, name: str, seen: Seen | None, *, own_text: bool, looking_back: bool = False
+) -> None:
     """Raise unless the way in which positions are mixed can be exchanged for another.
 
     Args:
@@ -27,10 +29,11 @@ def check_mixing(site: Projections, name: str, seen: Seen | None, *, own_text: b
         name: Of the mechanism that it is to get; a site that has it already gets it anew.
         seen: What went through, where that is known.
         own_text: Must queries and keys be the same positions?
+        looking_back: Must it be known that nobody sees the future?
 
     Raises:
-        UnsupportedError: The site was dropped, mixes by something else than scaled dot products, or
-            was seen looking at another text.
+        UnsupportedError: The site was dropped, mixes by something else than scaled dot products,
+            was seen looking at another text, or was not seen looking back only.
     """
     check_heads(site)
     if site.mixing is not None and site.mixing.name not in ("scaled_dot", name):
@@ -39,6 +42,8 @@ def check_mixing(site: Projections, name: str, seen: Seen | None, *, own_text: b
         )
     if own_text and seen is not None and not seen.self_attention:
         raise UnsupportedError(f"a site must look at its own text for {name}, got another text")
+    if looking_back and seen is not None and not seen.causal:
+        raise UnsupportedError(f"a site must look back only for {name}, got one that looks ahead")
 
 
 def check_products(site: Projections) -> None:

@@ -36,6 +36,8 @@ class DropSite(Move):
             key_bias=None,
             value_bias=None,
             out_bias=bias,
+            gate=None,
+            gate_bias=None,
             origin=(),
             mixing=None,
             rotary=None,

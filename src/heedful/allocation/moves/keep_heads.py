@@ -61,6 +61,8 @@ class KeepHeads(Move):
             value=site.value[shared],
             value_bias=None if site.value_bias is None else site.value_bias[shared],
             out=site.out[rows],
+            gate=None if site.gate is None else site.gate[rows],
+            gate_bias=None if site.gate_bias is None else site.gate_bias[rows],
             origin=tuple(site.origin[row] for row in rows),
         )
         size = site.geometry.value_dim

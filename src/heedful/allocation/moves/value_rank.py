@@ -47,6 +47,8 @@ class ValueRank(Move):
 
     def edit(self, site: Projections, seen: Seen | None) -> Projections:
         check_heads(site)
+        if site.gate is not None:
+            raise UnsupportedError("values must have no gates of their own, got a recurrence")
         present = site.geometry.value_dim
         if self.rank >= present:
             raise UnsupportedError(f"rank must be below {present} here, got {self.rank}")
