@@ -105,6 +105,16 @@ def test_the_one_cut_most_is_healed_for_long_then_milder_ones(kit, passes, final
     assert len(found) == len(path) + len(asked)
 
 
+def test_out_of_time_only_one_is_healed_for_long(kit):
+    search = made(kit, finals=5, minutes=1e-9)
+    path = [replace(search.original, share=1 - i / 10, slack=-1.0) for i in range(1, 4)]
+    search._rounds = lambda: iter(path)
+    asked = []
+    search.healed = lambda candidate, *_, **__: asked.append(candidate) or candidate
+    list(search.run())
+    assert asked == path[-1:]
+
+
 def test_what_passes_already_is_not_healed_for_long(kit):
     search = made(kit, finals=5)
     path = [replace(search.original, share=1 - i / 10, slack=1.0) for i in range(1, 4)]

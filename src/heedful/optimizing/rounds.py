@@ -87,6 +87,8 @@ class Search:
         failed, number = len(path), 0
         index = len(path) - 1
         while passed < index < failed and number < self.settings.finals:
+            if number and self._late():
+                return
             number += 1
             candidate = self._healed_for_long(path[index], number)
             yield candidate

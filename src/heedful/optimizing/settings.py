@@ -25,7 +25,8 @@ class Settings:
         heal_steps: Steps of healing at the end of a round.
         final_steps: Steps of healing at the end of the search.
         finals: How many candidates are healed for so long, at most.
-        minutes: No round begins after so long; `None` means no limit.
+        minutes: No round begins after so long, and no second healing for long; `None` means no
+            limit.
         seed: Of everything that is drawn.
 
     Raises:
