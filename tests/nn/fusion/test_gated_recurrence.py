@@ -116,9 +116,9 @@ def test_rows_of_a_cache_can_be_chosen():
 def test_says_what_it_is_not_called_with():
     module, x = build(), draw(2, 9, WIDTH)
     assert torch.equal(module(x, x), module(x))
-    with pytest.raises(UnsupportedError, match="context must be None for a recurrence, got an"):
+    with pytest.raises(UnsupportedError, match="context must be None for the recurrence, got"):
         module(x, x.clone())
-    with pytest.raises(UnsupportedError, match="gates must be None for a recurrence, got some"):
+    with pytest.raises(UnsupportedError, match="gates must be None for the recurrence, got some"):
         module(x, gates=torch.ones(2, 1, 9, 1))
     with pytest.raises(UnsupportedError, match="because the recurrence mixes neighbours whoever"):
         module(x, mask=Mask.window(3))

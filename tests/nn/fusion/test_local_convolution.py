@@ -101,9 +101,9 @@ def test_rows_of_a_cache_can_be_chosen():
 def test_says_what_it_is_not_called_with():
     module, x = build(), draw(2, 9, WIDTH)
     assert torch.equal(module(x, x), module(x))
-    with pytest.raises(UnsupportedError, match="context must be None for a convolution, got an"):
+    with pytest.raises(UnsupportedError, match="context must be None for the convolution, got"):
         module(x, x.clone())
-    with pytest.raises(UnsupportedError, match="gates must be None where there are no heads, got"):
+    with pytest.raises(UnsupportedError, match="gates must be None for the convolution, got"):
         module(x, gates=torch.ones(2, 1, 9, 1))
     with pytest.raises(UnsupportedError, match="because the convolution mixes neighbours whoever"):
         module(x, mask=Mask.window(3))

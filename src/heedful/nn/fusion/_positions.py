@@ -6,6 +6,24 @@ from heedful.errors import UnsupportedError
 from heedful.mask import Factors, Mask
 
 
+def check_alone(x: Tensor, context: Tensor | None, gates: Tensor | None, *, what: str) -> None:
+    """Raise unless what stands in the place of attention is called as it can be.
+
+    Args:
+        x: What looks.
+        context: What it is asked to look at.
+        gates: Factors of what heads mixed.
+        what: What mixes neighbours, for the error.
+
+    Raises:
+        UnsupportedError: `context` is another text, or `gates` are given.
+    """
+    if context is not None and context is not x:
+        raise UnsupportedError(f"context must be None for {what}, got another text")
+    if gates is not None:
+        raise UnsupportedError(f"gates must be None for {what}, got some")
+
+
 def time_and_choice(
     mask: Mask | None, *, size: tuple[int, int, int, int], like: Tensor, what: str
 ) -> Factors:

@@ -5,11 +5,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from heedful.errors import UnsupportedError
 from heedful.mask import Mask
 from heedful.nn._check import check_sizes
 from heedful.nn.cache import KeyValueCache
-from heedful.nn.fusion._positions import time_and_choice
+from heedful.nn.fusion._positions import check_alone, time_and_choice
 
 AGES = (0.25, 16.0)  # the shortest and the longest mean age of what a new state still knows
 
@@ -74,10 +73,7 @@ class GatedRecurrence(nn.Module):
             cache: The positions before those of `x`.
             gates: Must be `None`: nothing is mixed by weights.
         """
-        if context is not None and context is not x:
-            raise UnsupportedError("context must be None for a recurrence, got another text")
-        if gates is not None:
-            raise UnsupportedError("gates must be None for a recurrence, got some")
+        check_alone(x, context, gates, what="the recurrence")
         before = 0 if cache is None else cache.length
         exists = _existing(mask, x, before)
         new, forget = self.inner(x).chunk(2, -1)

@@ -5,11 +5,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import conv1d, glu, pad
 
-from heedful.errors import ConfigError, UnsupportedError
+from heedful.errors import ConfigError
 from heedful.mask import Factors, Mask
 from heedful.nn._check import check_sizes
 from heedful.nn.cache import KeyValueCache
-from heedful.nn.fusion._positions import time_and_choice
+from heedful.nn.fusion._positions import check_alone, time_and_choice
 
 
 class LocalConvolution(nn.Module):
@@ -71,10 +71,7 @@ class LocalConvolution(nn.Module):
             cache: The positions before those of `x`; these are appended to it.
             gates: Must be `None`: there are no heads.
         """
-        if context is not None and context is not x:
-            raise UnsupportedError("context must be None for a convolution, got another text")
-        if gates is not None:
-            raise UnsupportedError("gates must be None where there are no heads, got some")
+        check_alone(x, context, gates, what="the convolution")
         before = 0 if cache is None else cache.length
         parts = self._parts(x, mask, before + x.shape[1])
         gated = glu(self.inner(x), -1)
