@@ -27,6 +27,17 @@ def test_of_logits_is_kullback_leibler_from_the_teacher():
     assert found != pytest.approx(divergence("logits", teacher, student).item(), rel=1e-3)
 
 
+def test_what_both_forbid_does_not_count():
+    student, teacher = draw(7, 5, seed=1), draw(7, 5, seed=2)
+    expected = divergence("logits", student, teacher)
+    forbidden = torch.full((7, 2), -torch.inf, dtype=torch.float64)
+    student = torch.cat([student, forbidden], 1).requires_grad_()
+    found = divergence("logits", student, torch.cat([teacher, forbidden], 1))
+    torch.testing.assert_close(found, expected)
+    found.backward()
+    assert student.grad.isfinite().all()
+
+
 def test_of_values_is_the_unexplained_share_of_the_variance():
     student, teacher = draw(9, 4, seed=1), 3 + draw(9, 4, seed=2)
     error = ((student - teacher).numpy() ** 2).sum(-1).mean()

@@ -13,6 +13,7 @@ from heedful.optimizing.metric import Floats, Metric
 
 Batch = Any
 Split = Literal["validation", "test"]
+IMPOSSIBLE = -1e4  # the logarithm of what some models forbid, so that 0 times it is 0
 UNKNOWN = -100  # stands for the truth of a row where nobody knows it
 
 
@@ -85,7 +86,7 @@ def divergence(kind: str, student: Tensor, teacher: Tensor) -> Tensor:
     """
     student, teacher = student.float(), teacher.float()
     if kind == "logits":
-        student, teacher = student.log_softmax(-1), teacher.log_softmax(-1)
+        student, teacher = (x.log_softmax(-1).clamp(min=IMPOSSIBLE) for x in (student, teacher))
         return (
             nn.functional.kl_div(student, teacher, log_target=True, reduction="none").sum(-1).mean()
         )
