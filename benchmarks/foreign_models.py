@@ -31,7 +31,7 @@ SETTINGS = Settings(
     heal_steps=60,
     final_steps=150,
     finals=3,
-    minutes=0.5,
+    minutes=1.5,
 )
 ANSWERS = "answers.safetensors"
 

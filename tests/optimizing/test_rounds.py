@@ -105,6 +105,37 @@ def test_the_one_cut_most_is_healed_for_long_then_milder_ones(kit, passes, final
     assert len(found) == len(path) + len(asked)
 
 
+def test_what_only_lacks_certainty_is_healed_again(kit):
+    search = made(kit, finals=9)
+    path = [replace(search.original, share=1 - i / 10, slack=-1.0) for i in range(1, 3)]
+    search._rounds = lambda: iter(path)
+    asked = []
+
+    def heal(candidate, *_, **__):
+        asked.append(candidate)
+        return replace(candidate, within=True, damage=len(asked))
+
+    search.healed = heal
+    list(search.run())
+    assert [(round(x.share, 1), x.damage) for x in asked] == [
+        *[(0.8, path[1].damage), (0.8, 1)],
+        *[(0.9, path[0].damage), (0.9, 3)],
+    ]
+
+
+@pytest.mark.parametrize("difference, within", [(-0.11, False), (-0.09, True), (0.2, True)])
+def test_within_is_the_difference_without_its_bound(kit, monkeypatch, difference, within):
+    search = made(kit, margin=-0.1)
+    verdict = rounds.judge
+
+    def judge(*arguments, **settings):
+        return replace(verdict(*arguments, **settings), difference=difference, bound=-1.0)
+
+    monkeypatch.setattr(rounds, "judge", judge)
+    found = search.judged(search.original)
+    assert (found.within, found.promising) == (within, False)
+
+
 def test_out_of_time_only_one_is_healed_for_long(kit):
     search = made(kit, finals=5, minutes=1e-9)
     path = [replace(search.original, share=1 - i / 10, slack=-1.0) for i in range(1, 4)]

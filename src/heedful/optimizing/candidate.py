@@ -20,6 +20,7 @@ class Candidate:
         verdict: On the validation split; `None` where it was not asked.
         slack: How far inside the budget its bound would be on a test split, as far as validation
             tells; negative where it is outside.
+        within: Does the difference on the validation split keep the budget, certain or not?
     """
 
     plan: Plan
@@ -28,6 +29,7 @@ class Candidate:
     damage: float
     verdict: Verdict | None = None
     slack: float = float("-inf")
+    within: bool = False
 
     @property
     def promising(self) -> bool:

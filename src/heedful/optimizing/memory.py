@@ -73,6 +73,7 @@ class Memory:
             damage=kept["damage"],
             verdict=Verdict(**kept["verdict"]),
             slack=kept["slack"],
+            within=kept["within"],
         )
 
     def keep(self, stage: str, number: int, candidate: Candidate) -> None:
@@ -88,6 +89,7 @@ class Memory:
                 "share": candidate.share,
                 "damage": candidate.damage,
                 "slack": candidate.slack,
+                "within": candidate.within,
                 "verdict": candidate.verdict.to_json(),
             },
         )

@@ -76,15 +76,15 @@ class Search:
         """Yield candidates that may promise to pass the test: those of the rounds, then the healed.
 
         The rounds cut further and further, healing only so much that importance can be measured
-        anew. Then the last one is healed for long; where it still loses too much, the one half way
-        to the last that does not, and so on.
+        anew. Then the last one is healed for long, and again where only certainty is lacking; where
+        it still loses too much, the one half way to the last that does not, and so on.
         """
         path: list[Candidate] = []
         for candidate in self._rounds():
             path.append(candidate)
             yield candidate
         passed = max((i for i, candidate in enumerate(path) if candidate.promising), default=-1)
-        failed, number = len(path), 0
+        failed, number, again = len(path), 0, set[int]()
         index = len(path) - 1
         while passed < index < failed and number < self.settings.finals:
             if number and self._late():
@@ -92,6 +92,10 @@ class Search:
             number += 1
             candidate = self._healed_for_long(path[index], number)
             yield candidate
+            if candidate.within and not candidate.promising and index not in again:
+                again.add(index)
+                path[index] = candidate  # so near that as much again may do
+                continue
             passed, failed = (index, failed) if candidate.promising else (passed, index)
             index = (passed + failed + 1) // 2  # the further one of two
 
@@ -162,11 +166,12 @@ class Search:
         # a larger test would show more: the distance of the bound shrinks with the root of its size
         wider = math.sqrt(verdict.examples / self.subject.test_examples)
         bound = verdict.difference + wider * (verdict.bound - verdict.difference)
-        slack = bound - verdict.budget
+        sign = 1 if self.budget.higher_is_better else -1
         return replace(
             candidate,
             verdict=verdict,
-            slack=slack if self.budget.higher_is_better else -slack,
+            slack=sign * (bound - verdict.budget),
+            within=sign * (verdict.difference - verdict.budget) >= 0,
             damage=self.reference.damage(candidate.model),
         )
 

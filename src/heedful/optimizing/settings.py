@@ -42,7 +42,7 @@ class Settings:
     finalist_steps: int = 25
     heal_steps: int = 150
     final_steps: int = 2000
-    finals: int = 2
+    finals: int = 3
     minutes: float | None = None
     seed: int = 0
 
