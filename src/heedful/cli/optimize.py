@@ -26,7 +26,7 @@ def optimize(
     ] = None,
     heal: Annotated[
         int, typer.Option(min=0, metavar="STEPS", help="Of each long healing at the end.")
-    ] = 2000,
+    ] = 3000,
     seed: Annotated[int, typer.Option(min=0, help="Of everything that is drawn.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:

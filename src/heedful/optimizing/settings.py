@@ -41,7 +41,7 @@ class Settings:
     finalists: int = 2
     finalist_steps: int = 25
     heal_steps: int = 150
-    final_steps: int = 2000
+    final_steps: int = 3000
     finals: int = 3
     minutes: float | None = None
     seed: int = 0
