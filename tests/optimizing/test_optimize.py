@@ -49,7 +49,7 @@ def optimized(kit, model, *, keep=-0.1, settings=None, quality=None, data=None, 
 def test_what_does_nothing_is_cut_and_proved_not_to_matter(kit, timed, kind):
     model = kit.planted(getattr(kit, kind), layers=2)
     events = []
-    outcome = optimized(kit, model, on_event=events.append)
+    outcome = optimized(kit, model, settings=kit.quick(rounds=1, cut=0.3), on_event=events.append)
     report = outcome.report
     assert outcome.accepted, outcome.reason
     assert report.keys() == KEYS
