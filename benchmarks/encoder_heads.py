@@ -43,13 +43,11 @@ class Recipe:
     Args:
         name: In the tables.
         stages: How many heads go in each, first to last.
-        pieces: In how many the healing behind the last stage is cut: its rate falls to 0 in each.
         draw: Seed of heads drawn at random; `None` means those of the lowest scores.
     """
 
     name: str
     stages: tuple[int, ...]
-    pieces: int = 1
     draw: int | None = None
 
 
@@ -103,20 +101,22 @@ def moves_without(model: nn.Module, removed: Sequence[Head]) -> dict[str, tuple[
     return moves
 
 
-def follow(recipe: Recipe, subject: Subject, before: Floats, steps: int, seed: int) -> Row:
+def follow(
+    recipe: Recipe, subject: Subject, before: Floats, steps: int, between: int, seed: int
+) -> Row:
     began = time.monotonic()
     subject = going_on(subject, seed)
     model, plan = separated(subject.model), Plan()
     cut: list[float] = []
-    each = steps // max(1, len(recipe.stages)) // recipe.pieces
-    for heads in recipe.stages or (0,):
+    stages = recipe.stages or (0,)
+    healing = [between] * (len(stages) - 1) + [steps - between * (len(stages) - 1)]
+    for heads, some in zip(stages, healing, strict=True):
         moves = moves_without(model, chosen(model, subject, heads, recipe.draw))
         model = Plan(moves=moves).apply(model, seen_in(subject, model)).eval()
         for name, made in moves.items():
             plan = plan.then(name, made)
         cut.append(subject.metric.score(subject.statistics(model, "test")))
-        for _ in range(recipe.pieces):
-            heal(model, subject, Healing(steps=each))
+        heal(model, subject, Healing(steps=some))
         model.eval()
     return Row(
         recipe=recipe,
@@ -138,17 +138,14 @@ def left(plan: Plan, site: Site) -> str:
 def recipes(arguments: argparse.Namespace, seed: int) -> list[Recipe]:
     removed, step = arguments.heads, arguments.step
     stages = tuple(min(step, removed - gone) for gone in range(0, removed, step))
-    pieces = len(stages) if arguments.restarts else 1
     found = [
         Recipe(name=f"iterative, {step} at a time", stages=stages),
-        Recipe(name="one-shot", stages=(removed,), pieces=pieces),
+        Recipe(name="one-shot", stages=(removed,)),
     ]
     for draw in range(arguments.draws):
         number = 100 * seed + draw
-        found.append(
-            Recipe(name=f"random, draw {draw}", stages=(removed,), pieces=pieces, draw=number)
-        )
-    return [*found, Recipe(name=CONTROL, stages=(), pieces=pieces)] if arguments.control else found
+        found.append(Recipe(name=f"random, draw {draw}", stages=(removed,), draw=number))
+    return [*found, Recipe(name=CONTROL, stages=())] if arguments.control else found
 
 
 def told(number: int, row: Row) -> str:
@@ -213,20 +210,19 @@ def main() -> None:
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN")
     parser.add_argument("--heads", type=int, default=6, help="to remove in all")
     parser.add_argument("--step", type=int, default=2, help="heads that go at a time")
-    parser.add_argument("--steps", type=int, default=900, help="of healing, in all")
-    parser.add_argument("--draws", type=int, default=3, help="choices at random, for each run")
+    parser.add_argument("--steps", type=int, default=3000, help="of healing, in all")
+    parser.add_argument("--between", type=int, default=200, help="of these, between two cuts")
+    parser.add_argument("--draws", type=int, default=1, help="choices at random, for each run")
     parser.add_argument("--seed", type=int, default=0, help="of the batches, and of the draws")
-    parser.add_argument(
-        "--restarts", action="store_true", help="let the rate of all ways fall as often"
-    )
     parser.add_argument("--control", action="store_true", help="also heal with all heads")
     parser.add_argument("--examples", type=int, help="of the test split; all unless said")
     parser.add_argument("--dry", action="store_true", help="print the result, write nothing")
     arguments = parser.parse_args()
     lines = [
-        f"{arguments.heads} encoder heads removed, {arguments.steps} steps of healing in all, on",
-        f"the same batches. Budget {BUDGET}, on the test split; the bound holds at 95 %. Each run,",
-        "with the heads left in each layer and the score right after every cut:",
+        f"{arguments.heads} encoder heads removed, {arguments.steps} steps of healing in all,",
+        f"{arguments.between} of them between two cuts, on the same batches. Budget {BUDGET},",
+        "on the test split; the bound holds at 95 %. Each run, with the heads left in each layer",
+        "and the score right after every cut:",
         "",
         "| run | way | heads left | chrF before | right after cutting | after healing "
         "| difference | bound | within the budget | seconds |",
@@ -239,7 +235,9 @@ def main() -> None:
         before = subject.statistics(subject.model, "test")
         rows.append([])
         for recipe in recipes(arguments, arguments.seed + number):
-            rows[-1].append(follow(recipe, subject, before, arguments.steps, arguments.seed))
+            rows[-1].append(
+                follow(recipe, subject, before, arguments.steps, arguments.between, arguments.seed)
+            )
             lines.append(told(number, rows[-1][-1]))
             print(lines[-1], file=sys.stderr, flush=True)
     lines += ["", *means(rows)]

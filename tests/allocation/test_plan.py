@@ -3,6 +3,7 @@
 import copy
 import re
 from dataclasses import MISSING, dataclass, fields, replace
+from typing import get_args
 
 import pytest
 import torch
@@ -25,6 +26,7 @@ from heedful.allocation.seen import Seen, look
 from heedful.allocation.sites import find_sites
 from heedful.errors import ConfigError, UnsupportedError
 from heedful.nn import Attention
+from heedful.nn.low_precision import Precision
 from heedful.testing.tolerance import assert_close
 
 WIDTH, HEADS = 12, 4
@@ -76,6 +78,7 @@ MADE = {
     float: st.floats(0.01, 0.99),
     int: st.integers(0, 20).map(lambda x: 2 * x + 1),
     str: st.text(),
+    Precision: st.sampled_from(get_args(Precision)),
     tuple[int, ...]: st.sets(st.integers(0, 99), min_size=1).map(lambda x: tuple(sorted(x))),
 }
 
@@ -200,7 +203,14 @@ def test_says_what_is_no_plan(text, message, tmp_path):
         load_plan(path)
 
 
-TYPES = {bool: "true", float: "0.5", int: "3", str: "'x'", tuple[int, ...]: "[0]"}  # in TOML
+TYPES = {  # in TOML
+    bool: "true",
+    float: "0.5",
+    int: "3",
+    str: "'x'",
+    Precision: "'int8'",
+    tuple[int, ...]: "[0]",
+}
 WRONG = [
     pytest.param(name, field, value, id=f"{name}-{field.name}-{value}")
     for name, kind in MOVES.items()

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from heedful.allocation.moves import (
     DropSite,
     KeepHeads,
+    LowPrecision,
     QueryKeyRank,
     Recurrence,
     ShareKeyValue,
@@ -16,14 +17,14 @@ from heedful.allocation.moves import (
 )
 from heedful.allocation.projections import Geometry, Mixing
 from heedful.optimizing.operations import Visits
-from heedful.optimizing.options import SINKS, SMALLEST_HEAD, options
+from heedful.optimizing.options import SINKS, SMALLEST_HEAD, WIDE, options
 
 HERE = Visits(queries=10, context=10, pairs=100, longest=10)
 
 
-def geometry(heads, kv_heads=None, dim=32, mixing=None):
+def geometry(heads, kv_heads=None, dim=32, mixing=None, width=64, precision=None):
     return Geometry(
-        width=64,
+        width=width,
         context=64,
         out=64,
         heads=heads,
@@ -31,6 +32,7 @@ def geometry(heads, kv_heads=None, dim=32, mixing=None):
         dim=dim,
         value_dim=dim,
         mixing=mixing,
+        precision=precision,
     )
 
 
@@ -113,6 +115,16 @@ def test_heads_do_not_become_too_small(dim, ranks):
     seen = {move.rank for _, moves in found for move in moves if isinstance(move, ValueRank)}
     assert seen == ranks
     assert all(rank >= SMALLEST_HEAD for rank in seen)
+
+
+@pytest.mark.parametrize(
+    "width, precision, offered",
+    [(WIDE - 1, None, []), (WIDE, None, ["bf16", "int8"]), (WIDE, "bf16", [])],
+)
+def test_fewer_bits_are_for_wide_sites_and_once(width, precision, offered):
+    found = options(geometry(2, width=width, precision=precision), scores(2), HERE)
+    seen = [move for _, moves in found for move in moves if isinstance(move, LowPrecision)]
+    assert [move.precision for move in seen] == offered
 
 
 @pytest.mark.parametrize(

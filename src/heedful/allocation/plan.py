@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, cast, get_origin
+from typing import Any, Literal, cast, get_args, get_origin
 
 import torch
 from torch import nn
@@ -217,6 +217,8 @@ def _move(table: Mapping[str, Any], site: str) -> Move:
 
 def _is_a(kind: Any, value: Any) -> bool:
     """Is it of this type? Whole numbers are floats too, and truth values are no numbers."""
+    if get_origin(kind) is Literal:
+        return value in get_args(kind)
     if get_origin(kind) is tuple:
         return isinstance(value, tuple) and all(type(x) is int for x in cast(Any, value))
     return type(value) is kind or (kind is float and type(value) is int)

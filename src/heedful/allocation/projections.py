@@ -7,6 +7,8 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
+from heedful.nn.low_precision import Precision
+
 
 @dataclass(frozen=True, kw_only=True)
 class Rotary:
@@ -46,6 +48,7 @@ class Geometry:
         dim: Size of a query or key head.
         value_dim: Size of a value head.
         mixing: As in `Projections`.
+        precision: As in `Projections`.
     """
 
     width: int
@@ -56,6 +59,7 @@ class Geometry:
     dim: int
     value_dim: int
     mixing: Mixing | None = None
+    precision: Precision | None = None
 
     @property
     def gates(self) -> int:
@@ -80,7 +84,8 @@ class Geometry:
         size = f"{self.dim}/{self.value_dim}" if looks else f"{self.value_dim}"
         shared = "" if self.kv_heads == self.heads else f" on {self.kv_heads}"
         mixing = "" if self.mixing is None else f", {self.mixing.name}"
-        return f"{self.heads}{shared} x {size}{mixing}"
+        precision = "" if self.precision is None else f", {self.precision}"
+        return f"{self.heads}{shared} x {size}{mixing}{precision}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +113,7 @@ class Projections:
         origin: Which head of the original site each head is.
         rotary: Which components are turned by the position; `None` means that none are.
         mixing: `None` means scaled dot-product attention over all keys that the mask shows.
+        precision: In what the projections multiply; `None` means the dtype of the model.
     """
 
     query: Float[Tensor, "heads dim width"]
@@ -124,6 +130,7 @@ class Projections:
     origin: tuple[int, ...]
     rotary: Rotary | None = None
     mixing: Mixing | None = None
+    precision: Precision | None = None
 
     @property
     def geometry(self) -> Geometry:
@@ -139,6 +146,7 @@ class Projections:
             dim=dim,
             value_dim=value_dim,
             mixing=self.mixing,
+            precision=self.precision,
         )
 
     @property

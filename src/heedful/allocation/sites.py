@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from heedful.allocation.adapters import ADAPTERS, Adapter
+from heedful.allocation.precision import lower, precision_of, why_not_lowered
 from heedful.allocation.projections import Projections
 from heedful.errors import UnsupportedError
 from heedful.probing.sites import holds, why_unknown
@@ -29,20 +30,31 @@ class Site:
 
     def read(self, model: nn.Module) -> Projections:
         """Return what the site computes in this model."""
-        return self.adapter.read(self.of(model))
+        module = self.of(model)
+        return self.adapter.read(module).with_(precision=precision_of(module))
+
+    def refuses(self, model: nn.Module, projections: Projections) -> str | None:
+        """Why the site cannot become this in this model; `None` means it can."""
+        module = self.of(model)
+        reason = self.adapter.refuses(module, projections)
+        if reason is None and projections.precision is not None:
+            reason = why_not_lowered(module)
+        return reason
 
     @torch.no_grad()
     def write(self, model: nn.Module, projections: Projections) -> None:
         """Change the site in this model, wherever the model uses it.
 
         Raises:
-            UnsupportedError: The adapter cannot write this there.
+            UnsupportedError: This cannot be written there.
         """
-        module = self.of(model)
-        reason = self.adapter.refuses(module, projections)
+        reason = self.refuses(model, projections)
         if reason is not None:
             raise UnsupportedError(f"{self.name} cannot become {projections.geometry}, {reason}")
-        replace_module(model, module, self.adapter.write(module, projections))
+        module = self.of(model)
+        new = self.adapter.write(module, projections)
+        lower(new, projections.precision)
+        replace_module(model, module, new)
 
 
 def find_sites(model: nn.Module) -> tuple[list[Site], dict[str, str]]:

@@ -11,6 +11,7 @@ from heedful.nn.cache import KeyValueCache
 from heedful.nn.constant import Constant
 from heedful.nn.gated import GatedAttention
 from heedful.nn.latent import LatentAttention, LatentCache
+from heedful.nn.low_precision import LowPrecisionLinear
 from heedful.nn.mechanisms import MECHANISMS, Mechanism
 from heedful.nn.mixture import MixtureAttention
 from heedful.nn.pooling import AttentionPooling
@@ -38,6 +39,7 @@ __all__ = [  # noqa: RUF022 (every list of names is in plain order)
     "LatentAttention",
     "LatentCache",
     "LearnedPositions",
+    "LowPrecisionLinear",
     "MECHANISMS",
     "Matching",
     "Mechanism",

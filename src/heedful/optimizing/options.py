@@ -1,12 +1,14 @@
 """Which ways to spend less are worth a try at a site."""
 
 from collections.abc import Iterator, Sequence
+from typing import get_args
 
 from torch import Tensor
 
 from heedful.allocation.moves import (
     DropSite,
     KeepHeads,
+    LowPrecision,
     Move,
     QueryKeyRank,
     Recurrence,
@@ -15,11 +17,13 @@ from heedful.allocation.moves import (
     Window,
 )
 from heedful.allocation.projections import Geometry
+from heedful.nn.low_precision import Precision
 from heedful.optimizing.operations import Visits
 
 WINDOWS = (64, 128, 256, 512, 1024)
 SMALLEST_HEAD = 8  # fewer dimensions save nothing that a processor notices
 SINKS = 4
+WIDE = 256  # narrower projections gain nothing from fewer bits (`benchmarks/int8_projections.py`)
 
 Option = tuple[str, tuple[Move, ...]]
 
@@ -52,6 +56,8 @@ def options(geometry: Geometry, scores: Tensor, visits: Visits) -> list[Option]:
     for rank in (geometry.dim // 2, geometry.dim // 4):
         if rank >= SMALLEST_HEAD:
             found.append((f"heads of {rank}", (QueryKeyRank(rank=rank), ValueRank(rank=rank))))
+    if geometry.precision is None and geometry.width >= WIDE:
+        found += [(kind, (LowPrecision(precision=kind),)) for kind in get_args(Precision)]
     if visits.own and geometry.mixing is None:
         found.append(("recurrence", (Recurrence(),)))
         half = [heads for heads in choices if len(heads) == geometry.heads // 2][:1]

@@ -182,6 +182,6 @@ def _way(site: Site, model: nn.Module, label: str, moves: Sequence[Move], seen: 
             made.append(chosen)
     except UnsupportedError:
         return None
-    if site.adapter.refuses(site.of(model), projections) is not None:
+    if site.refuses(model, projections) is not None:
         return None
     return Way(label, tuple(made), projections)

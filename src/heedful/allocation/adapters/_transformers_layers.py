@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from heedful.allocation.adapters.heedful import exact
+from heedful.nn.low_precision import LowPrecisionLinear
 
 
 def matrix(layer: nn.Module) -> tuple[Tensor, Tensor | None]:
@@ -51,7 +52,7 @@ def parameter(tensor: Tensor, like: Tensor) -> nn.Parameter:
 
 def why_uncuttable(layer: nn.Module) -> str | None:
     """Say why no rows can be cut out of a projection; `None` where they can."""
-    if type(layer) is nn.Linear or is_transposed(layer):
+    if type(layer) in (nn.Linear, LowPrecisionLinear) or is_transposed(layer):
         return None
     return f"a {type(layer).__name__}, which cannot be cut"
 

@@ -5,6 +5,7 @@ from heedful.allocation.moves.convolution import Convolution
 from heedful.allocation.moves.drop_site import DropSite
 from heedful.allocation.moves.keep_heads import KeepHeads
 from heedful.allocation.moves.linear import LinearAttention
+from heedful.allocation.moves.low_precision import LowPrecision
 from heedful.allocation.moves.query_key_rank import QueryKeyRank
 from heedful.allocation.moves.recurrence import Recurrence
 from heedful.allocation.moves.select_blocks import SelectBlocks
@@ -19,6 +20,7 @@ MOVES: dict[str, type[Move]] = {
     "drop_site": DropSite,
     "keep_heads": KeepHeads,
     "linear": LinearAttention,
+    "low_precision": LowPrecision,
     "query_key_rank": QueryKeyRank,
     "recurrence": Recurrence,
     "select_blocks": SelectBlocks,
@@ -33,6 +35,7 @@ __all__ = [  # noqa: RUF022 (every list of names is in plain order)
     "DropSite",
     "KeepHeads",
     "LinearAttention",
+    "LowPrecision",
     "MOVES",
     "Move",
     "QueryKeyRank",

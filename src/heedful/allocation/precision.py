@@ -1,0 +1,38 @@
+"""In which precision the projections of a site multiply, whatever library the site is of."""
+
+import torch
+from torch import nn
+
+from heedful.nn.low_precision import LowPrecisionLinear, Precision
+
+
+def precision_of(module: nn.Module) -> Precision | None:
+    """Return in what the layers of a site multiply; `None` means the dtype of the model."""
+    lowered = (part for part in module.modules() if isinstance(part, LowPrecisionLinear))
+    return next((part.precision for part in lowered), None)
+
+
+def why_not_lowered(module: nn.Module) -> str | None:
+    """Say why the layers of a site cannot multiply in few bits; `None` where they can."""
+    if not any(isinstance(part, nn.Linear) for part in module.modules()):
+        return f"a {type(module).__name__} has no nn.Linear to multiply in few bits"
+    return None
+
+
+def lower(module: nn.Module, precision: Precision | None) -> None:
+    """Let all linear layers inside a site multiply so, with the parameters that they have."""
+    for name, layer in list(module.named_modules()):
+        if type(layer) is nn.Linear or isinstance(layer, LowPrecisionLinear):
+            if getattr(layer, "precision", None) != precision:
+                module.set_submodule(name, _with_parameters_of(layer, precision))
+
+
+def _with_parameters_of(layer: nn.Linear, precision: Precision | None) -> nn.Linear:
+    ins, outs = layer.in_features, layer.out_features
+    with torch.device("meta"):  # where nothing is drawn
+        if precision is None:
+            new = nn.Linear(ins, outs)
+        else:
+            new = LowPrecisionLinear(ins, outs, precision=precision)
+    new.weight, new.bias = layer.weight, layer.bias
+    return new.train(layer.training)
