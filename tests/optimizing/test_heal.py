@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from heedful.errors import ConfigError, TrainingError
-from heedful.optimizing.heal import Healing, heal
-from heedful.optimizing.subject import Reference
+from heedful.optimizing.heal import Healing, heal, imitation_loss
+from heedful.optimizing.subject import UNKNOWN, Reference, divergence
+from heedful.testing.tolerance import assert_close
 
 
 @pytest.fixture
@@ -102,6 +103,34 @@ def test_the_truth_counts_where_it_is_known(kit):
 
     assert share(alone) == pytest.approx(share(model), abs=0.02)
     assert share(taught) > share(model) + 0.05
+
+
+@pytest.mark.parametrize("known", ["all", "some", "none", "nowhere"])
+def test_logits_are_taught_by_the_original_and_the_truth_alike(known):
+    generator = torch.Generator().manual_seed(1)
+    student, teacher = torch.randn(2, 12, 7, generator=generator)
+    teacher[3, 2] = student[3, 2] = -torch.inf  # forbidden in both
+    truth = torch.randint(3, 7, (12,), generator=generator)
+    truth[: {"all": 0, "some": 5}.get(known, 12)] = UNKNOWN
+    student.requires_grad_()
+    imitation_loss("logits", student, teacher, None if known == "nowhere" else truth).backward()
+
+    want = student.detach().double().requires_grad_()
+    alternatives = want.log_softmax(-1)
+    right = teacher.double().softmax(-1)
+    loss = -(right * alternatives.masked_fill(right == 0, 0)).sum() / 12
+    rows = [row for row in range(12) if known in ("all", "some") and truth[row] != UNKNOWN]
+    for row in rows:
+        loss = loss - alternatives[row, truth[row]] / len(rows)
+    loss.backward()
+    assert_close(student.grad, want.grad, roundings=50, largest=1.0)
+
+
+def test_values_are_taught_by_the_original_alone():
+    student, teacher = torch.randn(2, 5, 3)
+    assert imitation_loss("values", student, teacher, None) == divergence(
+        "values", student, teacher
+    )
 
 
 def test_in_low_precision_it_heals_as_well(subject):

@@ -276,6 +276,22 @@ def test_healing_that_makes_it_worse_is_undone(search, monkeypatch):
     assert search.healed(before, 1, 0) is before
 
 
+def test_of_what_was_not_judged_the_damage_decides_and_then_it_is(search, monkeypatch):
+    unjudged = replace(search.original, damage=search.reference.damage(search.start))
+
+    def spoil(model, *_, **__):
+        with torch.no_grad():
+            model.head.weight.neg_()
+
+    monkeypatch.setattr(rounds, "heal", spoil)
+    kept = search.healed(unjudged, 1, 0)
+    assert kept.model is unjudged.model
+    assert kept.verdict is not None
+    taken = search.healed(replace(unjudged, damage=1e9), 1, 0)
+    assert taken.model is not unjudged.model
+    assert taken.slack < kept.slack
+
+
 def test_healing_works_on_a_copy(search, monkeypatch):
     before = search.judged(search.original)
     monkeypatch.setattr(rounds, "heal", lambda model, *_, **__: model.train())
@@ -295,8 +311,9 @@ def test_healing_that_fails_is_told_and_the_search_goes_on(kit, monkeypatch):
 
     monkeypatch.setattr(rounds, "heal", fail)
     assert search.healed(before, 1, 0) is before
+    assert search.healed(search.original, 1, 0) == before
     notes = [event.text for event in events if isinstance(event, Note)]
-    assert notes == ["left unhealed: the loss must be a number, got nan"]
+    assert notes == 2 * ["left unhealed: the loss must be a number, got nan"]
 
 
 @pytest.mark.parametrize("higher", [True, False])

@@ -5,11 +5,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from heedful.errors import ConfigError, TrainingError
-from heedful.optimizing.subject import UNKNOWN, Subject, divergence
+from heedful.optimizing.subject import IMPOSSIBLE, UNKNOWN, Subject, divergence
 from heedful.training.schedule import rate
 
 WARM_UP = 0.05
@@ -48,6 +49,30 @@ def pace_for(damage: float) -> float:
     more in a few hundred steps than most budgets allow.
     """
     return min(1.0, max(SLOWEST, math.sqrt(max(0.0, damage))))
+
+
+def imitation_loss(
+    kind: str, student: Tensor, teacher: Tensor, truth: Tensor | None
+) -> Float[Tensor, ""]:
+    """Return the divergence from the original and, of logits, the cross-entropy of the truth.
+
+    Of logits a part that no student changes is left out: then both are the cross-entropy of the
+    sum of both distributions, which is one pass instead of three.
+
+    Args:
+        kind: As in `Subject`.
+        student: Outputs of the changed model, `(rows, values)`.
+        teacher: Those of the original.
+        truth: The right alternative of each row, `UNKNOWN` where nobody knows; its cross-entropy is
+            the mean over the rows where somebody does.
+    """
+    if kind != "logits":
+        return divergence(kind, student, teacher)
+    target = teacher.float().softmax(-1)
+    if truth is not None:
+        known = (truth != UNKNOWN).nonzero().squeeze(1)
+        target[known, truth[known]] += len(truth) / max(1, len(known))
+    return cross_entropy(student.float().clamp(min=IMPOSSIBLE), target)
 
 
 def heal(
@@ -96,10 +121,8 @@ def heal(
             with torch.no_grad():
                 teacher = subject.outputs(subject.model, batch)
             student = subject.outputs(model, batch)
-            loss = divergence(subject.kind, student, teacher)
-            if subject.truth is not None:
-                truth = subject.truth(batch)
-                loss = loss + cross_entropy(student.float(), truth, ignore_index=UNKNOWN)
+            truth = None if subject.truth is None else subject.truth(batch)
+            loss = imitation_loss(subject.kind, student, teacher, truth)
         if not torch.isfinite(loss):
             raise TrainingError(
                 f"the loss of healing must be a number, got {loss.item()} at step {step}. "

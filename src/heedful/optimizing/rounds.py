@@ -25,7 +25,7 @@ from heedful.optimizing.reconstruct import reconstruct
 from heedful.optimizing.settings import Settings
 from heedful.optimizing.spending import Spending
 from heedful.optimizing.subject import Reference, Subject
-from heedful.optimizing.verdict import judge
+from heedful.optimizing.verdict import Verdict, judge
 from heedful.optimizing.ways import Ways, find_ways, lasting
 
 ROUND, FINAL = "round", "final"
@@ -163,14 +163,11 @@ class Search:
             budget=self.budget,
             seed=self.settings.seed,
         )
-        # a larger test would show more: the distance of the bound shrinks with the root of its size
-        wider = math.sqrt(verdict.examples / self.subject.test_examples)
-        bound = verdict.difference + wider * (verdict.bound - verdict.difference)
         sign = 1 if self.budget.higher_is_better else -1
         return replace(
             candidate,
             verdict=verdict,
-            slack=sign * (bound - verdict.budget),
+            slack=sign * (_bound_on(self.subject.test_examples, verdict) - verdict.budget),
             within=sign * (verdict.difference - verdict.budget) >= 0,
             damage=self.reference.damage(candidate.model),
         )
@@ -181,7 +178,7 @@ class Search:
         """Return the candidate after healing, or as it was where healing made it no better.
 
         Args:
-            candidate: Judged before.
+            candidate: Where it was not judged before, its damage decides, which is quickly known.
             steps: Of healing.
             seed: Of its batches.
             pace: As in `Healing`; `None` means what its damage asks for.
@@ -193,9 +190,13 @@ class Search:
             heal(model, self.subject, healing, on_step=lambda step: self._step(step, steps))
         except TrainingError as error:
             self.tell(Note(text=f"left unhealed: {error}"))
-            return candidate
+            return candidate if candidate.verdict else self.judged(candidate)
         model.eval()
-        new = self.judged(replace(candidate, model=model))
+        new = replace(candidate, model=model)
+        if candidate.verdict is None:
+            worse = self.reference.damage(model) > candidate.damage
+            return self.judged(candidate if worse else new)
+        new = self.judged(new)
         return new if _better(new, candidate) else candidate
 
     # ---- the parts of a round --------------------------------------------------------------------
@@ -248,11 +249,11 @@ class Search:
         number: int,
     ) -> Candidate:
         tried: list[Candidate] = []
+        steps = self.settings.finalist_steps if len(finalists) > 1 else 0
         for rank, choice in enumerate(finalists, 1):
             self.tell(Stage(text=f"round {number}: healing {rank} of {len(finalists)} finalists"))
-            candidate = self.judged(self._candidate(current, ways, choice, table))
-            steps = self.settings.finalist_steps if len(finalists) > 1 else 0
-            tried.append(self.healed(candidate, steps, 1000 * number) if steps else candidate)
+            candidate = self._candidate(current, ways, choice, table)
+            tried.append(self.healed(candidate, steps, 1000 * number))
         best = max(tried, key=lambda candidate: candidate.slack)
         self.tell(Stage(text=f"round {number}: healing the best, at {_said(best)}"))
         return self.healed(best, self.settings.heal_steps, 1000 * number + 1)
@@ -266,7 +267,7 @@ class Search:
         changed = [site for site in self.sites if site.name in moves]
         reconstruct(model, current.model, changed, self.subject)
         share = self.spending.share(model, self.sites)
-        return Candidate(plan=plan, model=model, share=share, damage=float("inf"))
+        return Candidate(plan=plan, model=model, share=share, damage=self.reference.damage(model))
 
     # ---- small things ----------------------------------------------------------------------------
 
@@ -300,6 +301,12 @@ def _together(choice: Choice, table: Table, damage: float) -> float:
     alone = [levels[index].damage for levels, index in zip(table, choice, strict=True)]
     whole = math.hypot(*alone)
     return sum(alone) * lasting(damage) / whole if whole else lasting(damage)
+
+
+def _bound_on(examples: int, verdict: Verdict) -> float:
+    """The bound of so many examples: its distance shrinks with the root of their number."""
+    wider = math.sqrt(verdict.examples / examples)
+    return verdict.difference + wider * (verdict.bound - verdict.difference)
 
 
 def _said(candidate: Candidate) -> str:
