@@ -43,6 +43,12 @@ def test_a_folder_that_is_no_run_is_an_error(tmp_path):
         load(tmp_path)
 
 
+def test_a_run_takes_no_other_model(run):
+    message = "into must be left out for a run, which builds its own model, got Linear"
+    with pytest.raises(ConfigError, match=message):
+        load(run.folder, into=nn.Linear(2, 2))
+
+
 @pytest.mark.parametrize(
     "name, message",
     [

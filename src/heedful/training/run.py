@@ -125,12 +125,17 @@ def load(
 
     Raises:
         RunError: The folder is no run and no model, or damaged.
-        ConfigError: `into` is needed, or the plan does not fit it.
+        ConfigError: `into` is needed, the plan does not fit it, or it is given for a run.
         MissingExtraError: transformers is needed and not installed.
     """
     if is_model(Path(folder)):
         model = load_model(Path(folder), into=into)
         return model.to(device or default_device())
+    if into is not None:
+        raise ConfigError(
+            "into must be left out for a run, which builds its own model, "
+            f"got {type(into).__name__}"
+        )
     return Run(folder, device=device)
 
 
