@@ -133,6 +133,23 @@ def test_values_are_taught_by_the_original_alone():
     )
 
 
+@pytest.mark.parametrize("known, asked", [(None, 6), ("all", 3), ("none", 6)])
+def test_where_the_truth_is_known_the_original_is_asked_every_second_step(subject, known, asked):
+    def outputs(model, batch):
+        calls.append(model is subject.model)
+        return subject.outputs(model, batch)
+
+    def truth(batch):
+        rows = len(subject.outputs(subject.model, batch))
+        return torch.full((rows,), UNKNOWN if known == "none" else 1)
+
+    calls: list[bool] = []
+    taught = replace(subject, outputs=outputs, truth=None if known is None else truth)
+    heal(hurt(subject.model), taught, Healing(steps=6))
+    assert sum(calls) == asked
+    assert len(calls) == 6 + asked
+
+
 def test_in_low_precision_it_heals_as_well(subject):
     low = replace(subject, low_precision=True)
     model, reference = hurt(subject.model), Reference(subject)

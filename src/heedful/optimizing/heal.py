@@ -10,12 +10,13 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from heedful.errors import ConfigError, TrainingError
-from heedful.optimizing.subject import IMPOSSIBLE, UNKNOWN, Subject, divergence
+from heedful.optimizing.subject import IMPOSSIBLE, UNKNOWN, Batch, Subject, divergence
 from heedful.training.schedule import rate
 
 WARM_UP = 0.05
 CLIP = 1.0
 SLOWEST = 1 / 8
+ASKED = 2  # where the truth is known, the original is asked in one of so many steps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +86,8 @@ def heal(
     """Train a model, in place, towards the outputs of the original, and the truth where known.
 
     Both count the same: the original says more to an example, and where it errs the truth is right.
+    Where the truth is known the original is asked in every second step only, which costs nothing
+    but its share of the time.
 
     All parameters that require gradients learn, not only those of the changed sites, for a bounded
     number of steps. Dropout stays off: the original is imitated as it is used.
@@ -102,7 +105,7 @@ def heal(
         Hinton et al. 2015, arXiv:1503.02531 (distillation).
 
     Cost:
-        A training step and a forward pass of the original a step.
+        A training step and, at most, a forward pass of the original a step.
     """
     learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if not healing.steps or not learned:
@@ -117,12 +120,7 @@ def heal(
             fraction = (step - 0.5) / healing.steps
             share = healing.pace * rate(fraction, warmup=WARM_UP)
             group["lr"] = subject.learning_rate * share
-        with subject.autocast():
-            with torch.no_grad():
-                teacher = subject.outputs(subject.model, batch)
-            student = subject.outputs(model, batch)
-            truth = None if subject.truth is None else subject.truth(batch)
-            loss = imitation_loss(subject.kind, student, teacher, truth)
+        loss = _loss(model, subject, batch, step)
         if not torch.isfinite(loss):
             raise TrainingError(
                 f"the loss of healing must be a number, got {loss.item()} at step {step}. "
@@ -135,3 +133,14 @@ def heal(
         if on_step is not None:
             on_step(step)
     optimizer.zero_grad()  # copies of the model would carry the gradients along
+
+
+def _loss(model: nn.Module, subject: Subject, batch: Batch, step: int) -> Float[Tensor, ""]:
+    truth = None if subject.truth is None else subject.truth(batch)
+    with subject.autocast():
+        student = subject.outputs(model, batch)
+        if truth is not None and step % ASKED and bool((truth != UNKNOWN).any()):
+            return cross_entropy(student.float(), truth, ignore_index=UNKNOWN)
+        with torch.no_grad():
+            teacher = subject.outputs(subject.model, batch)
+        return imitation_loss(subject.kind, student, teacher, truth)
