@@ -111,6 +111,24 @@ def test_room_doubles():
     assert len(places) <= 8
 
 
+@pytest.mark.parametrize("rows", [[1, 0], [1], [0, 1, 1]], ids=str)
+def test_chosen_rows_go_on_as_if_made_of_them(rows):
+    key, more = keys(7), keys(9, seed=2)
+    pages, rows = Pages.of(key, PAGE), torch.tensor(rows)
+    pages.select(rows)
+    pages.extend(more[rows])
+    whole = Pages.of(torch.cat([key, more], 2)[rows], PAGE)
+    assert (pages.length, len(pages)) == (16, 4)
+    assert torch.equal(pages.largest, whole.largest)
+    assert torch.equal(pages.smallest, whole.smallest)
+
+
+def test_choosing_rows_of_nothing_is_nothing():
+    pages = Pages(PAGE)
+    pages.select(torch.tensor([1]))
+    assert pages.length == 0
+
+
 def test_no_gradient_goes_through():
     pages = Pages.of(keys(6).requires_grad_(), PAGE)
     pages.extend(keys(3).requires_grad_())
@@ -143,6 +161,47 @@ def test_defaults_keep_both_ends():
 @pytest.mark.parametrize("length", [1, 3, 5])
 def test_few_pages_are_all_chosen(length):
     assert Pages.of(keys(length), PAGE).top(queries(), 5, sinks=2, recent=3).all()
+
+
+@pytest.mark.parametrize("size", [(BATCH, HEADS), (1, HEADS), (BATCH, 1)], ids=str)
+@pytest.mark.parametrize("worth", [99.0, float("nan")])
+def test_pages_that_are_not_shown_are_not_chosen(size, worth):
+    generator = torch.Generator().manual_seed(5)
+    shown = torch.rand(*size, 1, 10, generator=generator) < 0.6
+    key, query = keys(38), queries()
+    want = bounds(query, key, PAGE).masked_fill(~shown, -torch.inf)
+    hidden = ~shown.flatten(0, 1).any((0, 1)).repeat_interleave(PAGE)[:38]
+    key[:, :, hidden] = worth
+    grid = Pages.of(key, PAGE).top(query, 3, sinks=0, recent=0, shown=shown)
+    assert torch.equal(grid, (want >= want.sort(-1).values[..., -3:-2]) & shown)
+
+
+def test_ends_are_counted_among_the_pages_that_are_shown():
+    shown = torch.tensor([0, 1, 1, 0, 1, 1, 1, 1, 0, 0]).bool()[None, None, None]
+    grid = Pages.of(keys(38), PAGE).top(queries(), 3, sinks=2, recent=1, shown=shown)
+    assert grid.flatten(0, 2).nonzero()[:, 1].view(-1, 3).tolist() == [[1, 2, 7]] * 12
+
+
+def test_sure_pages_are_chosen_first_and_all_of_them():
+    sure = torch.tensor([0, 0, 1, 1, 0, 0, 1, 0, 0, 0]).bool()[None, None, None]
+    pages, plain = Pages.of(keys(38), PAGE), {"sinks": 0, "recent": 0}
+    for count in (1, 3):
+        grid = pages.top(queries(), count, sure=sure, **plain)
+        assert torch.equal(grid, sure.expand_as(grid))
+    grid = pages.top(queries(), 4, sure=sure, **plain)
+    assert (grid.sum(-1) == 4).all()
+    others = bounds(queries(), keys(38), PAGE).masked_fill(sure, -torch.inf).argmax(-1)
+    assert torch.equal((grid & ~sure).int().argmax(-1), others)
+    grid = pages.top(queries(), 3, sure=sure, shown=~sure, **plain)
+    assert not (grid & sure).any()
+
+
+def test_fewer_pages_than_may_be_chosen():
+    shown = torch.zeros(1, 1, 1, 10, dtype=torch.bool)
+    assert not Pages.of(keys(38), PAGE).top(queries(), 4, shown=shown).any()
+    shown[..., 3] = True
+    grid = Pages.of(keys(38), PAGE).top(queries(), 4, shown=shown)
+    assert torch.equal(grid, shown.expand(BATCH, HEADS, 1, 10))
 
 
 def test_fits_the_mask_it_is_made_for():
@@ -227,6 +286,18 @@ def test_rejects_queries(query, error, message):
         ({"count": 4, "sinks": -1}, ConfigError, "sinks must be at least 0, got -1"),
         ({"count": 4, "recent": -2}, ConfigError, "recent must be at least 0, got -2"),
         ({"count": 4, "query": queries(3)}, ShapeError, "query must have length 1, got 3"),
+        (
+            {"count": 4, "shown": torch.ones(2, 3, 1, 2).bool()},
+            ShapeError,
+            "shown must be of shape (#batch, #heads, 1, pages) for (2, 6, 1, 2), got (2, 3, 1, 2)",
+        ),
+        ({"count": 4, "shown": torch.ones(1, 1, 1, 7).bool()}, ShapeError, "got (1, 1, 1, 7)"),
+        (
+            {"count": 4, "sure": torch.ones(2, 6, 2, 2).bool()},
+            ShapeError,
+            "sure must be of shape (#batch, #heads, 1, pages) for (2, 6, 1, 2), got (2, 6, 2, 2)",
+        ),
+        ({"count": 4, "shown": torch.ones(2).bool()}, ShapeError, "got (2,)"),
     ],
 )
 def test_rejects_to_choose(changes, error, message):

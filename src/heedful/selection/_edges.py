@@ -44,6 +44,11 @@ class Edges:
         self.length += added
         self._fill(room[:, :, old:], key[:, :, into_last:])
 
+    def select(self, rows: Tensor) -> None:
+        """Keep these batch rows, in this order."""
+        if self._room is not None:
+            self._room = self._room.index_select(0, rows)
+
     def _grown(self, key: Tensor, pages: int) -> Tensor:
         batch, kv_heads, _, dim = key.shape
         if self._room is None:

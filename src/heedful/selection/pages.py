@@ -3,7 +3,7 @@
 from typing import final
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from heedful.errors import ConfigError, ShapeError
@@ -85,6 +85,10 @@ class Pages:
         """
         self._edges.append(key)
 
+    def select(self, rows: Int[Tensor, " rows"]) -> None:
+        """Keep these batch rows, in this order; a row may be taken more than once."""
+        self._edges.select(rows)
+
     @torch.no_grad()
     def bounds(
         self, query: Float[Tensor, "batch heads queries dim"]
@@ -126,6 +130,8 @@ class Pages:
         *,
         sinks: int = 1,
         recent: int = 1,
+        shown: Bool[Tensor, "#batch #heads 1 pages"] | None = None,
+        sure: Bool[Tensor, "#batch #heads 1 pages"] | None = None,
     ) -> Bool[Tensor, "batch heads 1 pages"]:
         """Choose the pages with the highest bounds for one query.
 
@@ -134,24 +140,53 @@ class Pages:
             count: Pages to choose for each head; all if there are no more.
             sinks: Pages among these that are chosen at the beginning.
             recent: And at the end.
+            shown: True for the pages that may be chosen, whatever others hold; `None` means all.
+            sure: True for those of them that are chosen first, even where they are more than count.
 
         Returns:
             True for the chosen pages, for `Mask.blocks(grid, block=page)`.
 
         Raises:
-            ShapeError: `query` does not fit the keys, or holds several queries.
+            ShapeError: `query` does not fit the keys or holds several queries, or `shown` or `sure`
+                does not fit the pages.
             ConfigError: `sinks` or `recent` is negative, or `count` is below 1 or below their sum.
         """
-        check_count("sinks", sinks, least=0)
-        check_count("recent", recent, least=0)
-        if count < max(1, sinks + recent):
-            raise ConfigError(
-                f"count must be at least 1 and sinks + recent, got {count=}, {sinks=}, {recent=}"
-            )
+        _check_choice(count, sinks, recent)
         bounds = self.bounds(query)
         if query.shape[2] != 1:
             raise ShapeError(f"query must have length 1, got {query.shape[2]}")
-        pages = len(self)
-        bounds[..., :sinks] = bounds[..., max(0, pages - recent) :] = float("inf")
-        chosen = bounds.topk(min(count, pages), sorted=False).indices
-        return torch.zeros_like(bounds, dtype=torch.bool).scatter_(-1, chosen, True)
+        if shown is None:
+            shown = bounds.new_ones(1, 1, 1, len(self), dtype=torch.bool)
+        first = _first(shown, sure, bounds, sinks, recent)
+        bounds.masked_fill_(first, float("inf")).masked_fill_(~shown, float("-inf"))
+        chosen = bounds.topk(min(count, len(self)), sorted=False).indices
+        return first.expand_as(bounds).scatter(-1, chosen, True) & shown
+
+
+def _check_choice(count: int, sinks: int, recent: int) -> None:
+    check_count("sinks", sinks, least=0)
+    check_count("recent", recent, least=0)
+    if count < max(1, sinks + recent):
+        raise ConfigError(
+            f"count must be at least 1 and sinks + recent, got {count=}, {sinks=}, {recent=}"
+        )
+
+
+def _check_pages(name: str, chosen: Tensor, bounds: Tensor) -> None:
+    fits = chosen.ndim == 4 and chosen.shape[2:] == bounds.shape[2:]
+    if not fits or any(chosen.shape[i] not in (1, bounds.shape[i]) for i in (0, 1)):
+        raise ShapeError(
+            f"{name} must be of shape (#batch, #heads, 1, pages) for {tuple(bounds.shape)}, "
+            f"got {tuple(chosen.shape)}"
+        )
+
+
+def _first(shown: Tensor, sure: Tensor | None, bounds: Tensor, sinks: int, recent: int) -> Tensor:
+    """Pages that are chosen whatever their bounds: both ends of those shown, and what is sure."""
+    _check_pages("shown", shown, bounds)
+    place = shown.cumsum(-1)
+    ends = shown & ((place <= sinks) | (place > place[..., -1:] - recent))
+    if sure is None:
+        return ends
+    _check_pages("sure", sure, bounds)
+    return ends | sure
