@@ -1,12 +1,14 @@
 """The cache gives back what was put in, in any pieces, and after any choice of rows."""
 
+import copy
 import re
 
 import pytest
 import torch
 
-from heedful.errors import ShapeError
+from heedful.errors import ConfigError, ShapeError
 from heedful.nn import KeyValueCache
+from heedful.selection import Pages
 
 
 def draw(length, *, batch=2, heads=3, dim=4, seed=1):
@@ -54,6 +56,91 @@ def test_selecting_rows_of_nothing_is_nothing():
     message = "a cache must be filled before it is read, got an empty one"
     with pytest.raises(ShapeError, match=message):
         cache.stored()
+
+
+# ---- pages ---------------------------------------------------------------------------------------
+
+
+def assert_pages_of(cache, page):
+    pages, want = cache.pages(page), Pages.of(cache.stored()[0], page)
+    assert (pages.page, pages.length) == (page, cache.length)
+    assert torch.equal(pages.largest, want.largest)
+    assert torch.equal(pages.smallest, want.smallest)
+
+
+@pytest.mark.parametrize(
+    "deeds",
+    [
+        "1" * 20,
+        [7, "ask", 1, 1, "ask", 9, 1, "ask"],
+        [7, [1, 0, 1], "ask", 2],
+        [7, "ask", [1, 1], 3, [0], 1, "ask", 4, [0, 0]],
+        ["ask other", 8, "ask", 1, "ask other", 2, "ask"],
+        [4, "ask", 0, "ask", "ask"],
+    ],
+    ids=str,
+)
+def test_pages_are_those_of_all_keys(deeds):
+    cache, batch = KeyValueCache(), 2
+    cache.append(draw(5), draw(5, dim=6))
+    for seed, deed in enumerate(deeds):
+        if deed in ("ask", "ask other"):
+            assert_pages_of(cache, 3 if deed == "ask" else 2)
+        elif isinstance(deed, list):
+            cache.select(torch.tensor(deed))
+            batch = len(deed)
+        else:
+            more = int(deed)
+            cache.append(draw(more, batch=batch, seed=seed), draw(more, batch=batch, dim=6))
+    assert_pages_of(cache, 3)
+
+
+def test_pages_are_kept_and_take_up_new_keys_only(monkeypatch):
+    cache, taken = KeyValueCache(), []
+    extend = Pages.extend
+    monkeypatch.setattr(Pages, "extend", lambda self, key: [taken.append(key), extend(self, key)])
+    for length in (9, 1, 1):
+        cache.append(draw(length), draw(length))
+        assert cache.pages(4) is cache.pages(4)
+    assert [key.shape[2] for key in taken] == [9, 1, 1]
+
+
+def test_default_page_is_that_of_pages():
+    cache = KeyValueCache()
+    cache.append(draw(5), draw(5))
+    assert cache.pages().page == Pages().page == 16
+
+
+def test_a_copy_leaves_the_pages_as_they_are():
+    cache = KeyValueCache()
+    cache.append(draw(5), draw(5, dim=6))
+    want = cache.pages(3).largest.clone()
+    other = copy.copy(cache)
+    other.append(99 * draw(1), draw(1, dim=6))
+    assert_pages_of(other, 3)
+    assert (other.length, cache.length) == (6, 5)
+    assert torch.equal(cache.pages(3).largest, want)
+
+
+def test_a_state_in_place_of_keys_forgets_the_pages():
+    cache = KeyValueCache()
+    cache.append(draw(1), draw(1, dim=6))
+    cache.pages(3)
+    cache.carry(draw(1, seed=5), draw(1, dim=6), positions=0)
+    assert_pages_of(cache, 3)
+
+
+def test_rejects_pages_of_nothing():
+    message = "a cache must be filled before it is read, got an empty one"
+    with pytest.raises(ShapeError, match=message):
+        KeyValueCache().pages()
+    cache = KeyValueCache()
+    cache.append(draw(1), draw(1))
+    with pytest.raises(ConfigError, match="page must be at least 1, got 0"):
+        cache.pages(0)
+
+
+# ---- refusals ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

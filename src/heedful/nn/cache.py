@@ -4,6 +4,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from heedful.errors import ShapeError
+from heedful.selection.pages import Pages
 
 
 class KeyValueCache:
@@ -13,13 +14,21 @@ class KeyValueCache:
     is stored is written in place, which autograd refuses to go back through.
 
     Cost:
-        At most twice the memory of the positions stored.
+        At most twice the memory of the positions stored, and that of `pages` where it was asked
+        for.
     """
 
     def __init__(self) -> None:
         self.length = 0
         self._key: Tensor | None = None
         self._value: Tensor | None = None
+        self._pages: Pages | None = None
+
+    def __copy__(self) -> "KeyValueCache":
+        """Share what is stored, but no pages: a copy fills their last one with keys of its own."""
+        twin = KeyValueCache()
+        twin.length, twin._key, twin._value = self.length, self._key, self._value
+        return twin
 
     def append(
         self,
@@ -53,7 +62,7 @@ class KeyValueCache:
             value: `(batch, kv_heads, 1, value_dim)`.
             positions: How many the state is further than what was stored.
         """
-        self._key, self._value = key, value
+        self._key, self._value, self._pages = key, value, None
         self.length += positions
 
     def stored(self) -> tuple[Tensor, Tensor]:
@@ -66,11 +75,35 @@ class KeyValueCache:
             raise ShapeError("a cache must be filled before it is read, got an empty one")
         return self._key[:, :, : self.length], self._value[:, :, : self.length]
 
+    def pages(self, page: int = 16) -> Pages:
+        """Return the pages of all keys stored, for choosing among them.
+
+        They stay the cache's own: it goes on with them at the next call.
+
+        Args:
+            page: Keys per page.
+
+        Raises:
+            ShapeError: Nothing was ever stored.
+            ConfigError: `page < 1`.
+
+        Cost:
+            That of the keys stored since the last call with the same `page`.
+        """
+        key, _ = self.stored()
+        if self._pages is None or self._pages.page != page:
+            self._pages = Pages(page)
+        if self._pages.length < self.length:
+            self._pages.extend(key[:, :, self._pages.length :])
+        return self._pages
+
     def select(self, rows: Tensor) -> None:
         """Keep these batch rows, in this order; a row may be taken more than once."""
         if self._key is not None and self._value is not None:
             self._key = self._key.index_select(0, rows)
             self._value = self._value.index_select(0, rows)
+        if self._pages is not None:
+            self._pages.select(rows)
 
 
 def _room(stored: Tensor | None, new: Tensor, length: int, stop: int, name: str) -> Tensor:
