@@ -60,6 +60,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "linformer": {"rank": 6, "max_keys": LENGTH},
     "low_rank": {"rank": 8},
     "nystrom": {"landmarks": 6, "aligned": True},
+    "paged_decoding": {"pages": 3, "page": 3},
     "performer": {"features": 128},
     "reformer": {"rounds": 1, "buckets": 8, "chunk": 4},
     "selected_blocks": {"share": 0.6, "block": 3, "least": 2},
@@ -178,6 +179,18 @@ def linformer() -> Tensor:
     slots = wide(torch.eye(6), 4) / 4
     mechanism.key_projection[:], mechanism.value_projection[:] = slots, slots
     return mechanism.weights(text()[:, None], text()[:, None])[0, 0]
+
+
+def paged_decoding() -> Tensor:
+    """Token by token, each of which a cache keeps: the first page, the last one and one more."""
+    settings = SETTINGS["paged_decoding"]
+    mechanism = MECHANISMS["paged_decoding"](heads=1, dim=DIM, **settings)
+    cache, found = KeyValueCache(), torch.zeros(LENGTH, LENGTH)
+    for step, token in enumerate(text()[:, None].split(1, 2)):
+        key, _ = cache.append(token, token)
+        mask = mechanism.narrow(token, None, cache)
+        found[step, : step + 1] = mechanism.weights(token, key, mask=mask)[0, 0, 0]
+    return by_row(found)
 
 
 def reformer() -> Tensor:
@@ -547,6 +560,7 @@ ESPECIALLY: dict[str, Callable[[], Tensor]] = {
     "mixture": mixture,
     "multi_head": multi_head,
     "non_local": non_local,
+    "paged_decoding": paged_decoding,
     "parallel": parallel,
     "pooling": pooling,
     "reformer": reformer,

@@ -29,6 +29,7 @@ APPROXIMATIONS = frozenset(
         "low_rank",
         "neighbourhood",
         "nystrom",
+        "paged_decoding",
         "performer",
         "reformer",
         "selected_blocks",

@@ -79,8 +79,7 @@ class Attention(nn.Module):
         self.key = nn.Linear(width, kv_heads * self.dim)
         self.value = nn.Linear(width, kv_heads * self.value_dim)
         self.out = nn.Linear(heads * self.value_dim, width)
-        self.positions = positions
-        self.mechanism = mechanism
+        self.positions, self.mechanism = positions, mechanism
         for linear in (self.query, self.key, self.value, self.out):
             nn.init.xavier_uniform_(linear.weight)
             nn.init.zeros_(linear.bias)
@@ -105,6 +104,7 @@ class Attention(nn.Module):
             gates: Factors of what each head has mixed, before `out`. `None` means 1.
         """
         query, key, value = self._project(x, context, cache)
+        mask = _narrowed(self.mechanism, query, mask, cache)
         mixed = self.mix(query, key, value, mask, self._bias(query, key, context))
         mixed = mixed if gates is None else mixed * gates
         return self.out(mixed.transpose(1, 2).flatten(2))
@@ -138,6 +138,7 @@ class Attention(nn.Module):
         cache = copy.copy(cache)
         query, key, _ = self._project(x, context, cache)
         if self.mechanism is not None:
+            mask = _narrowed(self.mechanism, query, mask, cache)
             return self.mechanism.weights(query, key, mask=mask)
         return scaled_dot_weights(query, key, mask=mask, bias=self._bias(query, key, context))
 
@@ -166,6 +167,12 @@ class Attention(nn.Module):
 
 def _split(x: Tensor, dim: int) -> Float[Tensor, "batch heads length dim"]:
     return x.unflatten(-1, (-1, dim)).transpose(1, 2)
+
+
+def _narrowed(
+    mechanism: Mechanism | None, query: Tensor, mask: Mask | None, cache: KeyValueCache | None
+) -> Mask | None:
+    return mask if mechanism is None or cache is None else mechanism.narrow(query, mask, cache)
 
 
 def _check_mechanism(

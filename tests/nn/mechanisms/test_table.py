@@ -27,6 +27,7 @@ ELSEWHERE = {
 
 # mechanisms that are no op of their own, and whose claim they keep at the sizes of the contract
 COMPOSED = {
+    "paged_decoding": "scaled_dot",  # it differs in what a cache holds; test_paged_decoding has one
     "selected_blocks": "scaled_dot",  # too few blocks to choose from; test_selected_blocks has more
 }
 

@@ -17,6 +17,7 @@ from heedful.nn.mechanisms.linformer import Linformer
 from heedful.nn.mechanisms.low_rank import LowRank
 from heedful.nn.mechanisms.neighbourhood import Neighbourhood
 from heedful.nn.mechanisms.nystrom import Nystrom
+from heedful.nn.mechanisms.paged_decoding import PagedDecoding
 from heedful.nn.mechanisms.performer import Performer
 from heedful.nn.mechanisms.reformer import Reformer
 from heedful.nn.mechanisms.scalable import Scalable
@@ -48,6 +49,7 @@ MECHANISMS: dict[str, type[Mechanism]] = {
     "low_rank": LowRank,
     "neighbourhood": Neighbourhood,
     "nystrom": Nystrom,
+    "paged_decoding": PagedDecoding,
     "performer": Performer,
     "reformer": Reformer,
     "scalable": Scalable,
@@ -81,6 +83,7 @@ __all__ = [  # noqa: RUF022 (every list of names is in plain order)
     "Mechanism",
     "Neighbourhood",
     "Nystrom",
+    "PagedDecoding",
     "Performer",
     "Reformer",
     "Scalable",

@@ -6,6 +6,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from heedful.mask import Mask
+from heedful.nn.cache import KeyValueCache
 
 
 class Mechanism(nn.Module, abc.ABC):
@@ -38,6 +39,21 @@ class Mechanism(nn.Module, abc.ABC):
         mask: Mask | None = None,
     ) -> Float[Tensor, "batch heads queries value_dim"]:
         """Return the weighted sum of `value`; 0 where nothing is visible."""
+
+    def narrow(
+        self,
+        query: Float[Tensor, "batch heads queries dim"],
+        mask: Mask | None,
+        cache: KeyValueCache,
+    ) -> Mask | None:
+        """Return the mask to mix by where all keys come from a cache, which may hide more.
+
+        Args:
+            query: What looks.
+            mask: Who may see whom.
+            cache: What is looked at, `query`'s own positions included.
+        """
+        return mask
 
     @abc.abstractmethod
     def weights(
