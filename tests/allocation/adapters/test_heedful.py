@@ -63,6 +63,7 @@ every_kind = pytest.mark.parametrize(
         {"mechanism": ("window", {"window": 3, "ahead": 1, "sinks": 1})},
         {"mechanism": ("top_k", {"kept": 2, "straight_through": True})},
         {"mechanism": ("block_sparse", {"block": 2, "sinks": 1, "near": 1})},
+        {"mechanism": ("paged_decoding", {"pages": 3, "page": 2, "sinks": 0, "recent": 2})},
         {"mechanism": ("scaled_dot", {}), "position": "rotary"},
     ],
     ids=lambda settings: "-".join(map(str, settings.values())) or "plain",

@@ -182,6 +182,9 @@ def test_a_mechanism_mixes_instead():
     message = "its dropout is 0.25, and no mechanism drops weights"
     assert ADAPTER.refuses(make(dropout=0.25).attn, window) == message
     assert ADAPTER.refuses(separated(make(dropout=0.25)).attn, window) == message
+    pages = window.with_(mixing=Mixing(name="paged_decoding"))
+    message = "paged_decoding chooses by what only the cache of heedful keeps"
+    assert ADAPTER.refuses(make().attn, pages) == message
 
 
 class Elsewhere(nn.Module):

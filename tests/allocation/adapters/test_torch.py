@@ -382,6 +382,11 @@ def test_refuses_what_it_cannot_write():
     assert ADAPTER.refuses(module, dropped) is None
     convolution = dropped.with_(mixing=Mixing(name="local_convolution", settings={"kernel": 3}))
     assert ADAPTER.refuses(make(), convolution) == "nothing but heads can mix positions there"
+    pages = dropped.with_(mixing=Mixing(name="paged_decoding"))
+    assert ADAPTER.refuses(make(), pages) == "nothing but heads can mix positions there"
+    pages = window.with_(mixing=Mixing(name="paged_decoding"))
+    kept = "paged_decoding chooses by what only the cache of heedful keeps"
+    assert ADAPTER.refuses(make(), pages) == kept
     model = nn.Sequential(module)
     (site,) = find_sites(model)[0]
     with pytest.raises(

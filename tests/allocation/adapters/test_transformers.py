@@ -557,6 +557,7 @@ def test_a_mechanism_goes_with_its_heads():
             "its masks are made for 'eager'; attn_implementation='sdpa' makes masks that say which",
         ),
         ("mistral", {}, {"mixing": "window"}, "it has a window already, behind which its cache"),
+        ("llama", {}, {"mixing": "paged_decoding"}, "chooses by what only the cache of heedful"),
         ("bert", {}, {"mixing": "linear"}, "linear has parameters, and its forward has no place"),
     ],
 )

@@ -19,11 +19,15 @@ from heedful.nn.positions import AlibiPositions, RelativePositions, RotaryPositi
 # mechanisms without parameters, with the settings that make them anew; `scaled_dot` is none at all
 PLAIN = {
     "block_sparse": ("block", "sinks", "near"),
+    "paged_decoding": ("pages", "page", "sinks", "recent"),
     "scaled_dot": (),
     "selected_blocks": ("share", "block", "least"),
     "top_k": ("kept", "straight_through"),
     "window": ("window", "ahead", "sinks"),
 }
+
+# those that need what modules of other libraries have not, and why these refuse them
+CACHED = {"paged_decoding": "paged_decoding chooses by what only the cache of heedful keeps"}
 
 
 @final

@@ -5,7 +5,15 @@ from typing import cast, final
 from torch import Tensor, nn
 
 from heedful.allocation.adapters.base import Adapter, Taps
-from heedful.allocation.adapters.heedful import PLAIN, exact, fill_bias, join, nothing, split
+from heedful.allocation.adapters.heedful import (
+    CACHED,
+    PLAIN,
+    exact,
+    fill_bias,
+    join,
+    nothing,
+    split,
+)
 from heedful.allocation.multihead import SeparableMultihead
 from heedful.allocation.projections import Projections
 from heedful.allocation.separable import Separable
@@ -143,6 +151,8 @@ def refuses_mixing(projections: Projections, dropout: float) -> str | None:
         return None
     if not projections.geometry.heads:
         return "nothing but heads can mix positions there"
+    if projections.mixing.name in CACHED:
+        return CACHED[projections.mixing.name]
     return f"its dropout is {dropout}, and no mechanism drops weights" if dropout else None
 
 

@@ -21,7 +21,7 @@ from heedful.allocation.adapters._transformers_layouts import (
 )
 from heedful.allocation.adapters._transformers_sites import BiasedHeads, Dropped
 from heedful.allocation.adapters.base import Adapter, Taps
-from heedful.allocation.adapters.heedful import PLAIN, mixing_of, nothing, settled
+from heedful.allocation.adapters.heedful import CACHED, PLAIN, mixing_of, nothing, settled
 from heedful.allocation.projections import Projections, Rotary
 from heedful.kernels.transformers import ALLOCATED, NAME, register_allocated
 from heedful.nn.mechanisms import MECHANISMS
@@ -232,6 +232,8 @@ def _implementation(core: Any) -> str:
 def _against_mixing(name: str, site: nn.Module, layout: Layout, core: Any) -> str | None:
     if name not in PLAIN:
         return f"{name} has parameters, and its forward has no place for them"
+    if name in CACHED:
+        return CACHED[name]
     if layout.biased:
         return "its positions add to the scores, which no mechanism takes"
     if _implementation(core) not in BOOLEAN:

@@ -6,6 +6,7 @@ from heedful.allocation.moves.drop_site import DropSite
 from heedful.allocation.moves.keep_heads import KeepHeads
 from heedful.allocation.moves.linear import LinearAttention
 from heedful.allocation.moves.low_precision import LowPrecision
+from heedful.allocation.moves.page_decode import PageDecode
 from heedful.allocation.moves.query_key_rank import QueryKeyRank
 from heedful.allocation.moves.recurrence import Recurrence
 from heedful.allocation.moves.select_blocks import SelectBlocks
@@ -21,6 +22,7 @@ MOVES: dict[str, type[Move]] = {
     "keep_heads": KeepHeads,
     "linear": LinearAttention,
     "low_precision": LowPrecision,
+    "page_decode": PageDecode,
     "query_key_rank": QueryKeyRank,
     "recurrence": Recurrence,
     "select_blocks": SelectBlocks,
@@ -38,6 +40,7 @@ __all__ = [  # noqa: RUF022 (every list of names is in plain order)
     "LowPrecision",
     "MOVES",
     "Move",
+    "PageDecode",
     "QueryKeyRank",
     "Recurrence",
     "SelectBlocks",

@@ -1,0 +1,51 @@
+"""Let a site read only some pages of its cache while it writes."""
+
+from dataclasses import dataclass
+from typing import final
+
+from heedful.allocation.moves._check import check_mixing
+from heedful.allocation.moves.base import Move
+from heedful.allocation.projections import Mixing, Projections
+from heedful.allocation.seen import Seen
+from heedful.nn.mechanisms.paged_decoding import PagedDecoding
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class PageDecode(Move):
+    """Step by step, read the pages of the cache on which a score could be highest, and no others.
+
+    Training, a pass over a whole text and short caches stay as they are, so a loss over a text says
+    nothing of what is lost: judge by what is written. Also for sites that look at another text,
+    whose cache is filled once. Which pages are chosen depends on the components of queries and
+    keys: moves that write these in another basis come before.
+
+    Args:
+        pages: Pages that a query reads; no more than that in the cache, and nothing changes.
+        page: Keys per page.
+        sinks: Pages among these that are read at the beginning.
+        recent: And at the end.
+
+    Raises:
+        ConfigError: `page < 1`, `sinks` or `recent` is negative, or `pages` is below 1 or below
+            their sum.
+
+    Source:
+        Tang et al. 2024, arXiv:2406.10774.
+
+    Cost:
+        Of a step it saves scores and sums of the pages that are not read, and takes two products
+        for every page. The projections stay, and the cache grows by two keys for every page.
+    """
+
+    pages: int = 64
+    page: int = 16
+    sinks: int = 1
+    recent: int = 1
+
+    def __post_init__(self) -> None:
+        PagedDecoding(heads=1, dim=1, **self.settings())  # refuses what cannot be
+
+    def edit(self, site: Projections, seen: Seen | None) -> Projections:
+        check_mixing(site, "paged_decoding", seen, own_text=False)
+        return site.with_(mixing=Mixing(name="paged_decoding", settings=self.settings()))
