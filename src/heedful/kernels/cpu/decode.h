@@ -123,14 +123,24 @@ struct Decode {
     }
   }
 
+  // Does a head see any of these keys of a chunk? Of listed blocks most are often hidden, and never read then.
+  bool meets(long b, long h, long j0, long j1, Seen chunk) const {
+    if (chunk != Seen::some || !c.grid || j0 >= j1) return chunk != Seen::none;
+    return look(c, {b, h, 0, c.queries, j0, j1}) != Seen::none;
+  }
+
   void run_chunk(long b, long hk, long j0, long j1, const Seen* seen, const Cell* query, float* scores, Cell* weights,
                  float* keep, float* part) const {
     const long columns = padded(j1 - j0, LOT);
     const T* key = row_of<T>(c.key, c.key_stride, b, hk, j0);
     for (long k = 0; k < columns; k += W)
-      for (long r = 0; r < rows; r++)
-        store(scores + r * CHUNK + k,
-              meet_some<M>(query + r * steps, key + k * c.key_stride[2], c.key_stride[2], j1 - j0 - k, c.dim));
+      for (long g = 0; g < group; g++) {
+        const bool met = meets(b, hk * group + g, j0 + k, std::min(j0 + k + W, j1), seen[g]);
+        for (long r = g * c.queries; r < (g + 1) * c.queries; r++)
+          store(scores + r * CHUNK + k,
+                met ? meet_some<M>(query + r * steps, key + k * c.key_stride[2], c.key_stride[2], j1 - j0 - k, c.dim)
+                    : vec{});
+      }
     // a chunk is cut short by the last key only, so what lies beyond it is hidden as not existing
     alignas(64) uint8_t any_of[FEW * CHUNK];
     for (long g = 0; g < group; g++) {
