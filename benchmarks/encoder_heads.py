@@ -243,7 +243,8 @@ def main() -> None:
     lines += ["", *means(rows)]
     if arguments.draws:
         lines += ["", "How much better iterative is, in chrF:", "", *margins(rows)]
-    print("\n".join(lines)) if arguments.dry else write("encoder-heads", lines)
+    name = f"encoder-heads-{arguments.steps}-steps"
+    print("\n".join(lines)) if arguments.dry else write(name, lines)
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ from _measure import write
 from torch import Tensor, nn
 
 from heedful.allocation.plan import separated
-from heedful.allocation.sites import Site, find_sites
+from heedful.allocation.sites import find_sites
 from heedful.bench.memory import peak_bytes
 from heedful.bench.timing import Ratio, Times, in_turns, ratio
 from heedful.optimizing.budget import parse_budget
@@ -157,13 +157,6 @@ def timed(before: nn.Module, after: nn.Module, batch: Tensor) -> tuple[Ratio, Ra
     return attention, ratio(both["before"], both["after"]), statistics.median(shares)
 
 
-def became(site: Site, model: nn.Module) -> str:
-    """Such as `2 x 32, window 64`; a constant that stands for a dropped site is still read."""
-    geometry = site.read(model).geometry
-    window = "" if geometry.mixing is None else geometry.mixing.settings.get("window", "")
-    return f"{geometry} {window}".strip()
-
-
 def heard(event: Event) -> None:
     if isinstance(event, RoundDone):
         candidate = event.candidate
@@ -204,7 +197,7 @@ def one(
         mebibytes=(peaks[0], peaks[1]),
         steps=len(steps),
         alone=alone,
-        sites=[became(site, after) for site in find_sites(before)[0]],
+        sites=[str(site.read(after).geometry) for site in find_sites(before)[0]],
     )
 
 

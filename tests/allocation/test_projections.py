@@ -32,6 +32,8 @@ def test_geometry_is_read_from_the_shapes():
         ({"value": torch.zeros(2, 3, 10), "out": torch.zeros(6, 3, 9)}, "6 on 2 x 3"),
         ({"key": torch.zeros(6, 3, 10), "value": torch.zeros(6, 5, 10)}, "6 x 3/5"),
         ({"mixing": Mixing(name="window")}, "6 on 2 x 3/5, window"),
+        ({"mixing": Mixing(name="window", settings={"window": 64})}, "6 on 2 x 3/5, window 64"),
+        ({"precision": "int8"}, "6 on 2 x 3/5, int8"),
         (
             {name: torch.zeros(0, 3, 12) for name in ("query", "key", "value", "out")},
             "dropped",

@@ -34,6 +34,10 @@ class Mixing:
     name: str
     settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
+    def __str__(self) -> str:
+        window = self.settings.get("window")
+        return self.name if window is None else f"{self.name} {window}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Geometry:
@@ -79,11 +83,11 @@ class Geometry:
 
     def __str__(self) -> str:
         if not self.heads:
-            return "dropped" if self.mixing is None else self.mixing.name
+            return "dropped" if self.mixing is None else str(self.mixing)
         looks = self.dim not in (0, self.value_dim)
         size = f"{self.dim}/{self.value_dim}" if looks else f"{self.value_dim}"
         shared = "" if self.kv_heads == self.heads else f" on {self.kv_heads}"
-        mixing = "" if self.mixing is None else f", {self.mixing.name}"
+        mixing = "" if self.mixing is None else f", {self.mixing}"
         precision = "" if self.precision is None else f", {self.precision}"
         return f"{self.heads}{shared} x {size}{mixing}{precision}"
 

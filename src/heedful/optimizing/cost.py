@@ -121,7 +121,7 @@ def site_seconds(
 
 
 def _key(projections: Projections) -> str:
-    """What the cost depends on: unlike `str`, this tells a window of 64 from one of 128."""
+    """What the cost depends on: unlike `str`, this tells all settings of what mixes positions."""
     geometry = projections.geometry
     return repr(geometry) if geometry.heads or geometry.mixing else str(geometry)
 

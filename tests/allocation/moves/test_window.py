@@ -67,7 +67,7 @@ def test_survives_a_plan(make_site, draw, move_site, rebuild):
     (site,), _ = find_sites(new)
     settings = {"window": 2, "ahead": 1, "sinks": 3}
     assert site.read(new).mixing == Mixing(name="window", settings=settings)
-    assert str(site.read(new).geometry) == "2 on 1 x 4, window"
+    assert str(site.read(new).geometry) == "2 on 1 x 4, window 2"
     narrower = move_site(new, Window(window=1))
     assert site.read(narrower).mixing.settings == {"window": 1, "ahead": 0, "sinks": 0}
 
