@@ -203,7 +203,8 @@ def test_control_c_leaves_no_process_and_a_kill_none_either(tmp_path, alive):
 
 
 _SLEEPERS = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # shells hide it from background jobs
 from heedful.tuning import Goal, parse_keep, pool, tune
 pool.COMMAND = ("-c", '''
 import os, sys, threading, time
