@@ -86,31 +86,15 @@ def test_starts_with_channels_that_remember_for_different_times():
 
 @pytest.mark.parametrize("parts", [[1] * 9, [4, 1, 1, 3], [9]])
 @pytest.mark.parametrize("hidden", [None, [1, 0, 1, 1, 1, 0, 1, 1, 1]])
-def test_steps_are_one_pass(parts, hidden):
+def test_steps_are_one_pass(in_steps, parts, hidden):
     module, x, cache = build(), draw(2, 9, WIDTH), KeyValueCache()
-
-    def mask(stop):
-        if hidden is None:
-            return Mask.causal()
-        return Mask.causal() & Mask.dense(torch.tensor(hidden[:stop]).bool()[None])
-
-    with torch.no_grad():
-        stops = torch.tensor(parts).cumsum(0).tolist()
-        pieces = zip(x.split(parts, 1), stops, strict=True)
-        steps = [module(part, mask=mask(stop), cache=cache) for part, stop in pieces]
-        same(torch.cat(steps, 1), module(x, mask=mask(9)))
+    same(*in_steps(module, x, parts, hidden, cache))
     assert cache.length == 9
     assert cache.stored()[1].shape == (2, 1, 1, 8)
 
 
-def test_rows_of_a_cache_can_be_chosen():
-    module, x, cache = build(), draw(2, 9, WIDTH), KeyValueCache()
-    rows = torch.tensor([1, 1, 0])
-    with torch.no_grad():
-        module(x[:, :8], mask=Mask.causal(), cache=cache)
-        cache.select(rows)
-        last = module(x[rows, 8:], mask=Mask.causal(), cache=cache)
-        same(last, module(x, mask=Mask.causal())[rows, 8:])
+def test_rows_of_a_cache_can_be_chosen(last_of):
+    same(*last_of(torch.tensor([1, 1, 0]), build(), draw(2, 9, WIDTH)))
 
 
 def test_says_what_it_is_not_called_with():
