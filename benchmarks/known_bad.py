@@ -9,6 +9,7 @@ import argparse
 import random
 import sys
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -63,9 +64,9 @@ def changes(subject: Subject, seed: int) -> Iterator[tuple[str, Floats]]:
         yield what, subject.statistics(new, "test")
 
 
-def known_bad(subject: Subject, wanted: int, seed: int) -> list[Change]:
+def known_bad(subject: Subject, seed: int) -> Iterator[Change]:
+    """Endless changes of which it is known that they lose too much, and what the verdict says."""
     before = subject.statistics(subject.model, "test")
-    found: list[Change] = []
     for what, after in changes(subject, seed):
         known = slice(JUDGED, JUDGED + KNOWN)
         # the other way round: the bound of the loss is what it is at least
@@ -73,11 +74,7 @@ def known_bad(subject: Subject, wanted: int, seed: int) -> list[Change]:
         if loss.bound <= -BUDGET.margin or -loss.difference < OBVIOUS:
             continue
         verdict = judge(before[:JUDGED], after[:JUDGED], metric=subject.metric, budget=BUDGET)
-        found.append(Change(what, -loss.difference, verdict.bound, verdict.accepted))
-        print(found[-1], file=sys.stderr, flush=True)
-        if len(found) == wanted:
-            return found
-    return found
+        yield Change(what, -loss.difference, verdict.bound, verdict.accepted)
 
 
 def main() -> None:
@@ -89,7 +86,8 @@ def main() -> None:
     found: list[Change] = []
     for number, folder in enumerate(arguments.runs, 1):
         subject = subject_of_run(opened(folder, JUDGED + KNOWN), BUDGET.metric)
-        for change in known_bad(subject, arguments.changes, number):
+        for change in islice(known_bad(subject, number), arguments.changes):
+            print(change, file=sys.stderr, flush=True)
             found.append(change)
             lines.append(
                 f"| {number} | {change.what} | {change.loss:+.2f} | {change.bound:+.2f} "

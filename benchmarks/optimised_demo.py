@@ -20,10 +20,11 @@ from heedful.optimizing.of_run import subject_of_run, translator_of
 from heedful.optimizing.settings import Settings
 
 BATCH, PHRASES, SINGLE, ROUNDS = 64, 512, 32, 11
-HEAD = (
+HEAD = [
     "| run | accepted | chrF before | after | bound | operations | parameters "
-    "| 64 at a time | one sentence | seconds |\n|---|---|---:|---:|---:|---:|---:|---:|---:|---:|"
-)
+    "| 64 at a time | one sentence | seconds |",
+    "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|",
+]
 
 
 def speeds(folder: Path, smaller: Path) -> tuple[Ratio, Ratio]:
@@ -53,12 +54,8 @@ def told(name: str, report: dict[str, Any], many: Ratio, one: Ratio) -> str:
         f"| {quality['after']:.2f} | {quality['bound']:+.2f} "
         f"| {operations['before'] / operations['after']:.2f}x fewer "
         f"| {parameters['before'] / parameters['after']:.2f}x fewer "
-        f"| {said(many)} | {said(one)} | {report['seconds']:.0f} |"
+        f"| {many} | {one} | {report['seconds']:.0f} |"
     )
-
-
-def said(speed: Ratio) -> str:
-    return f"{speed.median:.2f}x ({speed.low:.2f} to {speed.high:.2f})"
 
 
 def control(folder: Path, report: dict[str, Any]) -> str:
@@ -77,7 +74,7 @@ def main() -> None:
     parser.add_argument("pairs", nargs="+", metavar="RUN=OPTIMISED")
     parser.add_argument("--control", action="store_true", help="also heal the unchanged ones")
     arguments = parser.parse_args()
-    lines, sites, controls = [HEAD], ["", "What became of each site:", ""], []
+    lines, sites, controls = [*HEAD], ["", "What became of each site:", ""], []
     for number, pair in enumerate(arguments.pairs, 1):
         folder, smaller = (Path(part) for part in pair.split("="))
         report = read_json(smaller / "report.json")
@@ -93,7 +90,7 @@ def main() -> None:
             controls.append(f"* run {number}: {control(folder, report)}")
     if controls:
         controls = ["", "The unchanged translators, healed for as long, in chrF:", "", *controls]
-    write("optimise-demo", [*"\n".join(lines).split("\n"), *sites, *controls])
+    write("optimise-demo", [*lines, *sites, *controls])
 
 
 if __name__ == "__main__":

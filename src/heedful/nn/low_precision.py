@@ -16,6 +16,18 @@ Precision = Literal["bf16", "int8"]
 LARGEST = 127  # the range is symmetric, so that 0 stays 0
 
 
+def check_precision(precision: str) -> None:
+    """Raise unless there is such a precision.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    if precision not in get_args(Precision):
+        raise ConfigError(
+            f"precision must be one of {', '.join(get_args(Precision))}, got {precision!r}"
+        )
+
+
 @dataclass(frozen=True)
 class _Packed:
     """A weight ready for use, and what it was made of: when that changes, it is made anew."""
@@ -65,10 +77,7 @@ class LowPrecisionLinear(nn.Linear):
         self, in_features: int, out_features: int, bias: bool = True, *, precision: Precision
     ) -> None:
         super().__init__(in_features, out_features, bias)
-        if precision not in get_args(Precision):
-            raise ConfigError(
-                f"precision must be one of {', '.join(get_args(Precision))}, got {precision!r}"
-            )
+        check_precision(precision)
         self.precision: Precision = precision
         self._packed: _Packed | None = None
 

@@ -86,8 +86,8 @@ def heal(
     """Train a model, in place, towards the outputs of the original, and the truth where known.
 
     Both count the same: the original says more to an example, and where it errs the truth is right.
-    Where the truth is known the original is asked in every second step only, which costs nothing
-    but its share of the time.
+    Where the truth is known the original is asked in every second step only, which heals as well
+    and saves half of the passes that it takes.
 
     All parameters that require gradients learn, not only those of the changed sites, for a bounded
     number of steps. Dropout stays off: the original is imitated as it is used.

@@ -23,7 +23,7 @@ from heedful.optimizing.operations import Visits
 WINDOWS = (64, 128, 256, 512, 1024)
 SMALLEST_HEAD = 8  # fewer dimensions save nothing that a processor notices
 SINKS = 4
-WIDE = 256  # narrower projections gain nothing from fewer bits (`benchmarks/int8_projections.py`)
+WIDE = 256  # narrower projections gain nothing from fewer bits (`benchmarks/low_precision.py`)
 
 Option = tuple[str, tuple[Move, ...]]
 

@@ -89,9 +89,8 @@ class HeedfulAdapter(Adapter):
         )
 
     def refuses(self, module: nn.Module, projections: Projections) -> str | None:
-        if projections.mixing is None or not projections.query.shape[0]:
-            return None
-        if projections.gate is not None:
+        looks = projections.query.shape[0] and projections.gate is None
+        if projections.mixing is None or not looks:
             return None
         attention = cast(Attention, module)
         if isinstance(attention.positions, RelativePositions):

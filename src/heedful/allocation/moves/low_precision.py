@@ -1,14 +1,13 @@
 """Let the projections of a site multiply in few bits."""
 
 from dataclasses import dataclass
-from typing import final, get_args
+from typing import final
 
 from heedful.allocation.moves._check import check_heads
 from heedful.allocation.moves.base import Move
 from heedful.allocation.projections import Projections
 from heedful.allocation.seen import Seen
-from heedful.errors import ConfigError
-from heedful.nn.low_precision import Precision
+from heedful.nn.low_precision import Precision, check_precision
 
 
 @final
@@ -33,10 +32,7 @@ class LowPrecision(Move):
     precision: Precision
 
     def __post_init__(self) -> None:
-        if self.precision not in get_args(Precision):
-            raise ConfigError(
-                f"precision must be one of {', '.join(get_args(Precision))}, got {self.precision!r}"
-            )
+        check_precision(self.precision)
 
     def edit(self, site: Projections, seen: Seen | None) -> Projections:
         check_heads(site)
