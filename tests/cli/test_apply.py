@@ -6,7 +6,7 @@ import pytest
 
 
 def test_everything_is_handed_on(heedful, library):
-    words = ("plan.toml", "runs/x", "-o", "out", "--heal", "30", "--seed", "4")
+    words = ("plan.toml", "runs/x", "-o", "out", "--distil", "20", "--heal", "30", "--seed", "4")
     code, out, err = heedful("apply", *words)
     assert (code, out) == (0, "out\n")
     (asked,) = library.apply
@@ -14,6 +14,7 @@ def test_everything_is_handed_on(heedful, library):
         "plan": Path("plan.toml"),
         "run": Path("runs/x"),
         "output": Path("out"),
+        "distil_steps": 20,
         "heal_steps": 30,
         "seed": 4,
     }
@@ -22,7 +23,8 @@ def test_everything_is_handed_on(heedful, library):
 
 def test_nothing_is_healed_unless_it_is_said(heedful, library):
     assert heedful("apply", "p", "r", "-o", "out")[0] == 0
-    assert (library.apply[0]["heal_steps"], library.apply[0]["seed"]) == (0, 0)
+    asked = library.apply[0]
+    assert (asked["distil_steps"], asked["heal_steps"], asked["seed"]) == (0, 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -31,6 +33,7 @@ def test_nothing_is_healed_unless_it_is_said(heedful, library):
         (("p", "r"), "Missing option '--output'"),
         (("p",), "Missing argument 'RUN'"),
         (("p", "r", "-o", "o", "--heal", "-1"), "greater than or equal to 0"),
+        (("p", "r", "-o", "o", "--distil", "-1"), "greater than or equal to 0"),
     ],
 )
 def test_usage(heedful, library, words, message, monkeypatch):

@@ -162,14 +162,15 @@ def test_a_plan_is_applied_from_its_file(digit_run, tmp_path):
     assert all(isinstance(event, Stage) for event in events)
 
 
-def test_healing_helps(digit_run, tmp_path):
+@pytest.mark.parametrize("means", ["distil_steps", "heal_steps"])
+def test_healing_and_distillation_help(digit_run, tmp_path, means):
     names = [site.name for site in sites_of(digit_run)]
     plan = Plan(moves={name: (KeepHeads(heads=(0,)),) for name in names})
     subject = run_folder.subject_of_run(digit_run, "loss")
     scores = []
     for steps in (0, 60):
         out = tmp_path / str(steps)
-        run = apply_plan(plan, digit_run, output=out, heal_steps=steps, seed=2)
+        run = apply_plan(plan, digit_run, output=out, seed=2, **{means: steps})
         found = subject.statistics(run.translator.model, "validation")
         scores.append(subject.metric.score(found))
     assert scores[1] < scores[0]

@@ -11,13 +11,24 @@ def apply(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder written by `heedful train`.")],
     *,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="New run folder.")],
-    heal: Annotated[int, typer.Option(min=0, help="Steps of healing afterwards.")] = 0,
-    seed: Annotated[int, typer.Option(min=0, help="Of calibration and healing.")] = 0,
+    distil: Annotated[
+        int, typer.Option(min=0, help="Steps that teach each changed site by itself.")
+    ] = 0,
+    heal: Annotated[int, typer.Option(min=0, help="Steps of healing after that.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of calibration, these and those.")] = 0,
 ) -> None:
     """Change a run as a plan says, and heal it; nothing is verified. Prints the new folder."""
     from heedful.cli._optimizing import OptimizingProgress
     from heedful.optimizing.run_folder import apply_plan
 
     with OptimizingProgress() as progress:
-        new = apply_plan(plan, run, output=output, heal_steps=heal, seed=seed, on_event=progress)
+        new = apply_plan(
+            plan,
+            run,
+            output=output,
+            distil_steps=distil,
+            heal_steps=heal,
+            seed=seed,
+            on_event=progress,
+        )
     typer.echo(new.folder)

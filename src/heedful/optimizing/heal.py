@@ -9,12 +9,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from heedful.errors import ConfigError, TrainingError
+from heedful.errors import ConfigError
+from heedful.optimizing.descent import descend
 from heedful.optimizing.subject import IMPOSSIBLE, UNKNOWN, Batch, Subject, divergence
-from heedful.training.schedule import rate
 
-WARM_UP = 0.05
-CLIP = 1.0
 SLOWEST = 1 / 8
 ASKED = 2  # where the truth is known, the original is asked in one of so many steps
 
@@ -107,32 +105,14 @@ def heal(
     Cost:
         A training step and, at most, a forward pass of the original a step.
     """
-    learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    if not healing.steps or not learned:
-        return
-    optimizer = torch.optim.AdamW(
-        learned, subject.learning_rate, betas=(0.9, 0.98), weight_decay=0.0, fused=True
-    )
     batches = subject.training(healing.seed)
-    for step in range(1, healing.steps + 1):
-        batch = next(batches)
-        for group in optimizer.param_groups:
-            fraction = (step - 0.5) / healing.steps
-            share = healing.pace * rate(fraction, warmup=WARM_UP)
-            group["lr"] = subject.learning_rate * share
-        loss = _loss(model, subject, batch, step)
-        if not torch.isfinite(loss):
-            raise TrainingError(
-                f"the loss of healing must be a number, got {loss.item()} at step {step}. "
-                "Lower the learning rate."
-            )
-        optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(learned, CLIP)
-        optimizer.step()
-        if on_step is not None:
-            on_step(step)
-    optimizer.zero_grad()  # copies of the model would carry the gradients along
+    descend(
+        [parameter for parameter in model.parameters() if parameter.requires_grad],
+        lambda step: _loss(model, subject, next(batches), step),
+        steps=healing.steps,
+        learning_rate=healing.pace * subject.learning_rate,
+        on_step=on_step,
+    )
 
 
 def _loss(model: nn.Module, subject: Subject, batch: Batch, step: int) -> Float[Tensor, ""]:

@@ -15,6 +15,7 @@ from heedful.allocation.weights import weights_of
 from heedful.errors import BudgetError, RunError
 from heedful.files import write_bytes, write_folder, write_json
 from heedful.optimizing.budget import Budget, parse_budget
+from heedful.optimizing.distil import distil
 from heedful.optimizing.events import Listener, Stage, ignore
 from heedful.optimizing.heal import Healing, heal
 from heedful.optimizing.memory import Memory
@@ -86,6 +87,7 @@ def apply_plan(
     run: Run | str | Path,
     *,
     output: str | Path,
+    distil_steps: int = 0,
     heal_steps: int = 0,
     seed: int = 0,
     on_event: Listener = ignore,
@@ -96,8 +98,9 @@ def apply_plan(
         plan: A plan or its file.
         run: A run or its folder; never changed.
         output: New folder.
-        heal_steps: Steps of healing afterwards.
-        seed: Of calibration and healing.
+        distil_steps: Steps of layer-wise distillation afterwards.
+        heal_steps: Steps of healing after that.
+        seed: Of calibration, distillation and healing.
         on_event: Called with every event of `heedful.optimizing.events`.
 
     Raises:
@@ -116,6 +119,8 @@ def apply_plan(
     sites = find_sites(start)[0]
     plan, model = plan.resolved(start, look(start, sites, subject.runs(start)))
     on_event(Stage(text="healing"))
+    changed = [site for site in sites if site.name in plan.moves]
+    distil(model, start, changed, subject, steps=distil_steps, seed=seed)
     heal(model, subject, Healing(steps=heal_steps, seed=seed))
     write_run(folder, run, model.eval(), plan, {"run": str(run.folder), "verified": False})
     return Run(folder)
