@@ -142,8 +142,9 @@ def optimizing(calls):
         Stage(text="healing [x]", done=0.5),
     ]
 
-    def optimize_run(run, *, keep, output, settings, on_event):
-        calls.optimize.append({"run": run, "keep": keep, "output": output, "settings": settings})
+    def optimize_run(run, *, keep, output, test, settings, on_event):
+        asked = {"run": run, "keep": keep, "output": output, "test": test, "settings": settings}
+        calls.optimize.append(asked)
         for event in calls.events:
             on_event(event)
         if calls.refused is None:

@@ -21,8 +21,9 @@ KEYS = [
 
 def test_everything_is_handed_on(heedful, library):
     words = ("--for", "macs", "--trials", "7", "--minutes", "2", "--seed", "3", "-o", "out")
-    assert heedful("optimize", "runs/x", *KEEP, *words)[0] == 0
+    assert heedful("optimize", "runs/x", *KEEP, *words, "--test", "new.tsv")[0] == 0
     (asked,) = library.optimize
+    assert asked["test"] == Path("new.tsv")
     assert (asked["run"], asked["keep"], asked["output"]) == (Path("runs/x"), KEEP[1], Path("out"))
     assert asked["settings"] == Settings(goal="macs", trials=7, minutes=2.0, seed=3)
 
@@ -31,6 +32,7 @@ def test_what_is_not_said_has_a_default(heedful, library):
     assert heedful("optimize", "runs/x", *KEEP)[0] == 0
     (asked,) = library.optimize
     assert asked["output"] is None
+    assert asked["test"] is None
     assert asked["settings"] == Settings()
 
 
@@ -147,4 +149,6 @@ def test_the_fake_raises_what_the_real_one_does(library, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     library.refused = "x"
     with pytest.raises(BudgetError):
-        library.optimize_run(Path("r"), keep="x", output=None, settings=None, on_event=print)
+        library.optimize_run(
+            Path("r"), keep="x", output=None, test=None, settings=None, on_event=print
+        )

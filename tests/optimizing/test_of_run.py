@@ -13,7 +13,7 @@ from torch import nn
 from heedful.data.tokens import PAD
 from heedful.errors import ConfigError, DataError, UnsupportedError
 from heedful.optimizing import of_run
-from heedful.optimizing.of_run import METRICS, subject_of_run, translator_of
+from heedful.optimizing.of_run import METRICS, subject_of_run, subject_to_heal, translator_of
 from heedful.optimizing.subject import Reference
 from heedful.tasks.translation import encode
 
@@ -190,10 +190,35 @@ def test_another_network_is_refused(digit_run):
         subject_of_run(run, "loss")
 
 
+def untested(run):
+    """The same without a test split."""
+    return Changed(run, examples=lambda split: [] if split == "test" else run.examples(split))
+
+
 def test_without_a_test_split_there_is_no_verdict(digit_run):
-    run = Changed(digit_run, examples=lambda split: [] if split == "test" else ["x"])
-    with pytest.raises(DataError, match=r"must have a test split for the verdict, got none\. Set"):
-        subject_of_run(run, "loss")
+    with pytest.raises(DataError, match=r"must have a test split for the verdict, got none\. Give"):
+        subject_of_run(untested(digit_run), "loss")
+
+
+def test_other_examples_can_stand_in_for_the_test_split(digit_run, subject):
+    examples = digit_run.examples("test")[:30]
+    other = subject_of_run(untested(digit_run), "loss", test=examples)
+    assert other.test_examples == 30
+    found, want = (of.statistics(of.model, "test") for of in (other, subject))
+    assert np.allclose(found, want[:30], rtol=1e-5)
+    with pytest.raises(DataError, match="in both validation and test"):
+        subject_of_run(digit_run, "loss", test=digit_run.examples("dev")[:3])
+
+
+def test_healing_needs_the_training_split_alone(digit_run, subject):
+    run = Changed(digit_run, examples=lambda split: pytest.fail(f"read {split}"))
+    healing = subject_to_heal(run)
+    assert torch.equal(healing.calibration[0][0], subject.calibration[0][0])
+    first, same = next(healing.training(3)), next(subject.training(3))
+    assert all(torch.equal(one, other) for one, other in zip(first, same, strict=True))
+    assert healing.learning_rate == subject.learning_rate
+    with pytest.raises(UnsupportedError, match="must have data to be healed and judged, got none"):
+        healing.statistics(healing.model, "test")
 
 
 def test_a_pair_in_two_splits_is_refused(digit_run):

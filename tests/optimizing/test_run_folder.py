@@ -8,7 +8,7 @@ import torch
 
 from heedful.allocation.moves import DropSite, KeepHeads
 from heedful.allocation.plan import Plan, load_plan
-from heedful.errors import BudgetError, ConfigError, RunError, UnsupportedError
+from heedful.errors import BudgetError, ConfigError, DataError, RunError, UnsupportedError
 from heedful.optimizing import run_folder
 from heedful.optimizing.budget import Budget
 from heedful.optimizing.events import Stage
@@ -109,8 +109,42 @@ def test_a_refusal_leaves_its_report_and_gives_way_to_the_next_try(digit_run, ki
     assert {path.name for path in out.iterdir()} == NAMES
 
 
+@pytest.fixture
+def untested(digit_run, tmp_path):
+    """The run without a test split, and a file with the examples of that split."""
+    folder, file = tmp_path / "untested", tmp_path / "new.tsv"
+    shutil.copytree(digit_run.folder, folder)
+    (folder / "splits" / "test.jsonl").write_bytes(b"")
+    pairs = [f"{x.source}\t{x.target}\n" for x in digit_run.examples("test")]
+    file.write_text("".join(pairs), encoding="utf-8")
+    return folder, file
+
+
+def test_a_run_without_a_test_split_is_judged_on_a_file(digit_run, untested, kit, timed, tmp_path):
+    folder, file = untested
+    optimize_run(folder, keep="loss <= +9", output=tmp_path / "b", test=file, settings=quick(kit))
+    run = load(tmp_path / "b")
+    assert run.examples("test") == digit_run.examples("test")
+    assert run.examples("dev") == digit_run.examples("dev")
+    assert not load(folder).examples("test")
+
+
+def test_a_file_that_cannot_be_read_ends_it_before_the_search(untested, kit, tmp_path):
+    out = tmp_path / "out"
+    with pytest.raises(DataError, match=r"none\.tsv"):
+        optimize_run(untested[0], keep="loss <= +9", test=tmp_path / "none.tsv", output=out)
+    assert not search_of(out).exists()
+
+
+def test_a_plan_needs_no_test_split(untested, tmp_path):
+    plan = Plan(moves={sites_of(load(untested[0]))[0].name: (KeepHeads(heads=(0,)),)})
+    run = apply_plan(plan, untested[0], output=tmp_path / "out", heal_steps=2)
+    assert len(run.translator.translate(TEXTS)) == 2
+
+
 def test_what_stands_in_the_output_is_never_touched(digit_run, monkeypatch, tmp_path):
-    monkeypatch.setattr(run_folder, "subject_of_run", lambda *_, **__: pytest.fail("began"))
+    for reader in ("subject_of_run", "subject_to_heal"):
+        monkeypatch.setattr(run_folder, reader, lambda *_, **__: pytest.fail("began"))
     (tmp_path / "thesis.txt").write_text("all I have")
     (tmp_path / "report.json").write_text("{}")
     for call in (
@@ -202,7 +236,7 @@ def test_a_plan_behind_a_plan_leads_from_the_trained_model(digit_run, tmp_path):
 def test_what_does_not_fit_is_refused_before_the_data_is_read(
     digit_run, tmp_path, monkeypatch, plan, error, message
 ):
-    monkeypatch.setattr(run_folder, "subject_of_run", lambda *_, **__: pytest.fail("was read"))
+    monkeypatch.setattr(run_folder, "subject_to_heal", lambda *_, **__: pytest.fail("was read"))
     name = sites_of(digit_run)[0].name
     plan = plan or Plan(moves={name: (KeepHeads(heads=(1, 9)),)})
     with pytest.raises(error, match=message):

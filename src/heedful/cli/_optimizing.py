@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 
 
 def optimize_with_progress(
-    run: Path, *, keep: str, output: Path | None, settings: "Settings"
+    run: Path,
+    *,
+    keep: str,
+    output: Path | None,
+    settings: "Settings",
+    test: Path | None = None,
 ) -> dict[str, Any]:
     """Optimise a run; return the report, which stands in the new folder as well.
 
@@ -27,7 +32,7 @@ def optimize_with_progress(
 
     with OptimizingProgress() as progress:
         return optimize_run(
-            run, keep=keep, output=output, settings=settings, on_event=progress
+            run, keep=keep, output=output, test=test, settings=settings, on_event=progress
         ).report
 
 

@@ -21,6 +21,10 @@ def optimize(
         Path | None,
         typer.Option("--output", "-o", metavar="OUT", help="New run; RUN-optimised."),
     ] = None,
+    test: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Pairs to judge with, in place of the run's own."),
+    ] = None,
     minutes: Annotated[
         float | None, typer.Option(min=0.01, help="No round begins after so long.")
     ] = None,
@@ -38,7 +42,7 @@ def optimize(
 
     settings = Settings(goal=goal, trials=trials, minutes=minutes, final_steps=heal, seed=seed)
     try:
-        report = optimize_with_progress(run, keep=keep, output=output, settings=settings)
+        report = optimize_with_progress(run, keep=keep, output=output, test=test, settings=settings)
     except BudgetError:
         if as_json:
             typer.echo(json.dumps(summary_of(refused(run, output)), ensure_ascii=False))

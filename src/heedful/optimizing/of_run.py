@@ -1,6 +1,7 @@
 """A trained translator as a subject of optimisation."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import cast
 
@@ -37,7 +38,9 @@ HEALING_RATE = 0.6  # of the learning rate of the training
 Pair = tuple[Tensor, Tensor, Tensor]
 
 
-def subject_of_run(run: Run, metric: str, *, seed: int = 0) -> Subject:
+def subject_of_run(
+    run: Run, metric: str, *, seed: int = 0, test: Sequence[Example] | None = None
+) -> Subject:
     """Return what must be known about a run.
 
     It is calibrated and healed on the training split, searched with on `dev`, and judged on `test`.
@@ -46,6 +49,7 @@ def subject_of_run(run: Run, metric: str, *, seed: int = 0) -> Subject:
         run: A Transformer that translates.
         metric: One of `METRICS`.
         seed: Of the calibration pairs.
+        test: Examples to judge with. `None` means the test split of the run.
 
     Raises:
         ConfigError: There is no such metric.
@@ -54,41 +58,39 @@ def subject_of_run(run: Run, metric: str, *, seed: int = 0) -> Subject:
     """
     if metric not in METRICS:
         raise ConfigError(f"metric must be one of {', '.join(METRICS)}, got {metric!r}")
-    translator = run.translator
-    model = _transformer(run)
-    data = {split: run.examples(split) for split in ("dev", "test")}
+    _transformer(run)  # another network is refused before its data is read
+    data = {"dev": run.examples("dev"), "test": run.examples("test") if test is None else test}
     if not data["test"]:
         raise DataError(
             f"{run.folder} must have a test split for the verdict, got none. "
-            "Set data.test and train anew."
+            "Give a file of examples to judge with (--test), or set data.test and train anew."
         )
     train = load_data(run.config.data, run.config.seed).train
     Splits(calibration=_texts(train), validation=_texts(data["dev"]), test=_texts(data["test"]))
-    order = np.random.default_rng(seed).permutation(len(train))
-    data["train"] = [train[row] for row in order[:HEALING]]
-    longest = run.config.data.max_length
-    pairs = {
-        split: encode(examples, run.vocabularies, max_length=longest)[0]
-        for split, examples in data.items()
-    }
-    chosen = range(min(CALIBRATION, len(pairs["train"])))
+    pairs = {split: _encoded(run, examples) for split, examples in data.items()}
     quality, statistics = _quality(metric, run, pairs)
     timed = pairs["dev"].examples[:TIMED]
-    return Subject(
-        model=model,
-        calibration=_batches(pairs["train"], list(chosen), run.device),
-        training=partial(_endless, pairs["train"], run),
-        outputs=_outputs,
-        kind="logits",
-        truth=_truth,
+    return replace(
+        _to_heal(run, train, seed),
         statistics=statistics,
         metric=quality,
         test_examples=len(data["test"]),
-        work=Rewriting(translator, timed),
+        work=Rewriting(run.translator, timed),
         use=_writing(run, timed),
-        learning_rate=run.config.train.learning_rate * HEALING_RATE,
-        low_precision=run.about["precision"] == "bf16",
     )
+
+
+def subject_to_heal(run: Run, *, seed: int = 0) -> Subject:
+    """Return what its training split alone tells about a run; it cannot be judged, nor timed.
+
+    Args:
+        run: A Transformer that translates.
+        seed: Of the calibration pairs.
+
+    Raises:
+        UnsupportedError: The model is no Transformer.
+    """
+    return _to_heal(run, load_data(run.config.data, run.config.seed).train, seed)
 
 
 def subject_to_profile(run: Run, *, seed: int = 0) -> Subject:
@@ -102,8 +104,7 @@ def subject_to_profile(run: Run, *, seed: int = 0) -> Subject:
         UnsupportedError: The model is no Transformer.
     """
     model = _transformer(run)
-    longest = run.config.data.max_length
-    pairs = encode(run.examples("dev"), run.vocabularies, max_length=longest)[0]
+    pairs = _encoded(run, run.examples("dev"))
     chosen = np.random.default_rng(seed).permutation(len(pairs))[:CALIBRATION]
     timed = pairs.examples[:TIMED]
     return Subject(
@@ -174,6 +175,31 @@ def translator_of(run: Run, model: nn.Module) -> Translator:
         run.config.decode,
         longest=run.config.data.max_length,
     )
+
+
+def _to_heal(run: Run, train: Sequence[Example], seed: int) -> Subject:
+    order = np.random.default_rng(seed).permutation(len(train))
+    pairs = _encoded(run, [train[row] for row in order[:HEALING]])
+    chosen = range(min(CALIBRATION, len(pairs)))
+    return Subject(
+        model=_transformer(run),
+        calibration=_batches(pairs, list(chosen), run.device),
+        training=partial(_endless, pairs, run),
+        outputs=_outputs,
+        kind="logits",
+        truth=_truth,
+        statistics=unjudged,
+        metric=ratio_metric("loss", higher_is_better=False),
+        test_examples=0,
+        work=unjudged,
+        use=unjudged,
+        learning_rate=run.config.train.learning_rate * HEALING_RATE,
+        low_precision=run.about["precision"] == "bf16",
+    )
+
+
+def _encoded(run: Run, examples: Sequence[Example]) -> Pairs:
+    return encode(examples, run.vocabularies, max_length=run.config.data.max_length)[0]
 
 
 def _transformer(run: Run) -> Transformer:

@@ -1,6 +1,7 @@
 """Optimising a run: from one run folder to another, which opens and serves as any other."""
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from heedful.allocation.seen import look
 from heedful.allocation.sites import find_sites
 from heedful.allocation.stored import PLAN, REPORT
 from heedful.allocation.weights import weights_of
+from heedful.data.examples import Example
+from heedful.data.files import read_tsv
 from heedful.errors import BudgetError, RunError
 from heedful.files import write_bytes, write_folder, write_json
 from heedful.optimizing.budget import Budget, parse_budget
@@ -19,13 +22,13 @@ from heedful.optimizing.distil import distil
 from heedful.optimizing.events import Listener, Stage, ignore
 from heedful.optimizing.heal import Healing, heal
 from heedful.optimizing.memory import Memory
-from heedful.optimizing.of_run import METRICS, subject_of_run
+from heedful.optimizing.of_run import subject_of_run, subject_to_heal
 from heedful.optimizing.operations import parameters
 from heedful.optimizing.optimize import optimize_subject
 from heedful.optimizing.outcome import Outcome
 from heedful.optimizing.settings import Settings
 from heedful.training.checkpoint import POINTER, WEIGHTS
-from heedful.training.run import Run, check_unused
+from heedful.training.run import Run, check_unused, write_split
 
 COPIED = ("config.toml", "tokens", "splits")
 CHECKPOINT = "optimised"
@@ -36,6 +39,7 @@ def optimize_run(
     *,
     keep: str | Budget,
     output: str | Path | None = None,
+    test: str | Path | None = None,
     settings: Settings | None = None,
     on_event: Listener = ignore,
 ) -> Outcome:
@@ -49,6 +53,8 @@ def optimize_run(
         keep: The budget, e.g. `chrf >= -0.5`; metrics are chrf, bleu, exact_match, token_accuracy
             and loss.
         output: New folder. `None` means the run's name with `-optimised` behind it.
+        test: Tab-separated file of examples to judge with, which the new run then has as its test
+            split. `None` means the test split of the run.
         settings: How far and how carefully to search. `None` means `Settings()`.
         on_event: Called with every event of `heedful.optimizing.events`.
 
@@ -57,6 +63,8 @@ def optimize_run(
 
     Raises:
         BudgetError: Nothing was found that is faster and good enough; only the report is written.
+        DataError: There is no test split, it cannot be read or is too small, or an example is in
+            two splits.
         ConfigError: The budget cannot be read, or names an unknown metric.
         RunError: The run is damaged, or the output folder holds something.
         UnsupportedError: The model has no attention that can be changed.
@@ -67,7 +75,8 @@ def optimize_run(
     budget = parse_budget(keep) if isinstance(keep, str) else keep
     settings = settings or Settings()
     on_event(Stage(text="reading the run and its training data"))
-    subject = subject_of_run(run, budget.metric, seed=settings.seed)
+    examples = None if test is None else read_tsv(test)
+    subject = subject_of_run(run, budget.metric, seed=settings.seed, test=examples)
     about = {"run": str(run.folder.resolve()), "made": run.about}
     memory = Memory(search_of(folder), budget, settings, about)
     outcome = optimize_subject(subject, budget, settings, on_event, memory)
@@ -77,7 +86,7 @@ def optimize_run(
         write_json(folder / REPORT, report)
         shutil.rmtree(memory.folder)
         raise BudgetError(outcome.reason)
-    write_run(folder, run, outcome.model, outcome.plan, report)
+    write_run(folder, run, outcome.model, outcome.plan, report, test=examples)
     shutil.rmtree(memory.folder)
     return outcome
 
@@ -114,7 +123,7 @@ def apply_plan(
     plan = plan if isinstance(plan, Plan) else load_plan(Path(plan))
     plan.apply(run.translator.model)  # what does not fit is refused before the data is read
     on_event(Stage(text="reading the run and its training data"))
-    subject = subject_of_run(run, METRICS[0], seed=seed)
+    subject = subject_to_heal(run, seed=seed)
     start = separated(subject.model)
     sites = find_sites(start)[0]
     plan, model = plan.resolved(start, look(start, sites, subject.runs(start)))
@@ -137,8 +146,24 @@ def search_of(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}.search")
 
 
-def write_run(folder: Path, run: Run, model: nn.Module, plan: Plan, report: dict[str, Any]) -> None:
+def write_run(
+    folder: Path,
+    run: Run,
+    model: nn.Module,
+    plan: Plan,
+    report: dict[str, Any],
+    *,
+    test: Sequence[Example] | None = None,
+) -> None:
     """Write a run that was changed; it appears whole or not at all.
+
+    Args:
+        folder: New, or with nothing but the report of a refusal.
+        run: What was changed.
+        model: Into this.
+        plan: By these moves.
+        report: Everything else that is known.
+        test: A test split in place of the one of the run.
 
     Raises:
         RunError: The folder cannot be written.
@@ -154,6 +179,8 @@ def write_run(folder: Path, run: Run, model: nn.Module, plan: Plan, report: dict
             source = run.folder / name
             copy = shutil.copytree if source.is_dir() else shutil.copy2
             copy(source, temporary / name)
+        if test is not None:
+            write_split(temporary, "test", test)
         checkpoint = temporary / "checkpoints" / CHECKPOINT
         checkpoint.mkdir(parents=True)
         write_bytes(checkpoint / WEIGHTS, save(weights_of(model)))

@@ -13,6 +13,7 @@ plan.toml, report.json   of an optimised run: what was changed, and how it was p
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast, overload
@@ -169,9 +170,14 @@ def create(folder: Path, config: Config, corpus: Corpus) -> None:
     write_bytes(folder / "config.toml", dump_toml(config).encode())
     for side in SIDES:
         getattr(corpus.vocabularies, side).save(folder / "tokens" / f"{side}.json")
-    for split, pairs in (("dev", corpus.dev), ("test", corpus.test)):
-        lines = [json.dumps(asdict(example), ensure_ascii=False) for example in pairs.examples]
-        write_bytes(folder / "splits" / f"{split}.jsonl", "".join(f"{x}\n" for x in lines).encode())
+    write_split(folder, "dev", corpus.dev.examples)
+    write_split(folder, "test", corpus.test.examples)
+
+
+def write_split(folder: Path, split: str, examples: Sequence[Example]) -> None:
+    """Write what `Run.examples` reads, in a run that is being made."""
+    lines = [json.dumps(asdict(example), ensure_ascii=False) for example in examples]
+    write_bytes(folder / "splits" / f"{split}.jsonl", "".join(f"{x}\n" for x in lines).encode())
 
 
 def _read_config(folder: Path) -> Config:
