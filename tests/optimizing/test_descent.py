@@ -59,6 +59,28 @@ def test_only_what_is_to_learn_changes_and_no_gradient_stays():
     assert other.grad is None
 
 
+def test_a_steep_loss_is_no_more_than_one_of_norm_one():
+    x, y, norms = point(1.0), point(1.0), []
+
+    def loss(step):
+        return (3e3 if step < 3 else 0.3) * x.sum() + y.sum()
+
+    def heard(step):
+        norms.append(torch.hypot(x.grad, y.grad).item())
+
+    descend([x, y], loss, steps=3, learning_rate=0.1, on_step=heard)
+    assert norms == pytest.approx([1, 1, 1], rel=1e-4)
+    flat = []
+    descend(
+        [x],
+        lambda step: 0.3 * x.sum(),
+        steps=1,
+        learning_rate=0.1,
+        on_step=lambda step: flat.append(x.grad.item()),
+    )
+    assert flat == pytest.approx([0.3])
+
+
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])
 def test_what_is_no_number_is_refused_before_it_is_learned(value):
     x = point(1.0)

@@ -97,6 +97,7 @@ def test_a_site_is_asked_what_it_was_asked_before_the_change(subject):
 
     def outputs(of, batch):
         seen.append(batch)
+        assert torch.is_grad_enabled() == (of is model)
         return subject.outputs(of, batch)
 
     distil(model, before, sites, replace(subject, outputs=outputs), steps=1)
