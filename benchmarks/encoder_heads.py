@@ -1,7 +1,8 @@
 """Remove most encoder heads of trained translators: a few at a time, all at once, or at random.
 
-Every way is healed for as many steps in all, on the same batches. Heads are chosen by their Fisher
-scores; when they go, the output projection is refitted to the calibration batches (`KeepHeads`).
+When heads go, the output projection is refitted to the calibration batches (`KeepHeads`); those go
+whose absence is felt least after that, each left out alone: all by what was felt at first, or some
+at a time, the others asked anew. Every way is distilled and healed for as many steps in all.
 """
 
 import argparse
@@ -22,11 +23,11 @@ from heedful.allocation.moves import DropSite, KeepHeads, Move
 from heedful.allocation.plan import Plan, separated
 from heedful.allocation.sites import Site, find_sites
 from heedful.optimizing.budget import parse_budget
+from heedful.optimizing.distil import distil
 from heedful.optimizing.heal import Healing, heal
-from heedful.optimizing.importance import fisher
 from heedful.optimizing.metric import Floats
 from heedful.optimizing.of_run import subject_of_run
-from heedful.optimizing.subject import Subject
+from heedful.optimizing.subject import Reference, Subject
 from heedful.optimizing.verdict import Verdict
 
 METRIC = "chrf"
@@ -43,12 +44,27 @@ class Recipe:
     Args:
         name: In the tables.
         stages: How many heads go in each, first to last.
-        draw: Seed of heads drawn at random; `None` means those of the lowest scores.
+        draw: Seed of heads drawn at random; `None` means those that are missed least.
     """
 
     name: str
     stages: tuple[int, ...]
     draw: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Effort:
+    """What every recipe may take.
+
+    Args:
+        distilled: Steps of layer-wise distillation in all.
+        between: Of these, behind each cut but the last.
+        healed: Steps of healing.
+    """
+
+    distilled: int
+    between: int
+    healed: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,19 +92,20 @@ def encoder_sites(model: nn.Module) -> list[Site]:
 
 def chosen(model: nn.Module, subject: Subject, heads: int, draw: int | None) -> list[Head]:
     """The heads to remove: all layers are ranked together."""
-    sites = encoder_sites(model)
-    if draw is None:
-        scores = fisher(model, sites, subject)
-        ranked = sorted(
-            (score, name, head)
-            for name, of_site in scores.items()
-            for head, score in enumerate(of_site.tolist())
-        )
-        return [(name, head) for _, name, head in ranked[:heads]]
     present = [
-        (site.name, head) for site in sites for head in range(site.read(model).geometry.heads)
+        (site.name, head)
+        for site in encoder_sites(model)
+        for head in range(site.read(model).geometry.heads)
     ]
-    return random.Random(draw).sample(present, heads)
+    if draw is not None:
+        return random.Random(draw).sample(present, heads)
+    reference, seen = Reference(subject), seen_in(subject, model)
+
+    def damage(head: Head) -> float:
+        without = Plan(moves=moves_without(model, [head])).apply(model, seen).eval()
+        return reference.damage(without)
+
+    return sorted(present, key=damage)[:heads]
 
 
 def moves_without(model: nn.Module, removed: Sequence[Head]) -> dict[str, tuple[Move, ...]]:
@@ -101,23 +118,24 @@ def moves_without(model: nn.Module, removed: Sequence[Head]) -> dict[str, tuple[
     return moves
 
 
-def follow(
-    recipe: Recipe, subject: Subject, before: Floats, steps: int, between: int, seed: int
-) -> Row:
+def follow(recipe: Recipe, subject: Subject, before: Floats, effort: Effort, seed: int) -> Row:
     began = time.monotonic()
     subject = going_on(subject, seed)
-    model, plan = separated(subject.model), Plan()
+    start = separated(subject.model)
+    model, plan = separated(start), Plan()
     cut: list[float] = []
-    stages = recipe.stages or (0,)
-    healing = [between] * (len(stages) - 1) + [steps - between * (len(stages) - 1)]
-    for heads, some in zip(stages, healing, strict=True):
+    last = len(recipe.stages) - 1
+    for number, heads in enumerate(recipe.stages):
         moves = moves_without(model, chosen(model, subject, heads, recipe.draw))
         model = Plan(moves=moves).apply(model, seen_in(subject, model)).eval()
         for name, made in moves.items():
             plan = plan.then(name, made)
         cut.append(subject.metric.score(subject.statistics(model, "test")))
-        heal(model, subject, Healing(steps=some))
-        model.eval()
+        changed = [site for site in encoder_sites(start) if site.name in plan.moves]
+        taught = effort.between if number < last else effort.distilled - last * effort.between
+        distil(model, start, changed, subject, steps=taught)
+    heal(model, subject, Healing(steps=effort.healed))
+    model.eval()
     return Row(
         recipe=recipe,
         left=[left(plan, site) for site in encoder_sites(subject.model)],
@@ -209,9 +227,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN")
     parser.add_argument("--heads", type=int, default=6, help="to remove in all")
-    parser.add_argument("--step", type=int, default=2, help="heads that go at a time")
-    parser.add_argument("--steps", type=int, default=3000, help="of healing, in all")
-    parser.add_argument("--between", type=int, default=200, help="of these, between two cuts")
+    parser.add_argument("--step", type=int, default=1, help="heads that go at a time")
+    parser.add_argument("--steps", type=int, default=3000, help="of healing at the end")
+    parser.add_argument("--distil", type=int, default=550, help="of distillation, in all")
+    parser.add_argument("--between", type=int, default=50, help="of these, between two cuts")
     parser.add_argument("--draws", type=int, default=1, help="choices at random, for each run")
     parser.add_argument("--seed", type=int, default=0, help="of the batches, and of the draws")
     parser.add_argument("--control", action="store_true", help="also heal with all heads")
@@ -219,15 +238,16 @@ def main() -> None:
     parser.add_argument("--dry", action="store_true", help="print the result, write nothing")
     arguments = parser.parse_args()
     lines = [
-        f"{arguments.heads} encoder heads removed, {arguments.steps} steps of healing in all,",
-        f"{arguments.between} of them between two cuts, on the same batches. Budget {BUDGET},",
-        "on the test split; the bound holds at 95 %. Each run, with the heads left in each layer",
-        "and the score right after every cut:",
+        f"{arguments.heads} encoder heads removed, {arguments.distil} steps of layer-wise",
+        f"distillation in all, {arguments.between} of them between two cuts, and {arguments.steps}",
+        f"of healing, on the same batches. Budget {BUDGET}, on the test split; the bound holds at",
+        "95 %. Each run, with the heads left in each layer and the score right after every cut:",
         "",
         "| run | way | heads left | chrF before | right after cutting | after healing "
         "| difference | bound | within the budget | seconds |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
+    effort = Effort(distilled=arguments.distil, between=arguments.between, healed=arguments.steps)
     rows: list[list[Row]] = []
     for number, folder in enumerate(arguments.runs, 1):
         torch.manual_seed(arguments.seed)
@@ -235,9 +255,7 @@ def main() -> None:
         before = subject.statistics(subject.model, "test")
         rows.append([])
         for recipe in recipes(arguments, arguments.seed + number):
-            rows[-1].append(
-                follow(recipe, subject, before, arguments.steps, arguments.between, arguments.seed)
-            )
+            rows[-1].append(follow(recipe, subject, before, effort, arguments.seed))
             lines.append(told(number, rows[-1][-1]))
             print(lines[-1], file=sys.stderr, flush=True)
     lines += ["", *means(rows)]

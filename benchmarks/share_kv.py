@@ -2,7 +2,8 @@
 
 Trains a translator with 8 heads for each seed, unless runs are given or there already. Heads are
 merged as `ShareKeyValue` does, turned onto each other, and beside it by the plain mean of
-neighbours. The cache is that of the real decoder.
+neighbours; sites are first taught by themselves (`distil`), without labels, or not. The cache is
+that of the real decoder.
 """
 
 import argparse
@@ -28,6 +29,7 @@ from heedful.config_file import parse_config
 from heedful.data.tokens import BOS
 from heedful.models import Transformer
 from heedful.optimizing.budget import parse_budget
+from heedful.optimizing.distil import distil
 from heedful.optimizing.heal import Healing, heal
 from heedful.optimizing.of_run import subject_of_run
 from heedful.optimizing.subject import Subject
@@ -40,7 +42,9 @@ BUDGETS = {
     "chrf": parse_budget("chrf >= -1%"),
     "token_accuracy": parse_budget("token_accuracy >= -1%"),
 }
-SHARE = 0.05  # of the training steps
+SHARE = 0.05  # of the training steps, for healing
+DISTILLED = 0.075  # of the training steps, before it; they take no labels
+PACE = 0.5  # of healing, where distillation leaves little to mend
 WRITTEN = 32  # tokens a row, for the cache
 ROUNDS = 9  # of the timings
 
@@ -69,6 +73,25 @@ class MeanOfNeighbours(Move):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Way:
+    """One way to merge and to mend.
+
+    Args:
+        name: In the tables.
+        move: Made at every site; `None` merges nothing.
+        distilled: Steps of distillation, as a share of those of the training.
+        healed: Steps of healing, likewise.
+        pace: Of healing.
+    """
+
+    name: str
+    move: Move | None
+    distilled: float = 0.0
+    healed: float = SHARE
+    pace: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Row:
     """What became of one run one way.
 
@@ -76,18 +99,20 @@ class Row:
         way: How heads were merged.
         merged: Both scores right after it.
         healed: The verdicts after healing, in the order of `BUDGETS`.
+        distilled: Steps of distillation.
         steps: Of healing.
-        share: Of the training steps.
-        seconds: Of merging and healing.
+        training: Steps of the training.
+        seconds: Of distillation and healing.
         cache: Bytes of the keys and values stored, before and after, and of what holds them.
         faster: At writing.
     """
 
-    way: str
+    way: Way
     merged: list[float]
     healed: list[Verdict]
+    distilled: int
     steps: int
-    share: float
+    training: int
     seconds: float
     cache: tuple[int, int, int, int]
     faster: Ratio
@@ -122,34 +147,44 @@ def cache_bytes(run: Run, model: nn.Module) -> tuple[int, int]:
     return stored, sum(x.untyped_storage().nbytes() for x in tensors)
 
 
-def ways(model: nn.Module, kv_heads: int) -> dict[str, dict[str, Move]]:
-    sites = [site.name for site in find_sites(model)[0]]
-    return {
-        "turned, then merged": dict.fromkeys(sites, ShareKeyValue(kv_heads=kv_heads)),
-        "mean of neighbours": dict.fromkeys(sites, MeanOfNeighbours(kv_heads=kv_heads)),
-        "nothing merged, healed as long": {},
-    }
+def ways(kv_heads: int, share: float) -> list[Way]:
+    turned = ShareKeyValue(kv_heads=kv_heads)
+    mean = MeanOfNeighbours(kv_heads=kv_heads)
+    return [
+        Way(name="turned, then merged", move=turned, distilled=DISTILLED, healed=share, pace=PACE),
+        Way(
+            name="the same, both within the share",
+            move=turned,
+            distilled=share / 2,
+            healed=share / 2,
+            pace=PACE,
+        ),
+        Way(name="the same, not distilled", move=turned, healed=share),
+        Way(name="mean of neighbours", move=mean, distilled=DISTILLED, healed=share, pace=PACE),
+        Way(name="nothing merged, healed as long", move=None, healed=share, pace=PACE),
+    ]
 
 
-def rows_of(run: Run, kv_heads: int, steps: int | None, seed: int) -> list[Row]:
+def rows_of(run: Run, kv_heads: int, share: float, seed: int) -> list[Row]:
     subjects = {metric: subject_of_run(run, metric, seed=seed) for metric in BUDGETS}
     subject = subjects["chrf"]
     start = separated(subject.model)
+    sites = find_sites(start)[0]
     seen = seen_in(subject, start)
     before = {name: of.statistics(of.model, "test") for name, of in subjects.items()}
     training = progress_of(run.folder)[0]
-    steps = int(SHARE * training) if steps is None else steps
     found: list[Row] = []
-    for way, moves in ways(start, kv_heads).items():
+    for way in ways(kv_heads, share):
         torch.manual_seed(seed)
-        began = time.monotonic()
-        plan = Plan(moves={name: (move,) for name, move in moves.items()})
+        same = going_on(subject, seed)
+        distilled, steps = int(way.distilled * training), int(way.healed * training)
+        plan = Plan(moves={site.name: (way.move,) for site in sites} if way.move else {})
         model = plan.apply(start, seen).eval()
-        merging = time.monotonic() - began
         merged = [of.metric.score(of.statistics(model, "test")) for of in subjects.values()]
         began = time.monotonic()
-        heal(model, going_on(subject, seed), Healing(steps=steps))
-        seconds = merging + time.monotonic() - began
+        distil(model, start, sites, same, steps=distilled)
+        heal(model, same, Healing(steps=steps, pace=way.pace))
+        seconds = time.monotonic() - began
         model.eval()
         found.append(
             Row(
@@ -159,8 +194,9 @@ def rows_of(run: Run, kv_heads: int, steps: int | None, seed: int) -> list[Row]:
                     verdict_on(of, before[name], model, BUDGETS[name])
                     for name, of in subjects.items()
                 ],
+                distilled=distilled,
                 steps=steps,
-                share=steps / training,
+                training=training,
                 seconds=seconds,
                 cache=(*cache_bytes(run, start), *cache_bytes(run, model)),
                 faster=writing(subject, model),
@@ -192,9 +228,11 @@ def told(number: int, row: Row) -> str:
         cells.append(f"{verdict.before:.2f} | {merged:.2f} | {verdict.after:.2f}")
         cells.append(f"{loss:.2f} % ({bound:.2f} %)")
     return (
-        f"| {number} | {row.way} | {' | '.join(cells)} "
+        f"| {number} | {row.way.name} | {' | '.join(cells)} "
         f"| {'yes' if row.healed[0].accepted else 'no'} "
-        f"| {row.steps} ({100 * row.share:.1f} %) | {row.seconds:.0f} | {row.faster} |"
+        f"| {row.distilled} ({100 * row.distilled / row.training:.1f} %) "
+        f"| {row.steps} ({100 * row.steps / row.training:.1f} %) | {row.seconds:.0f} "
+        f"| {row.faster} |"
     )
 
 
@@ -206,7 +244,7 @@ def caches(rows: list[Row]) -> list[str]:
     for row in rows:
         stored, held, stored_after, held_after = row.cache
         lines.append(
-            f"| {row.way} | {stored:,} | {stored_after:,} | {stored / stored_after:.2f}x "
+            f"| {row.way.name} | {stored:,} | {stored_after:,} | {stored / stored_after:.2f}x "
             f"| {held:,} | {held_after:,} | {held / held_after:.2f}x |"
         )
     return lines
@@ -224,7 +262,7 @@ def means(rows: list[list[Row]]) -> list[str]:
             losses, bounds = zip(*(relative(row.healed[metric]) for row in group), strict=True)
             cells.append(f"{statistics.fmean(losses):.2f} % | {max(bounds):.2f} %")
         accepted = sum(row.healed[0].accepted for row in group)
-        lines.append(f"| {group[0].way} | {' | '.join(cells)} | {accepted} of {len(group)} |")
+        lines.append(f"| {group[0].way.name} | {' | '.join(cells)} | {accepted} of {len(group)} |")
     return lines
 
 
@@ -235,7 +273,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="of the training")
     parser.add_argument("--minutes", type=float, default=3.75, help="of the training")
     parser.add_argument("--kv-heads", type=int, default=2, help="that stay")
-    parser.add_argument("--steps", type=int, help="of healing; 5 %% of the training unless said")
+    parser.add_argument("--share", type=float, default=SHARE, help="of the training, for healing")
     parser.add_argument("--seed", type=int, default=0, help="of the healing")
     parser.add_argument("--examples", type=int, help="of the test split; all unless said")
     parser.add_argument("--dry", action="store_true", help="print the result, write nothing")
@@ -248,14 +286,14 @@ def main() -> None:
         "per cent of the score before, with what they are, at 95 % confidence, no worse than.",
         "",
         "| run | way | chrF before | merged | healed | loss (bound) | token accuracy before "
-        "| merged | healed | loss (bound) | chrF within 1 % | steps of healing (of training) "
-        "| seconds | writing faster |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|",
+        "| merged | healed | loss (bound) | chrF within 1 % | steps of distillation (of training) "
+        "| of healing | seconds | writing faster |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     rows: list[list[Row]] = []
     for number, folder in enumerate(folders, 1):
         run = opened(folder, arguments.examples)
-        rows.append(rows_of(run, arguments.kv_heads, arguments.steps, arguments.seed))
+        rows.append(rows_of(run, arguments.kv_heads, arguments.share, arguments.seed))
         lines += [told(number, row) for row in rows[-1]]
         print("\n".join(lines[-len(rows[-1]) :]), file=sys.stderr, flush=True)
     lines += ["", *means(rows), ""]

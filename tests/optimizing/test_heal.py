@@ -6,8 +6,11 @@ from dataclasses import replace
 import pytest
 import torch
 
+from heedful.allocation.plan import separated
+from heedful.allocation.sites import find_sites
 from heedful.errors import ConfigError, TrainingError
 from heedful.optimizing.heal import Healing, heal, imitation_loss
+from heedful.optimizing.hints import Hints
 from heedful.optimizing.subject import UNKNOWN, Reference, divergence
 from heedful.testing.tolerance import assert_close
 
@@ -148,6 +151,22 @@ def test_where_the_truth_is_known_the_original_is_asked_every_second_step(subjec
     heal(hurt(subject.model), taught, Healing(steps=6))
     assert sum(calls) == asked
     assert len(calls) == 6 + asked
+
+
+def test_sites_are_asked_in_every_step_and_come_closer_to_what_they_gave(subject):
+    before = separated(subject.model)
+    sites = find_sites(before)[0]
+    taught = replace(subject, truth=lambda batch: torch.ones(len(batch), dtype=torch.long))
+    left = []
+    for listened in ((), sites):
+        model = hurt(before)
+        heal(model, taught, Healing(steps=30), before=before, sites=listened)
+        with torch.no_grad(), Hints(model, before, sites) as hints:
+            for batch in subject.calibration:
+                before(batch)
+                model(batch)
+            left.append(hints.loss().item())
+    assert left[1] < 0.5 * left[0]
 
 
 def test_in_low_precision_it_heals_as_well(subject):

@@ -1,7 +1,7 @@
 """Healing: teach a changed model to say again what the original said."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -9,9 +9,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from heedful.allocation.sites import Site
 from heedful.errors import ConfigError
 from heedful.optimizing.descent import descend
-from heedful.optimizing.subject import IMPOSSIBLE, UNKNOWN, Batch, Subject, divergence
+from heedful.optimizing.hints import Hints
+from heedful.optimizing.subject import IMPOSSIBLE, UNKNOWN, Subject, divergence
 
 SLOWEST = 1 / 8
 ASKED = 2  # where the truth is known, the original is asked in one of so many steps
@@ -79,13 +81,16 @@ def heal(
     subject: Subject,
     healing: Healing,
     *,
+    before: nn.Module | None = None,
+    sites: Sequence[Site] = (),
     on_step: Callable[[int], object] | None = None,
 ) -> None:
     """Train a model, in place, towards the outputs of the original, and the truth where known.
 
     Both count the same: the original says more to an example, and where it errs the truth is right.
     Where the truth is known the original is asked in every second step only, which heals as well
-    and saves half of the passes that it takes.
+    and saves half of the passes that it takes. With sites it is asked in every step, and says of
+    them too what they should give: that heals further in few steps.
 
     All parameters that require gradients learn, not only those of the changed sites, for a bounded
     number of steps. Dropout stays off: the original is imitated as it is used.
@@ -94,6 +99,9 @@ def heal(
         model: A changed copy.
         subject: Whose original is the teacher.
         healing: How long.
+        before: The original in the form of `separated`, where there are sites.
+        sites: Those that were changed and are to give again what they gave; none means that only
+            the outputs count.
         on_step: Called after each step with its number, from 1.
 
     Raises:
@@ -106,21 +114,30 @@ def heal(
         A training step and, at most, a forward pass of the original a step.
     """
     batches = subject.training(healing.seed)
-    descend(
-        [parameter for parameter in model.parameters() if parameter.requires_grad],
-        lambda step: _loss(model, subject, next(batches), step),
-        steps=healing.steps,
-        learning_rate=healing.pace * subject.learning_rate,
-        on_step=on_step,
-    )
+    teacher = subject.model if before is None else before
+    with Hints(model, teacher, sites) as hints:
+
+        def loss(step: int) -> Float[Tensor, ""]:
+            batch = next(batches)
+            truth = None if subject.truth is None else subject.truth(batch)
+            with subject.autocast():
+                if truth is not None and _enough(truth, step) and not hints.sites:
+                    student = subject.outputs(model, batch)
+                    return cross_entropy(student.float(), truth, ignore_index=UNKNOWN)
+                with torch.no_grad():
+                    said = subject.outputs(teacher, batch)
+                student = subject.outputs(model, batch)
+                return imitation_loss(subject.kind, student, said, truth) + hints.loss()
+
+        descend(
+            [parameter for parameter in model.parameters() if parameter.requires_grad],
+            loss,
+            steps=healing.steps,
+            learning_rate=healing.pace * subject.learning_rate,
+            on_step=on_step,
+        )
 
 
-def _loss(model: nn.Module, subject: Subject, batch: Batch, step: int) -> Float[Tensor, ""]:
-    truth = None if subject.truth is None else subject.truth(batch)
-    with subject.autocast():
-        student = subject.outputs(model, batch)
-        if truth is not None and step % ASKED and bool((truth != UNKNOWN).any()):
-            return cross_entropy(student.float(), truth, ignore_index=UNKNOWN)
-        with torch.no_grad():
-            teacher = subject.outputs(subject.model, batch)
-        return imitation_loss(subject.kind, student, teacher, truth)
+def _enough(truth: Tensor, step: int) -> bool:
+    """Is this a step to learn from the truth alone?"""
+    return step % ASKED != 0 and bool((truth != UNKNOWN).any())

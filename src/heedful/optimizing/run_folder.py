@@ -130,7 +130,8 @@ def apply_plan(
     on_event(Stage(text="healing"))
     changed = [site for site in sites if site.name in plan.moves]
     distil(model, start, changed, subject, steps=distil_steps, seed=seed)
-    heal(model, subject, Healing(steps=heal_steps, seed=seed))
+    healing = Healing(steps=heal_steps, seed=seed)
+    heal(model, subject, healing, before=start, sites=changed if distil_steps else ())
     write_run(folder, run, model.eval(), plan, {"run": str(run.folder), "verified": False})
     return Run(folder)
 
