@@ -107,7 +107,8 @@ def apply_plan(
         plan: A plan or its file.
         run: A run or its folder; never changed.
         output: New folder.
-        distil_steps: Steps of layer-wise distillation afterwards.
+        distil_steps: Steps of layer-wise distillation afterwards; with any, healing goes on to
+            listen to the changed sites.
         heal_steps: Steps of healing after that.
         seed: Of calibration, distillation and healing.
         on_event: Called with every event of `heedful.optimizing.events`.
