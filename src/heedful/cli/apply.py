@@ -15,7 +15,7 @@ def apply(
         int, typer.Option(min=0, help="Steps that teach each changed site by itself.")
     ] = 0,
     heal: Annotated[int, typer.Option(min=0, help="Steps of healing after that.")] = 0,
-    seed: Annotated[int, typer.Option(min=0, help="Of calibration, these and those.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of everything that is drawn.")] = 0,
 ) -> None:
     """Change a run as a plan says, and heal it; nothing is verified. Prints the new folder."""
     from heedful.cli._optimizing import OptimizingProgress
