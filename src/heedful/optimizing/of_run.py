@@ -103,20 +103,12 @@ def subject_to_profile(run: Run, *, seed: int = 0) -> Subject:
     Raises:
         UnsupportedError: The model is no Transformer.
     """
-    model = _transformer(run)
+    model = _transformer(run)  # another network is refused before its data is read
     pairs = _encoded(run, run.examples("dev"))
     chosen = np.random.default_rng(seed).permutation(len(pairs))[:CALIBRATION]
     timed = pairs.examples[:TIMED]
-    return Subject(
-        model=model,
-        calibration=_batches(pairs, chosen.tolist(), run.device),
-        training=unjudged,
-        outputs=_outputs,
-        kind="logits",
-        truth=_truth,
-        statistics=unjudged,
-        metric=ratio_metric("loss", higher_is_better=False),
-        test_examples=0,
+    return replace(
+        _bare(model, _batches(pairs, chosen.tolist(), run.device)),
         work=Rewriting(run.translator, timed),
         use=_writing(run, timed),
     )
@@ -181,10 +173,20 @@ def _to_heal(run: Run, train: Sequence[Example], seed: int) -> Subject:
     order = np.random.default_rng(seed).permutation(len(train))
     pairs = _encoded(run, [train[row] for row in order[:HEALING]])
     chosen = range(min(CALIBRATION, len(pairs)))
-    return Subject(
-        model=_transformer(run),
-        calibration=_batches(pairs, list(chosen), run.device),
+    return replace(
+        _bare(_transformer(run), _batches(pairs, list(chosen), run.device)),
         training=partial(_endless, pairs, run),
+        learning_rate=run.config.train.learning_rate * HEALING_RATE,
+        low_precision=run.about["precision"] == "bf16",
+    )
+
+
+def _bare(model: Transformer, calibration: Sequence[Pair]) -> Subject:
+    """What a model says to batches, and nothing to heal, judge or time it with."""
+    return Subject(
+        model=model,
+        calibration=calibration,
+        training=unjudged,
         outputs=_outputs,
         kind="logits",
         truth=_truth,
@@ -193,8 +195,6 @@ def _to_heal(run: Run, train: Sequence[Example], seed: int) -> Subject:
         test_examples=0,
         work=unjudged,
         use=unjudged,
-        learning_rate=run.config.train.learning_rate * HEALING_RATE,
-        low_precision=run.about["precision"] == "bf16",
     )
 
 
