@@ -10,7 +10,7 @@ import random
 import statistics
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from torch import nn
 
 from heedful.allocation.moves import DropSite, KeepHeads, Move
 from heedful.allocation.plan import Plan, separated
+from heedful.allocation.seen import Seen
 from heedful.allocation.sites import Site, find_sites
 from heedful.optimizing.budget import parse_budget
 from heedful.optimizing.distil import distil
@@ -90,7 +91,9 @@ def encoder_sites(model: nn.Module) -> list[Site]:
     return [site for site in find_sites(model)[0] if site.name.startswith("encoder.")]
 
 
-def chosen(model: nn.Module, subject: Subject, heads: int, draw: int | None) -> list[Head]:
+def chosen(
+    model: nn.Module, seen: Mapping[str, Seen], reference: Reference, heads: int, draw: int | None
+) -> list[Head]:
     """The heads to remove: all layers are ranked together."""
     present = [
         (site.name, head)
@@ -99,7 +102,6 @@ def chosen(model: nn.Module, subject: Subject, heads: int, draw: int | None) -> 
     ]
     if draw is not None:
         return random.Random(draw).sample(present, heads)
-    reference, seen = Reference(subject), seen_in(subject, model)
 
     def damage(head: Head) -> float:
         without = Plan(moves=moves_without(model, [head])).apply(model, seen).eval()
@@ -122,12 +124,13 @@ def follow(recipe: Recipe, subject: Subject, before: Floats, effort: Effort, see
     began = time.monotonic()
     subject = going_on(subject, seed)
     start = separated(subject.model)
-    model, plan = separated(start), Plan()
+    model, plan, reference = separated(start), Plan(), Reference(subject)
     cut: list[float] = []
     last = len(recipe.stages) - 1
     for number, heads in enumerate(recipe.stages):
-        moves = moves_without(model, chosen(model, subject, heads, recipe.draw))
-        model = Plan(moves=moves).apply(model, seen_in(subject, model)).eval()
+        seen = seen_in(subject, model)
+        moves = moves_without(model, chosen(model, seen, reference, heads, recipe.draw))
+        model = Plan(moves=moves).apply(model, seen).eval()
         for name, made in moves.items():
             plan = plan.then(name, made)
         cut.append(subject.metric.score(subject.statistics(model, "test")))

@@ -179,7 +179,7 @@ def rows_of(run: Run, kv_heads: int, share: float, seed: int) -> list[Row]:
         began = time.monotonic()
         distil(model, start, sites, same, steps=distilled)
         healing = Healing(steps=steps, pace=way.pace)
-        heal(model, same, healing, before=start, sites=sites if distilled else ())
+        heal(model, same, healing, sites=sites if distilled else ())
         seconds = time.monotonic() - began
         model.eval()
         found.append(

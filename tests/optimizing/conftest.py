@@ -7,6 +7,9 @@ import torch
 from torch import nn
 
 import heedful
+from heedful.allocation.plan import Plan, separated
+from heedful.allocation.seen import look
+from heedful.allocation.sites import find_sites
 from heedful.bench.timing import Ratio
 from heedful.config import Config, Decode, Train, TransformerModel, TsvData
 from heedful.nn import Attention
@@ -101,6 +104,15 @@ class Kit:
     def quick(**settings):
         few = {"goal": "macs", "rounds": 2, "trials": 6, "heal_steps": 4, "finalist_steps": 2}
         return Settings(**(few | settings))
+
+    @staticmethod
+    def changed(subject, *moves):
+        """The original, a copy of it with one of these moves at each site, and the sites."""
+        before = separated(subject.model)
+        sites = find_sites(before)[0]
+        seen = look(before, sites, subject.runs(before))
+        plan = Plan(moves={site.name: (move,) for site, move in zip(sites, moves, strict=True)})
+        return before, plan.apply(before, seen).eval(), sites
 
     @classmethod
     def subject(cls, model=None, *, quality=None, data=None, training=None, higher=True):

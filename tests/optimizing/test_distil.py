@@ -6,9 +6,7 @@ import pytest
 import torch
 
 from heedful.allocation.moves import DropSite, ShareKeyValue, ValueRank
-from heedful.allocation.plan import Plan, separated
-from heedful.allocation.seen import look
-from heedful.allocation.sites import find_sites
+from heedful.allocation.plan import separated
 from heedful.errors import TrainingError
 from heedful.optimizing.distil import distil
 from heedful.optimizing.subject import Reference
@@ -20,14 +18,12 @@ def subject(kit, request):
     return kit.subject(kind(layers=2).eval(), training=kit.Training(learning_rate=3e-3))
 
 
-def changed(subject, *moves):
-    """The original, a copy of it with these moves at both sites, and the sites."""
-    before = separated(subject.model).requires_grad_(True)
-    sites = find_sites(before)[0]
-    seen = look(before, sites, subject.runs(before))
-    moves = moves or (ShareKeyValue(kv_heads=1),) * 2
-    plan = {site.name: (move,) for site, move in zip(sites, moves, strict=True)}
-    return before, Plan(moves=plan).apply(before, seen).eval(), sites
+@pytest.fixture
+def changed(kit):
+    def changed(subject, *moves):
+        return kit.changed(subject, *moves or (ShareKeyValue(kv_heads=1),) * 2)
+
+    return changed
 
 
 def given(model, site, tokens):
@@ -66,7 +62,7 @@ def hooks(model):
     )
 
 
-def test_every_site_comes_closer_and_so_does_the_model(subject):
+def test_every_site_comes_closer_and_so_does_the_model(subject, changed):
     before, model, sites = changed(subject)
     tokens, reference = torch.cat(subject.calibration), Reference(subject)
     start, damage = distances(before, model, sites, tokens), reference.damage(model)
@@ -76,7 +72,7 @@ def test_every_site_comes_closer_and_so_does_the_model(subject):
     assert reference.damage(model) < damage
 
 
-def test_nothing_but_the_sites_changes(subject):
+def test_nothing_but_the_sites_changes(subject, changed):
     before, model, sites = changed(subject)
     first, other = numbers(model), numbers(before)
     distil(model, before, sites[1:], subject, steps=3)
@@ -88,7 +84,7 @@ def test_nothing_but_the_sites_changes(subject):
     assert hooks(model) == hooks(before) == 0
 
 
-def test_a_site_is_asked_what_it_was_asked_before_the_change(subject):
+def test_a_site_is_asked_what_it_was_asked_before_the_change(subject, changed):
     before, model, sites = changed(subject)
     asked = []
     query = sites[1].adapter.taps(sites[1].of(model)).query
@@ -107,7 +103,7 @@ def test_a_site_is_asked_what_it_was_asked_before_the_change(subject):
     assert not torch.allclose(given(model, sites[1], seen[0])["query"], want, atol=1e-4)
 
 
-def test_dropped_sites_stay_as_they_are_and_the_others_learn(subject):
+def test_dropped_sites_stay_as_they_are_and_the_others_learn(subject, changed):
     before, model, sites = changed(subject, DropSite(), ValueRank(rank=2))
     first = numbers(model)
     distil(model, before, sites, subject, steps=3)
@@ -116,7 +112,7 @@ def test_dropped_sites_stay_as_they_are_and_the_others_learn(subject):
     assert all(name.startswith(sites[1].name) for name in moved)
 
 
-def test_needs_no_truth_and_tells_its_steps(subject):
+def test_needs_no_truth_and_tells_its_steps(subject, changed):
     before, model, sites = changed(subject)
     told = []
     unknown = replace(subject, truth=lambda batch: pytest.fail("asked for the truth"))
@@ -124,7 +120,7 @@ def test_needs_no_truth_and_tells_its_steps(subject):
     assert told == [1, 2, 3]
 
 
-def test_without_steps_or_sites_nothing_changes(subject):
+def test_without_steps_or_sites_nothing_changes(subject, changed):
     before, model, sites = changed(subject)
     first = numbers(model)
     distil(model, before, sites, subject, steps=0)
@@ -133,14 +129,14 @@ def test_without_steps_or_sites_nothing_changes(subject):
     assert all(torch.equal(tensor, first[name]) for name, tensor in model.state_dict().items())
 
 
-def test_a_site_that_nothing_runs_through_stays(subject):
+def test_a_site_that_nothing_runs_through_stays(subject, changed):
     before, model, sites = changed(subject)
     first = numbers(model)
     distil(model, before, sites, replace(subject, outputs=lambda model, batch: batch), steps=3)
     assert all(torch.equal(tensor, first[name]) for name, tensor in model.state_dict().items())
 
 
-def test_a_seed_makes_the_same_model(subject):
+def test_a_seed_makes_the_same_model(subject, changed):
     found = []
     for seed in (1, 1, 4):
         before, model, sites = changed(subject)
@@ -150,7 +146,7 @@ def test_a_seed_makes_the_same_model(subject):
     assert any(not torch.equal(found[0][name], found[2][name]) for name in found[0])
 
 
-def test_what_is_no_number_leaves_no_hook_behind(subject):
+def test_what_is_no_number_leaves_no_hook_behind(subject, changed):
     before, model, sites = changed(subject)
     with torch.no_grad():
         next(sites[0].of(model).parameters()).fill_(torch.nan)

@@ -160,7 +160,7 @@ def test_sites_are_asked_in_every_step_and_come_closer_to_what_they_gave(subject
     left = []
     for listened in ((), sites):
         model = hurt(before)
-        heal(model, taught, Healing(steps=30), before=before, sites=listened)
+        heal(model, taught, Healing(steps=30), sites=listened)
         with torch.no_grad(), Hints(model, before, sites) as hints:
             for batch in subject.calibration:
                 before(batch)

@@ -4,9 +4,6 @@ import pytest
 import torch
 
 from heedful.allocation.moves import DropSite, ValueRank
-from heedful.allocation.plan import Plan, separated
-from heedful.allocation.seen import look
-from heedful.allocation.sites import find_sites
 from heedful.optimizing.hints import Hints
 from heedful.testing.tolerance import assert_close
 
@@ -14,18 +11,6 @@ from heedful.testing.tolerance import assert_close
 @pytest.fixture
 def subject(kit):
     return kit.subject(kit.Tiny(layers=2).eval())
-
-
-@pytest.fixture
-def before(subject):
-    return separated(subject.model)
-
-
-def after(before, subject, *moves):
-    sites = find_sites(before)[0]
-    seen = look(before, sites, subject.runs(before))
-    plan = Plan(moves={site.name: (move,) for site, move in zip(sites, moves, strict=True)})
-    return plan.apply(before, seen).eval(), sites
 
 
 def outs(model, tokens):
@@ -46,8 +31,8 @@ def distance(now, given):
     return (now - given).square().mean() / given.var(correction=0)
 
 
-def test_the_loss_is_the_squared_distance_as_a_share_of_the_variance(subject, before):
-    model, sites = after(before, subject, ValueRank(rank=2), ValueRank(rank=1))
+def test_the_loss_is_the_squared_distance_as_a_share_of_the_variance(kit, subject):
+    before, model, sites = kit.changed(subject, ValueRank(rank=2), ValueRank(rank=1))
     tokens = subject.calibration[0]
     (given, _), (now, alone) = outs(before, tokens), outs(model, tokens)
     with Hints(model, before, sites) as hints:
@@ -61,8 +46,8 @@ def test_the_loss_is_the_squared_distance_as_a_share_of_the_variance(subject, be
     assert model.own[0].value.weight.grad.abs().max() > 0
 
 
-def test_what_is_forced_is_what_was_given(subject, before):
-    model, sites = after(before, subject, ValueRank(rank=2), ValueRank(rank=1))
+def test_what_is_forced_is_what_was_given(kit, subject):
+    before, model, sites = kit.changed(subject, ValueRank(rank=2), ValueRank(rank=1))
     tokens = subject.calibration[0]
     with Hints(model, before, sites, forced=True) as hints:
         want = before(tokens)
@@ -70,8 +55,8 @@ def test_what_is_forced_is_what_was_given(subject, before):
         assert hints.loss() > 0
 
 
-def test_every_call_is_compared_with_its_own_and_counted_once(subject, before):
-    model, sites = after(before, subject, ValueRank(rank=2), ValueRank(rank=1))
+def test_every_call_is_compared_with_its_own_and_counted_once(kit, subject):
+    before, model, sites = kit.changed(subject, ValueRank(rank=2), ValueRank(rank=1))
     first, second = subject.calibration[:2]
     with Hints(model, before, sites) as hints:
         alone = []
@@ -86,14 +71,14 @@ def test_every_call_is_compared_with_its_own_and_counted_once(subject, before):
         assert hints.loss().item() == 0
 
 
-def test_dropped_sites_are_left_out(subject, before):
-    model, sites = after(before, subject, DropSite(), ValueRank(rank=1))
+def test_dropped_sites_are_left_out(kit, subject):
+    before, model, sites = kit.changed(subject, DropSite(), ValueRank(rank=1))
     with Hints(model, before, sites) as hints:
         assert [site.name for site in hints.sites] == [sites[1].name]
 
 
-def test_nothing_stays_behind(subject, before):
-    model, sites = after(before, subject, ValueRank(rank=2), ValueRank(rank=1))
+def test_nothing_stays_behind(kit, subject):
+    before, model, sites = kit.changed(subject, ValueRank(rank=2), ValueRank(rank=1))
     with pytest.raises(KeyboardInterrupt), Hints(model, before, sites):
         raise KeyboardInterrupt
     assert not any(module._forward_hooks for of in (before, model) for module in of.modules())

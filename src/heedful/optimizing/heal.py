@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from heedful.allocation.plan import separated
 from heedful.allocation.sites import Site
 from heedful.errors import ConfigError
 from heedful.optimizing.descent import descend
@@ -81,7 +82,6 @@ def heal(
     subject: Subject,
     healing: Healing,
     *,
-    before: nn.Module | None = None,
     sites: Sequence[Site] = (),
     on_step: Callable[[int], object] | None = None,
 ) -> None:
@@ -99,7 +99,6 @@ def heal(
         model: A changed copy.
         subject: Whose original is the teacher.
         healing: How long.
-        before: The original in the form of `separated`, where there are sites.
         sites: Those that were changed and are to give again what they gave; none means that only
             the outputs count.
         on_step: Called after each step with its number, from 1.
@@ -114,7 +113,7 @@ def heal(
         A training step and, at most, a forward pass of the original a step.
     """
     batches = subject.training(healing.seed)
-    teacher = subject.model if before is None else before
+    teacher = separated(subject.model) if sites else subject.model
     with Hints(model, teacher, sites) as hints:
 
         def loss(step: int) -> Float[Tensor, ""]:

@@ -58,7 +58,7 @@ def subject_of_run(
     """
     if metric not in METRICS:
         raise ConfigError(f"metric must be one of {', '.join(METRICS)}, got {metric!r}")
-    _transformer(run)  # another network is refused before its data is read
+    model = _transformer(run)  # another network is refused before its data is read
     data = {"dev": run.examples("dev"), "test": run.examples("test") if test is None else test}
     if not data["test"]:
         raise DataError(
@@ -71,7 +71,7 @@ def subject_of_run(
     quality, statistics = _quality(metric, run, pairs)
     timed = pairs["dev"].examples[:TIMED]
     return replace(
-        _to_heal(run, train, seed),
+        _to_heal(run, model, train, seed),
         statistics=statistics,
         metric=quality,
         test_examples=len(data["test"]),
@@ -90,7 +90,8 @@ def subject_to_heal(run: Run, *, seed: int = 0) -> Subject:
     Raises:
         UnsupportedError: The model is no Transformer.
     """
-    return _to_heal(run, load_data(run.config.data, run.config.seed).train, seed)
+    model = _transformer(run)  # another network is refused before its data is read
+    return _to_heal(run, model, load_data(run.config.data, run.config.seed).train, seed)
 
 
 def subject_to_profile(run: Run, *, seed: int = 0) -> Subject:
@@ -169,12 +170,12 @@ def translator_of(run: Run, model: nn.Module) -> Translator:
     )
 
 
-def _to_heal(run: Run, train: Sequence[Example], seed: int) -> Subject:
+def _to_heal(run: Run, model: Transformer, train: Sequence[Example], seed: int) -> Subject:
     order = np.random.default_rng(seed).permutation(len(train))
     pairs = _encoded(run, [train[row] for row in order[:HEALING]])
     chosen = range(min(CALIBRATION, len(pairs)))
     return replace(
-        _bare(_transformer(run), _batches(pairs, list(chosen), run.device)),
+        _bare(model, _batches(pairs, list(chosen), run.device)),
         training=partial(_endless, pairs, run),
         learning_rate=run.config.train.learning_rate * HEALING_RATE,
         low_precision=run.about["precision"] == "bf16",

@@ -132,7 +132,7 @@ def apply_plan(
     changed = [site for site in sites if site.name in plan.moves]
     distil(model, start, changed, subject, steps=distil_steps, seed=seed)
     healing = Healing(steps=heal_steps, seed=seed)
-    heal(model, subject, healing, before=start, sites=changed if distil_steps else ())
+    heal(model, subject, healing, sites=changed if distil_steps else ())
     write_run(folder, run, model.eval(), plan, {"run": str(run.folder), "verified": False})
     return Run(folder)
 
