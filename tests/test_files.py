@@ -2,11 +2,19 @@
 
 import errno
 import os
+from pathlib import Path
 
 import pytest
 
 from heedful.errors import RunError
-from heedful.files import read_json, write_bytes, write_folder, write_json
+from heedful.files import (
+    read_json,
+    read_whole,
+    remove_written,
+    write_bytes,
+    write_folder,
+    write_json,
+)
 
 
 def full_disk(*_):
@@ -66,3 +74,136 @@ def test_missing_and_damaged_json_are_named(tmp_path):
         read_json(tmp_path / "a.json")
     with pytest.raises(RunError, match=r"must be readable, got: Is a directory"):
         read_json(tmp_path)
+
+
+def test_json_nested_without_end_is_an_error(tmp_path):
+    (tmp_path / "a.json").write_bytes(b"[" * 100_000)
+    with pytest.raises(RunError, match=r"a\.json must be whole, got JSON that is nested too deep"):
+        read_json(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda path: path.write_bytes(b"12345"), "must be readable, got: 5 bytes, more than 4"),
+        (os.mkfifo, "must be readable, got: no ordinary file"),
+        (lambda path: path.symlink_to("/dev/zero"), "must be readable, got: no ordinary file"),
+        (lambda path: path.symlink_to("nowhere"), "must be readable, got: a link to nothing"),
+        (lambda path: path.symlink_to(path), "must be readable, got: Too many levels"),
+        (lambda path: None, r"a run folder must hold file, got none in"),
+    ],
+)
+def test_only_ordinary_files_are_read(tmp_path, make, message):
+    make(tmp_path / "file")
+    with pytest.raises(RunError, match=message):
+        read_whole(tmp_path / "file", most=4)
+
+
+def test_a_name_that_cannot_be_is_an_error(tmp_path):
+    with pytest.raises(RunError, match="must be readable, got: embedded null byte"):
+        read_whole(tmp_path / "a\0b", most=4)
+    with pytest.raises(RunError, match="must be a name that can be written, got NUL in it"):
+        write_bytes(tmp_path / "a\0b", b"")
+    with pytest.raises(RunError, match="can be written, got a letter that no utf-8 name can hold"):
+        write_bytes(tmp_path / "\ud800", b"")
+    for write in (lambda path: write_bytes(path, b""), lambda path: write_folder(path, Path.mkdir)):
+        with pytest.raises(RunError, match="can be written, got a folder that is there"):
+            write(Path("."))
+
+
+def test_names_may_be_as_long_as_the_file_system_takes(tmp_path):
+    write_bytes(tmp_path / ("x" * 255), b"1")
+    write_folder(tmp_path / ("中" * 85), lambda folder: write_bytes(folder / "one", b"1"))
+    assert sorted(len(os.fsencode(entry.name)) for entry in tmp_path.iterdir()) == [255, 255]
+    with pytest.raises(RunError, match="must be writable, got: File name too long"):
+        write_bytes(tmp_path / ("x" * 256), b"1")
+
+
+def test_a_clean_up_that_fails_does_not_hide_the_cause(tmp_path, monkeypatch):
+    """A read-only disk: neither is written nor can what is left be deleted."""
+
+    def read_only(*_, **__):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(os, "replace", read_only)
+    monkeypatch.setattr(Path, "unlink", read_only)
+    monkeypatch.setattr(Path, "mkdir", read_only)
+    with pytest.raises(RunError, match="must be writable, got: Read-only file system"):
+        write_bytes(tmp_path / "a", b"1")
+    with pytest.raises(RunError, match="must be writable, got: Read-only file system"):
+        write_folder(tmp_path / "b", lambda folder: None)
+
+
+def test_below_a_file_nothing_can_be_written(tmp_path):
+    write_bytes(tmp_path / "file", b"")
+    with pytest.raises(RunError, match="must be writable, got: Not a directory"):
+        write_bytes(tmp_path / "file" / "a", b"")
+    with pytest.raises(RunError, match="must be writable, got: Not a directory"):
+        write_folder(tmp_path / "file" / "a", lambda folder: None)
+
+
+def test_a_rename_is_forced_to_the_disk(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_ino))
+    write_bytes(tmp_path / "a", b"1")
+    assert synced == [(tmp_path / "a").stat().st_ino, tmp_path.stat().st_ino]
+
+
+def test_a_folder_system_without_sync_will_do(tmp_path, monkeypatch):
+    honest = os.fsync
+
+    def fsync(descriptor):
+        if os.fstat(descriptor).st_ino == tmp_path.stat().st_ino:
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        honest(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    write_bytes(tmp_path / "a", b"1")
+    assert (tmp_path / "a").read_bytes() == b"1"
+
+
+# ---- deleting ------------------------------------------------------------------------------------
+
+WRITTEN = ("log", "runs/*/weights")
+
+
+def written(folder):
+    """All that a program is known to write, and what it leaves where it is killed."""
+    for name in ("log", ".log.7.tmp", "runs/1/weights", "runs/.2.7.tmp/weights"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"1")
+    return folder
+
+
+def test_a_folder_that_was_written_can_be_deleted(tmp_path):
+    assert remove_written(written(tmp_path / "ours"), WRITTEN)
+    assert list(tmp_path.iterdir()) == []
+    assert not remove_written(tmp_path / "missing", WRITTEN)
+
+
+@pytest.mark.parametrize(
+    "add",
+    [
+        lambda folder: (folder / "notes.txt").write_text("mine"),
+        lambda folder: (folder / "runs" / "log").write_text("mine"),
+        lambda folder: (folder / "runs" / "1" / "notes").mkdir(),
+        lambda folder: (folder / "runs" / "1" / "weights.old").write_text("mine"),
+        lambda folder: (folder / "runs" / "3").symlink_to("1"),
+        lambda folder: (folder / "runs" / "1" / ".weights.7.tmp").symlink_to("weights"),
+        lambda folder: os.mkfifo(folder / ".log.8.tmp"),
+    ],
+)
+def test_a_folder_with_anything_else_stays_whole(tmp_path, add):
+    folder = written(tmp_path / "ours")
+    add(folder)
+    before = sorted(folder.rglob("*"))
+    assert not remove_written(folder, WRITTEN)
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_nothing_is_deleted_through_a_link(tmp_path):
+    written(tmp_path / "theirs")
+    (tmp_path / "ours").symlink_to("theirs")
+    assert not remove_written(tmp_path / "ours", WRITTEN)
+    assert (tmp_path / "theirs" / "log").exists()
+    assert not remove_written(tmp_path / "theirs" / "log", ("log",))

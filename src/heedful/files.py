@@ -1,13 +1,22 @@
-"""Files that are either whole or absent, whenever the power goes."""
+"""Files that are either whole or absent, whenever the power goes; and what may be deleted again."""
 
+import contextlib
+import errno
+import hashlib
 import json
 import os
+import re
 import shutil
-from collections.abc import Callable
+import stat
+from collections.abc import Callable, Generator, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from heedful.errors import RunError
+
+LONGEST_NAME = 255  # bytes, on every file system that people have
+NO_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EACCES, errno.EPERM, errno.EBADF)  # of a folder
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -16,16 +25,19 @@ def write_bytes(path: Path, content: bytes) -> None:
     Raises:
         RunError: The folder cannot be written, or the disk is full; the old file is as it was.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise RunError(f"{path} must be writable, got: {error.strerror or error}") from None
+    with _writing(path):
+        temporary = _temporary(path)
+        try:
+            with temporary.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            with contextlib.suppress(OSError):  # on a read-only disk even this fails
+                temporary.unlink(missing_ok=True)
+            raise
+        _keep_names(path.parent)
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -37,35 +49,190 @@ def write_json(path: Path, content: Any) -> None:
     write_bytes(path, (json.dumps(content, ensure_ascii=False, indent=1) + "\n").encode())
 
 
-def read_json(path: Path) -> Any:
-    """Read UTF-8 JSON.
-
-    Raises:
-        RunError: The file is missing or damaged.
-    """
-    try:
-        return json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise RunError(f"a run folder must hold {path.name}, got none in {path.parent}") from None
-    except OSError as error:
-        raise RunError(f"{path} must be readable, got: {error.strerror or error}") from None
-    except ValueError as error:
-        raise RunError(f"{path} must be whole, got damaged JSON: {error}") from None
-
-
 def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
     """Let `fill` write into a temporary folder, then give it its name, which must be unused.
 
     Raises:
         RunError: As for `write_bytes`.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with _writing(path):
+        temporary = _temporary(path)
+        shutil.rmtree(temporary, ignore_errors=True)
+        try:
+            temporary.mkdir(parents=True)
+            fill(temporary)
+            os.replace(temporary, path)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        _keep_names(path.parent)
+
+
+def read_whole(path: Path, *, most: int, holder: str = "a run folder") -> bytes:
+    """Read a file that must be an ordinary one, not endless, and of a size that makes sense.
+
+    Args:
+        path: Links are followed. A pipe or a device is refused before it can block.
+        most: Bytes.
+        holder: What the file belongs to, for errors.
+
+    Raises:
+        RunError: It is missing, is no ordinary file, is larger, or cannot be read.
+    """
     try:
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
-        fill(temporary)
-        os.replace(temporary, path)
+        found = path.stat()
+        if stat.S_ISREG(found.st_mode):
+            with path.open("rb") as file:
+                content = file.read(most + 1)
+            if len(content) <= most:
+                return content
+            got = f"{max(found.st_size, most + 1):,} bytes, more than {most:,}"
+        else:
+            got = "Is a directory" if stat.S_ISDIR(found.st_mode) else "no ordinary file"
+    except FileNotFoundError:
+        got = "a link to nothing" if path.is_symlink() else None
+    except MemoryError:
+        got = "more than the memory holds"
+    except (OSError, ValueError) as error:
+        got = reason(error)
+    if got is None:
+        raise RunError(f"{holder} must hold {path.name}, got none in {path.parent}")
+    raise RunError(f"{path} must be readable, got: {got}")
+
+
+def read_json(path: Path, *, most: int = 1 << 26) -> Any:
+    """Read UTF-8 JSON of at most `most` bytes.
+
+    Raises:
+        RunError: The file is missing or damaged.
+    """
+    return parse_json(read_whole(path, most=most), path)
+
+
+def parse_json(content: bytes, path: Path) -> Any:
+    """Turn what `path` holds into plain data.
+
+    Raises:
+        RunError: It is no JSON, or nested deeper than anybody nests.
+    """
+    try:
+        return json.loads(content)
+    except ValueError as error:
+        raise RunError(f"{path} must be whole, got damaged JSON: {error}") from None
+    except RecursionError:
+        raise RunError(f"{path} must be whole, got JSON that is nested too deep") from None
+
+
+def remove_written(folder: Path, holds: Sequence[str]) -> bool:
+    """Delete a folder that this program wrote; one that holds anything else stays as it is, whole.
+
+    So a user's notes, a copy of a checkpoint or somebody else's files are never lost: what is
+    deleted could be named beforehand. Nothing is deleted through a symbolic link, and a folder with
+    a link in it is not one that this program wrote.
+
+    Args:
+        folder: Where it is. Nothing happens where it is missing, a link or a file.
+        holds: The files that may be in it, relative to it. Every part of a name may be a shell
+            pattern, and `*` never reaches into a folder: `("log", "runs/*/model.safetensors")`.
+            What an interrupted `write_bytes` or `write_folder` left of them may be there too.
+
+    Returns:
+        Whether it is gone.
+    """
+    try:
+        if folder.is_symlink() or not folder.is_dir():
+            return False
+        files, folders = _listed(folder)
+        names = [path.relative_to(folder).parts for path in (*files, *folders)]
+        patterns = [tuple(pattern.split("/")) for pattern in holds]
+        fits = [_fits(name, patterns, whole=row < len(files)) for row, name in enumerate(names)]
+        if not all(fits):
+            return False
+        for path in files:
+            path.unlink()
+        for path in (*reversed(folders), folder):
+            path.rmdir()
+    except OSError:
+        return False
+    return True
+
+
+def reason(error: BaseException) -> str:
+    """Say in one line why a file cannot be read or written."""
+    said = error.strerror if isinstance(error, OSError) else None
+    return " ".join(str(said or error or type(error).__name__).split())
+
+
+def _listed(folder: Path) -> tuple[list[Path], list[Path]]:
+    """All files and, outer ones first, all folders below a folder; a link counts as a file."""
+    files: list[Path] = []
+    folders: list[Path] = []
+    waiting = [folder]
+    while waiting:
+        for entry in os.scandir(waiting.pop()):
+            if entry.is_dir(follow_symlinks=False):
+                folders.append(Path(entry.path))
+                waiting.append(Path(entry.path))
+            else:
+                # a link or a pipe gets a name that no pattern fits
+                ordinary = entry.is_file(follow_symlinks=False)
+                files.append(Path(entry.path) if ordinary else Path(entry.path, "\0"))
+    return files, folders
+
+
+def _fits(name: Sequence[str], patterns: Sequence[Sequence[str]], *, whole: bool) -> bool:
+    """Is it, or for a folder: can it hold, one of the files that are meant?"""
+    shown = [_without_temporary(part) for part in name]
+    return any(
+        (len(shown) == len(pattern) if whole else len(shown) < len(pattern))
+        and all(map(fnmatchcase, shown, pattern))
+        for pattern in patterns
+    )
+
+
+def _temporary(path: Path) -> Path:
+    """Where `path` is written before it has its name."""
+    ending = f".{os.getpid()}.tmp"
+    name = path.name
+    if len(os.fsencode(name)) + len(ending) + 1 > LONGEST_NAME >= len(os.fsencode(name)):
+        name = hashlib.sha256(os.fsencode(name)).hexdigest()
+    return path.with_name(f".{name}{ending}")
+
+
+def _without_temporary(name: str) -> str:
+    found = re.fullmatch(r"\.(.+)\.\d+\.tmp", name)
+    return found[1] if found else name
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Generator[None]:
+    """Say what cannot be written, and why."""
+    if not path.name:
+        raise RunError(f"{path} must be a name that can be written, got a folder that is there")
+    try:
+        os.fsencode(path)
+        if "\0" in str(path):
+            raise RunError(f"{path!r} must be a name that can be written, got NUL in it")
+    except UnicodeEncodeError as error:
+        raise RunError(
+            f"{path!r} must be a name that can be written, got a letter that no "
+            f"{error.encoding} name can hold"
+        ) from None
+    try:
+        yield
     except OSError as error:
-        raise RunError(f"{path} must be writable, got: {error.strerror or error}") from None
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        raise RunError(f"{path} must be writable, got: {reason(error)}") from None
+
+
+def _keep_names(folder: Path) -> None:
+    """Force the names in a folder to the disk: a rename is lost without, where the power goes."""
+    if os.name == "nt":  # there a folder cannot be opened, and a rename is safe
+        return
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        if error.errno not in NO_SYNC:
+            raise
