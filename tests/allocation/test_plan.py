@@ -11,7 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from heedful.allocation.moves import MOVES, DropSite, KeepHeads, Move, QueryKeyRank
+from heedful.allocation.moves import (
+    MOVES,
+    DropSite,
+    KeepHeads,
+    Move,
+    QueryKeyRank,
+    ShareKeyValue,
+    ValueRank,
+)
 from heedful.allocation.plan import (
     HEAD,
     Plan,
@@ -407,3 +415,30 @@ def test_projections_are_what_spies_are_given():
 
     Plan(moves={"own": (Keep(),)}).apply(make())
     assert isinstance(given[0], Projections)
+
+
+@pytest.mark.parametrize(
+    "move", [ShareKeyValue(kv_heads=2), QueryKeyRank(rank=1), ValueRank(rank=1)], ids=name_of
+)
+@pytest.mark.parametrize("number", [float("nan"), float("-inf")])
+@pytest.mark.parametrize("part", ["query", "value"])
+def test_weights_that_are_no_numbers_are_refused_by_name(move, number, part):
+    model = make()
+    getattr(model.own, part).weight.data[1, 2] = number
+    with pytest.raises(
+        UnsupportedError, match=f"own: weights must be finite, got NaN or inf in {part}"
+    ):
+        Plan(moves={"own": (move,)}).apply(model)
+
+
+@pytest.mark.parametrize(
+    "move",
+    [ShareKeyValue(kv_heads=2), ValueRank(rank=1), KeepHeads(heads=(0,)), DropSite()],
+    ids=name_of,
+)
+def test_calibration_that_overflowed_is_refused_by_name(move):
+    model = make()
+    seen = look(model, find_sites(model)[0], [lambda: model(*inputs())])
+    seen["own"].mixed[0, 0] = float("inf")
+    with pytest.raises(UnsupportedError, match=r"own: what .* finite, got NaN or inf in mixed"):
+        Plan(moves={"own": (move,)}).apply(model, seen)

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from heedful.allocation.moves import DropSite
-from heedful.allocation.plan import Plan
+from heedful.allocation.plan import Plan, separated
 from heedful.allocation.seen import look
 from heedful.allocation.sites import find_sites
 from heedful.nn import Attention
@@ -102,3 +102,14 @@ def test_half_precision_is_summed_widely():
     seen = look(model, find_sites(model)[0], [lambda: model(x, x)])
     assert seen["own"].query[-1, -1] == 300  # not a number of bfloat16's
     close(seen["own"].query, moments(x))
+
+
+@torch.no_grad()
+def test_values_may_be_made_of_other_vectors_than_keys():
+    x, other = draw(2, 5, WIDTH), draw(2, 5, WIDTH, seed=2)
+    model = nn.ModuleDict({"site": nn.MultiheadAttention(WIDTH, HEADS, batch_first=True)})
+    apart = separated(model)
+    seen = look(apart, find_sites(apart)[0], [lambda: apart["site"](x, x, other)])["site"]
+    close(seen.query, moments(x))
+    close(seen.context, moments(x))
+    close(seen.values, moments(other))

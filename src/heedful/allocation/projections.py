@@ -116,6 +116,8 @@ class Projections:
         gate_bias: A vector for each head.
         origin: Which head of the original site each head is.
         rotary: Which components are turned by the position; `None` means that none are.
+        normed: Are queries and keys normalised, head by head, behind their projections? Then they
+            cannot be written in another basis, and their means count.
         mixing: `None` means scaled dot-product attention over all keys that the mask shows.
         precision: In what the projections multiply; `None` means the dtype of the model.
     """
@@ -133,6 +135,7 @@ class Projections:
     scale: float
     origin: tuple[int, ...]
     rotary: Rotary | None = None
+    normed: bool = False
     mixing: Mixing | None = None
     precision: Precision | None = None
 

@@ -20,7 +20,8 @@ class Seen:
 
     Args:
         query: Of the vectors that look.
-        context: Of those that are looked at.
+        context: Of those that are looked at: what keys are made of.
+        value: Of those that values are made of; `None` where these are the same.
         mixed: Of what the heads mixed, head by head, before the output projection; `None` once the
             heads mix something else.
         rows: How many positions of `mixed` there were.
@@ -33,8 +34,14 @@ class Seen:
     context: Float[Tensor, "context_and_1 context_and_1"]
     mixed: Float[Tensor, "mixed_and_1 mixed_and_1"] | None
     rows: int
+    value: Float[Tensor, "context_and_1 context_and_1"] | None = None
     self_attention: bool = False
     causal: bool = False
+
+    @property
+    def values(self) -> Float[Tensor, "context_and_1 context_and_1"]:
+        """The sum for what values are made of, wherever that comes from."""
+        return self.context if self.value is None else self.value
 
 
 @torch.no_grad()
@@ -67,7 +74,8 @@ def look(
                 stack.callback(handle.remove)
             handle = taps.out.register_forward_pre_hook(partial(_compare, pair))
             stack.callback(handle.remove)
-            for name in ("query", "context", "out"):
+            apart = ("value",) if taps.value is not taps.context else ()
+            for name in ("query", "context", *apart, "out"):
                 moment = moments[site.name, name] = _Moment()
                 handle = getattr(taps, name).register_forward_pre_hook(partial(_add, moment))
                 stack.callback(handle.remove)
@@ -139,6 +147,7 @@ def _seen(name: str, moments: Mapping[tuple[str, str], _Moment], pair: _Pair) ->
         context=of("context"),
         mixed=of("out"),
         rows=moments[name, "out"].rows,
+        value=of("value") if (name, "value") in moments else None,
         self_attention=pair.same,
         causal=pair.causal,
     )

@@ -465,6 +465,25 @@ def mixed(model, mixing, *, crossing=False, **changes):
     return new
 
 
+@pytest.mark.parametrize("name", ROTARY)
+def test_key_heads_that_are_turns_of_each_other_share_where_nothing_stands_behind(name):
+    model = copy.deepcopy(make(name))
+    site = find_sites(model)[0][0]
+    old = site.read(model)
+    assert old.normed == (name == "qwen3")  # whose norms tell components apart
+    turn = torch.tensor(
+        [[0.6, -0.8], [0.8, 0.6]], dtype=torch.float64
+    )  # of components half a head apart
+    key, value = old.key.clone(), old.value[[0, 0]]
+    pairs = key[0].unflatten(0, (2, -1))
+    key[1] = key[0] if old.normed else torch.einsum("ij,jpw->ipw", turn, pairs).flatten(0, 1)
+    bias = None if old.value_bias is None else torch.zeros_like(old.value_bias)
+    site.write(model, old.with_(key=key, value=value, key_bias=bias, value_bias=bias))
+    smaller = Plan(moves={site.name: (ShareKeyValue(kv_heads=1),)}).apply(model)
+    assert site.read(smaller).geometry.kv_heads == 1
+    assert_same(answer(smaller, inputs(name)), answer(model, inputs(name)))
+
+
 @pytest.mark.parametrize("padded", [True, False])
 @pytest.mark.parametrize("name", ["bert", "distilbert", "gpt2", "llama", "qwen3"])
 def test_window_is_a_mask(name, padded):

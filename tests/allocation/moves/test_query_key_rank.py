@@ -248,6 +248,8 @@ def test_refuses_sites_that_it_does_not_understand():
         move.edit(partly, None)
     with pytest.raises(UnsupportedError, match=r"heads must mix by one of .*, got hedgehog"):
         move.edit(site.with_(mixing=Mixing(name="hedgehog")), None)
+    with pytest.raises(UnsupportedError, match="must meet as projected, got norms behind the pro"):
+        move.edit(site.with_(normed=True), None)
     with pytest.raises(UnsupportedError, match="a site must have heads left, got a dropped one"):
         move.edit(DropSite().edit(site, None), None)
 

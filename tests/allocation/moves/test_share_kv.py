@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from heedful.allocation.moves import DropSite, ShareKeyValue
-from heedful.allocation.moves._align import align
+from heedful.allocation.moves._align import align, regrouped
 from heedful.allocation.plan import Plan, parse_plan, separated
 from heedful.allocation.projections import Mixing
 from heedful.allocation.seen import Seen, look
@@ -221,7 +221,7 @@ def from_mean(given):
 @pytest.mark.parametrize("seed", [1, 2, 47, 518])  # the last two are hard from one start
 def test_turned_heads_are_never_further_from_their_mean(seed, pairs):
     given = samples(4, 2, seed)
-    found, error = align(given[:, None] @ given.mT, pairs=pairs)
+    found, error = align(given[:, None] @ given.mT, turns="pairs" if pairs else "any")
     assert error == pytest.approx(from_mean(found @ given))
     assert error < from_mean(given)
 
@@ -229,7 +229,7 @@ def test_turned_heads_are_never_further_from_their_mean(seed, pairs):
 @pytest.mark.parametrize("seed", range(5))
 def test_no_angles_bring_three_heads_closer(seed):
     given = samples(3, 2, seed)
-    _, error = align(given[:, None] @ given.mT, pairs=True)
+    _, error = align(given[:, None] @ given.mT, turns="pairs")
     angle = torch.linspace(0, 2 * torch.pi, 90, dtype=torch.float64)
     rotated = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], -1)
     rotated = rotated.unflatten(-1, (2, 2))
@@ -329,3 +329,73 @@ def test_refuses_a_dropped_site():
 def test_rejects_no_heads():
     with pytest.raises(ConfigError, match="kv_heads must be at least 1, got 0"):
         ShareKeyValue(kv_heads=0)
+
+
+def alike(heads, off=0.0):
+    """What separates heads that are the same, but for this rounding."""
+    return torch.full((heads, heads), off, dtype=torch.float64).fill_diagonal_(0)
+
+
+@pytest.mark.parametrize(
+    "likeness",
+    [
+        alike(4),
+        alike(4, -1e-17),
+        alike(4, 1e-300),
+        -alike(4, 1.0),
+        draw(4, 4, seed=3),
+        draw(4, 4, seed=3).float().abs(),
+    ],
+    ids=["zero", "below zero", "tiny", "negative", "lopsided", "float32"],
+)
+def test_regrouping_ends_with_groups_of_the_same_sizes(likeness):
+    found = regrouped([[0, 2], [1, 3]], likeness)
+    assert sorted(map(len, found)) == [2, 2]
+    assert sorted(head for group in found for head in group) == [0, 1, 2, 3]
+    assert found == regrouped([[0, 2], [1, 3]], likeness)
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_distances_that_are_no_numbers_are_refused(number):
+    with pytest.raises(UnsupportedError, match="distances between heads must be finite"):
+        regrouped([[0], [1]], torch.tensor([[0.0, number], [number, 0.0]]))
+
+
+@pytest.mark.parametrize("positions", POSITIONS)
+def test_equal_heads_merge_without_a_trace(positions):
+    model, x = make(positions), data(5, rows=9)
+    with torch.no_grad():
+        for linear in (model.site.key, model.site.value):
+            for parameter in linear.parameters():
+                each = parameter.unflatten(0, (KV_HEADS, -1))
+                each[1:] = each[:1].clone()
+    smaller = Plan(moves={"site": (ShareKeyValue(kv_heads=2),)}).apply(model)
+    torch.testing.assert_close(smaller(x), model(x), rtol=0, atol=1e-9)
+
+
+def test_norms_behind_the_projections_leave_keys_unturned():
+    [site], _ = find_sites(model := make("rotary"))
+    before = replace(site.read(model), normed=True)
+    after = ShareKeyValue(kv_heads=1).edit(before, seen_of(data()))
+    assert torch.equal(after.query, before.query[list(after.origin)])
+    torch.testing.assert_close(after.key, before.key.mean(0, keepdim=True))
+    assert not torch.equal(after.out, before.out[list(after.origin)])  # values do turn
+
+
+def test_values_of_other_vectors_than_keys_are_measured_on_those():
+    x, other = data(7), data(8) - 3
+    [site], _ = find_sites(model := make())
+    model.site.query.weight.data.zero_()  # so that every query looks at all keys alike
+    model.site.query.bias.data.zero_()
+    seen = replace(seen_of(x), value=moment(other))
+    before = site.read(model)
+    after = ShareKeyValue(kv_heads=2).edit(before, seen)
+
+    def mean(site):
+        values = other[0] @ site.value.mT + site.value_bias[:, None]
+        heads = values.mean(1).repeat_interleave(site.groups, dim=0)
+        return torch.einsum("hv,hvo->o", heads, site.out) + site.out_bias
+
+    torch.testing.assert_close(mean(after), mean(before))
+    blind = ShareKeyValue(kv_heads=2).edit(before, seen_of(x))
+    assert (mean(blind) - mean(before)).norm() > 0.1 * mean(before).norm()

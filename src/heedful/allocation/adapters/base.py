@@ -16,13 +16,15 @@ class Taps:
 
     Args:
         query: Gets the vectors that look.
-        context: Gets the vectors that are looked at.
+        context: Gets the vectors that are looked at: what keys are made of.
+        value: Gets those that values are made of, which some models take from elsewhere.
         out: Gets what the heads mixed, `(..., heads * value_dim)`, head by head, and makes of it
             what the site gives, before any residual path or dropout.
     """
 
     query: nn.Module
     context: nn.Module
+    value: nn.Module
     out: nn.Module
 
 

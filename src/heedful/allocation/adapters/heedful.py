@@ -137,9 +137,16 @@ class HeedfulAdapter(Adapter):
 
     def taps(self, module: nn.Module) -> Taps:
         if isinstance(module, GatedRecurrence):
-            return Taps(query=module.inner, context=module.inner, out=module.out)
+            return Taps(
+                query=module.inner, context=module.inner, value=module.inner, out=module.out
+            )
         attention = cast(Attention, module)
-        return Taps(query=attention.query, context=attention.key, out=attention.out)
+        return Taps(
+            query=attention.query,
+            context=attention.key,
+            value=attention.value,
+            out=attention.out,
+        )
 
 
 def mixing_of(mechanism: Mechanism) -> Mixing | None:

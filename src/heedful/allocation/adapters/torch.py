@@ -158,7 +158,7 @@ def refuses_mixing(projections: Projections, dropout: float) -> str | None:
 
 def taps_of(core: Separable) -> Taps:
     """Return where to listen."""
-    return Taps(query=core.query, context=core.key, out=core.out)
+    return Taps(query=core.query, context=core.key, value=core.value, out=core.out)
 
 
 def _join(linear: nn.Linear, weight: Tensor, bias: Tensor | None) -> None:

@@ -88,6 +88,7 @@ class TransformersAdapter(Adapter):
             scale=core.scaling,
             origin=tuple(range(out.shape[1] // dim)),
             rotary=_rotary(core, dim) if layout.rotary else None,
+            normed=any("norm" in type(part).__name__.lower() for part in core.children()),
             mixing=None if mechanism is None else mixing_of(mechanism),
         )
 
@@ -147,6 +148,7 @@ class TransformersAdapter(Adapter):
         return Taps(
             query=site.get_submodule(layout.query),
             context=site.get_submodule(layout.key),
+            value=site.get_submodule(layout.value),
             out=site.get_submodule(layout.out),
         )
 

@@ -4,6 +4,7 @@ from heedful.allocation.projections import Projections
 from heedful.allocation.seen import Seen
 from heedful.errors import UnsupportedError
 
+WEIGHTS = ("query", "key", "value", "out", "query_bias", "key_bias", "value_bias", "out_bias")
 # of `heedful.nn.MECHANISMS`: the weights depend on products of queries and keys only, and not on
 # what all products of a query have in common
 PRODUCTS = ("block_sparse", "scaled_dot", "selected_blocks", "top_k", "window")
@@ -17,6 +18,33 @@ def check_heads(site: Projections) -> None:
     """
     if not site.geometry.heads:
         raise UnsupportedError("a site must have heads left, got a dropped one")
+
+
+def check_finite(site: Projections, seen: Seen | None) -> None:
+    """Raise unless all that a move computes with are numbers.
+
+    Raises:
+        UnsupportedError: A weight or a sum of what went through is NaN or infinite.
+    """
+    for part in WEIGHTS:
+        weight = getattr(site, part)
+        if weight is not None and not bool(weight.isfinite().all()):
+            raise UnsupportedError(f"weights must be finite, got NaN or inf in {part}")
+    check_seen(seen)
+
+
+def check_seen(seen: Seen | None) -> None:
+    """Raise unless what went through were numbers.
+
+    Raises:
+        UnsupportedError: A sum of it is NaN or infinite.
+    """
+    for part in ("query", "context", "value", "mixed"):
+        moment = None if seen is None else getattr(seen, part)
+        if moment is not None and not bool(moment.isfinite().all()):
+            raise UnsupportedError(
+                f"what went through in calibration must be finite, got NaN or inf in {part}"
+            )
 
 
 def check_mixing(

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import final
 
-from heedful.allocation.moves._check import check_heads
+from heedful.allocation.moves._check import check_heads, check_seen
 from heedful.allocation.moves.base import Move
 from heedful.allocation.projections import Projections
 from heedful.allocation.seen import Seen
@@ -23,6 +23,7 @@ class DropSite(Move):
 
     def edit(self, site: Projections, seen: Seen | None) -> Projections:
         check_heads(site)
+        check_seen(seen)
         bias = site.out.new_zeros(site.geometry.out) if site.out_bias is None else site.out_bias
         if seen is not None and seen.mixed is not None:
             mean = (seen.mixed[-1, :-1] / seen.rows).to(site.out)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import final
 
-from heedful.allocation.moves._check import check_heads
+from heedful.allocation.moves._check import check_heads, check_seen
 from heedful.allocation.moves.base import Move
 from heedful.allocation.projections import Projections
 from heedful.allocation.refit import refit
@@ -42,6 +42,7 @@ class KeepHeads(Move):
 
     def edit(self, site: Projections, seen: Seen | None) -> Projections:
         check_heads(site)
+        check_seen(seen)
         heads = site.geometry.heads
         if self.heads[-1] >= heads:
             raise UnsupportedError(f"heads must be below {heads} here, got {list(self.heads)}")

@@ -6,7 +6,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from heedful.allocation.moves._check import check_heads, check_products
+from heedful.allocation.moves._check import check_finite, check_heads, check_products
 from heedful.allocation.moves._metric import factors, inputs, mapped
 from heedful.allocation.moves.base import Move
 from heedful.allocation.projections import Projections
@@ -56,6 +56,7 @@ class QueryKeyRank(Move):
 
     def resolved(self, site: Projections, seen: Seen | None) -> "QueryKeyRank":
         self._check(site)
+        check_finite(site, seen)
         if site.rotary is None or self.pairs:
             return self
         matters = _importance(site, seen)
@@ -89,6 +90,10 @@ class QueryKeyRank(Move):
     def _check(self, site: Projections) -> None:
         check_heads(site)
         check_products(site)
+        if site.normed:
+            raise UnsupportedError(
+                "queries and keys must meet as projected, got norms behind the projections"
+            )
         dim = site.geometry.dim
         if self.rank >= dim:
             raise UnsupportedError(f"rank must be below {dim} here, got {self.rank}")

@@ -7,8 +7,8 @@ from typing import final
 import torch
 from torch import Tensor
 
-from heedful.allocation.moves._align import align, distances, regrouped
-from heedful.allocation.moves._check import check_heads, check_products
+from heedful.allocation.moves._align import Turns, align, distances, regrouped
+from heedful.allocation.moves._check import check_finite, check_heads, check_products
 from heedful.allocation.moves._metric import Inputs, inputs, mapped, mean_output
 from heedful.allocation.moves.base import Move
 from heedful.allocation.projections import Projections
@@ -26,6 +26,10 @@ class ShareKeyValue(Move):
     only turn within these pairs. A constant difference is none: of keys the softmax does not see it
     unless positions turn them, of values the bias of the output makes up for it. The query heads
     are put into another order where that brings those together whose keys and values are alike.
+
+    What stands around the projections decides what is allowed: values may be made of other vectors
+    than keys, positions may turn pairs of components, and where keys are normalised behind their
+    projection they do not turn at all. Anything else behind the projections must not be there.
 
     Args:
         kv_heads: How many stay.
@@ -55,38 +59,42 @@ class ShareKeyValue(Move):
             raise UnsupportedError(
                 f"kv_heads must be below {present} here and divide it, got {self.kv_heads}"
             )
+        check_finite(site, seen)
         context = inputs(None if seen is None else seen.context, site.key)
-        keys, values = _products(site, context)
-        pairs = site.rotary is not None
-        likeness = distances(keys, pairs=pairs) / _total(keys) + distances(values) / _total(values)
+        source = inputs(None if seen is None else seen.values, site.value)
+        keys, values = _products(site, context, source)
+        turns = _turns(site)
+        likeness = distances(keys, turns=turns) / _total(keys) + distances(values) / _total(values)
         neighbours = torch.arange(present).unflatten(0, (self.kv_heads, -1)).tolist()
         merges = [
-            _merge(groups, keys, values, pairs=pairs)
+            _merge(groups, keys, values, turns)
             for groups in (neighbours, regrouped(neighbours, likeness))
         ]
         merged = _merged(site, min(merges, key=lambda merge: merge.error), self.kv_heads)
         bias = site.out.new_zeros(site.geometry.out) if site.out_bias is None else site.out_bias
-        return merged.with_(
-            out_bias=bias + mean_output(site, context) - mean_output(merged, context)
-        )
+        return merged.with_(out_bias=bias + mean_output(site, source) - mean_output(merged, source))
 
 
-def _products(site: Projections, context: Inputs) -> tuple[Tensor, Tensor]:
+def _turns(site: Projections) -> Turns:
+    """How keys may turn without changing scores, where queries turn with them."""
+    if site.normed:
+        return "none"
+    return "any" if site.rotary is None else "pairs"
+
+
+def _products(site: Projections, context: Inputs, source: Inputs) -> tuple[Tensor, Tensor]:
     """Return `A_i A_j^T` of what every two key heads and every two value heads give on the data."""
     key, value = site.key.double(), site.value.double()
-    spread = context.covariance
-    keys = (key @ spread)[:, None] @ key.mT
-    values = (value @ spread)[:, None] @ value.mT
-    if site.rotary is not None:
+    keys = (key @ context.covariance)[:, None] @ key.mT
+    values = (value @ source.covariance)[:, None] @ value.mT
+    if site.rotary is not None or site.normed:
         means = context.means(site.key, site.key_bias)
         keys = keys + means[:, None, :, None] * means[:, None]
     return keys, values
 
 
-def _merge(
-    groups: Sequence[Sequence[int]], keys: Tensor, values: Tensor, *, pairs: bool
-) -> "_Merge":
-    key = [align(keys[group][:, group], pairs=pairs) for group in groups]
+def _merge(groups: Sequence[Sequence[int]], keys: Tensor, values: Tensor, turns: Turns) -> "_Merge":
+    key = [align(keys[group][:, group], turns=turns) for group in groups]
     value = [align(values[group][:, group]) for group in groups]
     return _Merge(
         error=sum(error for _, error in key) / _total(keys)

@@ -6,7 +6,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from heedful.allocation.moves._check import check_heads
+from heedful.allocation.moves._check import check_finite, check_heads
 from heedful.allocation.moves._metric import factors, inputs, mapped, ridged
 from heedful.allocation.moves.base import Move
 from heedful.allocation.projections import Projections
@@ -47,6 +47,7 @@ class ValueRank(Move):
 
     def edit(self, site: Projections, seen: Seen | None) -> Projections:
         check_heads(site)
+        check_finite(site, seen)
         if site.gate is not None:
             raise UnsupportedError("values must have no gates of their own, got a recurrence")
         present = site.geometry.value_dim
@@ -77,7 +78,7 @@ def mixed_moments(site: Projections, seen: Seen | None) -> tuple[Tensor, Tensor]
     heads, size = site.out.shape[:2]
     rows = [head // site.groups for head in range(heads)]
     if seen is None or seen.mixed is None:
-        context = inputs(None if seen is None else seen.context, site.value)
+        context = inputs(None if seen is None else seen.values, site.value)
         means = context.means(site.value, site.value_bias)
         return means[rows], context.varying(site.value)[rows]
     gram = (seen.mixed / seen.mixed[-1, -1]).to(dtype=torch.float64, device=site.out.device)
