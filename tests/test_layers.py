@@ -18,7 +18,7 @@ PACKAGE = ROOT / "src" / "heedful"
 
 # A file imports from the rows above its own, and from what stands left of it in its own row.
 ROWS = (
-    ("errors", "files"),
+    ("errors", "files", "locks"),
     ("mask",),
     ("kernels", "selection"),
     ("ops",),
@@ -46,7 +46,14 @@ NARROW = {
 COMPUTED = "a computed import in testing.targets"
 
 # Plain data and text: torch stays out of these, also inside functions.
-NO_TORCH = ("errors", "files", "report", "data", *(unit for unit in ORDER if "config" in unit))
+NO_TORCH = (
+    "errors",
+    "files",
+    "locks",
+    "report",
+    "data",
+    *(unit for unit in ORDER if "config" in unit),
+)
 
 # Reading one of these runs code that the file brings along.
 UNSAFE_MODULES = {

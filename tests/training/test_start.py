@@ -16,7 +16,8 @@ from heedful.allocation.plan import Plan
 from heedful.config import Config, Train
 from heedful.config_file import dump_toml
 from heedful.errors import ConfigError, DataError, RunError, TrainingError
-from heedful.training import loop
+from heedful.locks import LOCK
+from heedful.training import loop, start
 from heedful.training.checkpoint import WEIGHTS, read_pointer
 from heedful.training.events import Evaluated, Finished, Message, Started, Step
 from heedful.training.metrics import read_metrics
@@ -256,6 +257,49 @@ def test_picks_the_next_free_folder(digit_config, tmp_path, monkeypatch):
         "runs/translation-1",
         "runs/translation-2",
     ]
+
+
+def test_two_trainings_at_once_get_two_folders(digit_config, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = digit_config(steps=2).model_copy(update={"output": None})
+    honest, others = start.load_data, []
+
+    def loaded(*arguments):  # another one begins while the folder of the first is still empty
+        monkeypatch.setattr(start, "load_data", honest)
+        others.append(train(config).folder)
+        return honest(*arguments)
+
+    monkeypatch.setattr(start, "load_data", loaded)
+    folders = [str(train(config).folder), *map(str, others)]
+    assert folders == ["runs/translation-1", "runs/translation-2"]
+    assert all(load(folder).about for folder in folders)
+
+
+def test_a_run_is_trained_by_one_process_and_says_by_which(digit_config, tmp_path):
+    config = digit_config(steps=20)
+    folder, tried = tmp_path / "run", []
+
+    def listen(event):
+        if isinstance(event, Step):
+            before = weights(folder)
+            with pytest.raises(
+                RunError, match=r"run must not be in use, got: held by process \d+ "
+            ):
+                train(resume=folder)
+            assert_same_weights(before, weights(folder))
+            tried.append(event.step)
+
+    train(config, on_event=listen)
+    assert tried == [20]
+    assert not (folder / LOCK).exists()
+
+
+def test_a_training_that_never_began_leaves_no_folder(digit_config, tmp_path):
+    config = digit_config()
+    data = config.data.model_copy(update={"dev": str(tmp_path / "absent.tsv")})
+    with pytest.raises(DataError, match="absent"):
+        train(config.model_copy(update={"data": data, "output": str(tmp_path / "a" / "b")}))
+    assert not (tmp_path / "a").exists()
 
 
 def test_about_says_how_the_run_came_about(digit_config):

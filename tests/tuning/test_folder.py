@@ -1,7 +1,5 @@
 import json
 import re
-import subprocess
-import sys
 
 import pytest
 
@@ -10,7 +8,6 @@ from heedful.config_file import load_config
 from heedful.errors import RunError
 from heedful.tuning.folder import (
     discard,
-    only_one,
     open_folder,
     outcome,
     run_folder,
@@ -70,20 +67,6 @@ def test_nothing_is_overwritten(tmp_path):
     with pytest.raises(RunError, match="must be writable, got: Not a directory"):
         opened(tmp_path / "file" / "out")
     assert (tmp_path / "file").read_text() == "mine"
-
-
-def test_one_process_at_a_time(tmp_path):
-    code = (
-        "import sys; from pathlib import Path; from heedful.tuning.folder import only_one\n"
-        "with only_one(Path(sys.argv[1])): pass"
-    )
-    command = [sys.executable, "-c", code, str(tmp_path)]
-    with only_one(tmp_path):
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert f"{tmp_path} must be searched by one process, got another one" in done.stderr
-        with pytest.raises(RunError, match="must be searched by one process"), only_one(tmp_path):
-            pass
-    assert subprocess.run(command, check=False).returncode == 0
 
 
 def fill(run):

@@ -14,9 +14,10 @@ from heedful.config import Config
 from heedful.config_file import dump_toml, load_config
 from heedful.errors import BudgetError, ConfigError, DataError, RunError
 from heedful.evaluation import evaluate
+from heedful.locks import hold
 from heedful.training.start import train
 from heedful.tuning import search as module
-from heedful.tuning.folder import only_one, run_folder
+from heedful.tuning.folder import run_folder
 from heedful.tuning.goal import Goal, parse_keep
 from heedful.tuning.search import tune
 from heedful.tuning.search_text import parse_space
@@ -132,19 +133,19 @@ def test_an_interrupt_keeps_what_is_finished_and_resume_goes_on(pretend, tmp_pat
     assert {1, 2} < {trial.number for trial in found.trials}
 
 
-def test_what_meets_every_trial_leaves_an_empty_folder(monkeypatch, pool_of, tmp_path, small):
+def test_what_meets_every_trial_leaves_nothing(monkeypatch, pool_of, tmp_path, small):
     error = {"kind": "error", "error": "DataError", "message": "train must be a file, got none"}
     monkeypatch.setattr(module, "Pool", lambda logs, *, workers: pool_of(lambda command: [error]))
     for _ in range(2):  # nothing stands in the way of the next attempt
         with pytest.raises(DataError, match="train must be a file"):
             tune(small, goal=goal(), output=tmp_path / "out", space=WIDTHS)
-        assert list((tmp_path / "out").iterdir()) == []
+        assert list(tmp_path.iterdir()) == []
 
 
 def test_two_searches_in_one_folder_are_one_too_many(pretend, tmp_path, small):
     def again(config):
         settings = {"goal": goal(), "output": tmp_path / "out", "space": WIDTHS}
-        with pytest.raises(RunError, match="must be searched by one process"):
+        with pytest.raises(RunError, match="out must not be in use, got: held by process"):
             tune(small, **settings, resume=True)
         return of_width(config)
 
@@ -198,7 +199,7 @@ def test_control_c_leaves_no_process_and_a_kill_none_either(tmp_path, alive):
         finally:
             process.kill()
             process.wait()
-        with only_one(folder):  # and nobody holds it
+        with hold(folder):  # and nobody holds it
             assert list((folder / "trials").iterdir()) == []
 
 

@@ -29,6 +29,7 @@ from heedful.data.examples import Example
 from heedful.data.tokens import Vocabulary
 from heedful.errors import ConfigError, HeedfulError, RunError
 from heedful.files import read_json, write_bytes
+from heedful.locks import is_unused
 from heedful.tasks.translation import Corpus, Network, Translator, Vocabularies, build_model
 from heedful.training.checkpoint import load_weights
 
@@ -151,7 +152,7 @@ def check_unused(folder: Path) -> None:
     Raises:
         RunError: The folder is not empty, or is a file.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if not is_unused(folder):
         raise RunError(f"output must be a new or an empty folder, got {folder}")
 
 

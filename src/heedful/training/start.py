@@ -3,6 +3,7 @@
 import os
 import platform
 import sys
+from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,11 @@ from heedful.config_file import load_config
 from heedful.data.load import load_data
 from heedful.errors import ConfigError, RunError
 from heedful.files import write_json
+from heedful.locks import hold, is_unused
 from heedful.tasks.translation import Corpus, build_model, encode_splits, train_vocabularies
 from heedful.training.events import Message, Started
 from heedful.training.loop import Listener, Training, ignore
+from heedful.training.processes import decided
 from heedful.training.run import Run, check_unused, create
 
 
@@ -39,24 +42,57 @@ def train(
     Raises:
         ConfigError: Neither or both of `config` and `resume` are given, or the config is wrong.
         DataError: The data cannot be used.
-        RunError: The run folder cannot be written, or holds something else.
+        RunError: The run folder cannot be written, holds something else, or is in use.
         TrainingError: The loss is no longer a number; the last good checkpoint is intact.
     """
     if config is not None and resume is None:
         config = config if isinstance(config, Config) else load_config(config)
-        training = _fresh(config, on_event or ignore)
+        _check_limit(config)
+        with ExitStack() as held:
+            folder = decided(lambda: _new_folder(config, held))
+            _fresh(config, folder, on_event or ignore).run()
     elif config is None and resume is not None:
-        training = _resumed(Path(resume), on_event or ignore)
+        with ExitStack() as held:
+            folder = decided(lambda: _old_folder(Path(resume), held))
+            _resumed(folder, on_event or ignore).run()
     else:
         raise ConfigError(f"train must get a config or a run to resume, got {config=}, {resume=}")
-    training.run()
-    return Run(training.folder)
+    return Run(folder)
 
 
-def _fresh(config: Config, listener: Listener) -> Training:
-    folder = Path(config.output) if config.output else _free_folder(config.task)
-    check_unused(folder)  # before the work, not after it
-    _check_limit(config)
+def _new_folder(config: Config, held: ExitStack) -> Path:
+    """Hold a folder with nothing in it: before the work, not after it."""
+    if config.output:
+        folder = Path(config.output)
+        check_unused(folder)
+        held.enter_context(hold(folder, make=True))
+        check_unused(folder)  # whoever held it may have filled it
+        return folder
+    number = 0
+    while True:
+        number += 1
+        folder = Path("runs") / f"{config.task}-{number}"
+        if folder.exists():
+            continue
+        try:
+            held.enter_context(hold(folder, make=True))
+        except RunError:
+            if not folder.exists():  # it cannot be made
+                raise
+            continue  # another training was faster
+        if is_unused(folder):
+            return folder
+        held.close()
+
+
+def _old_folder(folder: Path, held: ExitStack) -> Path:
+    """Hold a run."""
+    Run(folder)  # nothing is written into what is none
+    held.enter_context(hold(folder))
+    return folder
+
+
+def _fresh(config: Config, folder: Path, listener: Listener) -> Training:
     corpus = _corpus(config, None)
     torch.manual_seed(config.seed)
     training = Training(config, corpus, build_model(config, corpus.vocabularies), folder, listener)
@@ -146,11 +182,3 @@ def _examples(corpus: Corpus) -> dict[str, int]:
 
 def _fingerprint(corpus: Corpus) -> list[int]:
     return [corpus.train.source.fingerprint(), corpus.train.target.fingerprint()]
-
-
-def _free_folder(task: str) -> Path:
-    root = Path("runs")
-    number = 1
-    while (root / f"{task}-{number}").exists():
-        number += 1
-    return root / f"{task}-{number}"

@@ -10,11 +10,9 @@ workers/           what the worker processes print
 ```
 """
 
-import fcntl
 import shutil
 import sys
-from collections.abc import Collection, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
@@ -23,6 +21,7 @@ from heedful.config import Config, dump
 from heedful.config_file import dump_toml
 from heedful.errors import RunError
 from heedful.files import read_json, write_bytes, write_json
+from heedful.locks import is_unused
 from heedful.tuning.goal import Goal
 from heedful.tuning.space import Space
 from heedful.tuning.trial import Trial
@@ -41,12 +40,10 @@ def open_folder(folder: Path, config: Config, goal: Goal, space: Space, *, resum
         "goal": goal.to_json(),
         "space": space.to_json(),
     }
+    check_folder(folder, resume=resume)
     if resume:
         _check_same(folder, plain)
         return
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        hint = " Go on with --resume." if (folder / SEARCH).is_file() else ""
-        raise RunError(f"output must be a new or an empty folder, got {folder}.{hint}")
     try:
         for name in ("trials", "workers"):
             (folder / name).mkdir(parents=True, exist_ok=True)
@@ -55,9 +52,21 @@ def open_folder(folder: Path, config: Config, goal: Goal, space: Space, *, resum
     write_json(folder / SEARCH, plain)
 
 
-def _check_same(folder: Path, plain: dict[str, Any]) -> None:
-    if not (folder / SEARCH).is_file():
+def check_folder(folder: Path, *, resume: bool) -> None:
+    """Check, without touching it, that a folder holds a search to go on with, or else nothing.
+
+    Raises:
+        RunError: It does not.
+    """
+    there = (folder / SEARCH).is_file()
+    if resume and not there:
         raise RunError(f"a search to go on with must be there, got none in {folder}")
+    if not resume and not is_unused(folder):
+        hint = " Go on with --resume." if there else ""
+        raise RunError(f"output must be a new or an empty folder, got {folder}.{hint}")
+
+
+def _check_same(folder: Path, plain: dict[str, Any]) -> None:
     before, now = _flat(read_json(folder / SEARCH)), _flat(plain)
     different = [key for key in (*before, *now) if before.get(key) != now.get(key)]
     if different:
@@ -76,23 +85,6 @@ def _flat(plain: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[f"{prefix}{key}"] = value
     return flat
-
-
-@contextmanager
-def only_one(folder: Path) -> Generator[None]:
-    """Hold the folder, so that no other process searches in it.
-
-    Raises:
-        RunError: Another one holds it.
-    """
-    with (folder / "lock").open("wb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise RunError(
-                f"{folder} must be searched by one process, got another one at work"
-            ) from None
-        yield
 
 
 def run_folder(folder: Path, number: int) -> Path:

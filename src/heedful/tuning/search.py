@@ -7,7 +7,8 @@ from typing import Any
 from heedful.config import Config
 from heedful.config_file import load_config
 from heedful.errors import BudgetError, ConfigError, DataError, MissingExtraError
-from heedful.tuning.folder import discard, only_one, open_folder
+from heedful.locks import hold
+from heedful.tuning.folder import check_folder, discard, open_folder
 from heedful.tuning.goal import Goal
 from heedful.tuning.pool import Pool
 from heedful.tuning.results import Results
@@ -85,8 +86,9 @@ def tune(
     config = config if isinstance(config, Config) else load_config(config)
     folder, space = Path(output), default_space(config) if space is None else space
     valid = combinations(space, config)
-    open_folder(folder, config, goal, space, resume=resume)
-    with only_one(folder):
+    check_folder(folder, resume=resume)  # before anything is made
+    with hold(folder, make=not resume):
+        open_folder(folder, config, goal, space, resume=resume)
         study = Study(folder, space=space, valid=valid, seed=config.seed, trials=trials)
         results = Results(config, goal, folder, study.finished())
         steering = Steering(study, results, trials=trials, listener=on_trial)
