@@ -1,10 +1,13 @@
 """Scores against independent computations, intervals against what they promise."""
 
+from unicodedata import normalize
+
 import numpy as np
 import pytest
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 
+from heedful.data.examples import Example
 from heedful.errors import ConfigError, DataError
 from heedful.evaluation import (
     bleu_metric,
@@ -75,9 +78,17 @@ def test_an_interval_of_a_share_has_the_binomial_width():
 
 @pytest.mark.parametrize(
     "references, tokeniser",
-    [(["你好吗", "三 kg"], "zh"), (["Hello there"], "13a"), (["2019-01-01"], "13a")],
+    [
+        (["你好吗", "三 kg"], "zh"),
+        (["请安装 PyTorch 2.13 和 transformers", "使用 torch.compile 编译 model"], "zh"),
+        (["私はシンガポールが好きです。"], "char"),
+        (["รถไฟใช้เวลาสามสิบนาที"], "char"),
+        (["이 도시는 나무가 많습니다."], "13a"),
+        (["Hello there"], "13a"),
+        (["2019-01-01"], "13a"),
+    ],
 )
-def test_chinese_is_cut_into_characters_for_bleu(references, tokeniser):
+def test_bleu_has_words_in_every_script(references, tokeniser):
     metric = bleu_metric(references)
     metric.corpus_score(references, [references])
     assert f"tok:{tokeniser}" in str(metric.get_signature())
@@ -101,6 +112,29 @@ def test_a_report_agrees_with_the_translations(trained):
     # max_length is 5 and there are numbers of six digits
     assert report.cut == sum(len(text) >= 5 for text in texts) > 0
     assert report.to_json()["exact_match"] == report.exact_match
+
+
+def test_decomposed_references_cost_nothing(trained, monkeypatch):
+    """Models write composed text, whatever form the references were typed in."""
+    examples = trained.examples("test")
+    forms = {}
+    for form in ("NFC", "NFD"):
+        given = [Example(e.source, normalize(form, f"{e.target}é가"), form) for e in examples]
+        monkeypatch.setattr(type(trained), "examples", lambda *_, given=given: given)
+        perfect = [normalize("NFC", e.target) for e in given]
+        vocabulary = type(trained.translator.vocabularies.target)
+        monkeypatch.setattr(vocabulary, "decode", lambda *_, perfect=perfect: perfect)
+        forms[form] = evaluate(trained)
+        assert forms[form].exact_match == forms[form].by_kind[form].exact_match == 100
+        assert forms[form].by_kind[form].chrf == pytest.approx(100)
+    assert forms["NFC"].bleu == forms["NFD"].bleu == pytest.approx(100)
+
+
+def test_long_examples_are_counted_and_scored(trained, monkeypatch):
+    examples = [*trained.examples("test"), Example("1 " * 400, "一" * 500)]
+    monkeypatch.setattr(type(trained), "examples", lambda *_: examples)
+    report = evaluate(trained)
+    assert (report.examples, report.too_long) == (51, 1)
 
 
 def test_the_split_and_the_beam_are_the_callers_choice(trained):

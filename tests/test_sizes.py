@@ -42,7 +42,7 @@ EXCEPTIONS = {
         10, "one argument for each setting of a network, keyword-only"
     ),
     ("lines of class", "models/transformer.py:Transformer"): Excess(
-        170, "the whole network, a third of it its contract"
+        175, "the whole network, a third of it its contract"
     ),
     ("parameters", "models/transformer.py:Transformer.__init__"): Excess(
         13, "one argument for each setting of a network, keyword-only"

@@ -4,7 +4,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 
 from heedful.data.examples import Example
+from heedful.data.scripts import composed, unspaced_shares
 from heedful.data.tokens import PAD
 from heedful.errors import DataError
 from heedful.tasks.translation import Pairs, Translator, encode
@@ -44,7 +45,8 @@ class Report:
         split: `dev` or `test`.
         examples: How many were translated.
         exact_match: Share translated exactly like the reference.
-        bleu: Corpus BLEU, with the `zh` tokeniser where the target is Chinese.
+        bleu: Corpus BLEU. Where most words of the target are characters of a script without
+            spaces, its tokens are characters: `zh` for Chinese, `char` for the others.
         bleu_signature: What BLEU was computed with.
         chrf: Corpus chrF2.
         token_accuracy: Share of target tokens predicted right, given the true tokens before.
@@ -53,7 +55,9 @@ class Report:
         seconds: Time the search took.
         peak_memory_mib: Most memory the process has held so far; on a GPU, of the GPU.
         beam: Beginnings kept in the search.
-        too_long: Examples whose source exceeds `data.max_length`; they are translated all the same.
+        too_long: Examples with a source or target beyond `data.max_length`; they are translated and
+            counted all the same. Where a model has learned positions, it reads as much as it has
+            positions for.
         cut: Translations that reached `decode.max_length` and were cut there.
     """
 
@@ -109,11 +113,13 @@ def evaluate(
     translator, examples = run.translator, run.examples(split)
     if not examples:
         raise DataError(f"the {split} split must hold an example, got none. Try --split dev.")
-    pairs, _ = encode(examples, translator.vocabularies, max_length=sys.maxsize)
+    pairs, _ = encode(examples, translator.vocabularies)
     began = time.perf_counter()
     written = translator.write(pairs.source, beam=beam)
     seconds = time.perf_counter() - began
-    texts = translator.vocabularies.target.decode(written)
+    # a model writes composed text: references are compared in that form, however they were typed
+    texts = [composed(text) for text in translator.vocabularies.target.decode(written)]
+    examples = [replace(example, target=composed(example.target)) for example in examples]
     references = [example.target for example in examples]
     draws = resamples(len(examples), seed=seed)
     bleu = corpus_metric(bleu_metric(references), texts, references, draws)
@@ -139,7 +145,7 @@ def evaluate(
         seconds=seconds,
         peak_memory_mib=_peak_memory_mib(),
         beam=run.config.decode.beam if beam is None else beam,
-        too_long=int((pairs.source.lengths > limits[0] + 2).sum()),
+        too_long=int((pairs.lengths > limits[0] + 2).any(1).sum()),
         cut=sum(len(text) >= limits[1] for text in written),
     )
 
@@ -166,10 +172,16 @@ def interval(values: Floats) -> Interval:
 
 
 def bleu_metric(references: Sequence[str]) -> BLEU:
-    """Return BLEU with the tokeniser for what the references are written in."""
-    letters = [letter for text in references for letter in text if letter.isalpha()]
-    han = sum("\u4e00" <= letter <= "\u9fff" for letter in letters)
-    return BLEU(tokenize="zh" if han > len(letters) / 2 else "13a")
+    """Return BLEU with the tokeniser for what the references are written in.
+
+    `13a` finds words between spaces. Where most words are characters of a script without spaces,
+    it would find one a sentence, and no model could score: Chinese has sacrebleu's `zh`, which
+    parts Han characters and leaves Latin words whole, other scripts have `char`.
+    """
+    han, unspaced = unspaced_shares(references)
+    if han + unspaced <= 1 / 2:
+        return BLEU(tokenize="13a")
+    return BLEU(tokenize="zh" if unspaced < han / 10 else "char")
 
 
 def corpus_metric(
@@ -191,17 +203,18 @@ def corpus_metric(
 
 @torch.inference_mode()
 def _token_accuracy(translator: Translator, pairs: Pairs) -> tuple[Floats, Floats]:
-    """Return, for each example, the tokens predicted right and all tokens."""
+    """Return, for each example, the tokens predicted right and all tokens.
+
+    Tokens that a model has no positions for are not predicted.
+    """
     device = next(translator.model.parameters()).device
-    right, tokens = np.zeros(len(pairs)), np.zeros(len(pairs))
-    order = np.argsort(pairs.target.lengths, kind="stable")
-    for start in range(0, len(order), translator.decode.batch):
-        rows = order[start : start + translator.decode.batch]
-        source, lengths, target = pairs.batch(rows.tolist(), device)
+    right, tokens = np.zeros(len(pairs)), (pairs.target.lengths - 1).astype(np.float64)
+    pairs = pairs.cut(translator.model.longest)
+    for rows in translator.batches(pairs.target.lengths):
+        source, lengths, target = pairs.batch(rows, device)
         truth = target[:, 1:]
         guess = translator.model(source, lengths, target[:, :-1]).argmax(-1)
         right[rows] = ((guess == truth) & (truth != PAD)).sum(-1).cpu().numpy()
-        tokens[rows] = (truth != PAD).sum(-1).cpu().numpy()
     return right, tokens
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heedful.data.batches import MULTIPLE, rounded, token_batches
+from heedful.data.batches import MULTIPLE, alike, rounded, token_batches
 from heedful.errors import ConfigError
 
 lengths = st.lists(st.tuples(st.integers(1, 90), st.integers(1, 90)), max_size=200)
@@ -27,6 +27,24 @@ def test_every_example_once_and_never_too_many_tokens(lengths, limit, seed, epoc
     assert all(batch for batch in batches)
     assert all(len(b) == 1 or padded(b, lengths) <= limit for b in batches)
     assert batches == token_batches(lengths, tokens_per_batch=limit, seed=seed, epoch=epoch)
+
+
+@given(
+    lengths=st.lists(st.integers(0, 90), max_size=60),
+    most=st.integers(1, 9),
+    tokens=st.none() | st.integers(1, 300),
+)
+def test_texts_alike_stand_together_within_both_limits(lengths, most, tokens):
+    batches = list(alike(np.array(lengths, np.int64), most=most, tokens=tokens))
+    rows = [row for batch in batches for row in batch]
+    assert rows == sorted(range(len(lengths)), key=lengths.__getitem__)
+    for batch, following in pairwise([*batches, []]):
+        longest = max(lengths[row] for row in batch)
+        assert 1 <= len(batch) <= most
+        assert tokens is None or len(batch) == 1 or len(batch) * longest <= tokens
+        if following:  # none is smaller than it has to be
+            grown = (len(batch) + 1) * lengths[following[0]]
+            assert len(batch) == most or (tokens is not None and grown > tokens)
 
 
 def many(count):

@@ -28,6 +28,14 @@ def test_read_tsv(tmp_path, name, mark, end):
     assert read_tsv(str(path)) == read_tsv(path)
 
 
+@pytest.mark.parametrize(
+    "line",
+    ['"a"\t"b"', '"a" and "b"\tc', '"a\tb', 'a 3" nail\t3"钉', '"a\tb "c" d', 'a"\t"b"\tc"'],
+)
+def test_quotation_marks_are_part_of_a_text(tmp_path, line):
+    assert read_tsv(store(tmp_path / "a.tsv", line)) == [Example(*line.split("\t")[:2])]
+
+
 @pytest.mark.parametrize("names", [("a", "b"), ("a.gz", "b"), ("a", "b.gz")])
 def test_read_aligned(tmp_path, names):
     source = store(tmp_path / names[0], "\ufefftwo years ago\nin 3 days\n")
@@ -46,6 +54,16 @@ def test_only_a_line_feed_ends_a_line(tmp_path):
         ("", "PATH must have at least one line, got an empty file"),
         ("a\tb\nonly one\n", "PATH:2 must have two columns parted by a tab, got 'only one'"),
         ("a\tb\n\nc\td\n", "PATH:2 must have two columns parted by a tab, got ''"),
+        (
+            'a\tb\n"c\tstill c"\td\n',
+            "PATH:2 must have no tab inside a text, got one between quotation marks: "
+            "'\"c\\tstill c\"\\td'",
+        ),
+        (
+            'a\t"b\tstill b"\n',
+            "PATH:1 must have no tab inside a text, got one between quotation marks: "
+            "'a\\t\"b\\tstill b\"'",
+        ),
         ("a\tb\n \td\n", "PATH:2 must have some source text, got ' '"),
         ("a\tb\nc\td\ne\t\tf\n", "PATH:3 must have some target text, got ''"),
         (b"a\tb\nc\td\xfff\n", "PATH:2 must be UTF-8, got 0xff as byte 4 of the line"),

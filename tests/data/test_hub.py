@@ -4,6 +4,7 @@ import importlib.util
 import json
 import re
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -57,6 +58,34 @@ def test_reads_a_saved_dataset(tmp_path):
     whole["train"].save_to_disk(tmp_path / "one")
     for name in ("many", "one"):
         assert read_hub(str(tmp_path / name), "train", **COLUMNS) == WANT
+        with pytest.raises(DataError, match="must have the split 'dev', got train"):
+            read_hub(str(tmp_path / name), "dev", **COLUMNS)
+
+
+class Stored:
+    """A single split as `datasets.load_from_disk` returns it."""
+
+    def __init__(self, split):
+        self.split, self.column_names = split, ["en", "zh"]
+
+    def __len__(self):
+        return 1
+
+    def select_columns(self, names):
+        return [{"en": "one", "zh": "一"}]
+
+
+@pytest.mark.parametrize("saved, name", [(None, "train"), ("test", "test")])
+def test_one_saved_split_is_no_other(tmp_path, monkeypatch, saved, name):
+    """It would be learned from, chosen with and reported on at once."""
+    (tmp_path / "state.json").touch()
+    stand_in = SimpleNamespace(load_from_disk=lambda path: Stored(saved))
+    monkeypatch.setitem(sys.modules, "datasets", stand_in)
+    columns = {"source": "en", "target": "zh"}
+    assert read_hub(str(tmp_path), name, **columns) == [Example("one", "一")]
+    message = f"{re.escape(str(tmp_path))} must have the split 'dev', got {name}"
+    with pytest.raises(DataError, match=f"^{message}$"):
+        read_hub(str(tmp_path), "dev", **columns)
 
 
 @needs_datasets

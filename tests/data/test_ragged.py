@@ -35,6 +35,14 @@ def test_the_fingerprint_sees_tokens_and_borders(texts):
         assert packed.fingerprint() != changed.fingerprint()
 
 
+@given(texts=TEXTS, longest=integers(2, 8))
+def test_a_cut_text_keeps_its_beginning_and_its_last_number(texts, longest):
+    short = Ragged.pack(texts).cut(longest)
+    want = [text if len(text) <= longest else [*text[: longest - 1], text[-1]] for text in texts]
+    assert [row.tolist() for row in np.split(short.flat, short.starts[1:-1])] == want
+    assert Ragged.pack(texts).cut(None).fingerprint() == Ragged.pack(texts).fingerprint()
+
+
 def test_all_texts_empty():
     matrix, lengths = Ragged.pack([[], []]).padded([0, 1], pad=0)
     assert matrix.shape == (2, 0)

@@ -1,6 +1,7 @@
 """Scores are those of the libraries and of plain loops, also when examples are drawn anew."""
 
 import re
+from unicodedata import normalize
 
 import numpy as np
 import pytest
@@ -182,6 +183,15 @@ def test_chinese_is_cut_into_characters_for_bleu():
     assert (
         metric.score(statistics(texts)) == BLEU(tokenize="zh").corpus_score(texts, [CHINESE]).score
     )
+
+
+@pytest.mark.parametrize("name", TEXT_METRICS)
+def test_texts_are_compared_composed(name):
+    typed = [normalize("NFD", f"{text} é 가") for text in REFERENCES]
+    metric, statistics = text_metric(name, typed)
+    for form in ("NFC", "NFD"):
+        written = [normalize(form, text) for text in typed]
+        assert metric.score(statistics(written)) == pytest.approx(100)
 
 
 def test_exact_match_is_in_per_cent():

@@ -56,9 +56,48 @@ def test_the_limit_counts_text_not_markers(vocabularies):
 
 def test_an_empty_test_split_stays_empty_but_train_must_not(vocabularies):
     corpus = encode_splits(Config(), Splits(EXAMPLES, EXAMPLES[:1], []), vocabularies)
-    assert (len(corpus.train), len(corpus.dev), len(corpus.test)) == (3, 1, 0)
+    assert (len(corpus.train), len(corpus.dev), corpus.held_out["test"]) == (3, 1, [])
     with pytest.raises(DataError, match="the train split must hold a pair of at most 256 tokens"):
         encode_splits(Config(), Splits([], EXAMPLES, EXAMPLES), vocabularies)
+
+
+def test_what_is_held_out_is_never_left_out(vocabularies):
+    """Long pairs are no part of the training; a score without them would be of other data."""
+    config = Config(data={"name": "cldr", "max_length": 3})
+    corpus = encode_splits(config, Splits(EXAMPLES, EXAMPLES, EXAMPLES), vocabularies)
+    assert (len(corpus.train), len(corpus.dev), corpus.skipped) == (2, 2, 2)
+    assert corpus.held_out == {"dev": EXAMPLES, "test": EXAMPLES}
+
+
+def test_learned_positions_read_the_beginning_of_a_text_that_is_too_long(vocabularies):
+    config = Config(
+        model=TransformerModel(width=16, heads=2, positions="learned"),
+        data={"name": "cldr", "max_length": 4},
+        decode={"max_length": 5},
+    )
+    torch.manual_seed(2)
+    network = build_model(config, vocabularies)
+    assert network.longest == 7
+    subject = Translator(network, vocabularies, config.decode, longest=4)
+    long, same = "one two three four five six seven", "one two three four five"
+    outcomes = subject.outcomes([long, "one", same])
+    assert [outcome.unread for outcome in outcomes] == [2, 0, 0]
+    assert [outcome.too_long for outcome in outcomes] == [True, False, True]
+    assert [outcome.text for outcome in outcomes] == subject.translate([same, "one", same])
+    assert "".join(subject.align(long, "一" * 9).source) == same
+    assert len(subject.align(long, "一" * 9).target) == 5
+
+
+def test_unknown_tokens_are_counted(vocabularies):
+    known, unknown = translator(vocabularies).outcomes(["one two", "один one два"])
+    assert (known.unknown, unknown.unknown, unknown.tokens) == (0, 3, 3)
+
+
+@pytest.mark.parametrize("texts", ["one two", ""])
+def test_a_text_is_not_taken_for_a_list_of_letters(vocabularies, texts):
+    message = f"^texts must be a list of texts, got the single text '{texts}'$"
+    with pytest.raises(DataError, match=message):
+        translator(vocabularies).translate(texts)
 
 
 @pytest.mark.parametrize(

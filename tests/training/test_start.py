@@ -229,15 +229,20 @@ def test_an_output_below_a_file_is_an_error_before_any_work(digit_config, tmp_pa
         train(config)
 
 
-def test_pairs_beyond_the_limit_are_counted_not_cut(digit_config):
+def test_pairs_beyond_the_limit_are_not_learned_from_but_held_out(digit_config):
     config = digit_config(steps=3)
     data = config.data.model_copy(update={"max_length": 4})
     events = []
     run = train(config.model_copy(update={"data": data}), on_event=events.append)
-    kept = events[0].examples
-    assert events[0].skipped == 690 - sum(kept.values()) > 0
-    assert run.about["skipped"] == events[0].skipped
-    assert all(len(example.target) <= 4 for example in run.examples("test"))
+    held_out = [example for split in ("dev", "test") for example in run.examples(split)]
+    assert len(held_out) == 90
+    long = [len(example.target) > 4 for example in held_out[:40]]
+    assert events[0].examples == {
+        "train": 600 - events[0].skipped + sum(long),
+        "dev": 40,
+        "test": 50,
+    }
+    assert run.about["skipped"] == events[0].skipped > sum(long) > 0
 
 
 def test_a_limit_that_leaves_nothing_is_an_error(digit_config):

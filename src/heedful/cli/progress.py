@@ -93,7 +93,11 @@ def describe(event: Started | Step | Evaluated | Finished) -> str:
     """One line for an event."""
     if isinstance(event, Started):
         counts = ", ".join(f"{count:,} {split}" for split, count in event.examples.items())
-        left_out = f" ({event.skipped:,} too long, left out)" if event.skipped else ""
+        left_out = (
+            f" ({event.skipped:,} too long, left out of training and dev loss)"
+            if event.skipped
+            else ""
+        )
         return (
             f"run {event.run}: {event.parameters:,} parameters in {event.precision}, "
             f"examples: {counts}{left_out}"

@@ -1,6 +1,6 @@
 """Which examples go into one batch: alike in length, so that little of it is padding."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -49,6 +49,29 @@ def token_batches(
         rest += alike[whole:].tolist()
     batches += _fill(rest, sizes, tokens_per_batch)
     return [batches[i] for i in random.permutation(len(batches))]
+
+
+def alike(lengths: Ints, *, most: int, tokens: int | None = None) -> Iterator[list[int]]:
+    """Divide texts by length, the shortest first, into batches of at most `most` texts.
+
+    Args:
+        lengths: Of each text.
+        most: Texts in a batch.
+        tokens: Tokens in a batch, padding included; a longer text is a batch of its own. `None`
+            means no limit.
+
+    Returns:
+        Row numbers of `lengths`, each exactly once.
+    """
+    batch: list[int] = []
+    for row in np.argsort(lengths, kind="stable").tolist():
+        full = tokens is not None and (len(batch) + 1) * int(lengths[row]) > tokens
+        if batch and (full or len(batch) == most):
+            yield batch
+            batch = []
+        batch.append(row)
+    if batch:
+        yield batch
 
 
 def rounded(lengths: Ints) -> Ints:

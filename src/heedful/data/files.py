@@ -17,7 +17,8 @@ def read_tsv(path: Path | str) -> list[Example]:
 
     Raises:
         DataError: The file is missing, damaged, empty or not UTF-8, a line has fewer than two
-            columns, or one of the two is blank. No line is ever skipped.
+            columns, one of the two is blank, or quotation marks hold a tab together. No line is
+            ever skipped.
     """
     examples: list[Example] = []
     for number, line in _lines(Path(path)):
@@ -25,6 +26,11 @@ def read_tsv(path: Path | str) -> list[Example]:
         if len(columns) < 2:
             raise DataError(
                 f"{path}:{number} must have two columns parted by a tab, got {line[:40]!r}"
+            )
+        if any(map(_quoted_tab, columns[:2], columns[1:])):
+            raise DataError(
+                f"{path}:{number} must have no tab inside a text, got one between quotation marks: "
+                f"{line[:40]!r}"
             )
         for side, text in zip(("source", "target"), columns, strict=False):
             _check_text(path, number, side, text)
@@ -57,6 +63,12 @@ def read_aligned(source_path: Path | str, target_path: Path | str) -> list[Examp
             f"and {len(target)} in {target_path}"
         )
     return [Example(*pair) for pair in zip(source, target, strict=True)]
+
+
+def _quoted_tab(column: str, following: str) -> bool:
+    """Did the two stand in one pair of quotation marks, as spreadsheets write a text with a tab?"""
+    opened = column.startswith('"') and column.count('"') % 2 == 1
+    return opened and following.endswith('"') and following.count('"') % 2 == 1
 
 
 def _check_text(path: Path | str, number: int, side: str, text: str) -> None:

@@ -14,7 +14,8 @@ def read_hub(
 
     Args:
         path: A name on the hub (which downloads), or a local folder of parquet, JSON, CSV files or
-            of `save_to_disk`.
+            of `save_to_disk`. A single saved split is the one it was saved as; without a name it is
+            `train`.
         split: E.g. `train`, `validation`.
         source: A column, or `column.key` into a column of dictionaries, e.g. `translation.en`.
         target: The same for the translations.
@@ -66,8 +67,8 @@ def _open(path: str, split: str, subset: str | None) -> Any:
     except Exception as error:  # datasets raises a dozen unrelated types for what users mistype
         first = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
         raise DataError(f"{path} must be a Hugging Face dataset, got: {first}") from None
-    if not isinstance(found, dict):  # a single saved split has no name
-        return found
+    if not isinstance(found, dict):  # one saved split: to serve as another would be a leak
+        found = {str(found.split or "train"): found}
     if split not in found:
         raise DataError(f"{path} must have the split {split!r}, got {', '.join(found)}")
     return found[split]

@@ -1,5 +1,6 @@
 """Texts of different lengths in one array, so that a batch is cut out without a Python loop."""
 
+import itertools
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -32,6 +33,18 @@ class Ragged:
     def lengths(self) -> Ints:
         """Tokens of each text."""
         return np.diff(self.starts)
+
+    def cut(self, longest: int | None) -> "Ragged":
+        """Return the texts with no more than `longest` numbers: the first ones, and the last one.
+
+        `None` leaves them as they are.
+        """
+        if longest is None or not (self.lengths > longest).any():
+            return self
+        texts = (self.flat[a:b] for a, b in itertools.pairwise(self.starts))
+        return Ragged.pack(
+            [[*t[: longest - 1], t[-1]] if len(t) > longest else t.tolist() for t in texts]
+        )
 
     def padded(self, rows: Iterable[int], *, pad: int, multiple: int = 1) -> tuple[Ints, Ints]:
         """Return these texts as one matrix filled up with `pad`, and their lengths.

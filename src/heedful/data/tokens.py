@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal, get_args
-from unicodedata import normalize
 
 from tokenizers import Regex, normalizers, pre_tokenizers, processors, trainers
 from tokenizers import Tokenizer as Backend
 from tokenizers.models import BPE, WordLevel
 
+from heedful.data.scripts import UNSPACED, WORD, composed, typed_parts
 from heedful.errors import ConfigError, RunError
 from heedful.files import write_bytes
 
@@ -21,16 +21,12 @@ PAD, BOS, EOS, UNKNOWN = range(4)
 SPECIAL = ("<pad>", "<s>", "</s>", "<unk>")
 
 _CHUNK = 4_096  # texts that one thread encodes at a time
-_LETTER = r"[\p{L}\p{M}\u200c\u200d]"  # with the joiners that spell Persian and Indic words
-# Scripts without spaces between words, and the mark for long vowels that kana share.
-_UNSPACED = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}ー々]"
-_WORD = rf" ?(?:(?!{_UNSPACED}){_LETTER})+"
 # How text falls into pieces; together they are the text again, whatever it is. \X is one visible
 # character with all its marks, "(?m:.)" one code point, line ends included.
 _PIECES: dict[Kind, str] = {
-    "words": rf"{_WORD}|\X",
+    "words": rf"{WORD}|\X",
     "characters": r"(?m:.)",
-    "bpe": rf"{_WORD}|{_UNSPACED}+|\X",  # merges never cross these
+    "bpe": rf"{WORD}|{UNSPACED}+|\X",  # merges never cross these
 }
 
 
@@ -69,10 +65,16 @@ class Vocabulary:
         return [self._text(row) for row in numbers]
 
     def pieces(self, text: str) -> list[str]:
-        """The text of each number that `encode` gives, as it was written, also where unknown."""
-        encoding = self._backend.encode(text)
-        spans = zip(encoding.ids, encoding.offsets, strict=True)
-        return [SPECIAL[i] if i in (BOS, EOS) else text[start:end] for i, (start, end) in spans]
+        """The text of each number that `encode` gives, as it was typed, also where unknown.
+
+        Between the markers they are `text` again.
+        """
+        typed = typed_parts(text)
+        encoding = self._backend.encode(composed(text))  # of other text it loses marks
+        return [
+            SPECIAL[number] if number in (BOS, EOS) else "".join(typed[start:end])
+            for number, (start, end) in zip(encoding.ids, encoding.offsets, strict=True)
+        ]
 
     def save(self, path: Path | str) -> None:
         """Write a `tokenizer.json`, whole or not at all.
@@ -152,7 +154,7 @@ def _trainer(kind: Kind, texts: list[str], vocabulary: int, min_count: int) -> t
     if kind != "bpe":
         return trainers.WordLevelTrainer(**options)
     # The trainer itself would cut equally frequent letters in another order each time.
-    letters = Counter(letter for text in texts for letter in normalize("NFC", text))
+    letters = Counter(letter for text in texts for letter in composed(text))
     alphabet = sorted(letters, key=lambda letter: (-letters[letter], letter))
     alphabet = alphabet[: vocabulary - len(SPECIAL)]
     return trainers.BpeTrainer(**options, initial_alphabet=alphabet, limit_alphabet=len(alphabet))

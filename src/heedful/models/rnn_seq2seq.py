@@ -92,6 +92,11 @@ class RnnSeq2Seq(nn.Module):
         self.hidden, self.teacher_forcing = hidden, teacher_forcing
         self.input_feeding = input_feeding
 
+    @property
+    def longest(self) -> int | None:
+        """No text is too long for a recurrent network."""
+        return None
+
     def forward(
         self,
         source: Int[Tensor, "batch keys"],

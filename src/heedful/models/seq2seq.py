@@ -19,6 +19,11 @@ class State(abc.ABC):
 class Seq2Seq(Protocol):
     """A model that decoding, training and explanation can use."""
 
+    @property
+    def longest(self) -> int | None:
+        """Tokens of the longest text that it can read or write; `None` means any length."""
+        ...
+
     def __call__(
         self,
         source: Int[Tensor, "batch keys"],

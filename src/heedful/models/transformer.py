@@ -106,6 +106,12 @@ class Transformer(nn.Module):
         else:
             nn.init.xavier_uniform_(self.out.weight)
 
+    @property
+    def longest(self) -> int | None:
+        """Tokens of the longest text that it has positions for; `None` means any length."""
+        positions = self.source_positions
+        return positions.max_length if isinstance(positions, LearnedPositions) else None
+
     def forward(
         self,
         source: Int[Tensor, "batch keys"],

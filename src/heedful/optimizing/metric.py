@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sacrebleu.metrics.chrf import CHRF
 from torch import Tensor
 
+from heedful.data.scripts import composed
 from heedful.errors import ConfigError, DataError, ShapeError
 from heedful.evaluation import bleu_metric
 
@@ -151,6 +152,7 @@ def text_metric(name: str, references: Sequence[str]) -> tuple[Metric, Extract]:
         raise ConfigError(f"metric must be one of {', '.join(TEXT_METRICS)}, got {name!r}")
     if not references:
         raise DataError(f"{name} must have references to compare with, got none")
+    references = [composed(reference) for reference in references]
     if name == "exact_match":
         metric = mean_metric(name, span=PER_CENT)
 
@@ -165,6 +167,7 @@ def text_metric(name: str, references: Sequence[str]) -> tuple[Metric, Extract]:
             return _extract(scorer, texts, references)
 
     def statistics(texts: Sequence[str]) -> Floats:
+        texts = [composed(text) for text in texts]
         if len(texts) != len(references):
             raise DataError(
                 "texts must be as many as their references, "

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from heedful.data.batches import token_batches
 from heedful.data.examples import Example
 from heedful.data.load import load_data
+from heedful.data.scripts import composed
 from heedful.data.tokens import BOS, PAD
 from heedful.errors import ConfigError, DataError, UnsupportedError
 from heedful.models import Transformer
@@ -67,7 +68,10 @@ def subject_of_run(
         )
     train = load_data(run.config.data, run.config.seed).train
     Splits(calibration=_texts(train), validation=_texts(data["dev"]), test=_texts(data["test"]))
-    pairs = {split: _encoded(run, examples) for split, examples in data.items()}
+    pairs = {
+        split: encode(examples, run.vocabularies)[0].cut(model.longest)
+        for split, examples in data.items()
+    }
     quality, statistics = _quality(metric, run, pairs)
     timed = pairs["dev"].examples[:TIMED]
     return replace(
@@ -125,7 +129,7 @@ class Rewriting:
 
     def __init__(self, translator: Translator, examples: Sequence[Example]) -> None:
         vocabularies = translator.vocabularies
-        source = encode(examples, vocabularies, max_length=10**9)[0].source
+        source = encode(examples, vocabularies)[0].source.cut(translator.model.longest)
         texts = translator.write(source, beam=1)
         order = sorted(range(len(texts)), key=lambda row: int(source.lengths[row]))
         device = next(translator.model.parameters()).device
@@ -213,12 +217,12 @@ def _transformer(run: Run) -> Transformer:
 
 
 def _writing(run: Run, examples: Sequence[Example]) -> Callable[[nn.Module], object]:
-    source = encode(examples, run.vocabularies, max_length=10**9)[0].source
+    source = encode(examples, run.vocabularies)[0].source
     return lambda model: translator_of(run, model).write(source)
 
 
 def _texts(examples: Sequence[Example]) -> list[str]:
-    return [f"{example.source}\t{example.target}" for example in examples]
+    return [composed(f"{example.source}\t{example.target}") for example in examples]
 
 
 def _batches(pairs: Pairs, rows: list[int], device: str) -> list[Pair]:
@@ -265,10 +269,8 @@ def _quality(
 @torch.inference_mode()
 def _token_statistics(model: nn.Module, pairs: Pairs, run: Run, name: str) -> Floats:
     values, sizes = np.zeros(len(pairs)), np.zeros(len(pairs))
-    order = np.argsort(pairs.target.lengths, kind="stable")
-    for start in range(0, len(order), run.config.decode.batch):
-        rows = order[start : start + run.config.decode.batch]
-        source, lengths, target = pairs.batch(rows.tolist(), run.device)
+    for rows in run.translator.batches(pairs.target.lengths):
+        source, lengths, target = pairs.batch(rows, run.device)
         truth = target[:, 1:]
         logits = model(source, lengths, target[:, :-1]).float()
         here = truth != PAD

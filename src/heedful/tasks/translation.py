@@ -1,7 +1,8 @@
 """Translation: text in one language in, text in another out."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,10 @@ from torch import Tensor
 
 from heedful.config import Config, Decode, RnnModel, TransformerModel
 from heedful.data.alignment import Alignment
-from heedful.data.batches import MULTIPLE
+from heedful.data.batches import MULTIPLE, alike
 from heedful.data.examples import Example, Splits
 from heedful.data.ragged import Ints, Ragged
-from heedful.data.tokens import BOS, EOS, PAD, Vocabulary, train_tokenizer
+from heedful.data.tokens import BOS, EOS, PAD, UNKNOWN, Vocabulary, train_tokenizer
 from heedful.errors import ConfigError, DataError
 from heedful.models import Limits, RnnSeq2Seq, Transformer, beam, greedy
 
@@ -36,6 +37,10 @@ class Pairs:
         """Source and target tokens of each pair, a row each."""
         return np.stack([self.source.lengths, self.target.lengths], axis=1)
 
+    def cut(self, longest: int | None) -> "Pairs":
+        """Return the pairs with texts of at most `longest` tokens, for models that know no more."""
+        return replace(self, source=self.source.cut(longest), target=self.target.cut(longest))
+
     def batch(
         self, rows: Sequence[int], device: torch.device | str
     ) -> tuple[Tensor, Tensor, Tensor]:
@@ -56,13 +61,21 @@ class Vocabularies:
 
 @dataclass(frozen=True)
 class Corpus:
-    """All that a training reads."""
+    """All that a training reads.
+
+    Args:
+        train: Pairs to learn from, none longer than the limit.
+        dev: Pairs whose loss is watched, none longer than the limit.
+        held_out: Every example of the `dev` and `test` splits, however long: what is evaluated.
+        vocabularies: Of both sides.
+        skipped: Pairs left out of `train` and `dev` because they are longer than the limit.
+    """
 
     train: Pairs
     dev: Pairs
-    test: Pairs
+    held_out: dict[str, list[Example]]
     vocabularies: Vocabularies
-    skipped: int  # pairs left out because they are longer than the limit
+    skipped: int
 
 
 def train_vocabularies(config: Config, examples: Sequence[Example]) -> Vocabularies:
@@ -81,32 +94,33 @@ def train_vocabularies(config: Config, examples: Sequence[Example]) -> Vocabular
 
 
 def encode_splits(config: Config, splits: Splits, vocabularies: Vocabularies) -> Corpus:
-    """Turn examples into tokens; pairs beyond `data.max_length` are left out and counted.
+    """Turn examples into tokens; pairs beyond `data.max_length` are no part of the training.
 
     Raises:
         DataError: Nothing is left of a split.
     """
     skipped = 0
     kept: list[Pairs] = []
-    for name, examples in (("train", splits.train), ("dev", splits.dev), ("test", splits.test)):
+    for name, examples in (("train", splits.train), ("dev", splits.dev)):
         pairs, dropped = encode(examples, vocabularies, max_length=config.data.max_length)
         skipped += dropped
-        if not pairs and (examples or name != "test"):
+        if not pairs:
             raise DataError(
                 f"the {name} split must hold a pair of at most {config.data.max_length} tokens "
                 f"a side, got {dropped} longer ones. Raise data.max_length."
             )
         kept.append(pairs)
-    return Corpus(*kept, vocabularies=vocabularies, skipped=skipped)
+    held_out = {"dev": splits.dev, "test": splits.test}
+    return Corpus(*kept, held_out=held_out, vocabularies=vocabularies, skipped=skipped)
 
 
 def encode(
-    examples: Sequence[Example], vocabularies: Vocabularies, *, max_length: int
+    examples: Sequence[Example], vocabularies: Vocabularies, *, max_length: int | None = None
 ) -> tuple[Pairs, int]:
-    """Return the examples as tokens, and how many were too long."""
+    """Return the examples as tokens, and how many were too long. `None` keeps all."""
     source = vocabularies.source.encode([example.source for example in examples])
     target = vocabularies.target.encode([example.target for example in examples])
-    limit = max_length + 2  # <s> and </s>
+    limit = sys.maxsize if max_length is None else max_length + 2  # <s> and </s>
     rows = [
         row
         for row in range(len(examples))
@@ -139,12 +153,16 @@ class Translation:
     Args:
         text: The translation.
         tokens: Of the source.
+        unknown: Tokens of the source that the vocabulary does not hold.
+        unread: Tokens of the source left out, because the model has no positions for them.
         too_long: The source is longer than any the model was trained with.
         cut: The search reached `decode.max_length`, so the end is missing.
     """
 
     text: str
     tokens: int
+    unknown: int
+    unread: int
     too_long: bool
     cut: bool
 
@@ -182,35 +200,35 @@ class Translator:
             beam: Beginnings kept in the search; `None` means as configured.
 
         Raises:
-            DataError: A text is empty.
+            DataError: A text is empty, or a single text is given in place of a list.
         """
+        if isinstance(texts, str):
+            raise DataError(f"texts must be a list of texts, got the single text {texts!r}")
         for number, text in enumerate(texts, 1):
             if not text.strip():
                 raise DataError(f"text {number} must hold a word to translate, got {text!r}")
-        source = Ragged.pack(self.vocabularies.source.encode(texts))
-        written = self.write(source, beam=beam)
-        lengths = [int(length) - 2 for length in source.lengths]  # without <s> and </s>
-        return [
-            Translation(
-                text=text,
-                tokens=length,
-                too_long=self.longest is not None and length > self.longest,
-                cut=len(tokens) >= self.decode.max_length,
-            )
-            for text, length, tokens in zip(
-                self.vocabularies.target.decode(written), lengths, written, strict=True
-            )
-        ]
+        rows = self.vocabularies.source.encode(texts)
+        written = self.write(Ragged.pack(rows), beam=beam)
+        answers = self.vocabularies.target.decode(written)
+        return [self._told(*each) for each in zip(rows, written, answers, strict=True)]
 
     def write(self, source: Ragged, *, beam: int | None = None) -> list[list[int]]:
-        """Return the target tokens for each source text."""
-        order = sorted(range(len(source)), key=lambda row: int(source.lengths[row]))
-        written: list[list[int]] = [[] for _ in order]
-        for start in range(0, len(order), self.decode.batch):
-            rows = order[start : start + self.decode.batch]
+        """Return the target tokens for each source text.
+
+        Of a text for which the model has too few positions it reads the beginning.
+        """
+        source = source.cut(self.model.longest)
+        written: list[list[int]] = [[] for _ in range(len(source))]
+        for rows in self.batches(source.lengths):
             for row, tokens in zip(rows, self._search(source, rows, beam), strict=True):
                 written[row] = tokens
         return written
+
+    def batches(self, lengths: Ints) -> Iterator[list[int]]:
+        """Divide texts into batches, smaller ones where texts are longer than in training."""
+        size = self.decode.batch
+        tokens = None if self.longest is None else size * (self.longest + 2)
+        return alike(lengths, most=size, tokens=tokens)
 
     def align(self, text: str, translation: str | None = None) -> Alignment:
         """Return where each piece of the translation looked.
@@ -226,8 +244,13 @@ class Translator:
         if isinstance(self.model, RnnSeq2Seq) and self.model.aligner is None:
             raise ConfigError("the model must have attention to show it, got attention = none")
         translation = self.translate([text])[0] if translation is None else translation
-        source = self.vocabularies.source.encode([text])[0]
-        target = self.vocabularies.target.encode([translation])[0]
+        source, target = (
+            Ragged.pack(side.encode([given])).cut(self.model.longest).flat.tolist()
+            for side, given in (
+                (self.vocabularies.source, text),
+                (self.vocabularies.target, translation),
+            )
+        )
         device = next(self.model.parameters()).device
         with torch.inference_mode():
             weights = self.model.alignment(
@@ -239,10 +262,22 @@ class Translator:
         shown = weights[:-1, 1:-1].float()
         shown = shown / shown.sum(-1, keepdim=True).clamp(min=torch.finfo(shown.dtype).tiny)
         return Alignment(
-            source=tuple(self.vocabularies.source.pieces(text)[1:-1]),
-            target=tuple(self.vocabularies.target.pieces(translation)[1:-1]),
+            source=tuple(self.vocabularies.source.pieces(text)[1 : len(source) - 1]),
+            target=tuple(self.vocabularies.target.pieces(translation)[1 : len(target) - 1]),
             weights=tuple(tuple(row) for row in shown.tolist()),
             title=f"{text} → {translation}",
+        )
+
+    def _told(self, source: Sequence[int], written: Sequence[int], text: str) -> Translation:
+        tokens = len(source) - 2  # without <s> and </s>
+        readable = self.model.longest
+        return Translation(
+            text=text,
+            tokens=tokens,
+            unknown=source.count(UNKNOWN),
+            unread=0 if readable is None else max(len(source) - readable, 0),
+            too_long=self.longest is not None and tokens > self.longest,
+            cut=len(written) >= self.decode.max_length,
         )
 
     def _search(self, source: Ragged, rows: Sequence[int], width: int | None) -> list[list[int]]:

@@ -12,7 +12,7 @@ class Started:
     parameters: int
     precision: str
     examples: dict[str, int]  # by split
-    skipped: int  # pairs left out because they are too long
+    skipped: int  # pairs left out of training and of the dev loss because they are too long
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -171,8 +171,8 @@ def create(folder: Path, config: Config, corpus: Corpus) -> None:
     write_bytes(folder / "config.toml", dump_toml(config).encode())
     for side in SIDES:
         getattr(corpus.vocabularies, side).save(folder / "tokens" / f"{side}.json")
-    write_split(folder, "dev", corpus.dev.examples)
-    write_split(folder, "test", corpus.test.examples)
+    for split, examples in corpus.held_out.items():
+        write_split(folder, split, examples)
 
 
 def write_split(folder: Path, split: str, examples: Sequence[Example]) -> None:

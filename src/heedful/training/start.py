@@ -177,7 +177,7 @@ def _parameters(training: Training) -> int:
 
 
 def _examples(corpus: Corpus) -> dict[str, int]:
-    return {name: len(getattr(corpus, name)) for name in ("train", "dev", "test")}
+    return {"train": len(corpus.train)} | {name: len(of) for name, of in corpus.held_out.items()}
 
 
 def _fingerprint(corpus: Corpus) -> list[int]:
