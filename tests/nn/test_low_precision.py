@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional
 
 from heedful.errors import ConfigError
-from heedful.nn.low_precision import LARGEST, LowPrecisionLinear
+from heedful.nn.low_precision import LARGEST, MANY, LowPrecisionLinear
 from heedful.testing.tolerance import assert_close
 
 PRECISIONS = ("bf16", "int8")
@@ -23,18 +23,17 @@ def make():
         layer = LowPrecisionLinear(INS, OUTS, bias, precision=precision)
         for parameter in layer.parameters():
             nn.init.normal_(parameter)
-        return layer
+        return layer.eval()
 
     return make
 
 
 def quantised(x):
-    """What eight bits with one scale and one zero keep of it, in float64."""
+    """What eight bits between plus and minus the largest number of a row keep of it, in float64."""
     x = x.double()
-    low, high = min(x.min().item(), 0.0), max(x.max().item(), 0.0)
-    step = (high - low) / 255
-    zero = round(-low / step)
-    return ((x / step).round() + zero).clamp(0, 255).sub(zero) * step
+    size = x.abs().amax(-1, keepdim=True)
+    step = 2 / 255
+    return ((x / size / step).round() + 128).clamp(0, 255).sub(128) * step * size
 
 
 def product(layer, x):
@@ -58,7 +57,7 @@ def test_is_the_product_of_rounded_numbers(make, precision, bias, shape):
     want = product(layer, x)
     largest = want.abs().max().item()
     # bf16 rounds the result; a value of x half way between two of eight bits may go either way
-    step = (x.max() - x.min()).item() / 255 * layer.weight.abs().max().item()
+    step = 2 * x.abs().max().item() / 255 * layer.weight.abs().max().item()
     band = 2**-8 * 2 * largest if precision == "bf16" else 1.01 * step + 1e-5 * largest
     got = layer(x)
     assert got.shape == (*shape, OUTS)
@@ -70,7 +69,7 @@ def test_is_the_product_of_rounded_numbers(make, precision, bias, shape):
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_learns_through_its_rounding(make, precision):
-    layer, x = make(precision), torch.randn(7, INS, requires_grad=True)
+    layer, x = make(precision).train(), torch.randn(7, INS, requires_grad=True)
     out = layer(x)
     assert_close(
         out, functional.linear(x, layer.rounded().float(), layer.bias), roundings=8, largest=50
@@ -80,6 +79,67 @@ def test_learns_through_its_rounding(make, precision):
     assert_close(layer.weight.grad, gradient.T @ x.detach().double(), roundings=40, largest=500)
     assert_close(x.grad, gradient @ layer.rounded().double(), roundings=80, largest=500)
     assert_close(layer.bias.grad, gradient.sum(0), roundings=20, largest=500)
+
+
+@pytest.mark.parametrize("shape", [(INS,), (7, INS), (2, 3, INS)], ids=str)
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_in_evaluation_it_says_the_same_with_gradients_and_without(make, precision, shape):
+    layer, x = make(precision), torch.randn(shape, requires_grad=True)
+    out = layer(x)
+    with torch.no_grad():
+        assert torch.equal(layer(x), out)
+    given = torch.randn_like(out)
+    out.backward(given)
+    rows, grads = x.detach().double().reshape(-1, INS), given.double().reshape(-1, OUTS)
+    assert_close(layer.weight.grad, grads.T @ rows, roundings=40, largest=20)
+    assert_close(layer.bias.grad, grads.sum(0), roundings=20, largest=20)
+    of_x = (grads @ layer.rounded().double()).reshape(shape)
+    assert_close(x.grad, of_x, roundings=80, largest=50)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_gradients_are_those_that_are_asked_for(make, precision):
+    layer, x = make(precision), torch.randn(5, INS, requires_grad=True)
+    layer.weight.requires_grad_(False)
+    layer(x).sum().backward()
+    assert layer.weight.grad is None
+    again = torch.autograd.grad(layer(x).square().sum(), x, create_graph=True)[0]
+    assert torch.autograd.grad(again.sum(), x)[0].isfinite().all()
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore::DeprecationWarning")
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("how", ["grad", "vmap", "jvp", "export"])
+def test_who_looks_into_it_sees_the_product_by_the_rounded_weight(make, precision, how):
+    layer, x = make(precision), torch.randn(5, INS)
+    want = functional.linear(x, layer.rounded().float(), layer.bias)
+    if how == "grad":
+        found = torch.func.grad(lambda x: layer(x).sum())(x)
+        want = layer.rounded().float().sum(0).expand_as(x)
+    elif how == "vmap":
+        found = torch.func.vmap(layer)(x)
+    elif how == "jvp":
+        found, tangent = torch.func.jvp(layer, (x,), (x,))
+        assert_close(tangent, want - layer.bias, roundings=80, largest=50)
+    else:
+        found = torch.export.export(layer, (x,)).module()(x)
+    assert_close(found, want, roundings=80, largest=50)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("beside", [100.0, 1e30, float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_no_row_is_another_for_what_stands_beside_it(make, precision, beside):
+    layer, x = make(precision), torch.randn(6, INS)
+    alone = layer(x)
+    together = layer(torch.cat([x[:3], beside * torch.ones(1, INS), x[3:]]))
+    assert torch.equal(together[[0, 1, 2, 4, 5, 6]], alone)
+    if beside * 0 != 0:
+        assert not together[3].isfinite().any()
+    else:
+        want = functional.linear(beside * torch.ones(INS), layer.rounded().float())
+        torch.testing.assert_close(together[3], want, rtol=1e-2, atol=beside / 10)
+    assert torch.equal(torch.stack([layer(row) for row in x]), alone)
 
 
 @torch.no_grad()
@@ -111,24 +171,95 @@ def loaded(layer):
 
 
 def set_anew(layer):
-    layer.weight.data = torch.randn(OUTS, INS)
+    layer.weight.data = torch.randn_like(layer.weight)
 
 
 def replaced(layer):
-    layer.weight = nn.Parameter(torch.randn(OUTS, INS))
+    layer.weight = nn.Parameter(torch.randn_like(layer.weight))
+
+
+def merged(layer):
+    layer.weight.data += torch.randn(OUTS, 1) @ torch.randn(1, INS)
+
+
+def averaged(layer):
+    layer.weight.data.lerp_(torch.randn_like(layer.weight), 0.5)
+
+
+def through_numpy(layer):
+    layer.weight.detach().numpy()[:] *= 2
+
+
+def one_row(layer):
+    layer.weight.data[7] = 0
+
+
+def one_column(layer):
+    layer.weight.data[:, 11] = 0
+
+
+def rows_that_change_places(layer):
+    layer.weight.data[:] = layer.weight.data.flip(0)
+
+
+CHANGES = [
+    written,
+    loaded,
+    set_anew,
+    replaced,
+    merged,
+    averaged,
+    through_numpy,
+    one_row,
+    one_column,
+    rows_that_change_places,
+]
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("change", [written, loaded, set_anew, replaced])
+@pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("precision", PRECISIONS)
-def test_follows_its_weight(make, precision, change):
-    layer, x = make(precision), torch.randn(5, INS)
+@pytest.mark.parametrize("rows", [1, 80])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_follows_its_weight(make, precision, change, rows, dtype):
+    if change is through_numpy and dtype == torch.bfloat16:
+        pytest.skip("numpy has no bfloat16")
+    layer, x = make(precision).to(dtype), torch.randn(rows, INS, dtype=dtype)
     first = layer(x)
     assert torch.equal(layer(x), first)
     change(layer)
-    fresh = make(precision)
+    fresh = make(precision).to(dtype)
     fresh.load_state_dict(layer.state_dict())
     assert torch.equal(layer(x), fresh(x))
+    assert not torch.equal(layer(x), first)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_one_number_that_nobody_counts_is_seen_by_calls_of_many_rows(make, precision):
+    layer, x = make(precision), torch.randn(MANY, INS)
+    first = layer(x)
+    layer.weight.data[3, 5] += 1
+    assert not torch.equal(layer(x)[:, 3], first[:, 3])
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("outs, ins", [(1, 1), (3, 1), (1, 3), (5, 7), (7, 5)])
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_layers_of_any_size(precision, outs, ins):
+    layer = LowPrecisionLinear(ins, outs, precision=precision).eval()
+    x = torch.randn(4, ins)
+    want = functional.linear(x, layer.weight, layer.bias)
+    for _ in range(2):
+        torch.testing.assert_close(layer(x), want, rtol=0.1, atol=0.1)
+
+
+@torch.no_grad()
+def test_a_weight_that_lies_scattered_is_read_each_time(make):
+    layer, x = make("int8"), torch.randn(5, INS)
+    layer.weight = nn.Parameter(torch.randn(INS, OUTS).T)
+    first = layer(x)
+    layer.weight.data[3, 5] += 1
     assert not torch.equal(layer(x), first)
 
 

@@ -1,5 +1,6 @@
 """A linear layer that multiplies in few bits where nobody learns, and learns in as many as ever."""
 
+import math
 import warnings
 from dataclasses import dataclass
 from typing import Any, Literal, cast, final, get_args
@@ -7,12 +8,15 @@ from typing import Any, Literal, cast, final, get_args
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 from torch.nn import functional
 
 from heedful.errors import ConfigError
 
 Precision = Literal["bf16", "int8"]
 
+WORDS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+MANY = 64  # rows, beside which reading the weight once takes little
 LARGEST = 127  # the range is symmetric, so that 0 stays 0
 
 
@@ -30,29 +34,105 @@ def check_precision(precision: str) -> None:
 
 @dataclass(frozen=True)
 class _Packed:
-    """A weight ready for use, and what it was made of: when that changes, it is made anew."""
+    """A weight ready for use, and what it was made of: when that changes, it is made anew.
 
-    source: Tensor  # held, so that no other tensor can come to lie where it lay
+    Not every change is counted by torch: adapters, moving averages and numpy write past its
+    counter. So numbers are compared as well: some of every row and column, and the sum of all.
+
+    Args:
+        source: Held, so that no other tensor can come to lie where it lay.
+        version: Of it, as it was.
+        words: Its numbers, read as whole ones where they lie; `None` where they lie scattered.
+        some: Some of these.
+        were: What `some` were.
+        total: The sum of `words`, as it was.
+        weight: Ready for use.
+    """
+
+    source: Tensor
     version: int
+    words: Tensor | None
+    some: Tensor | None
+    were: Tensor | None
+    total: int
     weight: Any
 
-    def is_of(self, weight: Tensor) -> bool:
-        """Was it made of this tensor, and has that not been written to since?"""
+    @classmethod
+    def of(cls, weight: Tensor, ready: Any) -> "_Packed":
+        """Note what `ready` was made of."""
+        source, version = weight.detach(), _version(weight)
+        if not weight.is_contiguous() or not weight.numel():
+            return cls(source, version, None, None, None, 0, ready)
+        size = weight.shape[1] * weight.element_size()
+        word = 8 if size % 8 == 0 else weight.element_size()
+        words = source.view(WORDS[word]).flatten()
+        across = size // word
+        most = min(len(weight), across)
+        step = next(n for n in range(most, 0, -1) if math.gcd(n, across) == 1)
+        some = words[::step]  # meets every row, since it is no wider, and every column in turn
+        return cls(source, version, words, some, some.clone(), int(words.sum()), ready)
+
+    def is_of(self, weight: Tensor, *, wholly: bool) -> bool:
+        """Was it made of this tensor, and has that not been written to since?
+
+        Args:
+            weight: As it is now.
+            wholly: Look at every number?
+        """
         source = self.source
-        if weight.is_inference():
-            return False  # nobody counts what is written to it
         same = source.data_ptr() == weight.data_ptr() and source.shape == weight.shape
-        return same and source.dtype == weight.dtype and self.version == weight._version
+        if not same or source.dtype != weight.dtype or self.version != _version(weight):
+            return False
+        if self.words is None or self.some is None or self.were is None:
+            return False
+        if not torch.equal(self.some, self.were):
+            return False
+        return not wholly or int(self.words.sum()) == self.total
+
+
+def _version(weight: Tensor) -> int:
+    return 0 if weight.is_inference() else weight._version
+
+
+class _Straight(torch.autograd.Function):
+    """The product in few bits, with the gradients of the one by the rounded weight."""
+
+    @staticmethod
+    def forward(x: Tensor, weight: Tensor, bias: Tensor | None, layer: Any) -> Tensor:
+        return layer.product(x)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        x, weight, _, layer = inputs
+        ctx.save_for_backward(x, weight)
+        ctx.rounded = layer.rounded
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        (grad,) = grads
+        x, weight = ctx.saved_tensors
+        rows, grads_of = x.reshape(-1, x.shape[-1]), grad.reshape(-1, grad.shape[-1])
+        of_x, of_weight, of_bias = (ctx.needs_input_grad[i] for i in range(3))
+        straight = weight + (ctx.rounded().to(weight.dtype) - weight).detach()
+        return (
+            (grad @ straight.to(grad.dtype)).to(x.dtype) if of_x else None,
+            (grads_of.mT @ rows.to(grad.dtype)).to(weight.dtype) if of_weight else None,
+            grads_of.sum(0).to(weight.dtype) if of_bias else None,
+            None,
+        )
 
 
 @final
 class LowPrecisionLinear(nn.Linear):
     """`nn.Linear` with products of bf16 or int8 numbers, in the dtype of what comes in.
 
-    With int8 each row of the weight has a scale of its own, and what comes in gets one a call. The
-    weight stays as it was and is what is trained, copied and saved: while gradients are recorded
-    the layer multiplies by its rounded numbers at full precision, and gradients pass the rounding
-    as if it were not there. Away from the CPU int8 rounds alike, but saves nothing.
+    With int8 each row of the weight has a scale of its own, and so has each row that comes in:
+    nobody's answer depends on who else is in the batch. The weight stays as it was and is what is
+    trained, copied and saved, and gradients pass the rounding as if it were not there. In training
+    mode the layer multiplies by its rounded numbers at full precision; so it does in every mode
+    where `torch.func`, forward-mode derivatives, tracing or export listen, and with int8 away from
+    the CPU, where that saves nothing. In evaluation mode it multiplies in few bits, whether or not
+    gradients are recorded. A row that holds NaN or inf gives NaN with int8, and no other row does.
 
     Args:
         in_features: Size of what comes in.
@@ -70,7 +150,11 @@ class LowPrecisionLinear(nn.Linear):
     Cost:
         Where the CPU has the instructions, down to half the time of float32 with bf16 and to a
         third with int8, for wide layers and many rows; below a width of some 200 nothing, or more
-        time than before. A second weight of a half or a quarter of the size is held.
+        time than before. A second weight of a half or a quarter of the size is held. Calls of 64
+        rows or more read the first to see that it is what it was; with fewer, that would take as
+        long as the product, and numbers of every row and column stand for all: what is written
+        past torch's counter, as by `weight.data[i, j] = x`, to single numbers is then seen later.
+        Off the CPU bf16 rounds anew each time.
     """
 
     def __init__(
@@ -90,13 +174,19 @@ class LowPrecisionLinear(nn.Linear):
 
     def forward(self, input: Float[Tensor, "*batch ins"]) -> Float[Tensor, "*batch outs"]:
         """Multiply."""
-        if torch.is_grad_enabled() or (self.precision == "int8" and not input.is_cpu):
+        bias = cast(Tensor | None, self.bias)
+        if self.training or (self.precision == "int8" and not input.is_cpu) or _listened_to():
             weight = self.weight
             straight = weight + (self.rounded().to(weight.dtype) - weight).detach()
-            return functional.linear(input, straight, self.bias)
-        if self.precision == "bf16":
-            return self._bf16(input)
-        return self._int8(input)
+            return functional.linear(input, straight, bias)
+        if torch.is_grad_enabled():
+            return cast(Tensor, _Straight.apply(input, self.weight, bias, self))
+        return self.product(input)
+
+    @torch.no_grad()
+    def product(self, x: Float[Tensor, "*batch ins"]) -> Float[Tensor, "*batch outs"]:
+        """Multiply in few bits, without gradients; int8 on the CPU only."""
+        return self._bf16(x) if self.precision == "bf16" else self._int8(x)
 
     @torch.no_grad()
     def rounded(self) -> Float[Tensor, "outs ins"]:
@@ -113,24 +203,35 @@ class LowPrecisionLinear(nn.Linear):
     def _bf16(self, x: Tensor) -> Tensor:
         bias = cast(Tensor | None, self.bias)
         low = None if bias is None else bias.bfloat16()
-        return functional.linear(x.bfloat16(), self._ready(), low).to(x.dtype)
+        return functional.linear(x.bfloat16(), self._ready(x.numel() // self.in_features), low).to(
+            x.dtype
+        )
 
     def _int8(self, x: Tensor) -> Tensor:
         # without VNNI sums of full range would overflow
         reduced = not torch.cpu._is_vnni_supported()  # pyright: ignore[reportPrivateUsage]
         multiply = torch.ops.quantized.linear_dynamic
         rows = x.float().reshape(-1, self.in_features)
-        made = multiply(rows, self._ready(), reduce_range=reduced)
+        sizes = rows.abs().amax(1, keepdim=True).clamp(min=torch.finfo(torch.float32).tiny)
+        scales = sizes
+        if len(rows) and not math.isfinite(float(sizes.amax())):
+            numbers = sizes.isfinite()
+            rows, scales = rows.masked_fill(~numbers, 0), sizes.masked_fill(~numbers, 1)
+        room = rows.new_empty(len(rows) + 2, self.in_features)
+        torch.div(rows, scales, out=room[:-2])
+        room[-2], room[-1] = 1, -1  # the one scale that torch gives all rows is then that of 1
+        made = multiply(room, self._ready(len(rows)), reduce_range=reduced)[:-2]
         bias = cast(Tensor | None, self.bias)
-        made = made if bias is None else made + bias.float()
+        made = made * sizes if bias is None else torch.addcmul(bias.float(), made, sizes)
         return made.to(x.dtype).unflatten(0, x.shape[:-1]) if x.ndim > 1 else made[0].to(x.dtype)
 
-    def _ready(self) -> Any:
+    def _ready(self, rows: int) -> Any:
         weight = self.weight
-        if self._packed is None or not self._packed.is_of(weight):
-            made = weight.detach().bfloat16() if self.precision == "bf16" else self._pack()
-            version = 0 if weight.is_inference() else weight._version
-            self._packed = _Packed(weight.detach(), version, made)
+        if self.precision == "bf16" and not weight.is_cpu:
+            return weight.detach().bfloat16()
+        if self._packed is None or not self._packed.is_of(weight, wholly=rows >= MANY):
+            ready = weight.detach().bfloat16() if self.precision == "bf16" else self._pack()
+            self._packed = _Packed.of(weight, ready)
         return self._packed.weight
 
     @torch.no_grad()
@@ -143,3 +244,13 @@ class LowPrecisionLinear(nn.Linear):
             make: Any = vars(torch)["_make_per_channel_quantized_tensor"]
             tensor = make(whole, step, zeros, 0)
             return torch.ops.quantized.linear_prepack(tensor, None)
+
+
+def _listened_to() -> bool:
+    """Does anybody record what is done who cannot see into products of few bits?"""
+    return (
+        torch._C._functorch.peek_interpreter_stack() is not None  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
+        or forward_ad._current_level >= 0  # pyright: ignore[reportPrivateUsage]
+        or torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
+        or torch.compiler.is_exporting()
+    )
