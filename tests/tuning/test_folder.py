@@ -1,12 +1,14 @@
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
-from heedful.config import Config, TransformerModel
+from heedful.config import Config, TransformerModel, TsvData
 from heedful.config_file import load_config
 from heedful.errors import RunError
 from heedful.tuning.folder import (
+    check_results,
     discard,
     open_folder,
     outcome,
@@ -69,31 +71,116 @@ def test_nothing_is_overwritten(tmp_path):
     assert (tmp_path / "file").read_text() == "mine"
 
 
-def fill(run):
-    for name in ("checkpoints", "splits", "tokens"):
-        (run / name).mkdir(parents=True)
-        (run / name / "file").touch()
-    for name in ("checkpoints.json", "config.toml", "metrics.jsonl", "run.json"):
-        (run / name).touch()
+WEIGHTS = ("checkpoints/step-0000007/model.safetensors", "splits/dev.jsonl", "tokens/source.json")
+KEPT = ("config.toml", "metrics.jsonl", "run.json")
+
+
+def fill(run, *more):
+    for name in (*WEIGHTS, *KEPT, "checkpoints.json", *more):
+        (run / name).parent.mkdir(parents=True, exist_ok=True)
+        (run / name).write_text(name)
 
 
 def test_tidying_keeps_winners_and_the_measurements_of_losers(tmp_path):
     runs = {number: run_folder(tmp_path, number) for number in (1, 2, 3, 1000)}
     assert [run.name for run in runs.values()] == ["001", "002", "003", "1000"]
-    for run in (*runs.values(), tmp_path / "trials" / ".005.7.tmp"):
+    for run in runs.values():
         fill(run)
     tidy(tmp_path, known={1, 2, 1000}, weights={2})
     assert sorted(run.name for run in (tmp_path / "trials").iterdir()) == ["001", "002", "1000"]
-    loser = sorted(path.name for path in runs[1].iterdir())
-    assert loser == ["config.toml", "metrics.jsonl", "run.json"]
+    assert sorted(path.name for path in runs[1].iterdir()) == [*KEPT]
     assert len(list(runs[2].iterdir())) == 7
 
 
-def test_discarding_leaves_an_empty_folder(tmp_path):
-    opened(tmp_path)
-    fill(run_folder(tmp_path, 1))
-    discard(tmp_path)
-    assert list(tmp_path.iterdir()) == []
+@pytest.mark.parametrize("number", [1, 3], ids=["of a loser", "of an unknown trial"])
+@pytest.mark.parametrize(
+    "name", ["notes.txt", "checkpoints/mine/model.safetensors", "checkpoints/x"]
+)
+def test_tidying_leaves_what_no_training_wrote(tmp_path, number, name):
+    run = run_folder(tmp_path, number)
+    fill(run, name)
+    (tmp_path / "trials" / "idea.md").write_text("mine")
+    (tmp_path / "trials" / "copy of 001").mkdir()
+    fill(tmp_path / "trials" / "copy of 001", "idea")
+    before = sorted(path for path in run.rglob("*") if path.is_file())
+    tidy(tmp_path, known={1}, weights=set())
+    assert (run / name).read_text() == name
+    assert (tmp_path / "trials" / "idea.md").read_text() == "mine"
+    assert (tmp_path / "trials" / "copy of 001" / "idea").read_text() == "idea"
+    if number == 3:
+        assert sorted(path for path in run.rglob("*") if path.is_file()) == before
+
+
+def test_tidying_deletes_nothing_through_a_link(tmp_path):
+    fill(tmp_path / "else")
+    (tmp_path / "out" / "trials").mkdir(parents=True)
+    for number in (1, 3):
+        (tmp_path / "out" / "trials" / f"{number:03}").symlink_to(tmp_path / "else")
+    fill(tmp_path / "out" / "trials" / "004", "checkpoints.json")
+    (tmp_path / "out" / "trials" / "004" / "tokens" / "target.json").symlink_to(tmp_path / "else")
+    before = sorted((tmp_path / "else").rglob("*"))
+    tidy(tmp_path / "out", known={1}, weights=set())
+    assert sorted((tmp_path / "else").rglob("*")) == before
+    assert len(list((tmp_path / "out" / "trials").iterdir())) == 3
+
+
+@pytest.mark.parametrize("name", ["trials", "workers"])
+def test_the_folders_of_a_search_are_no_links(tmp_path, name):
+    opened(tmp_path / "out")
+    (tmp_path / "out" / name).rmdir()
+    (tmp_path / "out" / name).symlink_to(tmp_path)
+    with pytest.raises(RunError, match=rf"{name} must be a folder of the search, got a link"):
+        opened(tmp_path / "out", resume=True)
+
+
+def test_discarding_leaves_nothing_unless_there_is_more(tmp_path):
+    for more in ((), ("idea.md",)):
+        folder = tmp_path / f"out{len(more)}"
+        opened(folder)
+        fill(run_folder(folder, 1), *more)
+        discard(folder)
+        assert folder.exists() == bool(more)
+    assert (folder / "search.json").exists()
+
+
+def test_other_texts_are_another_search(tmp_path):
+    train, dev = tmp_path / "train.tsv", tmp_path / "dev.tsv"
+    for path in (train, dev):
+        path.write_text("one\t一\n", encoding="utf-8")
+    config = Config(data=TsvData(train=str(train), dev=str(dev)))
+    opened(tmp_path / "out", config)
+    opened(tmp_path / "out", config, resume=True)
+    dev.write_text("one\t二\n", encoding="utf-8")
+    with pytest.raises(RunError, match=r"must go on with the same files.dev, got '\w+' after '"):
+        opened(tmp_path / "out", config, resume=True)
+
+
+@pytest.mark.parametrize(
+    "trials, message",
+    [
+        ([BEST], None),
+        ([BEST, replace(BEST, number=3)], None),
+        ([], "must hold trial 2 as trials.json tells it, got none: one of them is damaged"),
+        ([replace(BEST, quality=61.5)], "must hold trial 2 as trials.json tells it, got another"),
+    ],
+)
+def test_a_journal_must_hold_what_was_told(tmp_path, trials, message):
+    check_results(tmp_path, trials)  # nothing was told yet
+    last = replace(BEST, remeasured=0.5, curve=((0.5, 1.25),))
+    write_results(tmp_path, GOAL, None, None, trials_json(GOAL, [last], None, seed=1))
+    trials = [replace(trial, curve=last.curve) for trial in trials]
+    if message is None:
+        check_results(tmp_path, trials)
+    else:
+        with pytest.raises(RunError, match=re.escape(message)):
+            check_results(tmp_path, trials)
+
+
+@pytest.mark.parametrize("content", ["[]", '{"trials": 3}', '{"trials": [3]}', "{}"])
+def test_damaged_results_are_an_error(tmp_path, content):
+    (tmp_path / "trials.json").write_text(content)
+    with pytest.raises(RunError, match=r"trials.json must be whole, got no list of trials"):
+        check_results(tmp_path, [])
 
 
 def test_results_are_a_config_and_all_trials(tmp_path):

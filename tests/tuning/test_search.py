@@ -128,7 +128,20 @@ def test_an_interrupt_keeps_what_is_finished_and_resume_goes_on(pretend, tmp_pat
     with pytest.raises(RunError, match=r"new or an empty folder, got .* Go on with --resume\."):
         tune(small, **settings)
     pretend(of_width)
+    journal = folder / "journal.jsonl"
+    whole = journal.read_bytes()
+    lines = whole.splitlines(keepends=True)
+    told = [row for row, line in enumerate(lines) if b'"heedful":{' in line]
+    journal.write_bytes(b"".join(lines[: told[1]] + lines[told[1] + 1 :]))
+    with pytest.raises(RunError, match=r"must hold trial 2 as trials.json tells it, got none"):
+        tune(small, **settings, resume=True)
+    assert json.loads((folder / "trials.json").read_text(encoding="utf-8")) == plain
+    journal.write_bytes(whole)
+    run_folder(folder, 3).mkdir()
+    (run_folder(folder, 3) / "idea.md").write_text("mine")
     found = tune(small, **settings, resume=True)
+    assert (run_folder(folder, 3) / "idea.md").read_text() == "mine"
+    assert 3 not in {trial.number for trial in found.trials}
     assert found.best.settings == {"model.width": 8}
     assert {1, 2} < {trial.number for trial in found.trials}
 

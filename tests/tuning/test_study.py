@@ -213,11 +213,10 @@ def test_the_journal_is_json_and_a_line_cut_off_is_dropped(make, tmp_path):
     assert [one.number for one in make(FEW).finished()] == [1, 2]
 
 
-@pytest.mark.parametrize(
-    "content, mended",
-    [(b"", b""), (b"a\n", b"a\n"), (b"a\nb", b"a\n"), (b"a", b""), (b"a\n\n", b"a\n\n")],
-)
+@pytest.mark.parametrize("content, mended", [("", ""), ("a", "a"), ("ab", "a"), ("b", "")])
 def test_mending_keeps_whole_lines(tmp_path, content, mended):
+    parts = {"a": b'{"op_code": 1}\n', "b": b'{"op_c'}
+    content, mended = (b"".join(parts[x] for x in text) for text in (content, mended))
     path = tmp_path / "journal"
     mend(path)
     assert not path.exists()
@@ -226,12 +225,31 @@ def test_mending_keeps_whole_lines(tmp_path, content, mended):
     assert path.read_bytes() == mended
 
 
-def test_a_damaged_journal_is_an_error(make, tmp_path):
+@pytest.mark.parametrize("damage", ["no json", "[1]", "{}", "", '{"op_code": "1"}', "[" * 100_000])
+def test_a_damaged_journal_is_an_error(make, tmp_path, damage):
     make(FEW).close()
     path = tmp_path / JOURNAL
-    path.write_bytes(b"no json\n" + path.read_bytes())
-    message = f"{path} must be whole, got a damaged line"
+    lines = path.read_bytes().split(b"\n")
+    path.write_bytes(b"\n".join([lines[0], damage.encode(), *lines[1:]]))
+    message = f"{path} must be whole, got a damaged line 2"
     with pytest.raises(RunError, match=re.escape(message)):
+        make(FEW)
+
+
+@pytest.mark.parametrize(
+    "wrong", ['"heedful":3', '"heedful":{"curve":3}', '"heedful":{"curve":[]}']
+)
+def test_a_damaged_record_is_an_error(make, tmp_path, wrong):
+    study = make(FEW)
+    end(study, 1, study.propose(1, anything))
+    study.close()
+    path = tmp_path / JOURNAL
+    damaged = re.sub(
+        rb'"heedful":\{.*?\}(?=\}\}$|\}\}\n)', wrong.encode(), path.read_bytes(), flags=re.M
+    )
+    assert damaged != path.read_bytes()
+    path.write_bytes(damaged)
+    with pytest.raises(RunError, match="must be whole, got a damaged line: "):
         make(FEW)
 
 

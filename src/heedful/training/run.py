@@ -29,11 +29,17 @@ from heedful.data.examples import Example
 from heedful.data.tokens import Vocabulary
 from heedful.errors import ConfigError, HeedfulError, RunError
 from heedful.files import read_json, write_bytes
-from heedful.locks import is_unused
+from heedful.locks import LOCK, is_unused
 from heedful.tasks.translation import Corpus, Network, Translator, Vocabularies, build_model
-from heedful.training.checkpoint import load_weights
+from heedful.training.checkpoint import OPTIMIZER, WEIGHTS, load_weights
 
 SIDES = ("source", "target")
+# all that a training writes, for `remove_written`
+WRITTEN = (
+    *("config.toml", "run.json", "manifest.json", "metrics.jsonl", "checkpoints.json", LOCK),
+    *("tokens/*.json", "splits/*.jsonl", "tensorboard/events.out.tfevents.*"),
+    *(f"checkpoints/step-*/{name}" for name in (WEIGHTS, OPTIMIZER, "progress.json")),
+)
 
 
 class Run:

@@ -10,23 +10,33 @@ workers/           what the worker processes print
 ```
 """
 
-import shutil
+import hashlib
+import json
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
+from pydantic import BaseModel
+
 from heedful.config import Config, dump
 from heedful.config_file import dump_toml
 from heedful.errors import RunError
-from heedful.files import read_json, write_bytes, write_json
-from heedful.locks import is_unused
+from heedful.files import read_json, remove_written, write_bytes, write_json
+from heedful.locks import LOCK, is_unused
+from heedful.training import run as run_files
 from heedful.tuning.goal import Goal
 from heedful.tuning.space import Space
 from heedful.tuning.trial import Trial
 
 SEARCH = "search.json"
+# all that a search writes, for `remove_written`
+WRITTEN = (
+    *(SEARCH, "journal.jsonl", "journal.jsonl.lock", "trials.json", "best.toml", LOCK),
+    "workers/worker-*.log",
+    *(f"trials/*/{name}" for name in run_files.WRITTEN),
+)
 
 
 def open_folder(folder: Path, config: Config, goal: Goal, space: Space, *, resume: bool) -> None:
@@ -39,6 +49,7 @@ def open_folder(folder: Path, config: Config, goal: Goal, space: Space, *, resum
         "config": dump(config.model_copy(update={"output": None})),
         "goal": goal.to_json(),
         "space": space.to_json(),
+        "files": _hashes(config.data),
     }
     check_folder(folder, resume=resume)
     if resume:
@@ -59,11 +70,25 @@ def check_folder(folder: Path, *, resume: bool) -> None:
         RunError: It does not.
     """
     there = (folder / SEARCH).is_file()
+    for name in ("trials", "workers"):
+        if (folder / name).is_symlink():
+            raise RunError(f"{folder / name} must be a folder of the search, got a link")
     if resume and not there:
         raise RunError(f"a search to go on with must be there, got none in {folder}")
     if not resume and not is_unused(folder):
         hint = " Go on with --resume." if there else ""
         raise RunError(f"output must be a new or an empty folder, got {folder}.{hint}")
+
+
+def _hashes(data: BaseModel) -> dict[str, str]:
+    """SHA-256 of each file that the data section names: a search of other texts is another one."""
+    hashes: dict[str, str] = {}
+    for key, value in data:
+        path = Path(value) if isinstance(value, str) and value else None
+        if path is not None and path.is_file():
+            with path.open("rb") as file:
+                hashes[key] = hashlib.file_digest(file, "sha256").hexdigest()
+    return hashes
 
 
 def _check_same(folder: Path, plain: dict[str, Any]) -> None:
@@ -87,22 +112,52 @@ def _flat(plain: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def check_results(folder: Path, trials: Sequence[Trial]) -> None:
+    """Check that the journal still holds every trial that `trials.json` tells of.
+
+    Args:
+        folder: Of the search.
+        trials: That the journal holds.
+
+    Raises:
+        RunError: One is missing or another one, so the journal is damaged; or `trials.json` is.
+    """
+    path = folder / "trials.json"
+    if not path.is_file():
+        return
+    journal = {trial.number: _as_told(trial.to_json()) for trial in trials}
+    try:
+        told = {plain["number"]: _as_told(plain) for plain in read_json(path)["trials"]}
+    except (TypeError, KeyError, AttributeError):
+        raise RunError(f"{path} must be whole, got no list of trials") from None
+    for number, plain in told.items():
+        if journal.get(number) != plain:
+            got = "another one" if number in journal else "none"
+            raise RunError(
+                f"the journal of {folder} must hold trial {number} as {path.name} tells it, "
+                f"got {got}: one of them is damaged"
+            )
+
+
+def _as_told(plain: Mapping[str, Any]) -> str:
+    """A trial as JSON, without the latency that only the end of a search measures."""
+    return json.dumps({**plain, "remeasured": None}, sort_keys=True)
+
+
 def run_folder(folder: Path, number: int) -> Path:
     """Return where the run of a trial is."""
     return folder / "trials" / f"{number:03}"
 
 
 def discard(folder: Path) -> None:
-    """Delete all that a search has written."""
-    for child in folder.iterdir():
-        if child.is_dir():
-            shutil.rmtree(child, ignore_errors=True)
-        else:
-            child.unlink()
+    """Delete a search, unless somebody has put something else into its folder."""
+    remove_written(folder, WRITTEN)
 
 
 def tidy(folder: Path, *, known: Collection[int], weights: Collection[int]) -> None:
     """Delete the runs of unknown trials, and the weights of those known ones that lost.
+
+    What a training does not write stays, and so does the folder that it is in.
 
     Args:
         folder: Of the search.
@@ -110,12 +165,17 @@ def tidy(folder: Path, *, known: Collection[int], weights: Collection[int]) -> N
         weights: Trials whose weights stay as well.
     """
     for run in (folder / "trials").iterdir():
+        if run.is_symlink():
+            continue
         if not run.name.isdecimal() or int(run.name) not in known:
-            shutil.rmtree(run, ignore_errors=True)
+            remove_written(run, run_files.WRITTEN)
         elif int(run.name) not in weights:
             for name in ("checkpoints", "splits", "tokens"):
-                shutil.rmtree(run / name, ignore_errors=True)
-            (run / "checkpoints.json").unlink(missing_ok=True)
+                start = f"{name}/"
+                own = [x.removeprefix(start) for x in run_files.WRITTEN if x.startswith(start)]
+                remove_written(run / name, own)
+            if not (run / "checkpoints").exists():
+                (run / "checkpoints.json").unlink(missing_ok=True)
 
 
 def write_results(

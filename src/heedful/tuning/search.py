@@ -6,9 +6,9 @@ from typing import Any
 
 from heedful.config import Config
 from heedful.config_file import load_config
-from heedful.errors import BudgetError, ConfigError, DataError, MissingExtraError
+from heedful.errors import BudgetError, ConfigError, DataError, MissingExtraError, RunError
 from heedful.locks import hold
-from heedful.tuning.folder import check_folder, discard, open_folder
+from heedful.tuning.folder import check_folder, check_results, discard, open_folder
 from heedful.tuning.goal import Goal
 from heedful.tuning.pool import Pool
 from heedful.tuning.results import Results
@@ -91,6 +91,11 @@ def tune(
         open_folder(folder, config, goal, space, resume=resume)
         study = Study(folder, space=space, valid=valid, seed=config.seed, trials=trials)
         results = Results(config, goal, folder, study.finished())
+        try:
+            check_results(folder, results.trials)
+        except RunError:
+            study.close()
+            raise
         steering = Steering(study, results, trials=trials, listener=on_trial)
         try:
             _run(steering, workers=min(workers, trials))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from heedful import errors
 from heedful.config import dump
 from heedful.errors import HeedfulError, RunError
+from heedful.locks import is_unused
 from heedful.tuning.folder import run_folder
 from heedful.tuning.goal import Goal
 from heedful.tuning.macs import attention_macs
@@ -89,8 +90,13 @@ class Steering:
         begun |= {running.number for running in self.running.values()}
         if self.results.exhausted or len(begun) >= self.trials:
             return
-        # numbers of trials that an interrupt cut short are free again
-        number = next(number for number in itertools.count(1) if number not in begun)
+        # numbers of trials that an interrupt cut short are free again, unless somebody else has put
+        # something there
+        number = next(
+            number
+            for number in itertools.count(1)
+            if number not in begun and is_unused(run_folder(self.folder, number))
+        )
         settings = self._settings(number)
         if settings is None:
             self.results.exhausted = True

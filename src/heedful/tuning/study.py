@@ -1,5 +1,6 @@
 """The search as Optuna sees it: one cost, one constraint, and a journal that only one writes."""
 
+import json
 import random
 import warnings
 from collections.abc import Callable, Sequence
@@ -23,6 +24,8 @@ PROPOSALS = 10  # of the sampler, before one is drawn among what is left
 FIRST_AT_RANDOM = 10
 # by how much a training that was not finished counts as missing the quality
 HOPELESS = 1_000.0
+# what Optuna, or a record of ours, comes to when a line holds something else than it should
+DAMAGE = (ValueError, KeyError, TypeError, AttributeError, IndexError, AssertionError)
 
 
 def check_optuna() -> None:
@@ -68,16 +71,19 @@ class Study:
         self.space, self.valid = space, valid
         path = folder / JOURNAL
         mend(path)
-        try:
-            storage = JournalStorage(JournalFileBackend(str(path)))
-        except (ValueError, KeyError) as error:
-            raise RunError(f"{path} must be whole, got a damaged line: {error}") from None
         self._verbosity = optuna.logging.get_verbosity()
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        self._study: OptunaStudy = optuna.create_study(
-            storage=storage, study_name="heedful", load_if_exists=True
-        )
-        before = self._study.get_trials(deepcopy=False)
+        try:
+            self._study: OptunaStudy = optuna.create_study(
+                storage=JournalStorage(JournalFileBackend(str(path))),
+                study_name="heedful",
+                load_if_exists=True,
+            )
+            before = self._study.get_trials(deepcopy=False)
+            self.finished()
+        except DAMAGE as error:
+            optuna.logging.set_verbosity(self._verbosity)
+            raise RunError(f"{path} must be whole, got a damaged line: {error}") from None
         self._seed = seed + len(before)  # a search that goes on does not repeat its first draws
         self._study.sampler = _sampler(self._seed, first=min(max(trials // 3, 1), FIRST_AT_RANDOM))
         for trial in before:
@@ -162,15 +168,26 @@ class Study:
 
 
 def mend(path: Path) -> None:
-    """Drop the line that a kill cut off, and the lock of whoever was killed.
+    """Drop the line that a kill cut off, and the lock of whoever was killed; check the others.
 
     Nobody else may have the journal open.
+
+    Raises:
+        RunError: A line in the middle is no entry of a journal.
     """
     path.with_name(f"{path.name}.lock").unlink(missing_ok=True)
-    if path.exists():
-        whole, _, rest = path.read_bytes().rpartition(b"\n")
-        if rest:
-            write_bytes(path, whole + b"\n" if whole else b"")
+    if not path.exists():
+        return
+    whole, _, rest = path.read_bytes().rpartition(b"\n")
+    if rest:
+        write_bytes(path, whole + b"\n" if whole else b"")
+    for number, line in enumerate(whole.split(b"\n") if whole else [], 1):
+        try:
+            known = isinstance(json.loads(line)["op_code"], int)
+        except (*DAMAGE, RecursionError):
+            known = False
+        if not known:
+            raise RunError(f"{path} must be whole, got a damaged line {number}")
 
 
 def _sampler(seed: int, *, first: int) -> "TPESampler":
