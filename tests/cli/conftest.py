@@ -59,11 +59,22 @@ def module(monkeypatch, name, **members):
     monkeypatch.setitem(sys.modules, name, fake)
 
 
+class Words:
+    """Knows every word but those with a question mark."""
+
+    def pieces(self, text):
+        return ["<s>", *text.split(), "</s>"]
+
+    def encode(self, texts):
+        return [[3 if "?" in piece else 7 for piece in self.pieces(text)] for text in texts]
+
+
 class Translator:
     """Writes `译:TEXT`, and remembers what it was asked; words are its tokens."""
 
     longest = 6
     decode = SimpleNamespace(max_length=9)
+    vocabularies = SimpleNamespace(source=Words())
 
     def __init__(self):
         self.calls = []
@@ -88,11 +99,13 @@ def install(monkeypatch):
     """Put fakes in place; returns what they record."""
     translator = Translator()
     calls = SimpleNamespace(train=[], evaluate=[], load=[], translator=translator, interrupt=False)
-    calls.report = dict(REPORT)
+    calls.report, calls.examples = dict(REPORT), 5_000
     optimizing(calls)
 
     def run_in(folder):
-        return SimpleNamespace(folder=folder, translator=translator)
+        return SimpleNamespace(
+            folder=folder, translator=translator, examples=lambda split: [None] * calls.examples
+        )
 
     def train(config=None, *, resume=None, on_event=None):
         calls.train.append((config, resume))
@@ -116,7 +129,7 @@ def install(monkeypatch):
     verbs = {"optimize_run": calls.optimize_run, "apply_plan": calls.apply_plan}
     module(monkeypatch, "heedful.optimizing.run_folder", output_of=output_of, **verbs)
     module(monkeypatch, "heedful.training.start", train=train)
-    module(monkeypatch, "heedful.training.run", load=load)
+    module(monkeypatch, "heedful.training.run", Run=load)
     module(monkeypatch, "heedful.evaluation", evaluate=evaluate)
     return calls
 

@@ -26,7 +26,7 @@ def test_people_get_tables(heedful, library):
 
 def test_warnings_of_the_report_are_shown(heedful, library):
     library.report["cut"] = 78
-    assert "78 cut at the limit" in heedful("evaluate", "runs/x")[1]
+    assert "78 translations had not ended where" in heedful("evaluate", "runs/x")[1]
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ def test_every_error_of_ours_leaves_with_its_code_and_one_line(heedful, library,
     def load(folder):
         raise kind("width must be even, got 3")
 
-    monkeypatch.setattr(sys.modules["heedful.training.run"], "load", load)
+    monkeypatch.setattr(sys.modules["heedful.training.run"], "Run", load)
     code = {errors.VerificationError: 4, errors.BudgetError: 3}.get(kind, 2)
     assert heedful("predict", "r", "x") == (code, "", "heedful: width must be even, got 3\n")
 
@@ -83,7 +83,7 @@ def test_a_bug_keeps_its_traceback_and_leaves_with_1():
     code = (
         "import sys, types\n"
         "def load(folder): raise ZeroDivisionError('a bug')\n"
-        "sys.modules['heedful.training.run'] = types.SimpleNamespace(load=load)\n"
+        "sys.modules['heedful.training.run'] = types.SimpleNamespace(Run=load)\n"
         "from heedful.cli import main\nmain(['predict', 'r', 'x'])\n"
     )
     done = run_python(code)
@@ -96,7 +96,7 @@ def test_control_c_leaves_with_130_and_a_short_line(heedful, library, monkeypatc
     def load(folder):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(sys.modules["heedful.training.run"], "load", load)
+    monkeypatch.setattr(sys.modules["heedful.training.run"], "Run", load)
     code, out, err = heedful("predict", "r", "x")
     assert (code, out) == (130, "")
     assert err.strip() == "heedful: interrupted"
@@ -105,10 +105,12 @@ def test_control_c_leaves_with_130_and_a_short_line(heedful, library, monkeypatc
 FAKE = (
     "import sys, types\n"
     "new = types.SimpleNamespace\n"
-    "said = lambda text: new(text='{chinese}' + text + str(len(text)), too_long=False, cut=False)\n"
+    "fine = dict(tokens=1, too_long=False, cut=False)\n"
+    "said = lambda text: new(text='{chinese}' + text + str(len(text)), **fine)\n"
     "outcomes = lambda texts, beam=None: [said(text) for text in texts]\n"
-    "run = new(translator=new(outcomes=outcomes))\n"
-    "sys.modules['heedful.training.run'] = types.SimpleNamespace(load=lambda folder: run)\n"
+    "words = new(pieces=list, encode=lambda texts: [[9] * len(text) for text in texts])\n"
+    "run = new(translator=new(outcomes=outcomes, vocabularies=new(source=words)))\n"
+    "sys.modules['heedful.training.run'] = types.SimpleNamespace(Run=lambda folder: run)\n"
     "from heedful.cli import main\nmain({words})\n"
 )
 C_LOCALE = {"LANG": "C", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}

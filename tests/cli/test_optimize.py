@@ -19,7 +19,8 @@ KEYS = [
 ]
 
 
-def test_everything_is_handed_on(heedful, library):
+def test_everything_is_handed_on(heedful, library, tmp_path):
+    (tmp_path / "new.tsv").write_text("a\tb\n" * 600, encoding="utf-8")
     words = ("--for", "macs", "--trials", "7", "--minutes", "2", "--seed", "3", "-o", "out")
     assert heedful("optimize", "runs/x", *KEEP, *words, "--test", "new.tsv")[0] == 0
     (asked,) = library.optimize
@@ -31,7 +32,7 @@ def test_everything_is_handed_on(heedful, library):
 def test_what_is_not_said_has_a_default(heedful, library):
     assert heedful("optimize", "runs/x", *KEEP)[0] == 0
     (asked,) = library.optimize
-    assert asked["output"] is None
+    assert asked["output"] == Path("runs/x-optimised")
     assert asked["test"] is None
     assert asked["settings"] == Settings()
 
@@ -72,7 +73,7 @@ def test_people_get_tables(heedful, library):
     assert code == 0
     rows = [" ".join(line.split()) for line in out.splitlines()]
     for row in (
-        "chrf (test) 61.00 60.90 bound -0.3 of -0.5 allowed",
+        "chrf (test) 61.00 60.90 surely -0.3 or better, -0.5 allowed",
         "work, ms 1,200.0 600.0 2.00x faster",
         "attention operations 9,000 3,000 3.00x fewer",
         "parameters 5,000 4,000 1.25x fewer",

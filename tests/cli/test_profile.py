@@ -7,6 +7,7 @@ import typer
 
 from heedful import cli
 from heedful.cli.profile import profile as verb
+from heedful.cli.profile import show_profile
 from heedful.errors import UnsupportedError
 from heedful.optimizing import profiling
 
@@ -123,7 +124,8 @@ def test_people_get_tables(heedful, asked):
     assert asked.run == [{"run": "runs/x", "leave_out": 64, "key_block": None, "seed": 0}]
     rows = [" ".join(line.split()) for line in out.splitlines()]
     for row in (
-        "decoder.[0].字 4 on 2 x 16 42% 3.75 1.25 2.50 8.00 4.00 1.50 2.50 12,345 67,890",
+        "decoder.[0].字 4 on 2 x 16 42% 3.75 1.25 2.50",
+        "decoder.[0].字 4.00 1.50 2.50 12,345 67,890",
         "all else 42% 98.70",
         "other: not adaptable, it has [slopes]",
         "decoder.[0].字 ▁▅ 3.2 50% 25% 12% 12% 7 5",
@@ -135,7 +137,31 @@ def test_people_get_tables(heedful, asked):
         "attention takes 58% of the work: no plan can win more than 2.38x.",
     ):
         assert row in rows
-    assert "blocks of 16 keys" in out
+    assert "block of 16 keys" in out
+
+
+@pytest.mark.parametrize("columns", ["80", "100"])
+def test_numbers_and_names_are_whole_on_a_narrow_terminal(asked, monkeypatch, capsys, columns):
+    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as on a terminal
+    monkeypatch.setenv("TERM", "dumb")
+    long = "model.decoder.layers.11.encoder_attention"
+    asked.report["sites"] = [site(long, [head(1.0)] * 32, 0.42)]
+    show_profile(asked.report)
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out).splitlines()
+    assert max(map(len, lines)) <= int(columns)
+    assert not any("…" in line for line in lines)
+    first = "".join(line.split(" ")[1] for line in lines if line.startswith(" "))
+    assert first.count(long) == 3
+    assert all(any(number in line for line in lines) for number in ("12,345", "67,890", "3.75"))
+
+
+def test_a_file_is_as_wide_as_it_must_be(asked, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "60")
+    long = "model.decoder.layers.11.encoder_attention"
+    asked.report["sites"] = [site(long, [head(1.0)] * 32, 0.42)]
+    show_profile(asked.report)
+    assert capsys.readouterr().out.count(long) == 3
 
 
 def test_what_is_not_known_is_left_out(heedful, asked):
@@ -145,7 +171,7 @@ def test_what_is_not_known_is_left_out(heedful, asked):
     asked.report["key_block"] = 1
     out = heedful("profile", "runs/x")[1]
     assert "correlation" not in out
-    assert "blocks of 1 key" in out
+    assert "block of 1 key" in " ".join(out.split())
     assert "1 keys" not in out
     assert "7,654,321 parameters\n" in out
 

@@ -24,7 +24,7 @@ def test_trains_the_config_with_overrides_and_prints_the_folder(heedful, library
         "runs/a",
     )
     assert trained.tokens.source == "bpe"
-    assert "7 parameters in fp32, examples: 5 train (3 too long, left out)" in err
+    assert "7 parameters in fp32, examples: 5 train (3 too long, left out" in err
     assert "finished after 11 steps in 1:05: limit reached" in err
 
 

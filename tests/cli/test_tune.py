@@ -143,7 +143,6 @@ def test_control_c_says_how_to_go_on(heedful, found, config, resume):
     "words, message",
     [
         (("--keep", "chrf 9", "-o", "out"), "keep must look like 'chrf >= 95'"),
-        ((*KEEP,), "Missing option '--output'"),
         (("-o", "out"), "Missing option '--keep'"),
         ((*KEEP, "-o", "out", "--search", "head=1"), 'search must be one of "heads"'),
         ((*KEEP, "-o", "out", "--trials", "0"), "greater than or equal to 1"),

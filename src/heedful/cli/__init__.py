@@ -7,8 +7,18 @@ from typing import Annotated, Any
 
 import typer
 
+from heedful.cli._outside import outside, readable_warnings
 from heedful.cli._runtime import prepare
-from heedful.cli._streams import use_utf8, utf8_argument
+from heedful.cli._signals import TERMINATED, raise_on_sigterm
+from heedful.cli._streams import (
+    check_streams,
+    check_words,
+    drop_output,
+    keep_places,
+    restart_in_utf8,
+    use_utf8,
+    utf8_argument,
+)
 from heedful.cli.apply import apply
 from heedful.cli.bench import bench
 from heedful.cli.demo import demo
@@ -42,9 +52,16 @@ VERBS: dict[str, Callable[..., None]] = {
 USAGE = 2  # also every other HeedfulError: the user can change something
 CODES: dict[type[HeedfulError], int] = {BudgetError: 3, VerificationError: 4}
 INTERRUPTED = 130  # 128 + SIGINT
+STOPPED = {INTERRUPTED: "interrupted", TERMINATED: "terminated"}
 BROKEN_PIPE = 141  # 128 + SIGPIPE: whoever read the output went away, as in `| head`
 
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
+# plain help: no boxes to be cut, and flags without "<bool>"
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode=None,
+)
 for _name, _verb in VERBS.items():
     app.command(_name)(_verb)
 
@@ -73,13 +90,20 @@ def main(argv: Sequence[str] | None = None) -> None:
     Args:
         argv: Words behind `heedful`; those of the process by default.
     """
+    if argv is None:
+        restart_in_utf8()
+        raise_on_sigterm()
+    keep_places()
     use_utf8()
     prepare()
     words = sys.argv[1:] if argv is None else list(argv)
     command = shlex.join(["heedful", *map(utf8_argument, words)])
     code = 0
     try:
-        app(words, prog_name="heedful", obj=command)
+        check_streams()
+        check_words(words)
+        with readable_warnings():
+            app(words, prog_name="heedful", obj=command)
     except HeedfulError as error:
         typer.echo(f"heedful: {error}", err=True)
         code = next((CODES[kind] for kind in CODES if isinstance(error, kind)), USAGE)
@@ -89,8 +113,16 @@ def main(argv: Sequence[str] | None = None) -> None:
         # typer has turned a broken pipe into 1, which would read as a bug
         broken = isinstance(leave.__context__, BrokenPipeError)
         code = BROKEN_PIPE if broken else _as_int(leave.code)
-    if code == INTERRUPTED:
-        typer.echo("heedful: interrupted", err=True)
+    except Exception as error:
+        words_for_it = outside(error)
+        if words_for_it is None:
+            raise
+        typer.echo(f"heedful: {words_for_it}", err=True)
+        code = USAGE
+        if isinstance(error, OSError) and error.filename is None:
+            drop_output()
+    if code in STOPPED:
+        typer.echo(f"heedful: {STOPPED[code]}", err=True)
     raise SystemExit(code) from None
 
 

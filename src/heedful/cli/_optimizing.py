@@ -19,7 +19,7 @@ def optimize_with_progress(
     run: Path,
     *,
     keep: str,
-    output: Path | None,
+    output: Path,
     settings: "Settings",
     test: Path | None = None,
 ) -> dict[str, Any]:
@@ -36,13 +36,12 @@ def optimize_with_progress(
         ).report
 
 
-def refused(run: Path, output: Path | None) -> dict[str, Any]:
+def refused(output: Path) -> dict[str, Any]:
     """Return the report that a refusal left."""
     from heedful.allocation.stored import REPORT
     from heedful.files import read_json
-    from heedful.optimizing.run_folder import output_of
 
-    return read_json(output_of(run, output) / REPORT)
+    return read_json(output / REPORT)
 
 
 class OptimizingProgress:

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from heedful.cli._program import again
+from heedful.cli._signals import STOPS
 from heedful.cli.progress import TrainingProgress
 
 if TYPE_CHECKING:
@@ -17,7 +19,7 @@ def run_training(
 ) -> "tuple[Run, Path]":
     """Train or go on; returns the run and its folder.
 
-    After Ctrl-C it says how to go on, and lets the interrupt through.
+    After Ctrl-C or SIGTERM it says how to go on, and lets the interrupt through.
     """
     from heedful.training.start import train  # here, so that `heedful --help` never imports torch
 
@@ -25,9 +27,9 @@ def run_training(
     try:
         with progress:
             run = train(config, resume=resume, on_event=progress)
-    except KeyboardInterrupt:
+    except STOPS:
         folder = progress.run or resume
         if folder is not None:
-            typer.echo(f"Go on with: heedful train --resume {folder}", err=True)
+            typer.echo(f"Go on with: {again('train', '--resume', folder)}", err=True)
         raise
     return run, run.folder

@@ -1,34 +1,46 @@
 """`heedful apply`: make the moves of a plan on a run."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from heedful.cli._options import AsJson, RunFolder, Seed
+
 
 def apply(
     plan: Annotated[Path, typer.Argument(metavar="PLAN", help="TOML file of a plan.")],
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder written by `heedful train`.")],
+    run: RunFolder,
     *,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="New run folder.")],
     distil: Annotated[
-        int, typer.Option(min=0, help="Steps that teach each changed site by itself.")
+        int,
+        typer.Option(
+            min=0, metavar="STEPS", help="First teach each changed site alone, for so many steps."
+        ),
     ] = 0,
-    heal: Annotated[int, typer.Option(min=0, help="Steps of healing after that.")] = 0,
-    seed: Annotated[int, typer.Option(min=0, help="Of everything that is drawn.")] = 0,
+    heal: Annotated[
+        int,
+        typer.Option(min=0, metavar="STEPS", help="Then train the whole model for so many steps."),
+    ] = 0,
+    seed: Seed = 0,
+    as_json: AsJson = False,
 ) -> None:
     """Change a run as a plan says, and heal it; nothing is verified. Prints the new folder."""
     from heedful.cli._optimizing import OptimizingProgress
+    from heedful.cli._output import check_replaced, named
     from heedful.optimizing.run_folder import apply_plan
 
+    check_replaced(output)
     with OptimizingProgress() as progress:
         new = apply_plan(
             plan,
-            run,
-            output=output,
+            named(run),
+            output=named(output),
             distil_steps=distil,
             heal_steps=heal,
             seed=seed,
             on_event=progress,
         )
-    typer.echo(new.folder)
+    typer.echo(json.dumps({"run": str(new.folder)}, ensure_ascii=False) if as_json else new.folder)

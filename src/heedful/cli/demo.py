@@ -1,11 +1,14 @@
 """`heedful demo`: train, measure, look at and optimise a small translator in minutes."""
 
+import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from heedful.cli._options import Seed
+from heedful.cli._program import again
 from heedful.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -25,8 +28,10 @@ def demo(
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="RUN", help="New run folder.")
     ] = Path("runs/demo"),
-    minutes: Annotated[float, typer.Option(min=0.01, help="Time to train.")] = 3.75,
-    seed: Annotated[int, typer.Option(min=0, help="Another seed, another translator.")] = 1,
+    minutes: Annotated[
+        float, typer.Option(min=0.01, metavar="MINUTES", help="How long to train.")
+    ] = 3.75,
+    seed: Seed = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with RUN.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Delete RUN and train anew.")] = False,
     keep: Annotated[
@@ -34,10 +39,19 @@ def demo(
     ] = "chrf >= -0.5",
 ) -> None:
     """Train an English-Chinese translator, measure it, look inside, spend less attention."""
+    from heedful.cli._output import check_folder, named
+
+    output = named(output)
     smaller = output.with_name(f"{output.name}-optimised")
-    make_room(output, resume=resume, force=force)
+    check_folder(output)
     if keep:
-        make_room_beside(smaller, resume=resume, force=force)
+        from heedful.cli._budget import check_budget
+
+        check_budget(keep)
+        check_room_beside(smaller, resume=resume, force=force)
+    make_room(output, resume=resume, force=force)
+    if keep and force:
+        _remove(smaller)
     from heedful.cli._training import run_training
     from heedful.cli.evaluate import show_report
     from heedful.cli.progress import working
@@ -54,13 +68,14 @@ def demo(
     for text, translation in zip(SENTENCES, translations, strict=True):
         typer.echo(f"{text} → {translation}")
     _draw(run.translator.align(SENTENCES[0], translations[0]))
-    if keep and not smaller.exists():
+    if keep and not _is_run(smaller):
         _optimise(output, keep, smaller, seed)
+    both = f"{output}, the smaller one in {smaller}" if _is_run(smaller) else str(output)
     typer.echo(
-        f"\nThe run is in {output}{f', the smaller one in {smaller}' if keep else ''}. Next:\n"
-        f'  heedful predict {output} "{SENTENCES[2]}" --attention\n'
-        f'  heedful predict {output} "{SENTENCES[2]}" -o attention.html\n'
-        "  heedful new translation -o translate.toml    # train on texts of your own"
+        f"\nThe run is in {both}. Next:\n"
+        f'  {again("predict", output)} "{SENTENCES[2]}" --attention\n'
+        f'  {again("predict", output)} "{SENTENCES[2]}" -o attention.html\n'
+        f"  {again('new', 'translation')} -o translate.toml    # train on texts of your own"
     )
 
 
@@ -72,13 +87,13 @@ def make_room(output: Path, *, resume: bool, force: bool) -> None:
     """
     if resume and force:
         raise ConfigError("--resume and --force must not stand together, got both")
-    is_run = (output / "run.json").is_file()
+    is_run = _is_run(output)
     if resume:
         if not is_run:
             raise ConfigError(f"--resume must find a run, got none in {output}")
-    elif output.exists() and not (output.is_dir() and not any(output.iterdir())):
+    elif os.path.lexists(output) and not (output.is_dir() and not any(output.iterdir())):
         if force and is_run:
-            shutil.rmtree(output)
+            _remove(output)
         elif force:
             raise ConfigError(f"--force deletes runs only and must find one, got {output}")
         else:
@@ -91,20 +106,37 @@ def make_room(output: Path, *, resume: bool, force: bool) -> None:
             )
 
 
-def make_room_beside(smaller: Path, *, resume: bool, force: bool) -> None:
-    """Leave the folder of the optimised run as the choices say, before anything is trained.
+def _is_run(folder: Path) -> bool:
+    return (folder / "run.json").is_file()
+
+
+def _remove(folder: Path) -> None:
+    """Delete a folder of ours, never through a link; one that is not there is fine.
 
     Raises:
-        ConfigError: It is there, and neither choice says what to do about it.
+        ConfigError: It is a link, or the current folder.
     """
-    if not smaller.exists() or resume:
+    if folder.is_symlink():
+        raise ConfigError(f"--force deletes folders and never follows links, got the link {folder}")
+    if Path.cwd().is_relative_to(folder.resolve()):
+        raise ConfigError(f"--force must not delete the current folder, got {folder}")
+    if folder.exists():
+        shutil.rmtree(folder)
+
+
+def check_room_beside(smaller: Path, *, resume: bool, force: bool) -> None:
+    """Check the place of the optimised run before anything is deleted or trained.
+
+    Raises:
+        ConfigError: It is taken, and neither choice says what to do about it.
+    """
+    if not os.path.lexists(smaller) or resume:
         return
     if not force or not (smaller / "report.json").is_file():
         raise ConfigError(
             f"the place of the optimised run must be free, got {smaller}. "
             "Choose another --output, or replace it with --force."
         )
-    shutil.rmtree(smaller)
 
 
 def _optimise(run: Path, keep: str, smaller: Path, seed: int) -> None:

@@ -1,30 +1,33 @@
 """`heedful evaluate`: what a run is worth."""
 
 import json
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
+from heedful.cli._options import AsJson, Beam, RunFolder
+
+_NOTES = (
+    ("too_long", "sources are longer than any that the model was trained with (data.max_length)"),
+    ("cut", "translations had not ended where decode.max_length cuts them off"),
+)
 _SCORES = ("exact_match", "chrf", "bleu", "token_accuracy")
 
 
 def evaluate(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder written by `heedful train`.")],
+    run: RunFolder,
     *,
     split: Annotated[Literal["dev", "test"], typer.Option(help="Held-out examples.")] = "test",
-    beam: Annotated[
-        int | None, typer.Option(min=1, help="Beginnings kept in the search; as configured.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    beam: Beam = None,
+    as_json: AsJson = False,
 ) -> None:
     """Translate a held-out split and compare it with its references."""
+    from heedful.cli._runs import open_run
     from heedful.cli.progress import working
     from heedful.evaluation import evaluate as measure
-    from heedful.training.run import load
 
     with working(f"evaluating {run} on the {split} split"):
-        report = measure(load(run), split=split, beam=beam).to_json()
+        report = measure(open_run(run), split=split, beam=beam).to_json()
     if as_json:
         typer.echo(json.dumps(report, ensure_ascii=False, indent=2))
     else:
@@ -56,6 +59,6 @@ def show_report(report: dict[str, Any]) -> None:
         f"{report['peak_memory_mib']:,.0f} MiB at most"
     )
     # left out of older reports; worth a line only where there is something to know
-    for name, words in (("too_long", "longer than data.max_length"), ("cut", "cut at the limit")):
+    for name, words in _NOTES:
         if report.get(name):
             console.print(f"{report[name]:,} {words}")

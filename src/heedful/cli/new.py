@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
-from heedful.errors import ConfigError
+from heedful.cli._options import Force
+from heedful.cli._output import check_file
+from heedful.cli._program import again
 
 
 def new(
@@ -15,7 +17,7 @@ def new(
         Path | None,
         typer.Option("--output", "-o", metavar="FILE", help="Write it here, not to the terminal."),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace FILE.")] = False,
+    force: Force = False,
 ) -> None:
     """Print or write a config with every setting, its default and what it means."""
     from heedful.config_template import template
@@ -25,7 +27,6 @@ def new(
     if output is None:
         typer.echo(text, nl=False)
         return
-    if output.exists() and not force:
-        raise ConfigError(f"output must be a new file, got {output}. --force replaces it.")
+    check_file(output, force=force)
     write_bytes(output, text.encode())
-    typer.echo(f"Wrote {output}. Train with: heedful train {output}")
+    typer.echo(f"Wrote {output}. Train with: {again('train', output)}")

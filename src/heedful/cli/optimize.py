@@ -6,9 +6,15 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from heedful.cli._options import AsJson, RunFolder, Seed
+from heedful.cli._program import typed
+from heedful.cli._signals import STOPS
+from heedful.errors import BudgetError
+
 
 def optimize(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder written by `heedful train`.")],
+    context: typer.Context,
+    run: RunFolder,
     *,
     keep: Annotated[
         str, typer.Option(metavar="BUDGET", help="What may be lost, e.g. 'chrf >= -0.5'.")
@@ -16,36 +22,58 @@ def optimize(
     goal: Annotated[
         Literal["latency", "memory", "macs"], typer.Option("--for", help="What is to be saved.")
     ] = "latency",
-    trials: Annotated[int, typer.Option(min=1, help="Whole candidates to try.")] = 96,
+    trials: Annotated[
+        int, typer.Option(min=1, metavar="COUNT", help="How many plans are tried on the model.")
+    ] = 96,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="OUT", help="New run; RUN-optimised."),
+        typer.Option(
+            "--output", "-o", metavar="OUT", help="New run folder; by default RUN-optimised."
+        ),
     ] = None,
     test: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Pairs to judge with, in place of the run's own."),
+        typer.Option(
+            metavar="FILE", help="Tab-separated pairs to judge with, not the run's own test split."
+        ),
     ] = None,
     minutes: Annotated[
-        float | None, typer.Option(min=0.01, help="No round begins after so long.")
+        float | None,
+        typer.Option(min=0.01, metavar="MINUTES", help="Begin no round of the search after these."),
     ] = None,
     heal: Annotated[
-        int, typer.Option(min=0, metavar="STEPS", help="Of each long healing at the end.")
+        int,
+        typer.Option(
+            min=0, metavar="STEPS", help="How long the best candidates are trained at the end."
+        ),
     ] = 3000,
-    seed: Annotated[int, typer.Option(min=0, help="Of everything that is drawn.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    seed: Seed = 0,
+    as_json: AsJson = False,
 ) -> None:
     """Search for the fastest run that keeps the budget; exit code 3 where there is none."""
+    from heedful.cli._budget import check_budget, test_examples, too_few
     from heedful.cli._optimizing import optimize_with_progress, refused
-    from heedful.errors import BudgetError
+    from heedful.cli._output import check_replaced, named
     from heedful.optimizing.outcome import summary_of
+    from heedful.optimizing.run_folder import output_of
     from heedful.optimizing.settings import Settings
 
+    run = named(run)
+    output = output_of(run, None if output is None else named(output))
+    check_replaced(output)
+    budget = check_budget(keep)
+    doubt = too_few(budget, test_examples(run, test))
+    if doubt is not None:
+        typer.echo(f"heedful: {doubt}", err=True)
     settings = Settings(goal=goal, trials=trials, minutes=minutes, final_steps=heal, seed=seed)
     try:
         report = optimize_with_progress(run, keep=keep, output=output, test=test, settings=settings)
     except BudgetError:
         if as_json:
-            typer.echo(json.dumps(summary_of(refused(run, output)), ensure_ascii=False))
+            typer.echo(json.dumps(summary_of(refused(output)), ensure_ascii=False))
+        raise
+    except STOPS:
+        typer.echo(f"Go on with: {typed(str(context.obj))}", err=True)
         raise
     if as_json:
         typer.echo(json.dumps(summary_of(report), ensure_ascii=False))
@@ -66,7 +94,7 @@ def show_outcome(report: dict[str, Any]) -> None:
         numbers.add_column(heading, justify="right" if heading else "left")
     quality, latency = report["quality"], report["latency_ms"]
     if quality["before"] is not None:
-        allowed = f"bound {quality['bound'] - 0:+.3g} of {quality['budget']:+.3g} allowed"
+        allowed = f"surely {quality['bound'] - 0:+.3g} or better, {quality['budget']:+.3g} allowed"
         row = f"{quality['metric']} ({quality['split']})"
         numbers.add_row(row, f"{quality['before']:.2f}", f"{quality['after']:.2f}", allowed)
     speed = f"{report['speedup']:.2f}x faster"

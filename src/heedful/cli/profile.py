@@ -6,6 +6,10 @@ from typing import Annotated, Any
 
 import typer
 
+from heedful.cli._options import AsJson, Force, Seed
+from heedful.cli._output import check_file, named
+from heedful.cli._outside import users_code
+from heedful.cli._tables import print_table, table
 from heedful.errors import ConfigError
 
 BARS = "▁▂▃▄▅▆▇█"
@@ -27,17 +31,18 @@ def profile(
     key_block: Annotated[
         int | None, typer.Option(min=1, help="Keys in a block; 64, or fewer for short texts.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of everything that is drawn.")] = 0,
+    seed: Seed = 0,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="JSON file to write.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    force: Force = False,
+    as_json: AsJson = False,
 ) -> None:
     """Say what attention takes of the work, part by part, and how much each head matters."""
     from heedful.cli.progress import working
 
-    if output is not None and not output.resolve().parent.is_dir():
-        raise ConfigError(f"--output must be in a folder that exists, got {output}")
+    if output is not None:
+        check_file(output, force=force)
     settings = {"leave_out": leave_out, "key_block": key_block, "seed": seed}
     with working(f"profiling {target}") as tell:
         found = _profiled(target, {**settings, "listen": tell})
@@ -55,17 +60,26 @@ def _profiled(target: str, settings: dict[str, Any]) -> dict[str, Any]:
     from heedful.optimizing import profiling
 
     if ":" not in target or Path(target).exists():
-        return {"target": target, **profiling.profile_run(target, **settings).to_json()}
+        found = profiling.profile_run(str(named(Path(target))), **settings)
+    else:
+        model, batches = _made(target)
+        with users_code(target, "return a model that takes its batches"):
+            found = profiling.profile(model, batches, **settings)
+    return {"target": target, **found.to_json()}
+
+
+def _made(target: str) -> tuple[Any, Any]:
+    """What a function of the user's makes: a model and its batches."""
     from heedful.testing.targets import find_target
 
     function = find_target(target)
     if not callable(function):
         raise ConfigError(f"{target} must be a function, got {type(function).__name__}")
-    made: Any = function()
+    with users_code(target, "run without arguments"):
+        made: Any = function()
     if not isinstance(made, tuple) or len(made) != 2:  # pyright: ignore[reportUnknownArgumentType]
         raise ConfigError(f"{target} must return (model, batches), got {type(made).__name__}")
-    model, batches = made
-    return {"target": target, **profiling.profile(model, batches, **settings).to_json()}
+    return made
 
 
 def show_profile(found: dict[str, Any]) -> None:
@@ -75,6 +89,8 @@ def show_profile(found: dict[str, Any]) -> None:
     console = Console(highlight=False)
     _show_costs(console, found)
     _show_heads(console, found)
+    for name, reason in found["not_adaptable"].items():
+        console.print(f"{name}: not adaptable, {reason}", markup=False)
     whole = found["whole"]
     peak = whole["peak_bytes"]
     memory = "" if peak is None else f", {peak / MIB:,.1f} MiB at most"
@@ -92,36 +108,36 @@ def show_profile(found: dict[str, Any]) -> None:
 
 
 def _show_costs(console: Any, found: dict[str, Any]) -> None:
-    table = _table("what it costs: ms and million multiply-adds, by part")
-    columns = ("share", "ms", "projections", "mixing", "M ops", "projections", "scores", "sums")
-    for heading in ("site", "heads", *columns, "parameters", "KV bytes"):
-        table.add_column(heading, justify="left" if heading in ("site", "heads") else "right")
+    time = table("where the time goes, in ms", ("site", "heads"))
+    for heading in ("share", "ms", "projections", "mixing"):
+        time.add_column(heading, justify="right", no_wrap=True)
+    work = table("what is computed and kept, multiply-adds in millions", ("site",))
+    for heading in ("projections", "scores", "sums", "parameters", "KV bytes"):
+        work.add_column(heading, justify="right", no_wrap=True)
     for site in found["sites"]:
-        spent, counted = site["milliseconds"], site["multiply_adds"]
-        time = (spent["projections"] + spent["mixing"], spent["projections"], spent["mixing"])
-        counts = (sum(counted.values()), *counted.values())
-        table.add_row(
-            _escaped(site["name"]),
-            site["geometry"],
-            f"{site['share']:.0%}",
-            *(f"{value:,.2f}" for value in time),
-            *(f"{value / 1e6:,.2f}" for value in counts),
-            f"{site['parameters']:,}",
-            f"{site['kv_bytes']:,}",
-        )
-    rest = found["whole"]["rest_milliseconds"]
-    share = f"{1 - found['whole']['attention_share']:.0%}"
-    table.add_row("all else", "", share, f"{rest:,.2f}", *[""] * 8)
-    console.print(table)
-    for name, reason in found["not_adaptable"].items():
-        console.print(f"{name}: not adaptable, {reason}", markup=False)
+        name, spent, counted = _escaped(site["name"]), site["milliseconds"], site["multiply_adds"]
+        spent = (spent["projections"] + spent["mixing"], spent["projections"], spent["mixing"])
+        share = f"{site['share']:.0%}"
+        time.add_row(name, site["geometry"], share, *(f"{value:,.2f}" for value in spent))
+        millions = (f"{value / 1e6:,.2f}" for value in counted.values())
+        work.add_row(name, *millions, f"{site['parameters']:,}", f"{site['kv_bytes']:,}")
+    whole = found["whole"]
+    share = f"{1 - whole['attention_share']:.0%}"
+    time.add_row("all else", "", share, f"{whole['rest_milliseconds']:,.2f}", "", "")
+    print_table(console, time)
+    print_table(console, work)
+    _legend(
+        console,
+        "heads: how many, on how many of keys and values, x the size of one. projections: to "
+        "queries, keys and values, and back. mixing: scores, softmax and weighted sums.",
+    )
 
 
 def _show_heads(console: Any, found: dict[str, Any]) -> None:
-    table = _table(f"what heads do: means over heads, blocks of {_keys(found['key_block'])}")
+    heads_do = table("what heads do, mean over the heads of a site", ("site", "importance"))
     where = ("own", "near", "first", "far")
-    for heading in ("site", "importance", "effective keys", *where, "rank q.k", "rank v.o"):
-        table.add_column(heading, justify="left" if heading in ("site", "importance") else "right")
+    for heading in ("keys", *where, "q.k", "v.o"):
+        heads_do.add_column(heading, justify="right", no_wrap=True)
     bars = _bars(found["sites"])
     for site in found["sites"]:
         heads = site["heads"]
@@ -132,14 +148,26 @@ def _show_heads(console: Any, found: dict[str, Any]) -> None:
             _mean([head[name]["rank_99"] for head in heads if head[name] is not None])
             for name in ("query_key", "value_out")
         ]
-        table.add_row(
+        heads_do.add_row(
             _escaped(site["name"]),
             bars[site["name"]],
             "" if keys is None else f"{keys:.1f}",
             *("" if mass is None else f"{mass:.0%}" for mass in masses),
             *("" if rank is None else f"{rank:.0f}" for rank in ranks),
         )
-    console.print(table)
+    print_table(console, heads_do)
+    _legend(
+        console,
+        "importance: a bar a head, by its place among all heads. keys: how many a query reads, in "
+        "effect. own, near, first, far: share of attention that stays in the own block of "
+        f"{_keys(found['key_block'])}, goes to those beside it, to the first, and elsewhere. "
+        "q.k, v.o: rank that 99 % of a head needs.",
+    )
+
+
+def _legend(console: Any, text: str) -> None:
+    console.print(text, markup=False, style="dim")
+    console.print()
 
 
 def _bars(sites: list[dict[str, Any]]) -> dict[str, str]:
@@ -157,13 +185,6 @@ def _bars(sites: list[dict[str, Any]]) -> dict[str, str]:
 def _mean(values: list[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if known else None
-
-
-def _table(title: str) -> Any:
-    from rich import box
-    from rich.table import Table
-
-    return Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
 
 
 def _escaped(text: str) -> str:

@@ -1,10 +1,12 @@
 """`heedful train`: train what a config file describes."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from heedful.cli._options import AsJson
 from heedful.errors import ConfigError
 
 
@@ -24,6 +26,7 @@ def train(
         Path | None, typer.Option(metavar="RUN", help="Go on with a run that was stopped.")
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Train what a config describes; prints the run folder."""
     if (config is None) == (resume is None):
@@ -31,6 +34,7 @@ def train(
         raise ConfigError(f"train must get CONFIG or --resume RUN, got {got}")
     if resume is not None and (settings or output):
         raise ConfigError("--resume goes on unchanged and must stand alone, got --set or --output")
+    from heedful.cli._output import check_folder
     from heedful.cli._training import run_training
     from heedful.config_file import load_config
 
@@ -40,4 +44,7 @@ def train(
         loaded = load_config(config, overrides=overrides)
         if output is not None:
             loaded = loaded.model_copy(update={"output": str(output)})
-    typer.echo(run_training(loaded, resume=resume, quiet=quiet)[1])
+        if loaded.output is not None:
+            check_folder(Path(loaded.output))
+    folder = run_training(loaded, resume=resume, quiet=quiet)[1]
+    typer.echo(json.dumps({"run": str(folder)}, ensure_ascii=False) if as_json else folder)

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from heedful.cli._options import AsJson
+from heedful.cli._program import again, typed
+from heedful.cli._signals import STOPS
 from heedful.errors import BudgetError
 
 if TYPE_CHECKING:
@@ -32,36 +35,55 @@ def tune(
     *,
     keep: Annotated[str, typer.Option(metavar="LIMIT", help="Quality on dev, e.g. 'chrf >= 95'.")],
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="OUT", help="New folder of the search.")
-    ],
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="OUT",
+            help="New folder of the search; by default runs/NAME-tuned.",
+        ),
+    ] = None,
     cost: Annotated[
         Literal["macs", "latency", "parameters"],
         typer.Option("--for", help="What should become small."),
     ] = "macs",
-    length: Annotated[int, typer.Option(min=1, help="Tokens for which macs are counted.")] = 64,
-    trials: Annotated[int, typer.Option(min=1, help="Trainings at most.")] = 30,
-    workers: Annotated[int, typer.Option(min=1, help="Trainings at the same time.")] = 1,
+    length: Annotated[
+        int, typer.Option(min=1, help="Tokens of the text for which operations are counted.")
+    ] = 64,
+    trials: Annotated[int, typer.Option(min=1, help="How many trainings at most.")] = 30,
+    workers: Annotated[int, typer.Option(min=1, help="How many trainings at the same time.")] = 1,
     minutes: Annotated[
-        float | None, typer.Option(min=0.001, help="Of one training; as configured.")
+        float | None,
+        typer.Option(
+            min=0.001,
+            metavar="MINUTES",
+            help="How long one training takes; by default as configured.",
+        ),
     ] = None,
     search: Annotated[
         list[str] | None,
-        typer.Option(metavar="KEY=VALUES", help="e.g. heads=1,2,4 or learning_rate=1e-3..1e-2."),
+        typer.Option(
+            metavar="KEY=VALUES",
+            help="What is tried, e.g. heads=1,2,4 or learning_rate=1e-3..1e-2.",
+        ),
     ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Override a setting of all trainings."),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the search in OUT.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Train many variants of a config; find the cheapest that keeps the quality."""
+    from heedful.cli._output import check_folder, named
     from heedful.config_file import load_config
     from heedful.tuning import Goal, default_space, parse_keep
     from heedful.tuning import tune as find
     from heedful.tuning.search_text import parse_space
 
     goal = Goal(keep=parse_keep(keep), cost=cost, length=length)
+    output = Path("runs") / f"{config.stem}-tuned" if output is None else named(output)
+    check_folder(output)
     base = with_minutes(load_config(config, overrides=list(settings or ())), minutes)
     space = parse_space(search, base) if search else default_space(base)
     try:
@@ -80,9 +102,10 @@ def tune(
         if as_json:
             typer.echo((output / "trials.json").read_text(encoding="utf-8"), nl=False)
         raise
-    except KeyboardInterrupt:
-        again = str(context.obj) if resume else f"{context.obj} --resume"
-        typer.echo(f"Go on with: {again}", err=True)
+    except STOPS:
+        typer.echo(
+            f"Go on with: {typed(str(context.obj))}{'' if resume else ' --resume'}", err=True
+        )
         raise
     if as_json:
         typer.echo(json.dumps(found.plain, ensure_ascii=False, indent=1))
@@ -156,6 +179,6 @@ def summary(found: "Tuned", goal: "Goal") -> list[str]:
         *lines,
         shown(best.settings),
         "Quality was chosen by the dev split; on texts that nobody has chosen by:",
-        f"  heedful evaluate {found.folder / 'trials' / f'{best.number:03}'}",
-        f"Train it again, or longer: heedful train {found.folder / 'best.toml'}",
+        f"  {again('evaluate', found.folder / 'trials' / f'{best.number:03}')}",
+        f"Train it again, or longer: {again('train', found.folder / 'best.toml')}",
     ]

@@ -5,6 +5,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from heedful.cli._options import AsJson
+from heedful.cli._outside import users_code
 from heedful.errors import VerificationError
 
 
@@ -24,7 +26,7 @@ def verify(
         Literal["heads-first", "length-first"],
         typer.Option(help="(batch, heads, length, dim), or (batch, length, heads, dim)."),
     ] = "heads-first",
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Hold any attention function to the rules, against float64 loops."""
     from heedful.cli.progress import working
@@ -32,7 +34,8 @@ def verify(
     from heedful.testing.verification import verify as hold
 
     claim = claim_of(function, oracle=oracle, mask=mask, layout=layout)
-    with working(f"verifying {function}") as tell:
+    must = "take query, key, value and a mask"
+    with working(f"verifying {function}") as tell, users_code(function, must):
         report = hold(claim, name=function, listen=tell).to_json()
     if as_json:
         typer.echo(json.dumps(report, ensure_ascii=False, indent=2))

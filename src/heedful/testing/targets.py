@@ -70,7 +70,7 @@ def find_target(target: str) -> Any:
         ConfigError: There is no such module or name.
     """
     module_name, _, path = target.partition(":")
-    if not path:
+    if not path or not all(part.isidentifier() for part in module_name.split(".")):
         raise ConfigError(f"target must be MODULE:FUNCTION, got {target!r}")
     if os.getcwd() not in sys.path:  # a command's path starts at its own folder
         sys.path.insert(0, os.getcwd())
@@ -78,6 +78,9 @@ def find_target(target: str) -> Any:
         found: Any = importlib.import_module(module_name)
     except ImportError as error:
         raise ConfigError(f"{module_name} must be importable, got {error}") from None
+    except (Exception, SystemExit) as error:  # whatever a module does when it is run
+        what = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise ConfigError(f"{module_name} must be importable, got {what}") from None
     for part in path.split("."):
         if not hasattr(found, part):
             raise ConfigError(f"{target} must exist, got no {part!r} in {module_name}")

@@ -1,0 +1,33 @@
+"""Options that several verbs take, described once."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+LARGEST_SEED = 2**63 - 1  # torch takes no larger one
+WIDEST_BEAM = 1_000  # wider searches need more memory than they bring
+
+RunFolder = Annotated[
+    Path, typer.Argument(metavar="RUN", help="Folder written by `heedful train`.")
+]
+Seed = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        max=LARGEST_SEED,
+        metavar="NUMBER",
+        help="Another seed draws other random numbers.",
+    ),
+]
+Force = Annotated[bool, typer.Option("--force", help="Replace the file that --output names.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Beam = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=WIDEST_BEAM,
+        metavar="COUNT",
+        help="Unfinished translations that the search keeps; by default decode.beam of the run.",
+    ),
+]

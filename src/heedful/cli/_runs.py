@@ -1,0 +1,26 @@
+"""Opening a run, and saying what a folder holds that is none."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from heedful.errors import RunError
+
+if TYPE_CHECKING:
+    from heedful.training.run import Run
+
+
+def open_run(folder: Path) -> "Run":
+    """Open a run folder.
+
+    Raises:
+        RunError: There is no run in it; a model that was saved by itself is named as such.
+    """
+    from heedful.allocation.stored import is_model
+    from heedful.training.run import Run
+
+    if is_model(folder):
+        raise RunError(
+            f"run must be a folder written by heedful train, got {folder}, which holds a model "
+            "alone: heedful.load opens it in Python"
+        )
+    return Run(folder)
