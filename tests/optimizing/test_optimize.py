@@ -398,7 +398,7 @@ def test_a_budget_in_the_wrong_direction_is_refused_at_once(kit, monkeypatch):
 @pytest.mark.parametrize(
     "module, reason",
     [
-        (None, "there is none"),
+        (None, "none among 1 Tiny, 1 Embedding, 1 ModuleList, 1 Linear"),
         (Attention(width=16, heads=4, positions=AlibiPositions(4)), "strange: its scores fall"),
     ],
 )

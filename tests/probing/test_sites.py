@@ -32,11 +32,11 @@ def test_a_pattern_for_a_stranger_gives_the_reason():
     sites, unknown = find_sites(nn.ModuleDict({"a": StrangeAttention(), "b": HoldingAttention()}))
     message = "sites must match one of b.inner, got 'a'; StrangeAttention is attention that no"
     with pytest.raises(ConfigError, match=message):
-        choose_sites(sites, "a", unknown)
-    assert choose_sites(sites, None, unknown) == sites
+        choose_sites(nn.Linear(1, 1), sites, "a", unknown)
+    assert choose_sites(nn.Linear(1, 1), sites, None, unknown) == sites
     with pytest.raises(ConfigError, match="sites must match one of none, got 'x'"):
-        choose_sites([], "x", unknown)
-    assert choose_sites([], None, unknown) == []
+        choose_sites(nn.Linear(1, 1), [], "x", unknown)
+    assert choose_sites(nn.Linear(1, 1), [], None, unknown) == []
 
 
 def test_a_shared_module_is_one_site():

@@ -1,5 +1,6 @@
 """Which modules of a model are sites that can be changed, and of which attention none can."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -9,7 +10,8 @@ from heedful.allocation.adapters import ADAPTERS, Adapter
 from heedful.allocation.precision import lower, precision_of, why_not_lowered
 from heedful.allocation.projections import Projections
 from heedful.errors import UnsupportedError
-from heedful.probing.sites import holds, why_unknown
+from heedful.probing.attending import attending
+from heedful.probing.strangers import holds, strangers
 
 
 @dataclass(frozen=True)
@@ -57,35 +59,44 @@ class Site:
         replace_module(model, module, new)
 
 
-def find_sites(model: nn.Module) -> tuple[list[Site], dict[str, str]]:
+def find_sites(
+    model: nn.Module, run: Callable[[nn.Module], object] | None = None
+) -> tuple[list[Site], dict[str, str]]:
     """Return the sites that can be changed, in the order of the modules, and why others cannot.
+
+    Args:
+        model: What is searched.
+        run: Calls the model, to find attention that only its work gives away; see `attending`.
+            `None` means: nothing is run.
 
     Raises:
         UnsupportedError: The model itself is a site, so it could not be replaced.
     """
     sites: list[Site] = []
-    unknown: dict[str, str] = {}
+    refused: dict[str, str] = {}
     claimed: list[str] = []
     for name, module in model.named_modules():
         if any(holds(outer, name) for outer in claimed):
             continue
         adapter = next((adapter for adapter in ADAPTERS if adapter.claims(module)), None)
-        if adapter is not None:
-            if not name:
-                raise UnsupportedError(
-                    f"a model must hold its attention, got {type(module).__name__} alone; "
-                    "put it into another module"
-                )
-            claimed.append(name)
-            reason = adapter.reason_against(module)
-            if reason is None:
-                sites.append(Site(name, adapter))
-            else:
-                unknown[name] = reason
-        elif reason := why_unknown(module):
-            unknown[name] = reason
-    inner = {name for name in unknown if any(holds(name, site) for site in claimed)}
-    return sites, {name: reason for name, reason in unknown.items() if name not in inner}
+        if adapter is None:
+            continue
+        if not name:
+            raise UnsupportedError(
+                f"a model must hold its attention, got {type(module).__name__} alone; "
+                "put it into another module"
+            )
+        claimed.append(name)
+        reason = adapter.reason_against(module)
+        if reason is None:
+            sites.append(Site(name, adapter))
+        else:
+            refused[name] = reason
+    unknown = strangers(model, claimed)
+    if run is not None:
+        unknown = strangers(model, claimed, attending(model, run, [*claimed, *unknown]))
+    unknown |= refused
+    return sites, {name: unknown[name] for name, _ in model.named_modules() if name in unknown}
 
 
 def replace_module(model: nn.Module, old: nn.Module, new: nn.Module) -> None:

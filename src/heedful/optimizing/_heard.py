@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from heedful.probing.sites import holds
+from heedful.probing.strangers import holds
 
 
 def site_names(heard: Iterable[str], sites: Sequence[str]) -> dict[str, str]:

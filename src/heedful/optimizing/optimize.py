@@ -24,6 +24,7 @@ from heedful.optimizing.settings import Settings
 from heedful.optimizing.splits import Splits
 from heedful.optimizing.subject import Subject
 from heedful.optimizing.verdict import FEWEST_EXAMPLES, Verdict, judge
+from heedful.probing.strangers import kinds_of
 
 TIMINGS = 9  # rounds of the final comparison, in turns
 
@@ -93,9 +94,12 @@ def optimize_subject(
         UnsupportedError: The model holds no attention that can be changed.
     """
     began = time.monotonic()
-    sites, unknown = find_sites(subject.model)
+    sites, unknown = find_sites(
+        subject.model, lambda model: subject.outputs(model, subject.calibration[0])
+    )
     if not sites:
-        reasons = "; ".join(f"{name}: {why}" for name, why in unknown.items()) or "there is none"
+        reasons = "; ".join(f"{name}: {why}" for name, why in unknown.items())
+        reasons = reasons or f"none among {kinds_of(subject.model)}"
         raise UnsupportedError(f"a model must hold attention that can be changed, got: {reasons}")
     history: list[dict[str, Any]] = []
 

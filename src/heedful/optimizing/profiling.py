@@ -32,6 +32,7 @@ from heedful.optimizing.of_model import Training, subject_of_batches
 from heedful.optimizing.of_run import subject_to_profile
 from heedful.optimizing.operations import Visits, operations, parameters
 from heedful.optimizing.subject import Batch, Subject
+from heedful.probing.strangers import kinds_of
 from heedful.training.run import Run
 
 LEFT_OUT = 64  # heads that are left out one by one
@@ -157,9 +158,13 @@ def _check(leave_out: int, key_block: int | None) -> None:
 def _profile(
     subject: Subject, leave_out: int, key_block: int | None, seed: int, listen: Listener
 ) -> Profile:
-    sites, unknown = find_sites(subject.model)
+    sites, unknown = find_sites(
+        subject.model, lambda model: subject.outputs(model, subject.calibration[0])
+    )
     if not sites and not unknown:
-        raise UnsupportedError("a model must hold attention to be profiled, got none")
+        raise UnsupportedError(
+            f"a model must hold attention to be profiled, got none among {kinds_of(subject.model)}"
+        )
     model = separated(subject.model, sites)
     listen("timing sites")
     times = time_sites(model, sites, subject.work)

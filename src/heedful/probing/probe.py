@@ -48,8 +48,9 @@ class Probe:
     def unobservable(self) -> dict[str, str]:
         """Attention of which nothing can be said, each with the reason.
 
-        Modules that look like attention and that no adapter knows, sites whose calls could not be
-        understood, and, once the probe is closed, chosen sites that were never called.
+        Modules that by name or parts look like attention and that no adapter knows, sites whose
+        calls could not be understood, and, once the probe is closed, chosen sites that were never
+        called.
         """
         return self._unknown | self._hearing.silent
 
@@ -189,9 +190,10 @@ def probe(
 
     Heard are `heedful.nn.Attention`, `torch.nn.MultiheadAttention`, also in fused Transformer
     layers, and the models of transformers that use its attention interface; `Probe.unobservable`
-    lists the attention that is none of these. A nested tensor that `nn.TransformerEncoder` makes
-    has as many keys as its longest text. With activation checkpointing, what is computed again in
-    the backward pass is a call again.
+    lists the attention that is none of these, as far as its name or its parts give it away;
+    `heedful.probing.sites.find_sites(model, run)` also finds what only its work does. A nested
+    tensor that `nn.TransformerEncoder` makes has as many keys as its longest text. With activation
+    checkpointing, what is computed again in the backward pass is a call again.
 
     Args:
         model: Not compiled.
@@ -211,7 +213,7 @@ def probe(
         heads are chosen. A fused layer or `nn.MultiheadAttention` projects its inputs once more.
     """
     found, unknown = find_sites(model)
-    chosen = choose_sites(found, sites, unknown)
+    chosen = choose_sites(model, found, sites, unknown)
     hearing = Hearing([site.name for site in chosen], _wanted(heads, rows, device))
     with ExitStack() as stack:
         for kind in KINDS:

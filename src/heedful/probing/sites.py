@@ -1,6 +1,6 @@
 """Which modules of a model are attention sites, and of which attention nothing can be heard."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from fnmatch import fnmatchcase
@@ -8,9 +8,10 @@ from fnmatch import fnmatchcase
 from torch import nn
 
 from heedful.errors import ConfigError, UnsupportedError
-from heedful.nn.aligners import Aligner
+from heedful.probing.attending import attending
 from heedful.probing.heedful_attention import HeedfulAttention
 from heedful.probing.kind import Kind
+from heedful.probing.strangers import kinds_of, strangers
 from heedful.probing.torch_attention import TorchAttention
 from heedful.probing.transformers import TransformersAttention
 
@@ -26,16 +27,22 @@ class Site:
     kind: Kind
 
 
-def find_sites(model: nn.Module) -> tuple[list[Site], dict[str, str]]:
+def find_sites(
+    model: nn.Module, run: Callable[[nn.Module], object] | None = None
+) -> tuple[list[Site], dict[str, str]]:
     """Return the attention sites, in the order of the modules, and why others are none.
 
-    A module that only holds a site, or that a site holds, is neither.
+    A module that only holds a site, or that a site holds, is neither. Attention that no adapter
+    knows is found by its name and its parts; `run` also finds what only its work gives away.
+
+    Args:
+        model: What is searched.
+        run: Calls the model; see `attending`. `None` means: nothing is run.
 
     Raises:
         UnsupportedError: The model is compiled: what replaces a method would not be called.
     """
     sites: list[Site] = []
-    unknown: dict[str, str] = {}
     for name, module in model.named_modules():
         if hasattr(module, "_orig_mod") or getattr(module, "_compiled_call_impl", None) is not None:
             raise UnsupportedError(
@@ -45,19 +52,18 @@ def find_sites(model: nn.Module) -> tuple[list[Site], dict[str, str]]:
         kind = next((kind for kind in KINDS if kind.claims(module)), None)
         if kind is not None:
             sites.append(Site(name, module, kind))
-        elif reason := why_unknown(module):
-            unknown[name] = reason
     names = [site.name for site in sites]
-    unknown = {
-        name: reason
-        for name, reason in unknown.items()
-        if not any(holds(name, site) or holds(site, name) for site in names)
-    }
+    unknown = strangers(model, names)
+    if run is not None:
+        unknown = strangers(model, names, attending(model, run, [*names, *unknown]))
     return sites, unknown
 
 
 def choose_sites(
-    sites: Sequence[Site], patterns: str | Sequence[str] | None, unknown: dict[str, str]
+    model: nn.Module,
+    sites: Sequence[Site],
+    patterns: str | Sequence[str] | None,
+    unknown: dict[str, str],
 ) -> list[Site]:
     """Return the sites whose name one of the glob patterns matches.
 
@@ -66,7 +72,10 @@ def choose_sites(
     """
     names = [site.name for site in sites]
     if not sites and not unknown:
-        raise ConfigError("model must have a site of attention, got none")
+        raise ConfigError(
+            f"model must have a site of attention, got none among {kinds_of(model)}; if one of "
+            "them attends, heedful.probing.sites.find_sites(model, run) sees it at work"
+        )
     if patterns is None:
         return list(sites)
     patterns = [patterns] if isinstance(patterns, str) else list(patterns)
@@ -89,20 +98,3 @@ def nearest(name: str, names: Sequence[str]) -> str:
         return -SequenceMatcher(None, name, other).ratio()
 
     return ", ".join(sorted(names, key=unlike))
-
-
-def why_unknown(module: nn.Module) -> str | None:
-    """Say why a module that looks like attention is none that is known; `None` for all others."""
-    kind = getattr(module, "original_name", type(module).__name__)
-    if isinstance(module, Aligner):
-        return f"{kind} returns its weights itself"
-    if "attention" not in kind.lower() and not isinstance(module, nn.MultiheadAttention):
-        return None
-    if type(module).__module__.startswith("transformers."):
-        return f"{kind} does not go through the attention interface of transformers"
-    return f"{kind} is attention that no adapter knows"
-
-
-def holds(outer: str, inner: str) -> bool:
-    """Is the module of the one name somewhere inside that of the other?"""
-    return outer == "" or inner.startswith(f"{outer}.")

@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import threading
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
@@ -39,8 +40,9 @@ class TorchAttention(Kind):
         self, model: nn.Module, sites: Mapping[nn.Module, str], hearing: Hearing, stack: ExitStack
     ) -> None:
         for module, name in sites.items():
-            forward = _listening(module, name, hearing)
+            forward, merge_masks = _listening(module, name, hearing)
             stack.enter_context(replaced(module, "forward", forward))
+            stack.enter_context(replaced(module, "merge_masks", merge_masks))
         for layer in model.modules():
             name = sites.get(layer.self_attn) if _is_fused(layer) else None
             if name is not None:
@@ -53,17 +55,33 @@ def _is_fused(layer: nn.Module) -> TypeGuard[nn.TransformerEncoderLayer]:
     return ours and type(layer).forward is nn.TransformerEncoderLayer.forward
 
 
-def _listening(module: Any, name: str, hearing: Hearing) -> Callable[..., Any]:
-    plain = module.forward
+def _listening(
+    module: Any, name: str, hearing: Hearing
+) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """What stands in the place of `forward`, and of `merge_masks`.
+
+    A dozen conditions decide whether torch takes its fused operation, which reads masks otherwise.
+    The masks are only ever merged for it, so that being asked for them is to be on that path.
+    """
+    plain, plain_merge = module.forward, module.merge_masks
+    merged = threading.local()
 
     def forward(*args: Any, **kwargs: Any) -> Any:
+        merged.here = False
         result = plain(*args, **kwargs)
         given = _ATTENTION.bind(module, *args, **kwargs)
         given.apply_defaults()
-        hearing.note(name, partial(_keep, module, given.arguments, result[0], hearing.wanted))
+        # without biases torch merges the masks and then leaves the path
+        fused = merged.here and module.in_proj_bias is not None
+        keep = partial(_keep, module, given.arguments, result[0], hearing.wanted, fused=fused)
+        hearing.note(name, keep)
         return result
 
-    return forward
+    def merge_masks(*args: Any, **kwargs: Any) -> Any:
+        merged.here = True
+        return plain_merge(*args, **kwargs)
+
+    return forward, merge_masks
 
 
 def _listening_layer(layer: Any, name: str, hearing: Hearing) -> Callable[..., Any]:
@@ -106,7 +124,9 @@ def _project(module: Any, query: Tensor, key: Tensor, value: Tensor) -> _Project
     return _Projected(*(x.unflatten(-1, heads).transpose(1, 2) for x in (query, key, value)))
 
 
-def _keep(module: Any, given: Mapping[str, Any], output: Tensor, wanted: Wanted) -> Call:
+def _keep(
+    module: Any, given: Mapping[str, Any], output: Tensor, wanted: Wanted, *, fused: bool
+) -> Call:
     inputs = [given["query"], given["key"], given["value"]]
     if any(x.is_nested for x in inputs):
         raise UnsupportedError("queries, keys and values must not be nested tensors here, got some")
@@ -118,7 +138,7 @@ def _keep(module: Any, given: Mapping[str, Any], output: Tensor, wanted: Wanted)
     projected = _project(module, *inputs)
     extra = projected.key.shape[2] - inputs[1].shape[1]
     padding, mask = given["key_padding_mask"], given["attn_mask"]
-    if _hinted(module, given):
+    if not fused and _hinted(given):
         rules = Rules(causal=True)
     else:
         masks = [None if padding is None else padding.reshape(len(used), 1, 1, -1)]
@@ -137,16 +157,12 @@ def _keep(module: Any, given: Mapping[str, Any], output: Tensor, wanted: Wanted)
     )
 
 
-def _hinted(module: Any, given: Mapping[str, Any]) -> bool:
+def _hinted(given: Mapping[str, Any]) -> bool:
     """Does torch leave the mask aside and take its causal switch, which also hides added keys?
 
     Its fused self-attention takes the mask, which says the same, unless the hint was wrong.
     """
-    query, key, value = given["query"], given["key"], given["value"]
-    same = query is key and key is value
-    fused = same and module.batch_first and not module.training
-    asked = given["is_causal"] and given["key_padding_mask"] is None and not given["need_weights"]
-    return asked and not fused
+    return given["is_causal"] and given["key_padding_mask"] is None and not given["need_weights"]
 
 
 def _four_axes(mask: Tensor, batch: int) -> Tensor:
