@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from heedful.errors import MissingExtraError, ShapeError, UnsupportedError
+from heedful.kernels import _transformers_arguments, _transformers_masks
 from heedful.kernels import transformers as hf
 from heedful.mask import Mask
 from heedful.testing.tolerance import assert_close, roundings
@@ -223,6 +224,7 @@ def test_truth_values_are_a_mask_and_numbers_a_bias(asked):
     assert got.mask == Mask.dense(seen)
     assert got.bias is bias
     assert torch.equal(ask(asked, mask=numbers, position_bias=bias).bias, numbers + bias)
+    assert ask(asked, mask=numbers).bias is ask(asked, mask=numbers).bias  # prepared once
 
 
 def test_all_layers_share_one_mask_until_its_tensor_changes(asked):
@@ -249,8 +251,10 @@ def test_learned_queries_are_the_same_for_all(asked):
     "setting, message",
     [
         ({"softcap": 30.0}, "softcap must be None, got scores that are capped"),
-        ({"s_aux": torch.zeros(4)}, "s_aux must be None, got sinks that are learned"),
         ({"cache": object()}, "cache must be None, got a paged cache"),
+        ({"block_indices": TOKENS}, "block_indices must be None, got blocks that were selected"),
+        ({"slopes": TOKENS}, "slopes must be None, got a tensor of shape (2, 7), which no kernel"),
+        ({"head_mask": [1]}, "head_mask must be None, got list, which no kernel here understands"),
         ({"output_attentions": True}, "output_attentions must be off, got True"),
     ],
 )
@@ -259,6 +263,136 @@ def test_what_cannot_be_honoured_is_refused(asked, setting, message):
         ask(asked, **setting)
     assert asked == []
     ask(asked, **dict.fromkeys(setting))
+
+
+@pytest.mark.parametrize("name", sorted(_transformers_arguments.HARMLESS))
+def test_what_changes_nothing_is_not_looked_at(asked, name):
+    ask(asked, **{name: False})
+
+
+SEEN = draw(2, 1, 5, 7) > 0
+SEEN[..., 0] = True
+CHOSEN = torch.tensor([[[0, 3], [1, 0], [6, 2], [4, 5], [6, 0]]] * 2)
+SINKS = torch.tensor([0.5, -1.0, 2.0, 0.0])
+
+
+def by_hand(mask, scale, *, sinks=None, chosen=None):
+    """Softmax with one column more, in double precision."""
+    key, value = (x.double().repeat_interleave(2, 1) for x in (KEY, VALUE))
+    scores = QUERY.double() @ key.mT * scale
+    if chosen is not None:
+        one = torch.nn.functional.one_hot(chosen, 7).any(2)[:, None]
+        mask = one if mask is None else mask & one
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -torch.inf)
+    if sinks is not None:
+        column = sinks.double().expand(*scores.shape[:3], 1)
+        return (torch.cat((scores, column), -1).softmax(-1)[..., :-1] @ value).transpose(1, 2)
+    return (scores.softmax(-1).nan_to_num(0.0) @ value).transpose(1, 2)
+
+
+@pytest.mark.parametrize("name", ["s_aux", "sinks"])
+@pytest.mark.parametrize("form", ["none", "truth", "numbers", "causal"])
+def test_sinks_take_their_share(name, form):
+    mask, seen, is_causal = None, None, form == "causal"
+    if form in ("truth", "numbers"):
+        mask = seen = SEEN
+    if form == "numbers":
+        mask = torch.zeros(2, 1, 5, 7).masked_fill(~SEEN, torch.finfo(torch.float32).min)
+    if is_causal:
+        seen = torch.ones(5, 7).tril().bool()
+    sinks = SINKS if name == "s_aux" else SINKS.view(1, 4, 1, 1) * draw(2, 1, 5, 1)
+    want = by_hand(seen, 0.3, sinks=sinks.view(1, 4, 1, 1) if name == "s_aux" else sinks)
+    module = SimpleNamespace(is_causal=is_causal)
+    got, _ = hf.attention(module, QUERY, KEY, VALUE, mask, 0.3, **{name: sinks})
+    assert_close(got, want, roundings=roundings(torch.float32, 3, 8, 8), largest=4.0)
+
+
+@pytest.mark.parametrize("shape", [(4, 1), (2, 4, 5, 2)])
+def test_sinks_of_another_form_are_refused(shape):
+    message = re.escape(f"s_aux must be (heads,) or 4-D with one column, got {shape}")
+    with pytest.raises(ShapeError, match=message):
+        hf.attention(SimpleNamespace(), QUERY, KEY, VALUE, None, s_aux=torch.zeros(shape))
+
+
+@pytest.mark.parametrize("form", ["none", "truth", "numbers", "causal"])
+def test_only_indices_are_seen(form):
+    mask = seen = None
+    if form in ("truth", "numbers"):
+        mask = seen = SEEN
+    if form == "numbers":
+        mask = torch.zeros(2, 1, 5, 7).masked_fill(~SEEN, -torch.inf)
+    if form == "causal":
+        seen = torch.ones(5, 7).tril().bool()
+    module, chosen = SimpleNamespace(is_causal=form == "causal"), CHOSEN
+    if form == "causal":  # what is behind the text is no key
+        chosen = CHOSEN.clamp(max=4)
+    want = by_hand(seen, 0.3, chosen=chosen)
+    got, _ = hf.attention(module, QUERY, KEY, VALUE, mask, 0.3, indices=chosen)
+    assert_close(got, want, roundings=roundings(torch.float32, 3, 8, 8), largest=4.0)
+
+
+def test_indices_of_another_form_are_refused():
+    with pytest.raises(ShapeError, match=re.escape("indices must be 3-D, got shape (2, 7)")):
+        hf.attention(SimpleNamespace(), QUERY, KEY, VALUE, None, indices=TOKENS)
+
+
+@pytest.mark.parametrize("choice", ["measured", "static"])
+def test_a_row_hidden_by_numbers_gets_the_mean(monkeypatch, choice):
+    """As from eager attention, whichever kernel runs; the lowest number becomes -inf in some."""
+    monkeypatch.setenv("HEEDFUL_CHOICE", choice)
+    numbers = torch.zeros(2, 1, 5, 7)
+    numbers[1, :, 2] = torch.finfo(torch.float32).min
+    module = SimpleNamespace(is_causal=False)
+    with torch.no_grad():
+        got, _ = hf.attention(module, QUERY, KEY, VALUE, numbers)
+    mean = VALUE[1].double().mean(1).repeat_interleave(2, 0)
+    assert_close(got[1, 2], mean, roundings=8, largest=4.0)
+
+
+# ---- masks --------------------------------------------------------------------------------------
+
+
+SIZES = {"batch_size": 2, "q_length": 5, "kv_length": 5}
+
+
+@pytest.mark.parametrize(
+    "guard", [torch.no_grad, torch.inference_mode], ids=["no_grad", "inference"]
+)
+@pytest.mark.parametrize("keys", [5, 7], ids=["grown", "static"])
+def test_a_causal_mask_is_there_and_costs_no_more_than_none(T, asked, guard, keys):
+    with guard():
+        made = _transformers_masks.truth_values(**{**SIZES, "kv_length": keys})
+        assert torch.equal(made, torch.ones(2, 1, 5, keys).tril().bool())
+        hf.attention(
+            SimpleNamespace(is_causal=False), QUERY, KEY[:, :, :keys], VALUE[:, :, :keys], made
+        )
+        assert asked[-1].mask is _transformers_masks.CAUSAL
+        assert asked[-1].key.shape[2] == 5
+        made[0, 0, 0, 1] = True
+        hf.attention(
+            SimpleNamespace(is_causal=False), QUERY, KEY[:, :, :keys], VALUE[:, :, :keys], made
+        )
+        assert asked[-1].mask == Mask.dense(made)
+
+
+def test_cut_masks_are_what_they_show(T, asked):
+    """As where a model drops the queries that nobody asks for."""
+    made = _transformers_masks.truth_values(**SIZES)[:, :, -2:]
+    hf.attention(SimpleNamespace(), QUERY[:, :, :2], KEY[:, :, :5], VALUE[:, :, :5], made)
+    assert asked[-1].mask == Mask.dense(made)
+
+
+def test_one_query_needs_no_mask(T):
+    assert _transformers_masks.truth_values(batch_size=2, q_length=1, kv_length=5) is None
+    everything = {"allow_is_causal_skip": False, "allow_is_bidirectional_skip": True}
+    assert _transformers_masks.truth_values(**SIZES, **everything) is None
+
+
+def test_no_number_means_all_is_seen(asked):
+    hf.attention_of_numbers(SimpleNamespace(is_causal=True), QUERY, KEY, VALUE, None)
+    assert asked[-1].mask is None
+    assert asked[-1].key.shape[2] == 7
 
 
 def test_a_mask_of_another_form_is_refused(asked):
@@ -275,11 +409,13 @@ def test_a_model_that_asks_for_weights_is_told_where_they_are(T):
 
 
 def test_both_names_are_registered_and_a_second_time_changes_nothing(T):
-    from transformers.masking_utils import sdpa_mask
-
+    before = T.PreTrainedModel.get_correct_attn_implementation
     hf.register()
+    assert T.PreTrainedModel.get_correct_attn_implementation is before
     assert T.AttentionInterface()[hf.NAME] is hf.attention
-    assert T.AttentionMaskInterface()[hf.NAME] is sdpa_mask
+    assert T.AttentionMaskInterface()[hf.NAME] is _transformers_masks.truth_values
+    assert T.AttentionInterface()[hf.NUMBERS] is hf.attention_of_numbers
+    assert T.AttentionMaskInterface()[hf.NUMBERS] is _transformers_masks.numbers
 
 
 class Mixer(torch.nn.Module):

@@ -40,7 +40,7 @@ FAULTS = {
     "key": lambda call: misread(call, key=call.weigher.key.roll(1, dims=2)),
     "value": lambda call: replace(call, value=call.value.roll(1, dims=2)),
     "softcap": lambda call: misread(call, softcap=1.0),
-    "sinks": lambda call: misread(call, sinks=torch.full((6,), -3.0)),
+    "sinks": lambda call: misread(call, sinks=torch.full((1, 6, 1, 1), -3.0)),
 }
 
 

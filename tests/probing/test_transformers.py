@@ -5,6 +5,7 @@ import torch
 
 transformers = pytest.importorskip("transformers", reason="transformers is not installed")
 
+from heedful.kernels.transformers import register  # noqa: E402
 from heedful.probing.probe import probe  # noqa: E402
 from heedful.testing import tolerance  # noqa: E402
 
@@ -192,6 +193,92 @@ def test_attention_sinks_take_their_share():
     assert max(x.error for x in p.fidelity().values()) < 1e-5
 
 
+def inkling2():
+    """Its sinks depend on the query, and come by another name."""
+    if not hasattr(transformers, "Inkling2TextModel"):
+        pytest.skip(f"transformers {transformers.__version__} has no Inkling2TextModel")
+    own = {"num_key_value_heads": 2, "head_dim": 8, "sliding_window": 4, "rel_extent": 8}
+    own |= {"swa_num_attention_heads": 4, "swa_num_key_value_heads": 2, "swa_head_dim": 8}
+    own |= {"d_rel": 4, "unpadded_vocab_size": 64, "moe_intermediate_size": 24}
+    own |= {"n_routed_experts": 4, "num_experts_per_tok": 2}
+    own |= {"layer_types": ["hybrid_sliding", "hybrid"]}
+    torch.manual_seed(0)
+    config = transformers.Inkling2TextConfig(**TEXT | own)
+    model = transformers.Inkling2ForCausalLM(config).eval()
+    for parameter in model.parameters():
+        if parameter.ndim > 1:
+            torch.nn.init.normal_(parameter, std=0.2)
+    return model
+
+
+@pytest.mark.parametrize("implementation", ["eager", "heedful"])
+@pytest.mark.parametrize("chosen", [{}, {"heads": [1, 3], "rows": [2, -1]}], ids=["all", "some"])
+def test_sinks_of_each_query_take_their_share(implementation, chosen):
+    register()
+    model, given = inkling2(), inputs("llama", padded=True)
+    model.set_attn_implementation("eager")
+    with torch.no_grad():
+        want = model(**given, output_attentions=True).attentions
+        model.set_attn_implementation(implementation)
+        with probe(model, **chosen) as p:
+            model(**given)
+    for site, whole in zip(p.sites, want, strict=True):
+        whole = whole[:, chosen["heads"]][:, :, chosen["rows"]] if chosen else whole
+        actual = p.maps(site)
+        tolerance.assert_close(actual, (whole * actual.any(-1, keepdim=True)).double(), **BAND)
+        assert (actual.sum(-1) < 0.95).any()
+    assert max(x.error for x in p.fidelity().values()) < 1e-5
+
+
+@pytest.mark.parametrize("family", ["NllbMoe", "DeepseekV32"])
+def test_maps_under_heedful_are_those_of_eager(family):
+    """Masks of numbers, and keys that were selected."""
+    register()
+    if family == "NllbMoe":
+        model = transformers.NllbMoeModel(transformers.NllbMoeConfig(**PAIR, num_experts=2))
+        fields = ("encoder_attentions", "decoder_attentions", "cross_attentions")
+    else:
+        own = {"kv_lora_rank": 16, "q_lora_rank": 16, "qk_nope_head_dim": 8, "qk_rope_head_dim": 4}
+        own |= {"v_head_dim": 12, "index_topk": 3, "index_n_heads": 2, "index_head_dim": 8}
+        own |= {"first_k_dense_replace": 2, "num_key_value_heads": 4}
+        if not hasattr(transformers, "DeepseekV32Model"):
+            pytest.skip(f"transformers {transformers.__version__} has no DeepseekV32Model")
+        model = transformers.DeepseekV32Model(transformers.DeepseekV32Config(**TEXT, **own))
+        fields = ("attentions",)
+    model, given = model.eval(), inputs("bart" if family == "NllbMoe" else "llama", padded=True)
+    torch.manual_seed(0)
+    for parameter in model.parameters():
+        if parameter.ndim > 1:
+            torch.nn.init.normal_(parameter, std=0.2)
+    found = []
+    for implementation in ("eager", "heedful"):
+        model.set_attn_implementation(implementation)
+        with torch.no_grad(), probe(model) as p:
+            model(**given)
+        assert max(x.error for x in p.fidelity().values()) < 1e-5
+        found.append([p.maps(site) for site in p.sites])
+    for eager, ours in zip(*found, strict=True):
+        tolerance.assert_close(ours, (eager * ours.any(-1, keepdim=True)).double(), **BAND)
+    model.set_attn_implementation("eager")
+    with torch.no_grad():
+        said = model(**given, output_attentions=True)
+    want = [x for field in fields for x in getattr(said, field)]
+    for one in want:
+        assert any(one.shape == map.shape and torch.allclose(one, map) for map in found[0])
+
+
+def test_a_module_that_goes_around_the_interface_at_times_is_named():
+    sizes = {"n_embd": 32, "n_layer": 1, "n_head": 4, "vocab_size": 64, "n_positions": 32}
+    config = transformers.GPT2Config(**sizes, reorder_and_upcast_attn=True)
+    model = transformers.GPT2Model(config).eval()
+    model.set_attn_implementation("eager")
+    with probe(model) as p:
+        model(**inputs("llama", padded=False))
+    reason = "it ran, and went around the attention interface"
+    assert p.unobservable == {"h.0.attn": reason}
+    assert not model.h[0].attn._forward_hooks
+
+
 def test_dropout_cannot_be_judged():
     model = make("bert", "sdpa").train()
     given = inputs("bert", padded=True)
@@ -270,6 +357,7 @@ def attend(model, *rest, dims=4, **named):
     [
         ((None,), {"cache": object()}, "keys must be at hand, got a paged cache"),
         ((None, 0.5), {}, "what is behind the mask must be given by name, got 1 without"),
+        ((None,), {"slopes": 2.0}, "slopes must be None, got float, which no kernel here"),
         ((None,), {"dims": 5}, "queries, keys and values must be 4-D, got [(1, 2, 4, 7, 8)"),
     ],
 )

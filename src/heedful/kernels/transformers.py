@@ -1,24 +1,30 @@
 """Give every model of Hugging Face transformers heedful's attention, by the name "heedful"."""
 
+import functools
 import math
-import weakref
+import sys
+import warnings
 from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from heedful.errors import MissingExtraError, ShapeError, UnsupportedError
+from heedful.kernels._transformers_arguments import refuse, selected, sinks_of, with_sinks
+from heedful.kernels._transformers_masks import (
+    CAUSAL,
+    added,
+    mask_of,
+    numbers,
+    truth_values,
+)
 from heedful.kernels.attend import attend
 from heedful.mask import Mask
 
 NAME = "heedful"
+# for models that only know the masks of eager attention, numbers to be added; as good, but slower
+NUMBERS = "heedful_numbers"
 ALLOCATED = "heedful_allocated"  # for single modules, whose model keeps the name that it has
-# arguments that change what attention means and that no kernel here knows
-FOREIGN = {
-    "softcap": "scores that are capped",
-    "s_aux": "sinks that are learned",
-    "cache": "a paged cache",
-}
 
 
 def register() -> None:
@@ -27,21 +33,63 @@ def register() -> None:
     ```python
     register()
     model = AutoModel.from_pretrained(name, attn_implementation="heedful")
+    model.set_attn_implementation("heedful")  # the same, for a model that is there
     ```
+
+    A model gives the same as with eager attention, or refuses by name what no kernel here knows.
+    One whose class never supported sdpa gets the masks of eager attention, under the name
+    "heedful_numbers". One whose attention does not go through the interface of transformers stays
+    with "eager", and a warning says so; of a model that goes there only in part,
+    `heedful.probe(model)` names the rest as `unobservable`.
 
     Raises:
         MissingExtraError: transformers is not installed.
     """
     try:
-        from transformers import AttentionInterface, AttentionMaskInterface
-        from transformers.masking_utils import sdpa_mask
+        from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
     except ImportError:
         raise MissingExtraError(
             "transformers must be installed, got none: pip install 'heedful[hf]'"
         ) from None
     # Without a mask function of the same name a model gives no mask at all, and says nothing.
-    AttentionMaskInterface.register(NAME, sdpa_mask)
+    AttentionMaskInterface.register(NAME, truth_values)
+    AttentionMaskInterface.register(NUMBERS, numbers)
     AttentionInterface.register(NAME, attention)
+    AttentionInterface.register(NUMBERS, attention_of_numbers)
+    plain = PreTrainedModel.get_correct_attn_implementation
+    if hasattr(plain, "__wrapped__"):
+        return
+
+    # Asked when a model is made and when it is told another name; else transformers takes any
+    # registered name for any model, without a word.
+    @functools.wraps(plain)
+    def chosen(self: Any, *rest: Any, **named: Any) -> str:
+        name = plain(self, *rest, **named)
+        if name not in (NAME, NUMBERS):
+            return name
+        return _fitting(self, making=named.get("is_init_check", rest[1:] == (True,)))
+
+    PreTrainedModel.get_correct_attn_implementation = chosen
+
+
+def _fitting(model: Any, making: bool) -> str:
+    """The name under which a model is right: its masks are what it knows."""
+    kind = type(model)
+    tables = {
+        name: table
+        for name, table in vars(sys.modules[kind.__module__]).items()
+        if making and name.endswith("ATTENTION_CLASSES") and NAME not in table
+    }
+    if tables or not model._can_set_attn_implementation():
+        table = "".join(f" by {name}" for name in tables)
+        warnings.warn(
+            f"{kind.__name__} stays with attention 'eager', not {NAME!r}: it chooses its "
+            f"attention{table} and not through the interface of transformers",
+            UserWarning,
+            stacklevel=2,
+        )
+        return "eager"
+    return NAME if model._supports_sdpa else NUMBERS
 
 
 def attention(
@@ -56,8 +104,9 @@ def attention(
 ) -> tuple[Tensor, None]:
     """What an attention module of transformers calls.
 
-    A row that sees nothing gives 0, as with sdpa; with `position_bias` too, where sdpa gives the
-    mean of all values, hidden ones included.
+    A row that sees nothing by truth values gives 0, as with sdpa; with `position_bias` too, where
+    sdpa gives the mean of all values, hidden ones included. By numbers, of which the lowest hides,
+    it gives that mean, as eager attention does.
 
     Args:
         module: Says by `is_causal` what it means that there is no mask.
@@ -68,28 +117,72 @@ def attention(
         scaling: Factor of the dot product.
         dropout: Share of the weights that is set to 0.
         settings: `is_causal` stands before that of the module, `position_bias` is added to the
-            scores. Others that change nothing here, such as `position_ids`, are not looked at.
+            scores, `indices` `(batch, queries, chosen)` are the only keys that a query may see, and
+            `s_aux` or `sinks` are scores of nothing, which take their share of the weights. Others
+            that are known to change nothing here, such as `position_ids`, are not looked at.
 
     Returns:
         The answer, `(batch, queries, heads, value_dim)`, and no weights.
 
     Raises:
-        UnsupportedError: The module asks for what is not to be had, such as weights.
+        UnsupportedError: The module asks for what is not to be had, such as weights, or by an
+            argument that is not understood.
         ShapeError: The mask is not 4-D, or the tensors do not fit together.
     """
-    _refuse(settings)
+    settings["is_causal"] = _is_causal(module, settings)
+    return _attend(query, key, value, attention_mask, scaling, dropout, settings)
+
+
+def attention_of_numbers(
+    module: torch.nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    **settings: Any,
+) -> tuple[Tensor, None]:
+    """As `attention`, for models with masks of eager attention: none means that all is seen.
+
+    Raises:
+        UnsupportedError: As in `attention`.
+        ShapeError: As in `attention`.
+    """
+    settings["is_causal"] = False
+    return _attend(query, key, value, attention_mask, scaling, dropout, settings)
+
+
+def _attend(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None,
+    dropout: float,
+    settings: dict[str, Any],
+) -> tuple[Tensor, None]:
+    refuse(settings)
     if attention_mask is not None and attention_mask.ndim != 4:
         raise ShapeError(f"attention_mask must be 4-D, got shape {tuple(attention_mask.shape)}")
     bias, mask = settings.get("position_bias"), None
     if len(query) != len(key):  # learned queries, the same for all
         query = query.expand(len(key), -1, -1, -1)
     if attention_mask is None:
-        if query.shape[2] > 1 and _is_causal(module, settings):
+        if query.shape[2] > 1 and settings["is_causal"]:
             mask, key, value, bias = _first(query.shape[2], key, value, bias)
     elif attention_mask.dtype == torch.bool:
-        mask = _mask(attention_mask)
+        mask = mask_of(attention_mask)
+        if mask is CAUSAL:
+            mask, key, value, bias = _first(query.shape[2], key, value, bias)
     else:
-        bias = attention_mask if bias is None else bias + attention_mask
+        bias = added(attention_mask) if bias is None else bias + added(attention_mask)
+    if settings.get("indices") is not None:
+        chosen = Mask.dense(selected(settings["indices"], key.shape[2]))
+        mask = chosen if mask is None else mask & chosen
+    sinks = sinks_of(settings)
+    if sinks is not None:
+        mask, key, value, bias = with_sinks(sinks, query.shape, mask, key, value, bias)
     output = attend(query, key, value, mask=mask, bias=bias, scale=scaling, dropout=dropout)
     return output.transpose(1, 2).contiguous(), None
 
@@ -124,7 +217,7 @@ def allocated(
         UnsupportedError: The mask holds numbers, weights are to be dropped, there are biases, or
             the cache has empty room behind the last query, so that nobody knows where it stands.
     """
-    _refuse(settings)
+    refuse(settings, frozenset(("is_causal", "position_bias")))
     if settings.get("position_bias") is not None:
         raise UnsupportedError("position_bias must be None, got a tensor; no mechanism adds it")
     if dropout:
@@ -133,6 +226,8 @@ def allocated(
     if attention_mask is None:
         if query.shape[2] > 1 and causal:
             mask, key, value, _ = _first(query.shape[2], key, value, None)
+    elif attention_mask.dtype == torch.bool and mask_of(attention_mask) is CAUSAL:
+        mask, key, value, _ = _first(query.shape[2], key, value, None)
     elif attention_mask.dtype != torch.bool:
         raise UnsupportedError(
             f"attention_mask must hold truth values, got {attention_mask.dtype}; "
@@ -145,24 +240,11 @@ def allocated(
                 "the last query must see the last key, got a cache with empty room behind it; "
                 "one that grows has none"
             )
-        mask = _mask(attention_mask)
+        mask = mask_of(attention_mask)
     factor = 1.0 if scaling is None else scaling * dim**0.5  # mechanisms divide by that root
     query = query if math.isclose(factor, 1.0) else query * factor
     output = cast(Any, module).heedful_mechanism(query, key, value, mask=mask)
     return output.transpose(1, 2).contiguous(), None
-
-
-def _refuse(settings: dict[str, Any]) -> None:
-    for name, what in FOREIGN.items():
-        if settings.get(name) is not None:
-            raise UnsupportedError(
-                f"{name} must be None, got {what}; attn_implementation='eager' knows them"
-            )
-    if settings.get("output_attentions"):
-        raise UnsupportedError(
-            "output_attentions must be off, got True: no kernel stores weights. "
-            "heedful.probe shows them, and attn_implementation='eager' returns them."
-        )
 
 
 def _is_causal(module: torch.nn.Module, settings: dict[str, Any]) -> bool:
@@ -176,20 +258,4 @@ def _first(
 ) -> tuple[Mask, Tensor, Tensor, Tensor | None]:
     """Causal without a mask: the text begins here, and what a cache holds behind it is empty."""
     cut = None if bias is None else bias[..., :queries]
-    return _CAUSAL, key[:, :, :queries], value[:, :, :queries], cut
-
-
-def _mask(tensor: Tensor) -> Mask:
-    """The mask of a tensor; all layers of a model give the same tensor, and get the same mask."""
-    # what inference mode makes counts no changes, so nobody could tell whether it is still the same
-    if torch.compiler.is_compiling() or tensor.is_inference():
-        return Mask.dense(tensor)
-    kept = _last[0] if _last else None
-    if kept is None or kept[0]() is not tensor or kept[1] != tensor._version:
-        kept = (weakref.ref(tensor), tensor._version, Mask.dense(tensor))
-        _last[:] = [kept]
-    return kept[2]
-
-
-_CAUSAL = Mask.causal()
-_last: list[tuple[weakref.ref[Tensor], int, Mask]] = []
+    return CAUSAL, key[:, :, :queries], value[:, :, :queries], cut

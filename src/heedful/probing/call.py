@@ -209,5 +209,5 @@ def scaled_dot(
             uniform=rules.uniform,
         ),
         softcap=softcap,
-        sinks=None if sinks is None else choice.wanted.own(sinks[list(choice.heads)]),
+        sinks=None if sinks is None else choice.wanted.own(choice.of_rule(sinks, 1)),
     )

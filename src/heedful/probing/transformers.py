@@ -12,11 +12,15 @@ import torch
 from torch import Tensor, nn
 
 from heedful.errors import UnsupportedError
+from heedful.kernels.transformers import NUMBERS, refuse, selected, sinks_of
 from heedful.probing.call import Call, Choice, Wanted, scaled_dot
 from heedful.probing.kind import Hearing, Kind
 from heedful.probing.replace import replaced
 from heedful.probing.weighing import Rules
 
+READ = frozenset(("is_causal", "scaling", "dropout", "softcap", "position_bias", "s_aux", "sinks"))
+# eager attention has these in its mask already, or passes over them as over all that it is not told
+IN_MASK = frozenset(("indices", "block_indices", "output_attentions"))
 ENTRANCE = "get_interface"  # where an attention module of transformers asks for its function
 
 
@@ -47,6 +51,21 @@ class TransformersAttention(Kind):
             return _listening(function, implementation, sites, hearing)
 
         stack.enter_context(replaced(AttentionInterface, ENTRANCE, get_interface))
+        for module, name in sites.items():
+            stack.callback(module.register_forward_hook(_noticing(name, hearing)).remove)
+
+
+def _noticing(name: str, hearing: Hearing) -> Callable[..., None]:
+    """Say of a module that ran, and that did not ask for attention, that it went around."""
+    heard = hearing.heard(name)
+
+    def after(*_: Any) -> None:
+        nonlocal heard
+        if hearing.heard(name) == heard:
+            hearing.silent.setdefault(name, "it ran, and went around the attention interface")
+        heard = hearing.heard(name)
+
+    return after
 
 
 def _names_used(kind: type) -> Iterator[tuple[str, ...]]:
@@ -105,7 +124,7 @@ def _keep(
         scale=query.shape[3] ** -0.5 if scaling is None else float(scaling),
         rules=_rules(implementation, query, key, given),
         softcap=softcap,
-        sinks=given.get("s_aux"),
+        sinks=None if implementation == "sdpa" else sinks_of(given),
     )
     dropping = dropout and (implementation != "eager" or given["module"].training)
     return Call(
@@ -123,6 +142,10 @@ def _check(implementation: str, tensors: tuple[Tensor, ...], given: Mapping[str,
     mask = given["attention_mask"]
     if given.get("cache") is not None:
         raise UnsupportedError("keys must be at hand, got a paged cache")
+    if implementation != "sdpa":  # which takes no notice of what it does not know
+        known = READ | (IN_MASK if implementation == "eager" else {"indices"})
+        about = ("attention_mask", "other", "module")
+        refuse({name: x for name, x in given.items() if name not in about}, known)
     if given["other"]:
         raise UnsupportedError(
             f"what is behind the mask must be given by name, got {len(given['other'])} without"
@@ -140,20 +163,24 @@ def _check(implementation: str, tensors: tuple[Tensor, ...], given: Mapping[str,
 
 def _rules(implementation: str, query: Tensor, key: Tensor, given: Mapping[str, Any]) -> Rules:
     """What a missing mask and a mask of truth values mean depends on who reads them."""
-    mask, bias = given["attention_mask"], given.get("position_bias")
+    mask, bias, indices = (given.get(x) for x in ("attention_mask", "position_bias", "indices"))
     added = () if bias is None else (bias,)
+    chosen = () if indices is None else (selected(indices, key.shape[2]),)
     if implementation == "eager":
-        # eager adds whatever the mask is, also truth values, and knows no switch for causality
+        # eager adds whatever the mask is, also truth values, and knows no switch for causality;
+        # indices are in it already
         added += () if mask is None else (mask[..., : key.shape[2]].to(query.dtype),)
         return Rules(added=added, uniform=_finite(added))
     if mask is None:
         causal = given.get("is_causal")
         causal = getattr(given["module"], "is_causal", True) if causal is None else causal
-        return Rules(added=added, causal=bool(causal) and query.shape[2] > 1)
+        causal = bool(causal) and query.shape[2] > 1 and implementation != NUMBERS
+        return Rules(visible=chosen, added=added, causal=causal)
     if mask.dtype == torch.bool:
         # beside a bias, sdpa is given the lowest number where the mask hides, and not nothing
-        return Rules(visible=(mask,), added=added, uniform=bias is not None)
-    return Rules(added=(*added, mask), uniform=_finite((*added, mask)))
+        uniform = bias is not None and implementation == "sdpa"
+        return Rules(visible=(mask, *chosen), added=added, uniform=uniform)
+    return Rules(visible=chosen, added=(*added, mask), uniform=_finite((*added, mask)))
 
 
 def _finite(added: tuple[Tensor, ...]) -> bool:

@@ -98,7 +98,8 @@ class ScaledDot(Weigher):
         scale: Factor of the product.
         rules: Who sees whom.
         softcap: Scores go through `softcap * tanh(score / softcap)`.
-        sinks: `(heads,)`: a score of nothing, which takes its share of the weights.
+        sinks: A score of nothing, which takes its share of the weights,
+            `(#batch, heads, #rows, 1)`.
     """
 
     query: Tensor
@@ -147,8 +148,8 @@ class ScaledDot(Weigher):
         if not self.rules.uniform and (counts == 0).any():
             weights.masked_fill_((counts == 0)[..., None], 0.0)
         if self.sinks is not None:
-            sinks = wide(self.sinks)[list(part.heads), None]
-            weights *= (scores.logsumexp(-1) - sinks).sigmoid()[..., None]
+            sinks = wide(_pick(self.sinks, part))
+            weights *= (scores.logsumexp(-1, keepdim=True) - sinks).sigmoid()
         return Block(part, weights, counts, scores)
 
     def _visible(self, part: Part, seen: int) -> Tensor | None:

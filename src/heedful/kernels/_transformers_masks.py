@@ -1,0 +1,98 @@
+"""Masks for models of transformers, made so that nobody guesses what a missing one means."""
+
+import weakref
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from heedful.mask import Mask
+
+CAUSAL = Mask.causal()  # the text begins here: places of the cache behind the last query are empty
+DENSE = 2  # masks that are kept: a model with windows has one for them and one for whole texts
+MARKS = 8
+T = TypeVar("T")
+
+
+def truth_values(*sizes: Any, allow_is_causal_skip: bool = True, **given: Any) -> Tensor | None:
+    """The mask that sdpa is given, but never left out for several queries that must not look ahead.
+
+    sdpa leaves it out where torch's `is_causal` would do. Whether the module that gets no mask is
+    causal cannot be told: modules say what they like, and models cut queries off in between.
+    Instead the mask is marked, so that kernels skip what it hides.
+
+    Cost:
+        `queries * keys` bytes where sdpa has none.
+    """
+    from transformers.masking_utils import sdpa_mask
+
+    made = sdpa_mask(*sizes, allow_is_causal_skip=allow_is_causal_skip, **given)
+    if made is not None or not allow_is_causal_skip or given.get("q_length") == 1:
+        return made
+    given["allow_is_causal_skip"] = False
+    if torch.compiler.is_compiling():
+        return sdpa_mask(*sizes, **given)
+    with torch.inference_mode(False), torch.no_grad():  # else nobody could see that it is changed
+        made = sdpa_mask(*sizes, **given)
+    if made is not None and made.shape[2] > 1:
+        _remember(_marks, MARKS, made, CAUSAL)
+    return made
+
+
+def numbers(*sizes: Any, **given: Any) -> Tensor | None:
+    """The mask that eager attention is given: what is added to the scores."""
+    from transformers.masking_utils import eager_mask
+
+    return eager_mask(*sizes, **given)
+
+
+def mask_of(tensor: Tensor) -> Mask:
+    """The mask of truth values; all layers of a model give the same tensor, and get the same mask.
+
+    Returns:
+        `CAUSAL`, the very object, for a tensor that `truth_values` made and that nobody changed.
+    """
+    # what inference mode makes counts no changes, so nobody could tell whether it is still the same
+    if torch.compiler.is_compiling() or tensor.is_inference():
+        return Mask.dense(tensor)
+    found = _found(_marks, tensor) or _found(_dense, tensor)
+    return found or _remember(_dense, DENSE, tensor, Mask.dense(tensor))
+
+
+def added(tensor: Tensor) -> Tensor:
+    """Numbers to be added to scores, the lowest of them halved, which hides as well.
+
+    The lowest number that there is becomes -inf where a kernel counts in powers of 2. So that a row
+    in which all have it gets equal weights, as in eager attention, whichever kernel runs.
+    """
+    low = torch.finfo(tensor.dtype).min / 2
+    if torch.compiler.is_compiling() or tensor.is_inference() or tensor.requires_grad:
+        return torch.where(tensor < low, tensor / 2, tensor)
+    found = _found(_numbers, tensor)
+    if found is None:
+        found = _remember(_numbers, DENSE, tensor, torch.where(tensor < low, tensor / 2, tensor))
+    return found
+
+
+Kept = dict[int, tuple[weakref.ref[Tensor], int, T]]
+
+
+def _found(kept: "Kept[T]", tensor: Tensor) -> T | None:
+    entry = kept.get(id(tensor))
+    # the number of a tensor may have belonged to one that is gone
+    if entry is None or entry[0]() is not tensor or entry[1] != tensor._version:
+        return None
+    return entry[2]
+
+
+def _remember(kept: "Kept[T]", most: int, tensor: Tensor, value: T) -> T:
+    kept.pop(id(tensor), None)
+    while len(kept) >= most:
+        kept.pop(next(iter(kept), 0), None)
+    kept[id(tensor)] = (weakref.ref(tensor), tensor._version, value)
+    return value
+
+
+_marks: Kept[Mask] = {}  # these hold no tensor
+_dense: Kept[Mask] = {}
+_numbers: Kept[Tensor] = {}
