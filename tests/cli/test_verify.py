@@ -49,6 +49,21 @@ def test_a_broken_rule_leaves_with_4_after_the_report(heedful, few_rules, broken
     assert err.splitlines()[-1] == "heedful: every rule must hold, got 1 that do not"
 
 
+NEVER = """
+def never(query, key, value, *, mask=None):
+    raise NotImplementedError("not today")
+"""
+
+
+def test_who_never_answers_keeps_nothing(heedful, few_rules, tmp_path, monkeypatch):
+    (tmp_path / "never_to_verify.py").write_text(NEVER)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    code, out, err = heedful("verify", "never_to_verify:never", "--json")
+    assert (code, json.loads(out)["passed"]) == (4, 0)
+    assert err.splitlines()[-1] == "heedful: some rule must hold, got 2 that are refused"
+
+
 def test_people_get_a_table_and_the_first_wrong_case(heedful, few_rules, broken):
     code, out, _ = heedful("verify", broken, "--oracle", "dot")
     assert code == 4
@@ -57,7 +72,7 @@ def test_people_get_a_table_and_the_first_wrong_case(heedful, few_rules, broken)
     assert "hidden_keys: 5 failed, 0 passed; first: kind=lengths: a hidden key changes query 0" in (
         lines
     )
-    assert lines[-1] == "1 passed, 1 failed, 0 unsupported"
+    assert lines[-1] == "1 passed, 0 partly, 1 failed, 0 unsupported"
 
 
 @pytest.mark.parametrize(

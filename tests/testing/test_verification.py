@@ -51,17 +51,33 @@ def test_one_wrong_case_breaks_the_rule_and_is_shown():
     assert row.example.startswith("kind=none: Greatest absolute difference: ")
 
 
-@pytest.mark.parametrize("refused, verdict", [((None,), "passed"), ((None, True), "unsupported")])
-def test_a_function_that_raises_does_not_support(refused, verdict):
+@pytest.mark.parametrize("refused, verdict", [((None,), "partly"), ((None, True), "unsupported")])
+@pytest.mark.parametrize("guessed", [True, False])
+def test_a_function_that_refuses_does_not_keep_the_rule(refused, verdict, guessed):
     def partly(query, key, value, *, mask):
         if (mask is None) in [kind is None for kind in refused]:
             raise UnsupportedError("not today")
         return dot_attention(query, key, value, mask=mask)
 
-    row = only(Claim(attention=partly, oracle=oracle.dot), "batch_rows")
+    claim = Claim(attention=partly, oracle=oracle.dot, guessed=guessed)
+    report = verify(claim, rules={"batch_rows": RULES["batch_rows"]})
+    row = report.rows[0]
     assert row.verdict == verdict
     assert row.unsupported >= 1
     assert row.example == "kind=none: UnsupportedError: not today"
+    nothing = "some rule must hold, got 1 that are refused"
+    refusal = "" if guessed else "what is claimed must not be refused, got 1 rules where it is"
+    assert report.problem == (nothing if verdict == "unsupported" else refusal)
+
+
+def test_a_function_that_never_answers_keeps_nothing():
+    def never(query, key, value, *, mask):
+        raise TypeError("what is a mask?")
+
+    report = verify(Claim(attention=never, oracle=oracle.dot, guessed=True), rules=SOME)
+    assert [row.verdict for row in report.rows] == ["not claimed", "failed", "not claimed"]
+    assert report.rows[1].example == "kind=causal: it raised TypeError: what is a mask?"
+    assert report.problem == "every rule must hold, got 1 that do not"
 
 
 def test_what_no_case_claims_is_not_claimed():

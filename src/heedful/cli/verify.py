@@ -41,8 +41,8 @@ def verify(
         typer.echo(json.dumps(report, ensure_ascii=False, indent=2))
     else:
         _show(report)
-    if report["failed"]:
-        raise VerificationError(f"every rule must hold, got {report['failed']} that do not")
+    if report["problem"]:
+        raise VerificationError(report["problem"])
 
 
 def _show(report: dict[str, Any]) -> None:
@@ -53,7 +53,8 @@ def _show(report: dict[str, Any]) -> None:
 
     console = Console(highlight=False)
     table = Table("rule", "verdict", "what should hold", title=report["function"], box=box.SIMPLE)
-    colours = {"passed": "green", "failed": "red", "unsupported": "yellow", "not claimed": "dim"}
+    colours = {"passed": "green", "failed": "red", "not claimed": "dim"}
+    colours |= {"partly": "yellow", "unsupported": "yellow"}
     for row in report["rules"]:
         colour = colours[row["verdict"]]
         table.add_row(row["rule"], f"[{colour}]{row['verdict']}[/]", row["promise"])
@@ -63,5 +64,6 @@ def _show(report: dict[str, Any]) -> None:
             cases = [f"{row[kind]} {kind}" for kind in ("failed", "unsupported") if row[kind]]
             what = f"{row['rule']}: {', '.join(cases)}, {row['passed']} passed"
             console.print(escape(f"{what}; first: {row['example']}"))
-    counts = ", ".join(f"{report[kind]} {kind}" for kind in ("passed", "failed", "unsupported"))
+    kinds = ("passed", "partly", "failed", "unsupported")
+    counts = ", ".join(f"{report[kind]} {kind}" for kind in kinds)
     console.print(counts)

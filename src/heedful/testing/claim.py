@@ -1,12 +1,14 @@
 """What an attention function claims to be: all that the contract must know to hold it to that."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from heedful.errors import UnsupportedError
 from heedful.mask import Mask
 from heedful.testing.masks import MASKS, Sizes
 from heedful.testing.oracle import Result
@@ -18,7 +20,7 @@ class NotClaimed(Exception):
 
 
 class Refused(Exception):
-    """The function raised instead of answering; its error is the cause."""
+    """The function said that it cannot answer such a call; its error is the cause."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +52,7 @@ class Claim:
         decodes: Is one query at a time, with the keys so far, one causal pass?
         heads_are_alone: Does a head's answer not depend on the other heads?
         steps: Further sums on the way, by their number of terms, that round.
+        guessed: Was the claim made from a signature, or by others? Then a refusal breaks nothing.
     """
 
     attention: Callable[..., Tensor]
@@ -77,6 +80,7 @@ class Claim:
     decodes: bool = True
     heads_are_alone: bool = True
     steps: tuple[int, ...] = ()
+    guessed: bool = False
 
     def axes(self) -> dict[str, list[str]]:
         """The axes of every tensor of a call, by name."""
@@ -116,7 +120,8 @@ class Claim:
         """Call the function.
 
         Raises:
-            Refused: It raised.
+            Refused: It said that it cannot.
+            AssertionError: It raised any other error.
         """
         return _answer(self.attention, tensors, mask, self.settings)
 
@@ -125,7 +130,8 @@ class Claim:
 
         Raises:
             NotClaimed: There is none.
-            Refused: It raised.
+            Refused: It said that it cannot.
+            AssertionError: It raised any other error.
         """
         if self.weights is None:
             raise NotClaimed("it does not return weights")
@@ -151,10 +157,31 @@ def _answer(
     mask: Mask | None,
     settings: Mapping[str, Any],
 ) -> Tensor:
-    try:
+    with answering():
         return function(**tensors, mask=mask, **settings)
+
+
+@contextmanager
+def answering() -> Generator[None]:
+    """Tell a refusal from a failure.
+
+    `UnsupportedError` and `NotImplementedError` are refusals, as is what torch says of kernels and
+    derivatives that it lacks, a `RuntimeError` with "not implemented" in its text. Any other error
+    means that the function takes the call and breaks.
+
+    Raises:
+        Refused: The function said that it cannot.
+        AssertionError: It raised any other error.
+    """
+    try:
+        yield
+    except (AssertionError, NotClaimed, Refused):
+        raise
     except Exception as error:
-        raise Refused(words(error)) from error
+        lacking = isinstance(error, RuntimeError) and "not implemented" in str(error)
+        if lacking or isinstance(error, UnsupportedError | NotImplementedError):
+            raise Refused(words(error)) from error
+        raise AssertionError(f"it raised {words(error)}") from error
 
 
 def words(error: Exception) -> str:

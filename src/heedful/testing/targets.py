@@ -60,6 +60,7 @@ def claim_of(
         sizes=known.sizes,
         key_dim=known.key_dim,
         twice=False,
+        guessed=True,
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from heedful.testing.claim import Claim, NotClaimed, Refused
 from heedful.testing.rules import RULES, Case, Rule, describe
 
-Verdict = Literal["passed", "failed", "unsupported", "not claimed"]
+Verdict = Literal["passed", "partly", "failed", "unsupported", "not claimed"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,13 +17,13 @@ class Row:
     Args:
         rule: Its name.
         promise: What should hold.
-        verdict: `failed` where any case is wrong; otherwise `passed` where any case is right;
-            `unsupported` where the function raised in every case, `not claimed` where the claim
-            leaves the rule out.
+        verdict: `failed` where any case is wrong; otherwise `passed` where all are right, `partly`
+            where some are right and the function refused the others; `unsupported` where it refused
+            every case, `not claimed` where the claim leaves the rule out.
         passed: Cases that are right.
         failed: Cases that are wrong.
-        unsupported: Cases in which the function raised.
-        example: The first wrong case, or else the first in which it raised; empty if there is none.
+        unsupported: Cases that the function refused, by an error that says that it cannot.
+        example: The first wrong case, or else the first that was refused; empty if there is none.
     """
 
     rule: str
@@ -42,10 +42,24 @@ class Report:
     Args:
         function: What was looked at.
         rows: One for each rule.
+        guessed: As in the claim.
     """
 
     function: str
     rows: tuple[Row, ...]
+    guessed: bool = False
+
+    @property
+    def problem(self) -> str:
+        """Why the function does not keep its claim; empty where it does."""
+        if failed := self.count("failed"):
+            return f"every rule must hold, got {failed} that do not"
+        if not self.count("passed") + self.count("partly"):
+            return f"some rule must hold, got {self.count('unsupported')} that are refused"
+        refused = self.count("unsupported") + self.count("partly")
+        if refused and not self.guessed:
+            return f"what is claimed must not be refused, got {refused} rules where it is"
+        return ""
 
     def count(self, verdict: Verdict) -> int:
         """How many rules ended so."""
@@ -56,9 +70,11 @@ class Report:
         return {
             "function": self.function,
             "passed": self.count("passed"),
+            "partly": self.count("partly"),
             "failed": self.count("failed"),
             "unsupported": self.count("unsupported"),
             "not_claimed": self.count("not claimed"),
+            "problem": self.problem,
             "rules": [asdict(row) for row in self.rows],
         }
 
@@ -88,6 +104,7 @@ def verify(
     return Report(
         function=name or getattr(claim.attention, "__name__", str(claim.attention)),
         rows=tuple(rows),
+        guessed=claim.guessed,
     )
 
 
@@ -120,7 +137,7 @@ def _verdict(passed: int, failed: int, unsupported: int) -> Verdict:
     if failed:
         return "failed"
     if passed:
-        return "passed"
+        return "partly" if unsupported else "passed"
     return "unsupported" if unsupported else "not claimed"
 
 

@@ -47,4 +47,5 @@ def _claim(normalise: Callable[..., Tensor], *, alpha: float) -> Claim:
         value = value.repeat_interleave(query.shape[1] // value.shape[1], dim=1)
         return weights(query, key, mask=mask) @ value
 
-    return Claim(attention=attention, weights=weights, oracle=partial(oracle.entmax, alpha=alpha))
+    of_rows = partial(oracle.entmax, alpha=alpha)
+    return Claim(attention=attention, weights=weights, oracle=of_rows, guessed=True)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from heedful.mask import Mask
-from heedful.testing.claim import Claim, NotClaimed, Refused, words
+from heedful.testing.claim import Claim, NotClaimed, answering
 from heedful.testing.masks import MASKS, Sizes
 from heedful.testing.oracle import Sees
 from heedful.testing.tolerance import assert_close
@@ -35,7 +35,7 @@ class Rule:
     Args:
         promise: What holds, in one line.
         check: `check(claim, **case)`; raises `AssertionError` where it does not hold, `NotClaimed`
-            where the claim leaves it out, and `Refused` where the function raised.
+            where the claim leaves it out, and `Refused` where the function said that it cannot.
         cases: Where it is looked at.
     """
 
@@ -97,9 +97,8 @@ def backward(output: Tensor) -> None:
     """Differentiate the sum of the output.
 
     Raises:
-        Refused: The function has no gradient.
+        Refused: It said that it has no gradient.
+        AssertionError: It raised any other error.
     """
-    try:
+    with answering():
         output.sum().backward()
-    except Exception as error:
-        raise Refused(words(error)) from error

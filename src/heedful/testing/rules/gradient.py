@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.autograd.gradcheck import GradcheckError
 
-from heedful.testing.claim import Claim, NotClaimed, Refused, words
+from heedful.testing.claim import Claim, NotClaimed, Refused, answering, words
 from heedful.testing.masks import Sizes
 from heedful.testing.rules._rule import masked
 
@@ -47,11 +47,8 @@ def _check(check: Callable[..., bool], claim: Claim, kind: str, value_dim: int) 
     def attend(*values: Tensor) -> Tensor:
         return claim.attend(dict(zip(tensors, values, strict=True)), mask)
 
-    try:
-        check(attend, inputs)
-    except GradcheckError as error:
-        raise AssertionError(words(error)) from error
-    except Refused:
-        raise
-    except Exception as error:  # e.g. a backward that is not implemented
-        raise Refused(words(error)) from error
+    with answering():
+        try:
+            check(attend, inputs)
+        except GradcheckError as error:
+            raise AssertionError(words(error)) from error

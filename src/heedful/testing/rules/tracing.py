@@ -5,9 +5,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from heedful.testing.claim import Claim, Refused, words
+from heedful.testing.claim import Claim, Refused, answering, words
 from heedful.testing.masks import Sizes
-from heedful.testing.rules._rule import assert_same, backward, masked, size_of
+from heedful.testing.rules._rule import assert_same, masked, size_of
 
 
 class _Call(nn.Module):
@@ -24,15 +24,22 @@ class _Call(nn.Module):
 
 
 def compiles(claim: Claim, kind: str) -> None:
-    """`torch.compile(fullgraph=True)` gives the same, forward and backward."""
+    """`torch.compile(fullgraph=True)` gives the same, forward and backward.
+
+    Raises:
+        Refused: There is no such graph.
+    """
     sizes = claim.fit(Sizes())
     tensors = claim.draw(sizes, torch.float32)
     call = _Call(claim, list(tensors), kind, sizes)
-    want, gradients = _run(call, tensors)
+    with answering():
+        want, gradients = _run(call, tensors)
     torch.compiler.reset()
     try:
         # the graph is what is looked at, not the code that a backend makes of it
         actual, others = _run(torch.compile(call, fullgraph=True, backend="aot_eager"), tensors)
+    except Exception as error:  # a graph that cannot be made is nowhere taken for the function
+        raise Refused(words(error)) from error
     finally:
         torch.compiler.reset()
     assert_same(claim, sizes, actual, want, largest=size_of(tensors["value"]))
@@ -44,12 +51,13 @@ def exports(claim: Claim, kind: str) -> None:
     """`torch.export` gives a program that computes the same.
 
     Raises:
-        Refused: The function raised.
+        Refused: There is no such program.
     """
     sizes = claim.fit(Sizes())
     tensors = claim.draw(sizes, torch.float32)
     call = _Call(claim, list(tensors), kind, sizes)
-    want, _ = _run(call, tensors)
+    with answering():
+        want, _ = _run(call, tensors)
     try:
         program = torch.export.export(call, tuple(tensors.values()))
     except Exception as error:
@@ -60,9 +68,6 @@ def exports(claim: Claim, kind: str) -> None:
 
 def _run(call: Callable[..., Tensor], tensors: dict[str, Tensor]) -> tuple[Tensor, list[Tensor]]:
     inputs = [x.clone().requires_grad_() for x in tensors.values()]
-    try:
-        output = call(*inputs)
-    except Exception as error:
-        raise Refused(words(error)) from error
-    backward(output)
+    output = call(*inputs)
+    output.sum().backward()
     return output.detach(), [x.grad for x in inputs if x.grad is not None]
