@@ -52,7 +52,7 @@ EXCEPTIONS = {
     ),
     ("lines of file", "training/loop.py"): Excess(320, "the loop and the class below"),
     ("lines of class", "training/loop.py:Training"): Excess(
-        240, "one training is one state: every method reads where it stands or moves it on"
+        265, "one training is one state: every method reads where it stands or moves it on"
     ),
 }
 

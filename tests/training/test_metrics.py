@@ -56,17 +56,49 @@ def test_an_unwritable_log_is_named(tmp_path):
         log.write(step(20))
 
 
-def test_tensorboard_gets_the_same_numbers(tmp_path):
-    pytest.importorskip("tensorboard", reason="the extra tensorboard is not installed")
+def scalars(folder, name):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    log = MetricsLog(tmp_path, tensorboard=True)
-    log.write(step(20))
-    log.write(evaluated(25))
-    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events = EventAccumulator(str(folder / "tensorboard"))
     events.Reload()
-    assert [(e.step, e.value) for e in events.Scalars("loss")] == [(20, 2.0)]
-    assert [(e.step, e.value) for e in events.Scalars("dev_loss")] == [(25, 1.5)]
+    return [(event.step, event.value) for event in events.Scalars(name)]
+
+
+def test_tensorboard_gets_the_same_numbers(tmp_path):
+    pytest.importorskip("tensorboard", reason="the extra tensorboard is not installed")
+    with MetricsLog(tmp_path, tensorboard=True) as log:
+        log.write(step(20))
+        log.write(evaluated(25))
+    assert scalars(tmp_path, "loss") == [(20, 2.0)]
+    assert scalars(tmp_path, "dev_loss") == [(25, 1.5)]
+
+
+def test_tensorboard_has_every_step_once_after_it_was_gone_on(tmp_path):
+    pytest.importorskip("tensorboard", reason="the extra tensorboard is not installed")
+    first = MetricsLog(tmp_path, tensorboard=True).__enter__()  # a kill closes nothing
+    for number in (20, 40, 60):
+        first.write(step(number))
+    second = MetricsLog(tmp_path, tensorboard=True)
+    second.forget_after(45)
+    with second:
+        for number in (60, 80):
+            second.write(step(number))
+    assert [number for number, _ in scalars(tmp_path, "loss")] == [20, 40, 60, 80]
+    first.__exit__()
+
+
+def test_nothing_is_written_before_it_begins(tmp_path):
+    pytest.importorskip("tensorboard", reason="the extra tensorboard is not installed")
+    MetricsLog(tmp_path, tensorboard=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_where_tensorboard_cannot_write_it_says_so(tmp_path):
+    pytest.importorskip("tensorboard", reason="the extra tensorboard is not installed")
+    (tmp_path / "tensorboard").write_text("mine")
+    with pytest.raises(RunError, match=r"tensorboard must be writable, got: \w+"):
+        MetricsLog(tmp_path, tensorboard=True).__enter__()
+    assert (tmp_path / "tensorboard").read_text() == "mine"
 
 
 def test_tensorboard_missing_says_how_to_install_it(tmp_path, monkeypatch):

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from heedful.allocation.plan import Plan
 from heedful.config import Config, Train
-from heedful.config_file import dump_toml
+from heedful.config_file import dump_toml, load_config
 from heedful.errors import ConfigError, DataError, RunError, TrainingError
 from heedful.locks import LOCK
 from heedful.training import loop, start
@@ -121,6 +121,47 @@ def _train_and_kill(config: Config, folder: Path) -> Path:
     return run
 
 
+@pytest.mark.parametrize("number, kind", [(signal.SIGINT, KeyboardInterrupt), (15, SystemExit)])
+def test_an_interrupt_loses_no_step(digit_config, tmp_path, number, kind):
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    config = digit_config(steps=30, checkpoint_seconds=1e6, evaluate_every=0.5)
+    undisturbed = train(config.model_copy(update={"output": str(tmp_path / "whole")}))
+    try:
+        with pytest.raises(kind):
+            train(
+                config,
+                on_event=lambda event: isinstance(event, Step) and os.kill(os.getpid(), number),
+            )
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert read_pointer(tmp_path / "run").last in ("step-0000020", "step-0000021")
+    resumed = train(resume=tmp_path / "run")
+    assert_same_weights(weights(undisturbed.folder), weights(resumed.folder))
+
+
+def test_trains_with_tensorboard_and_every_step_is_there_once(digit_config, tmp_path, monkeypatch):
+    pytest.importorskip("tensorboard", reason="the extra tensorboard is not installed")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    monkeypatch.setattr(loop, "LOG_EVERY", 1)
+    config = digit_config(steps=12, tensorboard=True, checkpoint_seconds=1e6, evaluate_every=0.5)
+
+    def stop(event):
+        if isinstance(event, Step) and event.step == 9:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(config, on_event=stop)
+    run = train(resume=tmp_path / "run")
+    board = EventAccumulator(str(run.folder / "tensorboard"))
+    board.Reload()
+    for name, steps in (("loss", [*range(1, 13)]), ("dev_loss", [6, 12])):
+        lines = [(line["step"], line[name]) for line in read_metrics(run.folder) if name in line]
+        shown = [(event.step, pytest.approx(event.value)) for event in board.Scalars(name)]
+        assert lines == shown
+        assert [step for step, _ in lines] == steps
+
+
 def test_a_run_that_is_finished_has_nothing_to_resume(digit_config):
     run = train(digit_config(steps=10))
     before, events = weights(run.folder), []
@@ -162,12 +203,20 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_checkpoint(
         return honest(*args, **settings) * (float("nan") if next(calls) >= 17 else 1.0)
 
     monkeypatch.setitem(loop.LOSSES, "cross_entropy", poisoned)
-    with pytest.raises(TrainingError, match=r"must stay a number, got nan .* at step 17"):
+    with pytest.raises(
+        TrainingError,
+        match=r"must stay a number, got nan .* at step 17.* good checkpoint, of step 17, is intact",
+    ):
         train(config)
     stored = weights(Path(config.output))
     assert read_pointer(Path(config.output)).last == "step-0000017"
     assert all(tensor.isfinite().all() for tensor in stored.values())
     assert load(config.output).translator.translate(["one"])
+
+
+def test_an_untrained_model_is_not_called_good(digit_config, monkeypatch):
+    with pytest.raises(TrainingError, match=r"Nothing is learned yet: .* untrained model alone"):
+        train(digit_config(steps=50, learning_rate=1e30, warmup=0.0))
 
 
 def test_a_dev_loss_that_is_no_number_stops(digit_config, monkeypatch):
@@ -316,32 +365,102 @@ def test_about_says_how_the_run_came_about(digit_config):
     assert about["parameters"] == sum(p.numel() for p in run.translator.model.parameters())
 
 
-def test_two_processes_train_like_one(digit_config, tmp_path):
-    if not torch.distributed.is_available():
-        pytest.skip("torch was built without distributed training")
-    config = digit_config(steps=3)
-    script = tmp_path / "two.py"
-    script.write_text(
-        "import sys, torch\n"
-        "from heedful.training.start import train\n"
-        "train(sys.argv[1])\n"
-        "torch.distributed.destroy_process_group()\n"
-    )
-    file = tmp_path / "config.toml"
-    file.write_text(dump_toml(config), encoding="utf-8")
+TWO = """
+import json, sys
+from pathlib import Path
+import torch
+from heedful.training import loop
+from heedful.training.start import train
+
+folder, drawn = Path(sys.argv[1]), {}
+loop.LOG_EVERY = 1
+honest_step, honest_scores = loop.Training._step, loop.dev_scores
+rank = lambda: torch.distributed.get_rank()
+# what is measured differs between processes: the main one's counts
+loop.faster_in_bf16 = lambda *_, **__: rank() == 1
+loop.dev_scores = lambda *a: honest_scores(*a) if rank() == 0 else (float("inf"), 0.0)
+
+def step(training, *rest):
+    if training.folder.name == "halved" and training.progress.step == stop:
+        raise KeyboardInterrupt
+    honest_step(training, *rest)
+    draws = drawn.setdefault(training.folder.name, [])
+    draws.append((training.precision, torch.rand(1).item()))
+
+loop.Training._step = step
+train(folder / "like_one.toml")
+train(folder / "whole.toml")
+stop = 3
+try:
+    train(folder / "halved.toml")
+except KeyboardInterrupt:
+    pass
+torch.distributed.barrier()
+stop = None
+train(resume=folder / "halved")
+(folder / f"{rank()}.json").write_text(json.dumps(drawn))
+torch.distributed.destroy_process_group()
+"""
+
+
+def _in_two_processes(folder, code):
+    script = folder / "two.py"
+    script.write_text(code)
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
     result = subprocess.run(
-        [*command, "--standalone", str(script), str(file)],
-        env=environment,
+        [*command, "--standalone", str(script), str(folder)],
+        env=os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"},
         capture_output=True,
         text=True,
         timeout=180,
         check=False,
     )
     assert result.returncode == 0, result.stderr[-3000:]
-    assert load(config.output).about["processes"] == 2
-    assert load(config.output).translator.translate(["one"])
+
+
+def test_two_processes_train_like_one(digit_config, tmp_path, monkeypatch):
+    if not torch.distributed.is_available():
+        pytest.skip("torch was built without distributed training")
+    for name, dropout in (("like_one", 0.0), ("whole", 0.3), ("halved", 0.3)):
+        config = digit_config(steps=6, precision="auto", checkpoint_seconds=0.0, evaluate_every=0.5)
+        model = config.model.model_copy(update={"dropout": dropout})
+        config = config.model_copy(update={"output": str(tmp_path / name), "model": model})
+        (tmp_path / f"{name}.toml").write_text(dump_toml(config), encoding="utf-8")
+    _in_two_processes(tmp_path, TWO)
+    first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
+    for name in ("like_one", "whole", "halved"):
+        assert load(tmp_path / name).about["processes"] == 2
+        assert {precision for precision, _ in first[name] + second[name]} == {"fp32"}
+        draws = [draw for _, draw in first[name] + second[name]]
+        assert len(draws) == len(set(draws)) == 12, "two processes, or two steps, drew the same"
+    # stopped and gone on: bit for bit what it would have been, in both processes
+    assert (first["halved"], second["halved"]) == (first["whole"], second["whole"])
+    assert_same_weights(weights(tmp_path / "whole"), weights(tmp_path / "halved"))
+    # two batches at a time in one process: the same steps up to rounding
+    honest = loop.token_batches
+
+    def joined(lengths, *, tokens_per_batch, **rest):
+        batches = honest(lengths, tokens_per_batch=tokens_per_batch, **rest)
+        pairs = zip(batches[::2], batches[1::2], strict=False)
+        return batches if tokens_per_batch == loop.DEV_TOKENS else [a + b for a, b in pairs]
+
+    monkeypatch.setattr(loop, "token_batches", joined)
+    monkeypatch.setattr(loop, "LOG_EVERY", 1)
+    config = load_config(tmp_path / "like_one.toml", overrides=["train.precision=fp32"])
+    alone = train(config.model_copy(update={"output": str(tmp_path / "alone")})).folder
+    for key, count in (("loss", 6), ("dev_loss", 2)):
+        one, two = (
+            [line[key] for line in read_metrics(folder) if key in line]
+            for folder in (alone, tmp_path / "like_one")
+        )
+        assert len(one) == count
+        assert two == pytest.approx(one, rel=1e-5)
+    for name, tensor in weights(alone).items():
+        if name.endswith("key.bias"):  # softmax does not see it: its gradient is rounding alone
+            continue
+        torch.testing.assert_close(
+            weights(tmp_path / "like_one")[name], tensor, rtol=0, atol=1e-4, msg=name
+        )
 
 
 def test_train_settings_have_one_default_place():

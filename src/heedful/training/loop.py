@@ -5,10 +5,9 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
-from accelerate import Accelerator
 from accelerate.utils import broadcast
 from torch import Tensor, nn
 
@@ -19,9 +18,12 @@ from heedful.errors import TrainingError
 from heedful.tasks.translation import Corpus, Network, Pairs, loss_tokens
 from heedful.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from heedful.training.events import Evaluated, Event, Finished, Step
+from heedful.training.interrupts import Interrupts
 from heedful.training.losses import LOSSES, cross_entropy
-from heedful.training.metrics import MetricsLog
+from heedful.training.metrics import MetricsLog, Window
+from heedful.training.optimizer import adamw
 from heedful.training.precision import faster_in_bf16
+from heedful.training.processes import accelerator, decided, draw_apart
 from heedful.training.schedule import rate
 
 Listener = Callable[[Event], None]
@@ -49,35 +51,40 @@ class Training:
     ) -> None:
         self.config, self.corpus, self.folder = config, corpus, folder
         self.settings = config.train
-        self.accelerator = Accelerator()
+        self.accelerator = accelerator()
+        self.several = self.accelerator.num_processes > 1
         self.main = self.accelerator.is_main_process
         self.emit: Listener = listener if self.main else ignore
-        self.model: nn.Module = self.accelerator.prepare(model)
-        self.bare = model
-        self.optimizer: torch.optim.Optimizer = _optimizer(model, config)
+        self.bare, self.plain = model, adamw(model, config.train)  # as checkpoints hold them
+        self.model: nn.Module
+        self.optimizer: torch.optim.Optimizer
+        self.model, self.optimizer = self.accelerator.prepare(model, self.plain)
         self.loss = LOSSES[self.settings.loss]
         self.progress = Progress()
         self.precision = self.settings.precision
         self.metrics = MetricsLog(folder, tensorboard=self.settings.tensorboard and self.main)
+        self._interrupts, self._saved = Interrupts(), 0
         self._epoch: tuple[int, list[list[int]]] | None = None  # the last one cut into batches
 
     def choose_precision(self) -> str:
-        """Settle `auto` by measuring passes over batches of three shapes."""
+        """Settle `auto` by measuring passes over batches of three shapes, once for all ranks."""
         if self.precision == "auto":
-            batches = self._batches(epoch=0)
-            ranked = sorted(batches, key=len)
-            chosen = [ranked[len(ranked) * quarter // 4] for quarter in (1, 2, 3)]
-
-            def step() -> None:
-                for rows in chosen:
-                    self.bare.zero_grad()
-                    batch = self.corpus.train.batch(rows, self.accelerator.device)
-                    self._loss(self.bare, batch)[0].backward()
-
-            low = faster_in_bf16(step, device=self.accelerator.device.type)
-            self.bare.zero_grad()
-            self.precision = "bf16" if low else "fp32"
+            self.precision = decided(self._measured_precision)
         return self.precision
+
+    def _measured_precision(self) -> str:
+        ranked = sorted(self._batches(epoch=0), key=len)
+        chosen = [ranked[len(ranked) * quarter // 4] for quarter in (1, 2, 3)]
+
+        def step() -> None:
+            for rows in chosen:
+                self.bare.zero_grad()
+                batch = self.corpus.train.batch(rows, self.accelerator.device)
+                self._loss(self.bare, batch)[0].backward()
+
+        low = faster_in_bf16(step, device=self.accelerator.device.type)
+        self.bare.zero_grad()
+        return "bf16" if low else "fp32"
 
     def restore(self) -> None:
         """Go back to the last checkpoint.
@@ -85,37 +92,50 @@ class Training:
         Raises:
             RunError: It is missing or damaged.
         """
-        self.progress = load_checkpoint(self.folder, self.bare, self.optimizer)
-        self.metrics.forget_after(self.progress.step)
+        self.progress = load_checkpoint(self.folder, self.bare, self.plain)
+        self._saved = self.progress.step
+        if self.main:
+            self.metrics.forget_after(self.progress.step)
 
     def save(self, *, best: bool = False) -> None:
         """Write a checkpoint of where the training stands."""
+        self._saved = self.progress.step
         if self.main:
-            save_checkpoint(self.folder, self.bare, self.optimizer, self.progress, best=best)
+            save_checkpoint(self.folder, self.bare, self.plain, self.progress, best=best)
 
     def run(self) -> None:
-        """Train until a limit is reached; every checkpoint on the way can be gone on from."""
-        if self.progress.finished:
-            return
+        """Train until a limit is reached; every checkpoint on the way can be gone on from.
+
+        Ctrl-C and SIGTERM end it between two steps, with a checkpoint.
+        """
+        if not self.progress.finished:
+            with self._interrupts.heard(), self.metrics:
+                self._run()
+
+    def _run(self) -> None:
         began = time.monotonic() - self.progress.seconds
         saved = time.monotonic()
-        stream, window = self._stream(), _Window()
+        stream, window = self._stream(), Window()
         while (fraction := self._fraction()) < 1 and not self._patience_is_over():
             learning_rate = self.settings.learning_rate * rate(
                 fraction, warmup=self.settings.warmup
             )
             self._step(next(stream), learning_rate, window)
-            seconds = self._same_everywhere(time.monotonic() - began)
+            seconds, signal = self._same_everywhere(
+                time.monotonic() - began, self._interrupts.number
+            )
             self.progress = replace(self.progress, step=self.progress.step + 1, seconds=seconds)
             if self.progress.step % LOG_EVERY == 0:
                 self._log(window, learning_rate)
-                window = _Window()
+                window = Window()
             if self._evaluation_is_due():
                 self._evaluate()
                 saved = time.monotonic()
-            elif time.monotonic() - saved >= self.settings.checkpoint_seconds:
+            elif signal or time.monotonic() - saved >= self.settings.checkpoint_seconds:
                 self.save()
                 saved = time.monotonic()
+            if signal:
+                self._interrupts.obey(signal)
         self._finish()
 
     def _stream(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
@@ -145,9 +165,13 @@ class Training:
         return self._epoch[1]
 
     def _step(
-        self, batch: tuple[Tensor, Tensor, Tensor], learning_rate: float, window: "_Window"
+        self, batch: tuple[Tensor, Tensor, Tensor], learning_rate: float, window: Window
     ) -> None:
         self.model.train()
+        if self.several:
+            draw_apart(
+                self.config.seed, process=self.accelerator.process_index, step=self.progress.step
+            )
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
         with torch.autocast(
@@ -155,18 +179,23 @@ class Training:
         ):
             total, tokens = self._loss(self.model, batch)
         # DDP averages over processes, but each holds a different number of tokens
-        everywhere = self.accelerator.reduce(torch.tensor(tokens, device=total.device))
+        everywhere = torch.tensor(tokens, device=total.device)
+        loss = total.detach()
+        if self.several:
+            sums = torch.stack([loss.float(), everywhere.float()])
+            loss, everywhere = cast(Tensor, self.accelerator.reduce(sums))
         self.accelerator.backward(total * self.accelerator.num_processes / everywhere)
         norm = self.accelerator.clip_grad_norm_(self.model.parameters(), self.settings.clip)
-        if not math.isfinite(total.item()) or norm is None or not math.isfinite(norm.item()):
+        summed, targets = loss.item(), everywhere.item() if self.several else tokens
+        if not math.isfinite(summed) or norm is None or not math.isfinite(norm.item()):
             raise TrainingError(
-                f"the loss must stay a number, got {total.item() / tokens} with a gradient of norm "
-                f"{norm} at step {self.progress.step}. The last good checkpoint is intact; "
-                'try a lower train.learning_rate or train.precision = "fp32".'
+                f"the loss must stay a number, got {summed / targets} with a gradient "
+                f"of norm {norm} at step {self.progress.step}. {self._what_is_left()} "
+                'Try a lower train.learning_rate or train.precision = "fp32".'
             )
         self.optimizer.step()
         self.optimizer.zero_grad()
-        window.add(total.item(), tokens, tokens + int(batch[1].sum()))
+        window.add(summed, targets, tokens + int(batch[1].sum()))
 
     def _loss(self, model: nn.Module, batch: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, int]:
         """Return the loss summed over target tokens, and how many those are."""
@@ -175,6 +204,11 @@ class Training:
         smoothing = self.settings.label_smoothing
         loss = self.loss(logits, target[:, 1:], pad=PAD, smoothing=smoothing)
         return loss, loss_tokens(target)
+
+    def _what_is_left(self) -> str:
+        if self._saved == 0:
+            return "Nothing is learned yet: the run holds the untrained model alone."
+        return f"The last good checkpoint, of step {self._saved}, is intact."
 
     def _fraction(self) -> float:
         """Return the share of the training that is done, by the limit that is nearest."""
@@ -198,14 +232,15 @@ class Training:
             self.progress.waiting >= self.settings.patience
         )
 
-    def _same_everywhere(self, seconds: float) -> float:
-        """Return the main process's clock, so that all processes stop at the same step."""
-        if self.accelerator.num_processes == 1:
-            return seconds
-        clock = broadcast(torch.tensor(seconds, device=self.accelerator.device))
-        return float(cast(Tensor, clock))
+    def _same_everywhere(self, *numbers: float) -> list[Any]:
+        """Return the main process's numbers, so that all processes do the same at the same step."""
+        if not self.several:
+            return [*numbers]
+        sent = torch.tensor(numbers, dtype=torch.float64, device=self.accelerator.device)
+        kinds = map(type, numbers)
+        return [kind(x) for kind, x in zip(kinds, cast(Tensor, broadcast(sent)), strict=True)]
 
-    def _log(self, window: "_Window", learning_rate: float) -> None:
+    def _log(self, window: Window, learning_rate: float) -> None:
         fraction, seconds = self._fraction(), self.progress.seconds
         event = Step(
             step=self.progress.step,
@@ -223,11 +258,13 @@ class Training:
     @torch.inference_mode()
     def _evaluate(self) -> None:
         """Measure the dev split, and save: as the best too where it is."""
-        loss, accuracy = dev_scores(self.bare, self.corpus.dev, self.accelerator.device)
+        loss, accuracy = self._same_everywhere(
+            *dev_scores(self.bare, self.corpus.dev, self.accelerator.device)
+        )
         if not math.isfinite(loss):
             raise TrainingError(
                 f"the loss on the dev split must be a number, got {loss} at step "
-                f"{self.progress.step}. The last good checkpoint is intact."
+                f"{self.progress.step}. {self._what_is_left()}"
             )
         best = self.progress.best_loss is None or loss < self.progress.best_loss
         self.progress = replace(
@@ -277,31 +314,3 @@ def dev_scores(model: Network, pairs: Pairs, device: torch.device | str) -> tupl
         right += int(((logits.argmax(-1) == truth) & (truth != PAD)).sum())
         tokens += loss_tokens(target)
     return total / tokens, right / tokens
-
-
-class _Window:
-    """Sums since the last line of the log."""
-
-    def __init__(self) -> None:
-        self.loss, self.targets, self.tokens = 0.0, 0, 0
-        self.began = time.perf_counter()
-
-    def add(self, loss: float, targets: int, tokens: int) -> None:
-        self.loss += loss
-        self.targets += targets
-        self.tokens += tokens
-
-    def seconds(self) -> float:
-        return time.perf_counter() - self.began
-
-
-def _optimizer(model: nn.Module, config: Config) -> torch.optim.Optimizer:
-    """AdamW; matrices decay, biases and norms do not (Loshchilov and Hutter 2017, 1711.05101)."""
-    matrices = [parameter for parameter in model.parameters() if parameter.dim() > 1]
-    others = [parameter for parameter in model.parameters() if parameter.dim() <= 1]
-    groups = [
-        {"params": matrices, "weight_decay": config.train.weight_decay},
-        {"params": others, "weight_decay": 0.0},
-    ]
-    learning_rate = config.train.learning_rate
-    return torch.optim.AdamW(groups, learning_rate, betas=(0.9, 0.98), fused=True)

@@ -1,9 +1,12 @@
 """`metrics.jsonl`: one line a measurement; TensorBoard beside it where asked for."""
 
 import json
+import time
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from heedful.errors import MissingExtraError, RunError
 from heedful.files import write_bytes
@@ -11,7 +14,7 @@ from heedful.training.events import Evaluated, Step
 
 
 class MetricsLog:
-    """Appends measurements to a run.
+    """Appends measurements to a run; as a context manager, with TensorBoard.
 
     Args:
         folder: The run folder.
@@ -23,7 +26,29 @@ class MetricsLog:
 
     def __init__(self, folder: Path, *, tensorboard: bool = False) -> None:
         self.path = folder / "metrics.jsonl"
-        self._board = _board(folder / "tensorboard") if tensorboard else None
+        self._make_board = _writer() if tensorboard else None
+        self._board: Any = None
+        self._last: int | None = None  # step of the checkpoint that is gone on from
+
+    def __enter__(self) -> Self:
+        """Begin to write event files; those before show nothing that will be measured again.
+
+        Raises:
+            RunError: They cannot be written.
+        """
+        if self._make_board is not None:
+            folder = self.path.with_name("tensorboard")
+            purged = None if self._last is None else self._last + 1
+            with _writable(folder):
+                self._board = self._make_board(str(folder), purge_step=purged)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Close the event files."""
+        if self._board is not None:
+            with suppress(OSError):  # each line was written at once
+                self._board.close()
+            self._board = None
 
     def write(self, event: Step | Evaluated) -> None:
         """Append one line.
@@ -32,25 +57,38 @@ class MetricsLog:
             RunError: The file cannot be written.
         """
         values = asdict(event)
-        try:
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(values) + "\n")
-        except OSError as error:
-            raise RunError(
-                f"{self.path} must be writable, got: {error.strerror or error}"
-            ) from None
+        with _writable(self.path), self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(values) + "\n")
         if self._board is not None:
-            for name, value in values.items():
-                if name not in ("step", "best"):
-                    self._board.add_scalar(name, value, values["step"])
-            self._board.flush()
+            with _writable(self.path.with_name("tensorboard")):
+                for name, value in values.items():
+                    if name not in ("step", "best"):
+                        self._board.add_scalar(name, value, values["step"])
+                self._board.flush()
 
     def forget_after(self, step: int) -> None:
         """Drop what was measured after `step`, and a line that a kill cut off."""
+        self._last = step
         if not self.path.exists():
             return
         kept = [line for line in self.path.read_bytes().splitlines() if _step(line) <= step]
         write_bytes(self.path, b"".join(line + b"\n" for line in kept))
+
+
+class Window:
+    """Sums since the last line of the log."""
+
+    def __init__(self) -> None:
+        self.loss, self.targets, self.tokens = 0.0, 0.0, 0
+        self.began = time.perf_counter()
+
+    def add(self, loss: float, targets: float, tokens: int) -> None:
+        self.loss += loss
+        self.targets += targets
+        self.tokens += tokens
+
+    def seconds(self) -> float:
+        return time.perf_counter() - self.began
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
@@ -69,7 +107,15 @@ def _step(line: bytes) -> float:
         return float("inf")
 
 
-def _board(folder: Path) -> Any:
+@contextmanager
+def _writable(path: Path) -> Generator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise RunError(f"{path} must be writable, got: {error.strerror or error}") from None
+
+
+def _writer() -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
@@ -77,4 +123,4 @@ def _board(folder: Path) -> Any:
             "train.tensorboard needs TensorBoard, got none. "
             "Install it: pip install 'heedful[tensorboard]'"
         ) from None
-    return SummaryWriter(str(folder))
+    return SummaryWriter

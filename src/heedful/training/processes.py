@@ -1,14 +1,40 @@
-"""What several processes of one training must not decide each for itself."""
+"""Several processes of one training: what one decides for all, and what each draws for itself."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import numpy as np
+import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
-from heedful.errors import HeedfulError
+from heedful.errors import HeedfulError, UnsupportedError
 
 T = TypeVar("T")
+KNOWN = ("NO", "MULTI_CPU", "MULTI_GPU", "MULTI_XPU", "MULTI_NPU", "MULTI_MLU", "MULTI_HPU")
+
+
+def accelerator() -> Accelerator:
+    """Return what Accelerate makes of the environment, without what the config decides.
+
+    Raises:
+        UnsupportedError: It is to do more than to let every process hold the whole model.
+    """
+    try:
+        found = Accelerator(mixed_precision="no")  # train.precision decides
+    except ValueError as error:  # somebody has begun another one in this process
+        raise UnsupportedError(
+            f"training must begin with mixed_precision = no in Accelerate, got: {error}"
+        ) from None
+    kind = found.distributed_type.value
+    if kind not in KNOWN:
+        raise UnsupportedError(f"every process must hold the whole model, got {kind}")
+    if found.gradient_accumulation_steps != 1:
+        raise UnsupportedError(
+            "train.tokens_per_batch must decide what one step sees, got "
+            f"{found.gradient_accumulation_steps} gradient accumulation steps from Accelerate"
+        )
+    return found
 
 
 def decided(decide: Callable[[], T]) -> T:
@@ -20,7 +46,7 @@ def decided(decide: Callable[[], T]) -> T:
     Raises:
         HeedfulError: `decide` does; all processes meet it alike, so that none waits for the others.
     """
-    state = Accelerator()  # which reads more of the environment than its state alone
+    state = accelerator()
     if state.num_processes == 1:
         return decide()
     said: list[Any] = [None, None]
@@ -33,3 +59,13 @@ def decided(decide: Callable[[], T]) -> T:
     if said[1] is not None:
         raise said[1]
     return said[0]
+
+
+def draw_apart(seed: int, *, process: int, step: int) -> None:
+    """Give this process random numbers of its own for one step, whatever was drawn before.
+
+    So dropout differs between processes, and a training that is gone on with draws as if it had
+    never stopped, although a checkpoint holds the random numbers of one process only.
+    """
+    own = np.random.SeedSequence([seed, process, step]).generate_state(1, np.uint64)
+    torch.manual_seed(int(own[0]))
