@@ -45,8 +45,9 @@ def close(actual, want):
 def test_sums_are_those_of_everything_that_went_through():
     model, mixed = Model(), []
     runs = [(draw(2, 5, WIDTH), draw(2, 7, WIDTH, seed=2)), (draw(1, 3, WIDTH), draw(1, 4, WIDTH))]
+    sites = find_sites(model)[0]
     model.cross.out.register_forward_pre_hook(lambda module, args: mixed.append(args[0]))
-    seen = look(model, find_sites(model)[0], [lambda run=run: model(*run) for run in runs])
+    seen = look(model, sites, [lambda run=run: model(*run) for run in runs])
     assert list(seen) == ["own", "cross"]  # nothing ran through the other one
     assert seen["own"].rows == seen["cross"].rows == 2 * 5 + 3
     close(seen["own"].query, moments(*(x for x, _ in runs)))

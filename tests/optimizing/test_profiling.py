@@ -270,10 +270,8 @@ def test_spectra_are_those_of_scores_and_of_outputs():
         model.get_submodule(name).query.bias.copy_(draw(HEADS * DIM, seed=5))
         model.get_submodule(name).value.bias.copy_(draw(KV_HEADS * VALUE_DIM, seed=6))
     batches = pairs(4)
-    heard = []
+    found, heard = of(profile(model, batches), "cross"), []
     model.cross.out.register_forward_pre_hook(lambda module, args: heard.append(args[0]))
-    found = of(profile(model, batches), "cross")
-    heard.clear()
     x = torch.cat([model.own(x, mask=Mask.causal()).flatten(0, 1) for ((x, _),) in batches])
     context = torch.cat([context.flatten(0, 1) for ((_, context),) in batches])
     for ((own, other),) in batches:

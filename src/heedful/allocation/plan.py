@@ -1,6 +1,5 @@
 """A plan: the moves of every site of a model, as a file that people read and machines apply."""
 
-import copy
 import json
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -11,6 +10,7 @@ from typing import Any, Literal, cast, get_args, get_origin
 import torch
 from torch import nn
 
+from heedful.allocation.attached import copied
 from heedful.allocation.moves import MOVES, DropSite, KeepHeads, Move
 from heedful.allocation.seen import Seen
 from heedful.allocation.sites import Site, find_sites
@@ -57,8 +57,11 @@ class Plan:
             ConfigError: The model has no such site, or it is not what it was.
             UnsupportedError: A move cannot be made at its site.
         """
-        sites = {site.name: site for site in find_sites(model)[0]}
+        found, unknown = find_sites(model)
+        sites = {site.name: site for site in found}
         for name in self.moves:
+            if name in unknown:
+                raise UnsupportedError(f"{name} cannot be changed: {unknown[name]}")
             if name not in sites:
                 raise ConfigError(
                     f"plan must fit the model, got {name!r}, which is none of its sites: "
@@ -170,7 +173,7 @@ def separated(model: nn.Module, sites: Sequence[Site] | None = None) -> nn.Modul
 
     That is the form in which taps exist: fused modules come apart.
     """
-    new = copy.deepcopy(model)
+    new = copied(model)
     for site in find_sites(model)[0] if sites is None else sites:
         site.write(new, site.read(new))
     return new

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from heedful.allocation.adapters import ADAPTERS, Adapter
+from heedful.allocation.attached import carry, places_of, why_attached, why_tied
 from heedful.allocation.precision import lower, precision_of, why_not_lowered
 from heedful.allocation.projections import Projections
 from heedful.errors import UnsupportedError
@@ -56,6 +57,7 @@ class Site:
         module = self.of(model)
         new = self.adapter.write(module, projections)
         lower(new, projections.precision)
+        carry(module, new)
         replace_module(model, module, new)
 
 
@@ -63,6 +65,9 @@ def find_sites(
     model: nn.Module, run: Callable[[nn.Module], object] | None = None
 ) -> tuple[list[Site], dict[str, str]]:
     """Return the sites that can be changed, in the order of the modules, and why others cannot.
+
+    Among the reasons is what a site is beyond its weights: hooks inside it, layers of an adapter,
+    masks of pruning, quantised weights, weights that it shares with others.
 
     Args:
         model: What is searched.
@@ -75,6 +80,7 @@ def find_sites(
     sites: list[Site] = []
     refused: dict[str, str] = {}
     claimed: list[str] = []
+    places = places_of(model)
     for name, module in model.named_modules():
         if any(holds(outer, name) for outer in claimed):
             continue
@@ -87,7 +93,11 @@ def find_sites(
                 "put it into another module"
             )
         claimed.append(name)
-        reason = adapter.reason_against(module)
+        reason = (
+            why_attached(module, model.get_submodule(name.rpartition(".")[0]))
+            or adapter.reason_against(module)
+            or why_tied(name, module, places)
+        )
         if reason is None:
             sites.append(Site(name, adapter))
         else:

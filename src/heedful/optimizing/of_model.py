@@ -1,6 +1,5 @@
 """Any module as a subject of optimisation."""
 
-import copy
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -9,6 +8,7 @@ from typing import Any, Literal, cast
 import torch
 from torch import Tensor, nn
 
+from heedful.allocation.attached import copied
 from heedful.errors import ConfigError, DataError, ShapeError, UnsupportedError
 from heedful.optimizing.metric import Floats, mean_metric, per_example
 from heedful.optimizing.splits import Splits
@@ -112,7 +112,7 @@ def subject_of_batches(model: nn.Module, data: Iterable[Batch], training: Traini
     """
     if next(model.parameters(), None) is None:
         raise UnsupportedError("model must have parameters to be optimised, got none")
-    original = copy.deepcopy(model).eval()
+    original = copied(model).eval()
     batches = list(data)
     if not batches:
         raise DataError("batches must hold one at least, got none")

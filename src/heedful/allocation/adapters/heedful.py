@@ -1,6 +1,6 @@
 """heedful's own sites: `heedful.nn.Attention`, and the constant that is left of a dropped one."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, cast, final
 
 import torch
@@ -13,6 +13,7 @@ from heedful.nn.attention import Attention
 from heedful.nn.constant import Constant
 from heedful.nn.fusion.gated_recurrence import GatedRecurrence
 from heedful.nn.fusion.local_convolution import LocalConvolution
+from heedful.nn.low_precision import LowPrecisionLinear
 from heedful.nn.mechanisms import MECHANISMS, Mechanism
 from heedful.nn.positions import AlibiPositions, RelativePositions, RotaryPositions
 
@@ -25,6 +26,8 @@ PLAIN = {
     "top_k": ("kept", "straight_through"),
     "window": ("window", "ahead", "sinks"),
 }
+
+LAYERS = (nn.Linear, nn.modules.linear.NonDynamicallyQuantizableLinear, LowPrecisionLinear)
 
 # those that need what modules of other libraries have not, and why these refuse them
 CACHED = {"paged_decoding": "paged_decoding chooses by what only the cache of heedful keeps"}
@@ -48,6 +51,12 @@ class HeedfulAdapter(Adapter):
         if isinstance(module, GatedRecurrence):
             return None
         attention = cast(Attention, module)
+        for name, part in vars(Attention).items():
+            if callable(part) and name != "__init__" and getattr(type(module), name) is not part:
+                return f"its class {type(module).__name__} has a {name} of its own"
+        reason = why_uncuttable(module, ("query", "key", "value", "out"))
+        if reason is not None:
+            return reason
         if isinstance(attention.positions, AlibiPositions):
             return "its scores fall with the distance at slopes that belong to a number of heads"
         mechanism = attention.mechanism
@@ -155,6 +164,15 @@ def mixing_of(mechanism: Mechanism) -> Mixing | None:
     if name not in PLAIN:
         return None
     return Mixing(name=name, settings={key: getattr(mechanism, key) for key in PLAIN[name]})
+
+
+def why_uncuttable(site: nn.Module, paths: Sequence[str]) -> str | None:
+    """Say why no rows can be cut out of a layer of a site; `None` where they can."""
+    for path in paths:
+        kind = type(site.get_submodule(path))
+        if kind not in LAYERS:
+            return f"its {path} is a {kind.__name__}, which cannot be cut"
+    return None
 
 
 def exact(tensor: Tensor) -> Tensor:

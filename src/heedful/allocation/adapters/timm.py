@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from heedful.allocation.adapters.base import Adapter, Taps
-from heedful.allocation.adapters.heedful import exact, nothing, split
+from heedful.allocation.adapters.heedful import exact, nothing, split, why_uncuttable
 from heedful.allocation.adapters.torch import (
     read_core,
     reason_against_core,
@@ -104,6 +104,9 @@ class TimmAdapter(Adapter):
         for name, reason in ALSO.items():
             if not isinstance(getattr(attention, name, None), nn.Identity | None):
                 return reason
+        reason = why_uncuttable(module, ("qkv", "proj"))
+        if reason is not None:
+            return reason
         width, out = attention.qkv.in_features, attention.proj.out_features
         return None if width == out else f"it makes vectors of {out} numbers from such of {width}"
 

@@ -13,6 +13,7 @@ from heedful.allocation.adapters.heedful import (
     join,
     nothing,
     split,
+    why_uncuttable,
 )
 from heedful.allocation.multihead import SeparableMultihead
 from heedful.allocation.projections import Projections
@@ -38,7 +39,7 @@ class TorchAdapter(Adapter):
             return "it adds keys of its own, which belong to its heads"
         if attention.kdim != attention.vdim:
             return f"its keys are {attention.kdim} wide and its values {attention.vdim}"
-        return None
+        return why_uncuttable(module, ("out_proj",))
 
     def read(self, module: nn.Module) -> Projections:
         if isinstance(module, SeparableMultihead):
