@@ -91,3 +91,51 @@ def test_other_folders_are_left_alone(heedful, library, tmp_path, words, message
     assert (code, library.train) == (2, [])
     assert err.endswith(message)
     assert (tmp_path / "other" / "letter.txt").read_text(encoding="utf-8") == "dear"
+
+
+def test_a_refused_optimisation_announces_no_smaller_run(heedful, library, tmp_path):
+    library.refused = "it must be faster, got 0.9x"
+    out = heedful("demo", "-o", "d")[1]
+    assert (tmp_path / "d-optimised" / "report.json").is_file()
+    assert "The run is in d. Next:\n" in out
+
+
+def test_an_optimised_run_is_announced(heedful, library, tmp_path):
+    (tmp_path / "d-optimised").mkdir()
+    (tmp_path / "d-optimised" / "run.json").touch()
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "run.json").touch()
+    out = heedful("demo", "-o", "d", "--resume")[1]
+    assert "The run is in d, the smaller one in d-optimised. Next:\n" in out
+    assert library.optimize == []
+
+
+def test_a_budget_is_read_before_anything_is_deleted(heedful, library, run):
+    code, out, err = heedful("demo", "-o", "d", "--force", "--keep", "nonsense")
+    assert (code, out, library.train) == (2, "", [])
+    assert "a budget must read METRIC >= NUMBER" in err
+    assert (run / "run.json").exists()
+
+
+def test_force_never_follows_a_link(heedful, library, run, tmp_path):
+    (tmp_path / "link").symlink_to("d")
+    code, _, err = heedful("demo", "-o", "link", "--force", "--keep", "")
+    assert (code, library.train) == (2, [])
+    assert "--force deletes folders and never follows links, got the link link" in err
+    assert (run / "run.json").exists()
+
+
+def test_the_current_folder_can_be_gone_on_with_but_not_deleted(heedful, library, run, monkeypatch):
+    monkeypatch.chdir(run)
+    code, _, err = heedful("demo", "-o", ".", "--force", "--keep", "")
+    assert (code, library.train) == (2, [])
+    assert "--force must not delete the current folder, got" in err
+    assert heedful("demo", "-o", ".", "--resume", "--keep", "")[0] == 0
+
+
+def test_a_taken_place_of_the_smaller_run_is_named_first(heedful, library, tmp_path):
+    (tmp_path / "d-optimised").touch()
+    for words in ((), ("--force",)):
+        code, _, err = heedful("demo", "-o", "d", *words)
+        assert (code, library.train) == (2, [])
+        assert "the place of the optimised run must be free, got d-optimised" in err

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 
@@ -29,8 +31,9 @@ def test_a_translation_with_line_breaks_stays_one_line(heedful, library):
 
 
 def test_stdin_that_is_not_utf8(heedful, library):
-    code, _, err = heedful("predict", "r", stdin=b"a\n\xff\n")
-    assert (code, err) == (2, "heedful: stdin must be UTF-8 text, got byte 0xff in line 2\n")
+    code, out, err = heedful("predict", "r", stdin=b"a\nb\n\xff\nc\n")
+    assert out == "译:a\n译:b\n"  # what came before is answered
+    assert (code, err) == (2, "heedful: stdin must be UTF-8 text, got byte 0xff in line 3\n")
 
 
 def test_attention_is_drawn_beside_stdout(heedful, library):
@@ -63,6 +66,7 @@ def test_a_picture_without_a_font_says_so(heedful, library, tmp_path, monkeypatc
         (("a", "-o", "x.pdf"), "output must end in .html, .svg, .png, got x.pdf"),
         (("a", "b", "-o", "x.svg"), "--output must come with one TEXT, got 2"),
         (("-o", "x.svg"), "--output must come with one TEXT, got 0"),
+        ((" ", "-o", "x.svg"), "--output must come with a TEXT that is not blank, got ' '"),
     ],
 )
 def test_rejects_before_the_run_is_loaded(heedful, library, words, message):
@@ -80,3 +84,37 @@ def test_says_what_is_too_long_or_cut_and_translates_it_all_the_same(heedful, li
         f'heedful: "{nine}" has 9 tokens, more than the 6 that this model was trained with',
         f'heedful: the translation of "{nine}" is cut at 9 tokens (decode.max_length)',
     ]
+
+
+def test_json_says_of_each_text_what_is_wrong_with_it(heedful, library):
+    code, out, err = heedful("predict", "r", "a b", " ", "x? y? x?", "--json")
+    assert (code, err) == (0, "")
+    fine = {"too_long": False, "cut": False, "unknown": []}
+    assert [json.loads(line) for line in out.splitlines()] == [
+        {"text": "a b", "translation": "译:a b", "tokens": 2, **fine, "known": 2},
+        {"text": " ", "translation": "", "tokens": 0, **fine, "known": 0},
+        {"text": "x? y? x?", "translation": "译:x? y? x?", "tokens": 3, **fine, "known": 0}
+        | {"unknown": ["x?", "y?"]},
+    ]
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("a x?", "heedful: \"a x?\" has pieces that this model has never seen: 'x?'\n"),
+        (
+            "x? y?",
+            'heedful: "x? y?" has pieces that this model has never seen and nothing else, so its '
+            "translation means nothing: 'x?', 'y?'\n",
+        ),
+    ],
+)
+def test_what_the_model_has_never_seen_is_said(heedful, library, text, words):
+    assert heedful("predict", "r", text) == (0, f"译:{text}\n", words)
+
+
+@pytest.mark.parametrize("beam", ["0", "1001", str(10**30)])
+def test_a_beam_that_no_memory_could_hold(heedful, library, beam):
+    code, _, err = heedful("predict", "r", "a", "--beam", beam)
+    assert (code, library.load) == (2, [])
+    assert "--beam" in err

@@ -103,6 +103,9 @@ def mine(tmp_path, monkeypatch):
     name = f"profiled_{re.sub(r'[^a-z0-9]', '_', tmp_path.name.lower())}"
     functions = "def make():\n    return 'the model', ['a batch']\n\n\ndef wrong():\n    return 7\n"
     functions += "\n\ndef three():\n    return 1, 2, 3\n"
+    functions += (
+        "\n\ndef raises():\n    raise KeyError('mine')\n\n\ndef needs(it):\n    return it\n"
+    )
     (tmp_path / f"{name}.py").write_text(f"{functions}\n\nx = 3\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     return name
@@ -205,6 +208,8 @@ def test_a_folder_may_have_a_colon(heedful, asked, tmp_path):
         (("{mine}:wrong",), "{mine}:wrong must return (model, batches), got int"),
         (("{mine}:three",), "{mine}:three must return (model, batches), got tuple"),
         (("{mine}:x",), "{mine}:x must be a function, got int"),
+        (("{mine}:raises",), "{mine}:raises must run without arguments, got KeyError: 'mine'"),
+        (("{mine}:needs",), "{mine}:needs must run without arguments, got TypeError: needs()"),
         (("{mine}:none",), "{mine}:none must exist, got no 'none' in {mine}"),
         (("no_such_module_at_all:f",), "no_such_module_at_all must be importable, got"),
         (("runs/x", "-o", "no/p.json"), "--output must be in a folder that exists, got no/p.json"),

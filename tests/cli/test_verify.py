@@ -2,6 +2,7 @@
 
 import json
 import sys
+import zlib
 
 import pytest
 
@@ -79,6 +80,10 @@ def test_people_get_a_table_and_the_first_wrong_case(heedful, few_rules, broken)
     "words, message",
     [
         (("torch",), "target must be MODULE:FUNCTION, got 'torch'"),
+        (("",), "target must be MODULE:FUNCTION, got ''"),
+        ((":f",), "target must be MODULE:FUNCTION, got ':f'"),
+        ((".x:f",), "target must be MODULE:FUNCTION, got '.x:f'"),
+        (("a..b:f",), "target must be MODULE:FUNCTION, got 'a..b:f'"),
         (("heedful.ops:OPS", "--oracle", "no"), "oracle must be one of adaptive_span, "),
     ],
 )
@@ -86,3 +91,23 @@ def test_usage(heedful, words, message):
     code, out, err = heedful("verify", *words)
     assert (code, out) == (2, "")
     assert message in err
+
+
+@pytest.mark.parametrize(
+    "body, got",
+    [
+        ("def f(query, key, value, mask):\n    return None", "a mask, got TypeError: 'NoneType'"),
+        ("raise OSError('no net')", "must be importable, got OSError: no net"),
+        ("import sys; sys.exit(7)", "must be importable, got SystemExit: 7"),
+        ("1 +", "must be importable, got SyntaxError"),
+    ],
+)
+def test_what_a_users_function_raises_is_one_line(
+    heedful, few_rules, tmp_path, monkeypatch, body, got
+):
+    name = f"users_{zlib.crc32(body.encode())}"
+    (tmp_path / f"{name}.py").write_text(body, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    code, _, err = heedful("verify", f"{name}:f")
+    assert code == 2
+    assert got in err.splitlines()[-1]

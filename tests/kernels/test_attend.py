@@ -95,12 +95,12 @@ def test_auto_falls_back_where_a_kernel_refuses(kernels, timed):
 def test_a_machine_without_a_compiler_is_told_once(monkeypatch, kernels, switch):
     monkeypatch.setenv("HEEDFUL_KERNELS", switch)
     monkeypatch.setattr(_kernels, "_warned", [])
-    kernels.of["cpu"].refusal = Missing("it needs a C++ compiler, got none\nand more words")
+    kernels.of["cpu"].refusal = Missing("it must compile, got:\nits first words\nand more")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         for length in (5, 4):
             attend(draw(2, 4, length, 3), *tensors()[1:])
-    want = "attention is slower than it could be: it needs a C++ compiler, got none"
+    want = "attention is slower than it could be: it must compile, got: its first words"
     assert [str(x.message) for x in caught] == ([want] if switch == "on" else [])
     assert all(x.category is KernelWarning for x in caught)
     assert kernels.ran == ["sdpa", "sdpa"]

@@ -11,6 +11,7 @@ import torch
 from torch.utils.checkpoint import checkpoint
 from torch.utils.flop_counter import FlopCounterMode
 
+from heedful.errors import ConfigError
 from heedful.kernels import _kernels, _measure, _shape, _table, choose
 from heedful.kernels.call import Call
 from heedful.mask import Mask
@@ -79,6 +80,17 @@ def test_static_measures_nothing_and_is_the_same_everywhere(monkeypatch, timed, 
     assert timed[1] == []
     assert not place.exists()
     assert choose.unmeasured(call_of()) == "nothing is measured, because HEEDFUL_CHOICE=static"
+
+
+def test_a_choice_that_is_none_is_refused(monkeypatch, timed, place):
+    monkeypatch.setenv(choose.VARIABLE, "banana")
+    with pytest.raises(
+        ConfigError, match=r"^HEEDFUL_CHOICE must be static or measured, got 'banana'"
+    ):
+        choose.choose(call_of())
+    for value in ("", "measured"):
+        monkeypatch.setenv(choose.VARIABLE, value)
+        assert choose.unmeasured(call_of()) is None
 
 
 # ---- where the clock would tell nothing ---------------------------------------------------------

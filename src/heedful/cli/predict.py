@@ -107,8 +107,8 @@ def translate(
 def _answer(translator: "Translator", text: str, answer: "Translation | None") -> dict[str, Any]:
     """A translation on one line, and what is wrong with it."""
     if answer is None:
-        wrong: dict[str, Any] = {"tokens": 0, "too_long": False, "cut": False, "unknown": []}
-        return {"text": text, "translation": "", **wrong}
+        wrong: dict[str, Any] = {"too_long": False, "cut": False, "unknown": [], "known": 0}
+        return {"text": text, "translation": "", "tokens": 0, **wrong}
     from heedful.data.tokens import UNKNOWN
 
     vocabulary = translator.vocabularies.source

@@ -58,7 +58,7 @@ def candidates(call: Call) -> tuple[str, ...]:
     if isinstance(missing, Missing) and not _warned:
         _warned.append(missing)
         if build.switched_on():
-            line = missing.partition("\n")[0]
+            line = " ".join(missing.splitlines()[:2])  # a compiler's own words begin in the second
             warnings.warn(f"attention is slower than it could be: {line}", KernelWarning, 2)
     return tuple([name for name, reason in reasons.items() if reason is None])
 

@@ -46,7 +46,8 @@ def attend(
     Raises:
         ShapeError: The tensors, the bias or the mask do not fit together.
         ConfigError: A tensor is not floating-point, `dropout` is not in [0, 1), a length of the
-            mask exceeds `keys`, or there is no kernel of the name `impl`.
+            mask exceeds `keys`, there is no kernel of the name `impl`, or HEEDFUL_CHOICE holds
+            something else than static and measured.
         UnsupportedError: The kernel that `impl` names cannot take this call.
         KernelError: The kernel that `impl` names cannot be had on this machine.
 

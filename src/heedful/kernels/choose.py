@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from heedful.errors import ConfigError
 from heedful.kernels import _measure, _table
 from heedful.kernels._kernels import KERNELS, candidates, first
 from heedful.kernels._shape import Shape, exact, shape_of
@@ -132,7 +133,10 @@ def forget() -> None:
 
 
 def _static() -> bool:
-    return os.environ.get(VARIABLE) == "static"
+    value = os.environ.get(VARIABLE) or "measured"
+    if value not in ("measured", "static"):
+        raise ConfigError(f"{VARIABLE} must be static or measured, got {value!r}")
+    return value == "static"
 
 
 def _seconds(shape: Shape, names: tuple[str, ...]) -> dict[str, float | None]:

@@ -297,6 +297,12 @@ def test_without_a_compiler_what_another_made_is_used(monkeypatch, sources):
     assert state("portable", sources=sources).built is True
 
 
+def test_a_compiler_that_writes_nothing_is_none(cache, sources, wrapper):
+    wrapper("exit 0")
+    with pytest.raises(KernelError, match=r"a C[+][+] compiler, got a program that ends well and"):
+        library("portable", sources=sources)
+
+
 def test_the_words_of_a_failing_compiler_are_told_once_asked(cache, sources, wrapper):
     lines = [f"line {number} 中" for number in range(30)]
     wrapper("\n".join(f"echo {line} >&2" for line in lines) + "\nexit 1")

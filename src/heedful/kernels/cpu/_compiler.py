@@ -59,15 +59,19 @@ def compile_library(
         The flags that it took.
 
     Raises:
-        KernelError: The compiler fails or takes longer than `seconds`.
+        KernelError: The compiler fails, writes nothing or takes longer than `seconds`.
     """
-    words = ""
+    code, words = 0, ""
     without = tuple(flag for flag in flags if flag != OPENMP)
     # the second time also tells what else is wrong when the first only tells of OpenMP
     for taken in (flags, without):
         code, words = _run((*command, *taken, *map(str, files), "-o", str(target)), seconds)
-        if code == 0:
+        if code == 0 and target.is_file() and target.stat().st_size:
             return taken
+    if code == 0:
+        raise KernelError(
+            f"{command[0]} must be a C++ compiler, got a program that ends well and writes nothing"
+        )
     first = "\n".join(words.strip().splitlines()[:LINES]) or "no words"
     raise KernelError(f"{command[0]} must compile the native kernel, got:\n{first}")
 
