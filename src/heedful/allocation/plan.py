@@ -82,6 +82,9 @@ class Plan:
                     raise UnsupportedError(f"{name}: {error}") from None
                 known = None if known is None else replace(known, mixed=None)
                 made[name] += (move,)
+            if moves and projections.out_bias is None:  # with data there may be one: same shapes
+                zeros = projections.out.new_zeros(projections.geometry.out)
+                projections = projections.with_(out_bias=zeros)
             sites[name].write(new, projections)
         return Plan(moves=made, was=self.was), new
 

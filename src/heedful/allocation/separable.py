@@ -19,15 +19,22 @@ class Separable(nn.Module):
 
     Args:
         geometry: Its sizes; at least one head.
-        biased: Do queries, keys and values have biases? The output always has one, since what was
-            dropped may leave its mean there.
+        biased: Do queries, keys and values have biases?
+        out_biased: Does the output?
         dropout: Share of weights dropped while training.
 
     Raises:
         UnsupportedError: A mechanism together with dropout.
     """
 
-    def __init__(self, geometry: Geometry, *, biased: bool, dropout: float = 0.0) -> None:
+    def __init__(
+        self,
+        geometry: Geometry,
+        *,
+        biased: bool,
+        out_biased: bool = True,
+        dropout: float = 0.0,
+    ) -> None:
         super().__init__()
         mixing = geometry.mixing
         if mixing is not None and dropout:
@@ -37,7 +44,7 @@ class Separable(nn.Module):
         self.query = nn.Linear(geometry.width, heads * dim, bias=biased)
         self.key = nn.Linear(geometry.context, kv_heads * dim, bias=biased)
         self.value = nn.Linear(geometry.context, kv_heads * geometry.value_dim, bias=biased)
-        self.out = nn.Linear(heads * geometry.value_dim, geometry.out)
+        self.out = nn.Linear(heads * geometry.value_dim, geometry.out, bias=out_biased)
         self.mechanism = None
         if mixing is not None:
             self.mechanism = MECHANISMS[mixing.name](heads=heads, dim=dim, **mixing.settings)

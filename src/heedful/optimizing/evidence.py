@@ -104,7 +104,10 @@ class Evidence:
             "attention_operations": both(
                 lambda model: total_operations(model, search.sites, search.visits)
             ),
-            "parameters": both(parameters),
+            "parameters": {
+                "before": parameters(search.subject.model),
+                "after": parameters(best.model),
+            },
             "seconds": round(seconds, 1),
             "plan": best.plan.dumps(),
             "goal": search.settings.goal,

@@ -195,7 +195,9 @@ def test_read_and_written_it_is_the_same(name):
     heads = {str(site.read(model).geometry) for site in sites}
     assert heads == ({f"{HEADS} on 2 x {DIM}"} if name in ROTARY else {f"{HEADS} x {DIM}"})
     before = copy.deepcopy(model.state_dict())
-    assert_same(answer(separated(model), given), answer(model, given))
+    apart = separated(model)
+    assert_same(answer(apart, given), answer(model, given))
+    assert parameters(apart) == parameters(model)
     after = model.state_dict()
     assert all(torch.equal(after[key], before[key]) for key in before)
 
@@ -463,6 +465,20 @@ def mixed(model, mixing, *, crossing=False, **changes):
         if crossing or not re.search("encoder_attn|cross", site.name):
             site.write(new, site.read(new).with_(mixing=mixing, **changes))
     return new
+
+
+@pytest.mark.parametrize("name", ["llama", "t5"])
+@pytest.mark.parametrize("move", [KeepHeads(heads=(0, 1)), DropSite()], ids=["kept", "dropped"])
+def test_only_what_a_plan_names_is_changed(name, move):
+    model = make(name)
+    first = sites_of(model)[0]
+    new = Plan(moves={first: (move,)}).apply(model)
+    for key, tensor in model.state_dict().items():
+        if not key.startswith(f"{first}."):
+            assert torch.equal(new.state_dict()[key], tensor)
+    added = new.state_dict().keys() - model.state_dict().keys()
+    assert added
+    assert all(key.startswith(f"{first}.") for key in added)
 
 
 @pytest.mark.parametrize("name", ROTARY)

@@ -96,7 +96,7 @@ class TorchAdapter(Adapter):
 
 def read_core(core: Separable) -> Projections:
     """Return what separate projections compute."""
-    geometry = core.geometry
+    geometry, out_bias = core.geometry, cast(Tensor | None, core.out.bias)
     query, query_bias = split(core.query, geometry.dim)
     key, key_bias = split(core.key, geometry.dim)
     value, value_bias = split(core.value, geometry.value_dim)
@@ -108,7 +108,7 @@ def read_core(core: Separable) -> Projections:
         query_bias=query_bias,
         key_bias=key_bias,
         value_bias=value_bias,
-        out_bias=exact(core.out.bias),
+        out_bias=None if out_bias is None else exact(out_bias),
         scale=geometry.dim**-0.5,
         origin=tuple(range(geometry.heads)),
         mixing=geometry.mixing,
@@ -124,7 +124,12 @@ def write_core(projections: Projections, dropout: float) -> Separable | Constant
             constant.vector.data = projections.out_bias
         return constant
     biases = (projections.query_bias, projections.key_bias, projections.value_bias)
-    core = Separable(geometry, biased=any(bias is not None for bias in biases), dropout=dropout)
+    core = Separable(
+        geometry,
+        biased=any(bias is not None for bias in biases),
+        out_biased=projections.out_bias is not None,
+        dropout=dropout,
+    )
     factor = projections.scale * geometry.dim**0.5  # the ops divide by the root of their own dim
     query_bias = None if biases[0] is None else biases[0] * factor
     weights = (projections.query * factor, projections.key, projections.value)
@@ -132,7 +137,8 @@ def write_core(projections: Projections, dropout: float) -> Separable | Constant
     for linear, weight, bias in zip(linears, weights, (query_bias, *biases[1:]), strict=True):
         _join(linear, weight, bias)
     core.out.weight.data = projections.out.flatten(0, 1).T.contiguous()
-    fill_bias(core.out, projections.out_bias)
+    if projections.out_bias is not None:
+        fill_bias(core.out, projections.out_bias)
     return core
 
 

@@ -37,7 +37,6 @@ PLACED = ("block_sparse", "selected_blocks", "window")
 class TransformersAdapter(Adapter):
     """Cuts the layers of attention modules, and sets the attributes that their forward reads.
 
-    The output projection gets a bias where it had none, since a constant may have to be added.
     Where a mechanism of heedful mixes positions, weights are not dropped in training any more: no
     mechanism does that.
     """
@@ -129,10 +128,8 @@ class TransformersAdapter(Adapter):
             if len(names) > 1:
                 setattr(core, layout.parts, [len(weight) for weight in weights])
             fill(site.get_submodule(path), torch.cat(weights), joined(biases, weights))
-        out_bias = projections.out_bias
-        if out_bias is None:
-            out_bias = projections.out.new_zeros(geometry.out)
-        fill(site.get_submodule(layout.out), projections.out.flatten(0, 1).T, out_bias)
+        out = projections.out.flatten(0, 1).T
+        fill(site.get_submodule(layout.out), out, projections.out_bias)
         sizes = dict.fromkeys(layout.heads, geometry.heads)
         sizes |= dict.fromkeys(layout.kv_heads, geometry.kv_heads)
         sizes |= dict.fromkeys(layout.widths, geometry.heads * geometry.dim)
