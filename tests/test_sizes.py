@@ -50,9 +50,9 @@ EXCEPTIONS = {
     ("parameters", "selection/select.py:select_blocks"): Excess(
         10, "what it ties together, each with its settings, keyword-only"
     ),
-    ("lines of file", "training/loop.py"): Excess(320, "the loop and the class below"),
+    ("lines of file", "training/loop.py"): Excess(340, "the loop and the class below"),
     ("lines of class", "training/loop.py:Training"): Excess(
-        265, "one training is one state: every method reads where it stands or moves it on"
+        285, "one training is one state: every method reads where it stands or moves it on"
     ),
 }
 

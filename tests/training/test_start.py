@@ -178,18 +178,109 @@ def test_an_optimised_run_is_not_trained_on(digit_config):
         train(resume=run.folder)
 
 
-def test_resuming_notices_that_the_data_changed(digit_config, digit_files, tmp_path):
-    for name in ("train", "dev", "test"):
-        (tmp_path / f"{name}.tsv").write_bytes((digit_files / f"{name}.tsv").read_bytes())
+@pytest.fixture
+def own_files(digit_config, digit_files, tmp_path, monkeypatch):
+    """A config whose files lie in a folder of their own, named as seen from there."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    names = {name: f"{name}.tsv" for name in ("train", "dev", "test")}
+    for name in names.values():
+        (folder / name).write_bytes((digit_files / name).read_bytes())
     config = digit_config(steps=5)
-    data = config.data.model_copy(
-        update={name: str(tmp_path / f"{name}.tsv") for name in ("train", "dev", "test")}
-    )
-    run = train(config.model_copy(update={"data": data}))
-    with (tmp_path / "train.tsv").open("a", encoding="utf-8") as file:
+    return config.model_copy(update={"data": config.data.model_copy(update=names)})
+
+
+def test_resuming_notices_that_the_training_data_changed(own_files):
+    run = train(own_files)
+    with Path("train.tsv").open("a", encoding="utf-8") as file:
         file.write("one\t一\n")
     with pytest.raises(RunError, match=r"must be what it was, got other examples"):
         train(resume=run.folder)
+
+
+@pytest.mark.parametrize("change", ["gone", "another"])
+def test_a_run_goes_on_from_anywhere_with_the_held_out_examples_it_has(
+    own_files, tmp_path, monkeypatch, change
+):
+    config = own_files.model_copy(
+        update={"train": own_files.train.model_copy(update={"steps": 12, "evaluate_every": 0.5})}
+    )
+    whole = train(config.model_copy(update={"output": str(tmp_path / "whole")}))
+    train_until(config, 6)
+    for name in ("dev.tsv", "test.tsv"):
+        Path(name).unlink()
+        if change == "another":
+            Path(name).write_text("one\t九\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    run = train(resume="run")
+    assert_same_weights(weights(whole.folder), weights(run.folder))
+    measured = [
+        [line["dev_loss"] for line in read_metrics(one.folder) if "dev_loss" in line]
+        for one in (whole, run)
+    ]
+    assert measured[0] == measured[1]
+    assert len(run.examples("test")) == 50
+
+
+def train_until(config, step):
+    """Stop a training behind a step, as Ctrl-C would."""
+
+    def stop(event):
+        if isinstance(event, Evaluated) and event.step >= step:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(config, on_event=stop)
+
+
+def test_examples_in_two_splits_are_counted_and_said(own_files):
+    lines = Path("test.tsv").read_text(encoding="utf-8").splitlines(keepends=True)
+    with Path("train.tsv").open("a", encoding="utf-8") as file:
+        file.writelines(lines[:7])
+    events = []
+    about = train(own_files, on_event=events.append).about
+    count = about["overlaps"]["test"]["train"]
+    assert 7 <= count <= about["overlaps"]["test"]["examples"] == 50
+    said = [event.text for event in events if isinstance(event, Message)]
+    assert any(
+        text.startswith(f"{count} of the 50 test examples are in the train") for text in said
+    )
+
+
+@pytest.mark.parametrize("stopped", [False, True], ids=["finished", "stopped"])
+def test_a_raised_limit_goes_on(digit_config, tmp_path, stopped):
+    config = digit_config(steps=20, evaluate_every=0.25)
+    if stopped:
+        train_until(config, 10)
+    else:
+        train(config)
+    events = []
+    run = train(resume=tmp_path / "run", overrides=["train.steps=40"], on_event=events.append)
+    assert (events[-1].step, run.config.train.steps) == (40, 40)
+    evaluated = [event.step for event in events if isinstance(event, Evaluated)]
+    assert evaluated == [*range(20 if stopped else 30, 41, 10)], "a quarter of 40 each"
+    again = []
+    train(resume=run.folder, on_event=again.append)
+    assert isinstance(again[-1], Message)
+    assert "(train.steps = 40); nothing is left to do. To go on, raise it" in again[-1].text
+
+
+@pytest.mark.parametrize("key", ["model.width=64", "train.learning_rate=1e-4", "seed=2"])
+def test_only_limits_may_change_on_the_way(digit_config, tmp_path, key):
+    run = train(digit_config(steps=2))
+    before = (run.folder / "config.toml").read_bytes()
+    said = f"that is gone on with may change train.steps, .* alone, got .*{key}"
+    with pytest.raises(ConfigError, match=said):
+        train(resume=run.folder, overrides=["train.steps=4", key])
+    assert (run.folder / "config.toml").read_bytes() == before
+
+
+def test_overrides_need_something_to_override(digit_config, tmp_path):
+    with pytest.raises(ConfigError, match="overrides must go with a file or a run, got"):
+        train(digit_config(), overrides=["train.steps=4"])
+    (tmp_path / "a.toml").write_text(dump_toml(digit_config()), encoding="utf-8")
+    assert train(tmp_path / "a.toml", overrides=["train.steps=3"]).config.train.steps == 3
 
 
 def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_checkpoint(
@@ -234,14 +325,30 @@ def test_patience_stops_early(digit_config, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "limits, steps", [({"epochs": 2.0, "steps": None}, None), ({"steps": 7, "epochs": 50.0}, 7)]
+    "limits, least, most",
+    [
+        ({"steps": 7, "epochs": 50.0, "minutes": 9.0}, 7, 7),
+        ({"steps": 10_000, "epochs": 0.5, "minutes": 9.0}, 1, None),
+        ({"steps": 10_000, "epochs": 50.0, "minutes": 1e-4}, 1, 20),
+    ],
+    ids=["steps", "epochs", "minutes"],
 )
-def test_the_nearest_limit_ends_the_training(digit_config, limits, steps):
-    events = []
-    training = train(digit_config(**limits), on_event=events.append)
-    pairs = training.about["examples"]["train"]
-    assert events[-1].step == (steps or events[-1].step)
-    assert events[-1].step >= (1 if steps else pairs * 2 * 4 / 512)
+def test_the_nearest_limit_ends_the_training(digit_config, monkeypatch, limits, least, most):
+    events, epochs = [], []
+    honest = loop.token_batches
+
+    def counted(*arguments, **settings):
+        batches = honest(*arguments, **settings)
+        if settings["tokens_per_batch"] != loop.DEV_TOKENS:
+            epochs.append(len(batches))
+        return batches
+
+    monkeypatch.setattr(loop, "token_batches", counted)
+    train(digit_config(**limits), on_event=events.append)
+    if most is None:  # half of one epoch, rounded up to whole steps
+        assert len(epochs) == 1
+        least = most = -(-epochs[0] // 2)
+    assert least <= events[-1].step <= most
 
 
 def test_minutes_are_kept(digit_config):

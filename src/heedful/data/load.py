@@ -1,5 +1,6 @@
 """From the `data` section of a config to examples in three splits."""
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -28,6 +29,47 @@ def load_data(data: Data, seed: int) -> Splits:
         MissingExtraError: A dataset is asked for without the extra `hf`.
     """
     return READERS[data.name](data, seed)
+
+
+def load_training(data: Data, seed: int) -> list[Example]:
+    """Read or make the training split alone; files of the others may be gone.
+
+    Raises:
+        ConfigError: As for `load_data`.
+        DataError: As for `load_data`.
+        MissingExtraError: As for `load_data`.
+    """
+    match data:
+        case TsvData():
+            return read_tsv(data.train)
+        case AlignedData():
+            return read_aligned(data.train_source, data.train_target)
+        case HubData():
+            return read_hub(
+                data.path, data.train, source=data.source, target=data.target, subset=data.subset
+            )
+        case CldrData():
+            return _cldr(data, seed).train
+
+
+def located(data: Data) -> Data:
+    """Return the section with absolute paths, so that files are found from every folder.
+
+    Raises:
+        ConfigError: A path is not UTF-8, so no config can hold it.
+    """
+    names = [key for key in type(data).model_fields if key.startswith(("train", "dev", "test"))]
+    if isinstance(data, HubData):  # a name on the hub stays one
+        names = ["path"] if os.path.exists(data.path) else []
+    elif isinstance(data, CldrData):
+        names = []
+    paths = {key: os.path.abspath(path) for key in names if (path := getattr(data, key))}
+    for key, path in paths.items():
+        try:
+            path.encode()
+        except UnicodeEncodeError:
+            raise ConfigError(f"data.{key} must be a path in UTF-8, got {path!a}") from None
+    return data.model_copy(update=paths)
 
 
 def _cldr(data: CldrData, seed: int) -> Splits:

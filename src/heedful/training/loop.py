@@ -96,6 +96,12 @@ class Training:
         self._saved = self.progress.step
         if self.main:
             self.metrics.forget_after(self.progress.step)
+        if self._fraction() < 1 and not self._patience_is_over():
+            self.progress = replace(
+                self.progress,
+                finished=False,  # where a limit was raised
+                evaluations=min(self.progress.evaluations, self._evaluations_due()),
+            )
 
     def save(self, *, best: bool = False) -> None:
         """Write a checkpoint of where the training stands."""
@@ -210,22 +216,34 @@ class Training:
             return "Nothing is learned yet: the run holds the untrained model alone."
         return f"The last good checkpoint, of step {self._saved}, is intact."
 
-    def _fraction(self) -> float:
-        """Return the share of the training that is done, by the limit that is nearest."""
-        done = [0.0]
+    def _fractions(self) -> dict[str, float]:
+        """Return the share of the training that is done, by each limit."""
+        done: dict[str, float] = {}
         if self.settings.steps is not None:
-            done.append(self.progress.step / self.settings.steps)
+            done["steps"] = self.progress.step / self.settings.steps
         if self.settings.minutes is not None:
-            done.append(self.progress.seconds / (60 * self.settings.minutes))
+            done["minutes"] = self.progress.seconds / (60 * self.settings.minutes)
         if self.settings.epochs is not None:
             share = self.progress.batch / len(self._batches(self.progress.epoch))
-            done.append((self.progress.epoch + share) / self.settings.epochs)
-        return max(done)
+            done["epochs"] = (self.progress.epoch + share) / self.settings.epochs
+        return done
+
+    def _fraction(self) -> float:
+        """Return the share of the training that is done, by the limit that is nearest."""
+        return max(self._fractions().values(), default=0.0)
+
+    def reached(self) -> list[str]:
+        """Return the settings that end the training where it stands."""
+        over = [key for key, done in self._fractions().items() if done >= 1]
+        over += ["patience"] if self._patience_is_over() else []
+        return [f"train.{key} = {getattr(self.settings, key)}" for key in over]
 
     def _evaluation_is_due(self) -> bool:
-        fraction = self._fraction()
-        due = int(fraction / self.settings.evaluate_every + 1e-9)  # 0.3 / 0.1 is below 3
-        return due > self.progress.evaluations and fraction < 1  # the last one belongs to the end
+        due = self._evaluations_due() > self.progress.evaluations
+        return due and self._fraction() < 1  # the last one belongs to the end
+
+    def _evaluations_due(self) -> int:
+        return int(self._fraction() / self.settings.evaluate_every + 1e-9)  # 0.3 / 0.1 is below 3
 
     def _patience_is_over(self) -> bool:
         return self.settings.patience is not None and (

@@ -3,6 +3,7 @@
 import os
 import platform
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
@@ -11,10 +12,12 @@ from typing import Any
 import torch
 
 from heedful.config import Config
-from heedful.config_file import load_config
-from heedful.data.load import load_data
-from heedful.errors import ConfigError, RunError
-from heedful.files import write_json
+from heedful.config_file import dump_toml, load_config
+from heedful.data.examples import Splits
+from heedful.data.load import load_data, load_training, located
+from heedful.data.overlaps import overlaps, told
+from heedful.errors import ConfigError, DataError, RunError
+from heedful.files import write_bytes, write_json
 from heedful.locks import hold, is_unused
 from heedful.tasks.translation import Corpus, build_model, encode_splits, train_vocabularies
 from heedful.training.events import Message, Started
@@ -22,31 +25,44 @@ from heedful.training.loop import Listener, Training, ignore
 from heedful.training.processes import decided
 from heedful.training.run import Run, check_unused, create
 
+# What may change while a run is gone on with: how long, and how it keeps its books.
+FREE = ("steps", "epochs", "minutes", "patience", "checkpoint_seconds", "tensorboard")
+
 
 def train(
     config: Config | str | Path | None = None,
     *,
     resume: str | Path | None = None,
+    overrides: Sequence[str] = (),
     on_event: Listener | None = None,
 ) -> Run:
     """Train what a config describes, or go on with a run that was stopped.
 
+    Ctrl-C and SIGTERM end it between two steps, with a checkpoint.
+
     Args:
         config: A config, or the TOML file of one.
         resume: A run folder; nothing else is needed, and the result is as if it had never stopped.
+        overrides: What else should hold from now on for a run that is gone on with, such as
+            `train.steps=400`: its limits, and how it keeps its books.
         on_event: Called with every event of `heedful.training.events`.
 
     Returns:
         The run, with its best model.
 
     Raises:
-        ConfigError: Neither or both of `config` and `resume` are given, or the config is wrong.
+        ConfigError: Neither or both of `config` and `resume` are given, or the config is wrong, or
+            `overrides` change what a run that is gone on with must keep.
         DataError: The data cannot be used.
         RunError: The run folder cannot be written, holds something else, or is in use.
         TrainingError: The loss is no longer a number; the last good checkpoint is intact.
     """
     if config is not None and resume is None:
-        config = config if isinstance(config, Config) else load_config(config)
+        if isinstance(config, Config) and overrides:
+            raise ConfigError(f"overrides must go with a file or a run, got {list(overrides)}")
+        if not isinstance(config, Config):
+            config = load_config(config, overrides=overrides)
+        config = config.model_copy(update={"data": located(config.data)})
         _check_limit(config)
         with ExitStack() as held:
             folder = decided(lambda: _new_folder(config, held))
@@ -54,7 +70,7 @@ def train(
     elif config is None and resume is not None:
         with ExitStack() as held:
             folder = decided(lambda: _old_folder(Path(resume), held))
-            _resumed(folder, on_event or ignore).run()
+            _resumed(folder, overrides, on_event or ignore).run()
     else:
         raise ConfigError(f"train must get a config or a run to resume, got {config=}, {resume=}")
     return Run(folder)
@@ -93,45 +109,84 @@ def _old_folder(folder: Path, held: ExitStack) -> Path:
 
 
 def _fresh(config: Config, folder: Path, listener: Listener) -> Training:
-    corpus = _corpus(config, None)
+    splits = load_data(config.data, config.seed)
+    corpus = encode_splits(config, splits, train_vocabularies(config, splits.train))
     torch.manual_seed(config.seed)
     training = Training(config, corpus, build_model(config, corpus.vocabularies), folder, listener)
     precision = training.choose_precision()
+    shared = overlaps(splits)
+    about = _about(config, corpus, training, precision) | {"overlaps": shared}
+    _check_same_everywhere(_fingerprint(corpus))
     if training.main:
         create(folder, config, corpus)
         training.save(best=True)
         # last: what has a run.json can be resumed
-        write_json(folder / "run.json", _about(config, corpus, training, precision))
+        write_json(folder / "run.json", about)
     _announce(training, corpus)
+    for text in told(shared):
+        training.emit(Message(text=text))
     return training
 
 
-def _resumed(folder: Path, listener: Listener) -> Training:
+def _resumed(folder: Path, overrides: Sequence[str], listener: Listener) -> Training:
     run = Run(folder)
     if run.plan is not None:
         raise RunError(f"a run to resume must be as it was trained, got {folder}, optimised since")
-    corpus = _corpus(run.config, run)
+    config = _going_on(run.config, folder, overrides)
+    splits = Splits(
+        train=load_training(config.data, config.seed),
+        dev=run.examples("dev"),
+        test=run.examples("test"),
+    )
+    corpus = encode_splits(config, splits, run.vocabularies)
     about = run.about
     if about.get("data_fingerprint") != _fingerprint(corpus):
         raise RunError(
             f"the training data of {folder} must be what it was, got other examples. "
             "Restore the files, or train anew."
         )
-    torch.manual_seed(run.config.seed)
-    model = build_model(run.config, corpus.vocabularies)
-    training = Training(run.config, corpus, model, folder, listener)
+    torch.manual_seed(config.seed)
+    model = build_model(config, corpus.vocabularies)
+    training = Training(config, corpus, model, folder, listener)
     training.precision = about["precision"]
     training.restore()
+    if training.main and config != run.config:
+        write_bytes(folder / "config.toml", dump_toml(config).encode())
     _announce(training, corpus)
+    processes = training.accelerator.num_processes
+    if processes != about.get("processes", processes):
+        text = f"{folder} was trained in {about['processes']} processes and goes on in {processes}"
+        training.emit(Message(text=f"{text}: not as if it had never stopped"))
     if training.progress.finished:
-        listener(Message(text=f"{folder} is already trained to its limit; nothing is left to do"))
+        reached = ", ".join(training.reached())
+        text = f"{folder} is already trained to its limit ({reached}); nothing is left to do."
+        how = f"To go on, raise it: heedful train --resume {folder} --set {reached.split(' =')[0]}="
+        training.emit(Message(text=f"{text} {how}..."))
     return training
 
 
-def _corpus(config: Config, run: Run | None) -> Corpus:
-    splits = load_data(config.data, config.seed)
-    vocabularies = train_vocabularies(config, splits.train) if run is None else run.vocabularies
-    return encode_splits(config, splits, vocabularies)
+def _going_on(before: Config, folder: Path, overrides: Sequence[str]) -> Config:
+    """Return the config of a run with what else should hold from now on."""
+    if not overrides:
+        return before
+    config = load_config(folder / "config.toml", overrides=overrides)
+    if _bound(config) != _bound(before):
+        raise ConfigError(
+            f"a run that is gone on with may change {', '.join(f'train.{key}' for key in FREE)} "
+            f"alone, got {', '.join(overrides)}"
+        )
+    return config
+
+
+def _bound(config: Config) -> Config:
+    """Return a config without what may change."""
+    free: dict[str, None] = dict.fromkeys(FREE)
+    return config.model_copy(update={"train": config.train.model_copy(update=free)})
+
+
+def _check_same_everywhere(fingerprint: list[int]) -> None:
+    if decided(lambda: fingerprint) != fingerprint:
+        raise DataError("all processes must read the same examples, got others in one of them")
 
 
 def _check_limit(config: Config) -> None:
