@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import heedful
+from heedful.optimizing.events import Event, Stage
 from heedful.optimizing.settings import Settings
 
 KEYS, VALUES, WIDTH = 24, 4, 64
@@ -54,9 +55,16 @@ def accuracy(model: nn.Module, batches: list[tuple[Tensor, Tensor]]) -> Tensor:
     return torch.cat([model(tokens).argmax(-1) == right for tokens, right in batches]).double()
 
 
+def tell(event: Event) -> None:
+    """Show what is going on, for it takes a while."""
+    if isinstance(event, Stage) and event.done is None:
+        print(event.text, "…", flush=True)
+
+
 def main() -> None:
     torch.manual_seed(0)
     model = Classifier()
+    print("training …", flush=True)
     train(model, look_up(50 * 500, seed=1))
 
     outcome = heedful.optimize(
@@ -69,6 +77,7 @@ def main() -> None:
         quality=accuracy,
         keep=-0.01,  # at most one right answer in a hundred fewer
         settings=Settings(rounds=3, trials=24, finalist_steps=20, heal_steps=60, final_steps=200),
+        on_event=tell,
     )
     print(outcome.reason)
     for name in ("parameters", "attention_operations", "latency_ms"):

@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Sequence
-from itertools import groupby
+from itertools import count, groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from heedful.cli._options import AsJson, Force
+from heedful.cli._output import check_file
 from heedful.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -40,12 +42,16 @@ def bench(
         bool, typer.Option("--flex", help="attention: compile FlexAttention beside, slowly.")
     ] = False,
     seconds: Annotated[
-        float, typer.Option(min=0.01, help="About how long to measure each at each length.")
+        float, typer.Option(min=0.01, help="About how long each is measured at each length.")
     ] = 2.0,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="mechanisms: an .html page with pictures.")
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="mechanisms: an .html page with pictures."
+        ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    force: Force = False,
+    as_json: AsJson = False,
 ) -> None:
     """Compare attention with plain attention: time and error.
 
@@ -60,7 +66,8 @@ def bench(
         _refuse(of_attention, "attention", what)
         chosen = None if lengths is None else _numbers("lengths", lengths)
         page = None if output is None else (output, str(context.obj))
-        _mechanisms(chosen, None if only is None else only.split(","), seconds, page, as_json)
+        names = None if only is None else only.split(",")
+        _mechanisms(chosen, names, seconds, page, force=force, as_json=as_json)
     else:
         _refuse(of_mechanisms, "mechanisms", what)
         counts = None if threads is None else _numbers("threads", threads)
@@ -94,6 +101,8 @@ def _mechanisms(
     only: list[str] | None,
     seconds: float,
     page: tuple[Path, str] | None,
+    *,
+    force: bool,
     as_json: bool,
 ) -> None:
     from heedful.bench.mechanisms import LENGTHS, Comparison, Size, compare
@@ -103,6 +112,7 @@ def _mechanisms(
     if page is not None:
         if page[0].suffix.lower() != ".html":
             raise ConfigError(f"output must end in .html, got {page[0].name}")
+        check_file(page[0], force=force)
         libraries()  # before anything is measured
     with working("measuring") as tell:
         comparison: Comparison = compare(
@@ -179,9 +189,14 @@ def _attention(
     if threads is not None and min(threads) < 1:
         raise ConfigError(f"threads must be at least 1, got {min(threads)}")
     chosen, rates = groups(cases), MatrixRates()
+    number, total = count(1), len(chosen) * len(threads or (0,))
     with working("measuring") as tell:
         measured = measure(
-            chosen, threads=threads, settings=Settings(**settings), listen=tell, rates=rates
+            chosen,
+            threads=threads,
+            settings=Settings(**settings),
+            listen=lambda text: tell(f"{next(number)} of {total}: {text}"),
+            rates=rates,
         )
     if as_json:
         typer.echo(json.dumps([asdict(one.row) for one in measured], indent=2))

@@ -14,6 +14,8 @@ from typing import Annotated, Any
 
 import typer
 
+from heedful.cli._options import AsJson
+
 # extra -> what it installs; a test compares this with the package's metadata
 EXTRAS = {
     "report": ("altair", "vl_convert"),
@@ -29,7 +31,7 @@ def doctor(
     build: Annotated[
         bool, typer.Option("--build", help="Compile the native kernel now, not at its first use.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show what this machine has: versions, cores, memory, extras, fonts."""
     if build:

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from heedful.training.events import Evaluated, Event, Finished, Message, Started, Step
 
 SECONDS_BETWEEN_LINES = 10.0
+BEFORE = "reading or making the training data, and learning its tokens"
 
 
 def on_terminal() -> bool:
@@ -45,12 +46,15 @@ class TrainingProgress:
         self._bar: Progress | None = None
         self._task: TaskID | None = None
         if not quiet and (on_terminal() if terminal is None else terminal):
-            columns = (BarColumn(), TextColumn("{task.percentage:3.0f} %  {task.description}"))
+            columns = (BarColumn(), TextColumn("{task.description}"))
             self._bar = Progress(*columns, console=self._console, transient=True)
 
     def __enter__(self) -> Self:
         if self._bar is not None:
             self._bar.start()
+            self._task = self._bar.add_task(BEFORE, total=None)  # moves without a share
+        elif not self.quiet:
+            self._line(f"{BEFORE} …")
         return self
 
     def __exit__(
@@ -78,9 +82,10 @@ class TrainingProgress:
     def _step(self, event: Step) -> None:
         text = describe(event)
         if self._bar is not None:
-            if self._task is None:
-                self._task = self._bar.add_task("", total=1.0)
-            self._bar.update(self._task, completed=event.fraction, description=escape(text))
+            task = self._bar.add_task("") if self._task is None else self._task
+            self._task = task
+            described = escape(f"{event.fraction:4.0%}  {text}")
+            self._bar.update(task, total=1.0, completed=event.fraction, description=described)
         elif self.clock() >= self._next_line:
             self._next_line = self.clock() + SECONDS_BETWEEN_LINES
             self._line(f"{event.fraction:4.0%}  {text}")
