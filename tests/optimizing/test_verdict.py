@@ -379,6 +379,25 @@ def test_a_loss_well_within_the_budget_is_accepted():
 # ---- what it says --------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("metric", ["bleu", "chrf", "exact_match"])
+@pytest.mark.parametrize("budget", ["{} >= -0.5", "{} >= -100%"])
+def test_a_budget_of_all_there_is_to_lose_is_none(metric, budget):
+    """It would accept a model that writes one sign, whatever it is asked."""
+    references = ["some words of a text"] * 50
+    metric, statistics = text_metric(metric, references)
+    nothing = statistics(["?"] * 50)
+    budget = budget.format(metric.name)
+    found = (
+        f"the original must have more to lose than the budget allows, got {metric.name} 0 and "
+        f"{budget}: no model could be refused"
+    )
+    with pytest.raises(ConfigError, match=f"^{re.escape(found)}$"):
+        judge(nothing, nothing, metric=metric, budget=parse_budget(budget))
+    perfect = statistics(references)
+    if "%" not in budget:
+        assert not judge(perfect, nothing, metric=metric, budget=parse_budget(budget)).accepted
+
+
 def test_says_why_it_accepts():
     verdict = judged(answers(400, 4), metric=ACCURACY, budget="accuracy >= -3%")
     assert (verdict.metric, verdict.before, verdict.after) == ("accuracy", 1.0, 0.99)

@@ -46,6 +46,25 @@ class Budget:
         """Return the difference that is still fine, given the score before."""
         return self.margin * abs(before) if self.relative else self.margin
 
+    def check(self, before: float, *, floor: float | None) -> None:
+        """Check that the original has more to lose than is allowed.
+
+        A model that scores 0.3 and may lose 0.5 may lose everything: no verdict would refuse any,
+        one that always writes the same sign included.
+
+        Args:
+            before: The score of the original.
+            floor: What no model can score less than. `None` means not known.
+
+        Raises:
+            ConfigError: A model of the lowest possible score would keep the budget.
+        """
+        if floor is not None and before + self.allowed(before) <= floor:
+            raise ConfigError(
+                "the original must have more to lose than the budget allows, got "
+                f"{self.metric} {before:.4g} and {self}: no model could be refused"
+            )
+
     def __str__(self) -> str:
         """Return the text that `parse_budget` reads."""
         margin = Decimal(repr(self.margin)) * (100 if self.relative else 1)

@@ -1,7 +1,7 @@
 """Quality metrics as sums of statistics, one row an example, so that examples can be redrawn."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,8 @@ class Metric:
         span: The most that one example can lose, in units of the score, e.g. 1 for the share of
             right answers. `None` means: as much as lies between the best and the worst example
             seen. It matters where few examples differ: nothing else tells how bad the next may be.
+        floor: What no model can score less than, where higher is better, e.g. 0 of shares. `None`
+            means not known.
 
     Raises:
         ConfigError: `span` is not a finite number above 0.
@@ -42,6 +44,7 @@ class Metric:
     combine: Callable[[Floats], Floats]
     higher_is_better: bool = True
     span: float | None = None
+    floor: float | None = None
 
     def __post_init__(self) -> None:
         if self.span is not None and not 0 < self.span < np.inf:
@@ -154,7 +157,7 @@ def text_metric(name: str, references: Sequence[str]) -> tuple[Metric, Extract]:
         raise DataError(f"{name} must have references to compare with, got none")
     references = [composed(reference) for reference in references]
     if name == "exact_match":
-        metric = mean_metric(name, span=PER_CENT)
+        metric = replace(mean_metric(name, span=PER_CENT), floor=0.0)
 
         def read(texts: Sequence[str]) -> Floats:
             pairs = zip(texts, references, strict=True)
@@ -196,7 +199,7 @@ def corpus_metric_of(scorer: sacrebleu.metrics.base.Metric, name: str) -> Metric
         whole: list[list[int]] = np.rint(sums).astype(int).tolist()
         return np.array([compute(row).score for row in whole], float)
 
-    return Metric(name=name, combine=combine, span=PER_CENT)
+    return Metric(name=name, combine=combine, span=PER_CENT, floor=0.0)
 
 
 def _extract(

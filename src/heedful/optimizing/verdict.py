@@ -98,7 +98,8 @@ def judge(
         ShapeError: The statistics are not 2-D and alike in shape.
         DataError: There are fewer than 30 examples, numbers are not finite, or the score is 0 on
             every example, or not finite on one alone, and the metric names no span.
-        ConfigError: The budget is for another metric or direction, or there are too few resamples.
+        ConfigError: The budget is for another metric or direction or allows to lose all, or there
+            are too few resamples.
 
     Source:
         Rubin 1981, "The Bayesian bootstrap" (Dirichlet weights).
@@ -115,8 +116,8 @@ def judge(
     scores = metric.score(before), metric.score(after)
     if not np.isfinite(scores).all():
         raise DataError(f"{metric.name} must be finite, got {scores[0]} before, {scores[1]} after")
-    span = span_of(before, after, metric=metric)
-    lost = unseen_loss(before, after, metric=metric, span=span)
+    budget.check(scores[0], floor=metric.floor)
+    lost = unseen_loss(before, after, metric=metric, span=span_of(before, after, metric=metric))
     sides = np.hstack([before, after])
     excess = np.concatenate(
         [
