@@ -224,6 +224,8 @@ def test_what_is_not_understood_is_refused_by_name(name):
 @pytest.mark.parametrize("name", AROUND)
 def test_a_model_that_goes_around_the_interface_says_so_and_stays_right(name):
     plain = made(*AROUND[name])
+    if plain._can_set_attn_implementation():
+        pytest.skip(f"in transformers {T.__version__} it goes through the interface")
     message = f"{AROUND[name][0]} stays with attention 'eager', not 'heedful'"
     with pytest.warns(UserWarning, match=re.escape(message)):
         model = made(*AROUND[name], attention="heedful")

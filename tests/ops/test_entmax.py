@@ -16,7 +16,7 @@ from heedful.testing.oracle import normalisers
 from heedful.testing.tolerance import assert_close, roundings
 
 # torch loads a scripted file of its own when a forward-mode derivative is first asked for
-forward_mode = pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")
+forward_mode = pytest.mark.filterwarnings("ignore:.torch.jit.script")
 
 
 class TestEntmax(AttentionContract):

@@ -65,7 +65,8 @@ def test_compiled_models_are_refused(in_place):
 
 
 def test_scripted_attention_is_named():
-    with pytest.warns(DeprecationWarning, match="torch.jit.script"):
+    # which kind of warning depends on the version of torch
+    with pytest.warns(Warning, match="torch.jit.script"):
         scripted = torch.jit.script(StrangeAttention())
     _, unknown = find_sites(nn.Sequential(scripted))
     assert unknown == {"0": "StrangeAttention is attention that no adapter knows"}

@@ -220,8 +220,9 @@ def test_sinks_of_each_query_take_their_share(implementation, chosen):
     with torch.no_grad():
         want = model(**given, output_attentions=True).attentions
         model.set_attn_implementation(implementation)
-        with probe(model, **chosen) as p:
+        with probe(model, sites="*self_attn", **chosen) as p:
             model(**given)
+    assert len(p.sites) == 2
     for site, whole in zip(p.sites, want, strict=True):
         whole = whole[:, chosen["heads"]][:, :, chosen["rows"]] if chosen else whole
         actual = p.maps(site)
