@@ -252,7 +252,7 @@ def test_rejects_questions():
         p.maps("cross")
     with pytest.raises(ConfigError, match=f"call must be one of the 1 of '{SITES[0]}', got 1"):
         p.maps(SITES[0], call=1)
-    with pytest.raises(ConfigError, match=f"call must be one of the 1 of '{SITES[0]}', got -2"):
+    with pytest.raises(ConfigError, match="call must be one of the 1 of a site, got -2"):
         p.statistics(call=-2)
     for ask in (lambda: p.blocks(SITES[0], block=0), lambda: p.statistics(block=0)):
         with pytest.raises(ConfigError, match="block must be at least 1, got 0"):

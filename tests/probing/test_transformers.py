@@ -5,6 +5,7 @@ import torch
 
 transformers = pytest.importorskip("transformers", reason="transformers is not installed")
 
+from heedful.errors import ConfigError  # noqa: E402
 from heedful.kernels.transformers import register  # noqa: E402
 from heedful.probing.probe import probe  # noqa: E402
 from heedful.testing import tolerance  # noqa: E402
@@ -191,6 +192,19 @@ def test_attention_sinks_take_their_share():
         tolerance.assert_close(p.maps(site), weights.double(), **BAND)
         assert (p.maps(site).sum(-1) < 0.95).all()
     assert max(x.error for x in p.fidelity().values()) < 1e-5
+
+
+def test_a_step_of_writing_has_the_numbers_of_the_sites_that_took_it():
+    torch.manual_seed(0)
+    model = transformers.BartForConditionalGeneration(transformers.BartConfig(**PAIR)).eval()
+    given = {"max_new_tokens": 4, "min_new_tokens": 4, "do_sample": False}
+    with torch.no_grad(), probe(model) as p:
+        model.generate(inputs("llama", padded=False)["input_ids"], **given)
+    decoder = {"model.decoder.layers.0.self_attn", "model.decoder.layers.0.encoder_attn"}
+    assert set(p.statistics(call=3)) == decoder
+    assert set(p.statistics(call=-1)) == set(p.sites) > decoder
+    with pytest.raises(ConfigError, match="call must be one of the 4 of a site, got 4"):
+        p.statistics(call=4)
 
 
 def inkling2():

@@ -119,7 +119,8 @@ class Probe:
         """Return for each site that was called what its maps say in numbers, head by head.
 
         Args:
-            call: Which call of each site. `None` means: the rows of all of them together.
+            call: Which call of each site; one that has no such call is left out, as an encoder is
+                that was called once while a decoder wrote. `None` means: the rows of all together.
             sinks: How many first keys the sink mass adds up.
             top: How many of the largest weights the top mass adds up.
             tau: The mass that the coverage wants.
@@ -128,7 +129,7 @@ class Probe:
             block: Query rows at a time. `None` means: as many as stay in the cache.
 
         Raises:
-            ConfigError: A setting is out of range, or there is no such call.
+            ConfigError: A setting is out of range, or no site has such a call.
             UnsupportedError: The calls of a site have different heads.
 
         Cost:
@@ -138,8 +139,13 @@ class Probe:
         if block is not None and block < 1:
             raise ConfigError(f"block must be at least 1, got {block}")
         found: dict[str, Statistics] = {}
+        most = max((len(self.calls(site)) for site in self.sites), default=0)
+        if call is not None and self.sites and not -most <= call < most:
+            raise ConfigError(f"call must be one of the {most} of a site, got {call}")
         for site in self.sites:
-            calls = self.calls(site) if call is None else (self._call(site, call),)
+            calls = self.calls(site)
+            if call is not None:
+                calls = [calls[call]] if -len(calls) <= call < len(calls) else []
             if calls:
                 pairs = [(chosen.weigher, chosen.shown) for chosen in calls]
                 found[site] = statistics(pairs, settings, block=block)

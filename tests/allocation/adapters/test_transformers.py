@@ -16,6 +16,7 @@ from heedful.allocation.projections import Mixing
 from heedful.allocation.seen import look
 from heedful.allocation.sites import find_sites
 from heedful.errors import UnsupportedError
+from heedful.probing.sites import find_sites as heard
 from heedful.testing.tolerance import assert_close, roundings
 
 T = pytest.importorskip("transformers")
@@ -295,6 +296,8 @@ def test_dropped_is_a_constant(name, parity):
     sites, reasons = find_sites(dropped)
     assert [site.name for site in sites] == sites_of(model)[1 - parity :: 2]
     assert reasons == dict.fromkeys(sites_of(model)[parity::2], "it was dropped already")
+    said = set(heard(dropped)[1].values())
+    assert said <= {"it was dropped, and gives one vector for every position"}
     site = find_sites(model)[0][parity]
     read = site.read(dropped)
     assert str(read.geometry) == "dropped"

@@ -18,6 +18,8 @@ class Dropped(nn.Module):
         after: A dropout that the site ended with.
     """
 
+    heedful_reason = "it was dropped, and gives one vector for every position"
+
     def __init__(self, width: int, layer: int | None = None, after: nn.Module | None = None):
         super().__init__()
         self.vector = nn.Parameter(torch.zeros(width))
