@@ -241,3 +241,13 @@ def test_a_family_that_goes_through_it_says_nothing():
         other = made(*FAMILIES["nllb_moe"], attention="heedful")
     assert model.config._attn_implementation == hf.NAME
     assert other.config._attn_implementation == hf.NUMBERS
+
+
+def test_a_class_that_inherits_from_a_model_is_what_it_inherits_from():
+    class Own(T.BloomForCausalLM):
+        """Its file has no attention; that of its base goes around the interface."""
+
+    Own.__module__ = "typing"
+    config = T.BloomConfig(**AROUND["bloom"][2])
+    with pytest.warns(UserWarning, match="Own stays with attention 'eager', not 'heedful'"):
+        assert Own._from_config(config, attn_implementation="heedful").config._attn_implementation

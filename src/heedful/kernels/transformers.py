@@ -1,7 +1,9 @@
 """Give every model of Hugging Face transformers heedful's attention, by the name "heedful"."""
 
 import functools
+import inspect
 import math
+import re
 import sys
 import warnings
 from typing import Any, cast
@@ -74,22 +76,34 @@ def register() -> None:
 
 def _fitting(model: Any, making: bool) -> str:
     """The name under which a model is right: its masks are what it knows."""
-    kind = type(model)
-    tables = {
-        name: table
-        for name, table in vars(sys.modules[kind.__module__]).items()
-        if making and name.endswith("ATTENTION_CLASSES") and NAME not in table
-    }
-    if tables or not model._can_set_attn_implementation():
-        table = "".join(f" by {name}" for name in tables)
-        warnings.warn(
-            f"{kind.__name__} stays with attention 'eager', not {NAME!r}: it chooses its "
-            f"attention{table} and not through the interface of transformers",
-            UserWarning,
-            stacklevel=2,
-        )
-        return "eager"
-    return NAME if model._supports_sdpa else NUMBERS
+    modules = [
+        owner.__module__ for owner in type(model).__mro__ if hasattr(owner, "base_model_prefix")
+    ]
+    found = next((reason for name in modules if (reason := _around(name, making))), None)
+    if found is None:
+        return NAME if model._supports_sdpa else NUMBERS
+    warnings.warn(
+        f"{type(model).__name__} stays with attention 'eager', not {NAME!r}: it chooses its "
+        f"attention {found}, and not through the interface of transformers",
+        UserWarning,
+        stacklevel=2,
+    )
+    return "eager"
+
+
+@functools.cache
+def _around(name: str, making: bool) -> str | None:
+    """How the models of a file choose their attention, if not as others do."""
+    names = vars(sys.modules[name]) if name in sys.modules else {}
+    tables = [x for x in names if x.endswith("ATTENTION_CLASSES") and NAME not in names[x]]
+    if making and tables:
+        return f"by {' and '.join(tables)}"
+    try:
+        source = inspect.getsource(sys.modules[name])
+    except (KeyError, OSError, TypeError):  # of a session without a file: nobody can tell
+        return None
+    here = re.search(r"^class \w*Attention\w*\(nn\.Module\):", source, re.MULTILINE)
+    return "itself" if here and "get_interface(" not in source else None
 
 
 def attention(
