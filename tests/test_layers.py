@@ -19,7 +19,7 @@ PACKAGE = ROOT / "src" / "heedful"
 # A file imports from the rows above its own, and from what stands left of it in its own row.
 ROWS = (
     ("errors", "files", "locks"),
-    ("mask",),
+    ("listeners", "mask"),
     ("kernels", "selection"),
     ("ops",),
     ("nn",),

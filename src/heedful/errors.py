@@ -4,7 +4,7 @@
 HeedfulError
 ├── ConfigError (ValueError)          a setting has a value that cannot be used
 ├── ShapeError (ValueError)           tensors do not fit together
-├── UnsupportedError (RuntimeError)   a combination that this path cannot honour
+├── UnsupportedError (NotImplementedError)  a combination that this path cannot honour
 ├── DataError (ValueError)            an input file or text cannot be used
 ├── RunError (RuntimeError)           a run folder is missing something or is damaged
 ├── TrainingError (RuntimeError)      training cannot go on, e.g. the loss is not a number
@@ -34,7 +34,7 @@ class ShapeError(HeedfulError, ValueError):
     """Tensors do not fit together."""
 
 
-class UnsupportedError(HeedfulError, RuntimeError):
+class UnsupportedError(HeedfulError, NotImplementedError):
     """This path cannot honour the combination asked for."""
 
 

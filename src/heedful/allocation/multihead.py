@@ -115,7 +115,7 @@ class SeparableMultihead(nn.Module):
             key_padding_mask = None if key_padding_mask is None else key_padding_mask[None]
         elif not self.batch_first:
             query, key, value = (x.transpose(0, 1) for x in (query, key, value))
-        hiding = self._hiding(attn_mask, key_padding_mask, len(query), is_causal)
+        hiding = self._hiding(attn_mask, key_padding_mask, query.shape[0], is_causal)
         output, weights = self.core(query, key, value, hiding, need_weights=need_weights)
         if weights is not None and average_attn_weights:
             weights = weights.mean(1)
@@ -134,7 +134,7 @@ class SeparableMultihead(nn.Module):
         elif pairs is not None:
             hiding = hidden_by(_attending(self._each_head(pairs, batch)))
         if padding is not None:
-            if padding.ndim != 2 or len(padding) != batch:
+            if padding.ndim != 2 or padding.shape[0] != batch:
                 raise ShapeError(
                     f"key_padding_mask must have one row for each of {batch} texts, "
                     f"got a tensor of shape {tuple(padding.shape)}"
@@ -146,7 +146,8 @@ class SeparableMultihead(nn.Module):
         if mask.ndim == 2:
             return mask
         heads = {self.original_heads, self.num_heads}
-        if mask.ndim != 3 or len(mask) not in {batch * count for count in heads}:
+        # compared one by one: a batch that is a symbol has no hash
+        if mask.ndim != 3 or all(mask.shape[0] != batch * count for count in heads):
             raise ShapeError(
                 f"attn_mask must be 2-D, or 3-D with {self.original_heads} rows for each of "
                 f"{batch} texts, got a tensor of shape {tuple(mask.shape)}"

@@ -37,7 +37,11 @@ KERNELS: dict[str, Kernel] = {
     name: cast(Kernel, module) for name, module in zip(NAMES, (cpu, plain, flex, sdpa), strict=True)
 }
 _warned: list[str] = []
-AVOIDING: dict[str, Avoided] = {"plain": plain.avoided, "flex": flex.avoided}
+AVOIDING: dict[str, Avoided] = {
+    "cpu": cpu.avoided,
+    "plain": plain.avoided,
+    "flex": flex.avoided,
+}
 
 
 def not_now(name: str, kernel: Kernel, call: Call) -> str | None:

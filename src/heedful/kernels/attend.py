@@ -3,6 +3,7 @@
 from jaxtyping import Float
 from torch import Tensor
 
+from heedful.kernels import composed, hidden
 from heedful.kernels._kernels import KERNELS, named
 from heedful.kernels.call import Call
 from heedful.kernels.choose import choose
@@ -25,6 +26,15 @@ def attend(
     Which kernel computes it changes nothing but the last bits: all keep the same rules. Where two
     or more can, the one that was the fastest when they were measured here runs, so another machine
     may round otherwise; `HEEDFUL_CHOICE=static` in the environment switches measuring off.
+
+    Whatever stands at a key or value that a query does not see, NaN and inf too, changes no bit of
+    that query's output and nothing of its gradient. A result that is not finite is computed once
+    more without what is hidden, and with stored scores for the queries that do see such a number,
+    whichever kernel is named. Where values cannot be looked at (in a graph other than the native
+    kernel's, under a transform of torch.func or a mode, on a GPU) this holds for keys and values
+    that no query of their row sees; they are taken as 0. -inf in a bias hides like a mask, and a
+    row of it sees nothing; a number, however low, hides nothing: a row of the lowest one gives the
+    mean. Gradients of such rows are computed with stored scores.
 
     Args:
         query: What is looked for.
@@ -60,6 +70,8 @@ def attend(
         was never seen on this machine also takes the tenth of a second in which it is measured.
     """
     call = Call.of(query, key, value, mask, bias, scale, dropout)
+    if bias is not None and composed.drowned(call):
+        return hidden.run(composed.run, call)
     if impl == "auto":
         return KERNELS[choose(call)].run(call)
     return named(impl, call).run(call)

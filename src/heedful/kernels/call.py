@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from heedful.errors import ConfigError, ShapeError
+from heedful.listeners import unobserved
 from heedful.mask import Mask, Pattern
 
 REMEMBERED = 8  # masks taken apart that are kept: a model has few, and asks for them in every layer
@@ -118,7 +119,7 @@ class Call(NamedTuple):
             return NOTHING
         batch, heads, queries, _ = self.query.shape
         keys = self.key.shape[2]
-        if torch.compiler.is_compiling():
+        if not unobserved():  # what is found now is another's: a graph's, a transform's
             return mask.pattern(queries, keys, batch=batch, heads=heads)
         sizes = (batch, heads, queries, keys)
         kept = _patterns.get(id(mask))
@@ -131,7 +132,7 @@ class Call(NamedTuple):
         return kept[2]
 
 
-NOTHING = Pattern()  # is hidden
+NOTHING = Pattern()  # of a mask that hides nothing
 _patterns: dict[int, tuple[weakref.ref[Mask], tuple[int, ...], Pattern]] = {}
 
 
@@ -165,10 +166,10 @@ def check_qkv(
             )
         if not tensor.is_floating_point():
             raise ConfigError(f"{name} must be floating-point, got {tensor.dtype}")
-        if len(tensor) != len(query):
+        if tensor.shape[0] != query.shape[0]:
             raise ShapeError(
                 f"query and {name} must have the same batch size, "
-                f"got {len(query)} and {len(tensor)}"
+                f"got {query.shape[0]} and {tensor.shape[0]}"
             )
     heads, kv_heads = query.shape[1], key.shape[1]
     if kv_heads < 1 or heads % kv_heads:
@@ -204,6 +205,16 @@ def check_bias(bias: Tensor, scores: tuple[int, int, int, int]) -> None:
         raise ShapeError(
             f"bias must broadcast to (batch, heads, queries, keys) = {scores}, got {tuple(shape)}"
         )
+
+
+def bias_as(bias: Tensor, dtype: torch.dtype) -> Tensor:
+    """The bias in another dtype; a number that is lower than any there stays one, as -inf hides."""
+    if bias.dtype == dtype:
+        return bias
+    if torch.finfo(bias.dtype).max <= torch.finfo(dtype).max:
+        return bias.to(dtype)
+    low = bias.clamp(min=torch.finfo(dtype).min).to(dtype)
+    return torch.where(bias == float("-inf"), float("-inf"), low)
 
 
 def _cast(tensor: Tensor, dtype: torch.dtype) -> Tensor:

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
 
 from heedful.errors import ConfigError
 from heedful.kernels import _measure, _table
 from heedful.kernels._kernels import KERNELS, candidates, first
 from heedful.kernels._shape import Shape, exact, shape_of
 from heedful.kernels.call import Call
+from heedful.listeners import raw
 
 VARIABLE = "HEEDFUL_CHOICE"
 TIE = 1.03  # the native kernel may take this many times as long and is still preferred
@@ -87,16 +87,10 @@ def fastest(call: Call, names: tuple[str, ...]) -> str:
 
 def measurable(call: Call) -> bool:
     """Would the clock tell anything, and would looking at it change nothing?"""
-    query = call.query
     return (
-        not torch.compiler.is_compiling()
-        and call.dropout == 0
-        and type(query) in _PLAIN
-        and not torch._C._len_torch_dispatch_stack()  # pyright: ignore[reportPrivateUsage]
-        and torch._C._functorch.peek_interpreter_stack() is None  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
-        and not query.is_meta
-        and not (query.is_cuda and torch.cuda.is_current_stream_capturing())
-        and not torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
+        call.dropout == 0
+        and raw(call.query, call.key, call.value, call.bias)
+        and not (call.query.is_cuda and torch.cuda.is_current_stream_capturing())
     )
 
 
@@ -163,6 +157,5 @@ def _after_fork() -> None:
     _lock = threading.Lock()
 
 
-_PLAIN = (Tensor, torch.nn.Parameter)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)

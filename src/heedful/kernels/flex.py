@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from heedful.kernels.call import Call
+from heedful.kernels import hidden
+from heedful.kernels.call import Call, bias_as
 from heedful.mask import Pattern
 
 BLOCK = 128  # positions per block of FlexAttention: smaller ones leave its kernels idle
@@ -49,6 +50,11 @@ def avoided(call: Call) -> str | None:
 
 
 def run(call: Call) -> Tensor:
+    """The answer, whatever stands behind the mask."""
+    return hidden.run(_run, call)
+
+
+def _run(call: Call) -> Tensor:
     """FlexAttention, compiled once per process, over the blocks that hold anything visible."""
     return _attention()(
         call.query,
@@ -64,7 +70,7 @@ def run(call: Call) -> Tensor:
 def _score_mod(call: Call) -> ScoreMod | None:
     if call.bias is None:
         return None
-    added = call.bias.to(call.query.dtype).expand(*call.query.shape[:3], call.key.shape[2])
+    added = bias_as(call.bias, call.query.dtype).expand(*call.query.shape[:3], call.key.shape[2])
 
     def add(score: Tensor, b: Tensor, h: Tensor, i: Tensor, j: Tensor) -> Tensor:
         return score + added[b, h, i, j]

@@ -3,7 +3,9 @@
 import torch
 from torch import Tensor
 
-from heedful.kernels.call import Call, share_heads
+from heedful.kernels import composed, hidden
+from heedful.kernels.call import Call, bias_as, share_heads
+from heedful.listeners import may_look
 
 STORED_SCORES = 512 * 512  # per head, at which stored scores cost at most what torch's kernel does
 STORED_BYTES = 256 * 2**20  # of all heads together
@@ -39,19 +41,32 @@ def avoided(call: Call) -> str | None:
 
 
 def run(call: Call) -> Tensor:
+    """The answer, whatever stands behind the mask."""
+    # a query that sees nothing leaves no trace in the output, but would in gradients
+    return hidden.run(_run, call, call.query)
+
+
+def _run(call: Call) -> Tensor:
     """Two products in the dtype of `query`; only the softmax between them computes wider."""
     heads = call.query.shape[1]
     scores = (call.query * call.scale) @ share_heads(call.key, heads).mT
-    scores = scores if call.bias is None else scores + call.bias.to(scores.dtype)
-    visible = call.visible()
+    visible = _visible(call)
+    if call.bias is not None:
+        scores = scores + bias_as(call.bias, scores.dtype)
     if visible is None:
         weights = scores.softmax(-1)
     else:
         # the lowest number and not -inf, so that a row that sees nothing has no NaN in its gradient
-        lowest = torch.finfo(scores.dtype).min
-        hidden = scores.new_zeros(visible.shape).masked_fill_(~visible, lowest)
-        weights = (scores + hidden).softmax(-1)
-        if not visible.any(-1).all():
+        weights = scores.masked_fill(~visible, torch.finfo(scores.dtype).min).softmax(-1)
+        if not may_look(visible) or not visible.any(-1).all():
             weights = weights.masked_fill(~visible, 0.0)
     weights = torch.dropout(weights, call.dropout, train=call.dropout > 0)
     return weights @ share_heads(call.value, heads)
+
+
+def _visible(call: Call) -> Tensor | None:
+    """As the mask says, and without what a bias of -inf hides."""
+    visible, bias = call.visible(), call.bias
+    if bias is None or (may_look(bias) and not bias.detach().isneginf().any()):
+        return visible
+    return composed.sees(visible, bias)

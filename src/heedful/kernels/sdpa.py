@@ -3,7 +3,9 @@
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from heedful.kernels.call import Call
+from heedful.kernels import composed, hidden
+from heedful.kernels.call import Call, bias_as
+from heedful.listeners import dual, transformed
 
 
 def refuses(call: Call) -> str | None:
@@ -12,6 +14,15 @@ def refuses(call: Call) -> str | None:
 
 
 def run(call: Call) -> Tensor:
+    """Torch's kernel, but plain operations for dual numbers and, on CPU, under transforms.
+
+    Its kernels know no dual numbers, and those for CPUs are called sample by sample by `vmap`.
+    """
+    plainly = dual() or (transformed() and call.query.is_cpu)
+    return hidden.run(composed.run if plainly else _run, call)
+
+
+def _run(call: Call) -> Tensor:
     """One call of torch's kernel, with a mask only where its causal switch is not enough."""
     query, key, value, mask, bias, scale, dropout = call
     # torch's switch aligns to the first key and accepts no further mask: only where all that is the
@@ -23,9 +34,9 @@ def run(call: Call) -> Tensor:
     if key.shape[1] != query.shape[1]:
         shared = True
     visible = None if causal else call.visible()
-    added = visible if bias is None else bias.to(query.dtype)
+    added = visible if bias is None else bias_as(bias, query.dtype)
     if bias is not None and visible is not None:
-        added = bias.to(query.dtype).masked_fill(~visible, float("-inf"))
+        added = bias_as(bias, query.dtype).masked_fill(~visible, float("-inf"))
     return scaled_dot_product_attention(
         query,
         key,

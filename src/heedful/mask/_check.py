@@ -12,7 +12,7 @@ from heedful.mask._base import Align
 def check_lengths(lengths: Tensor) -> None:
     """1-D, integers, at least one. A negative one is refused where the values are read."""
     _check_integers("lengths", lengths)
-    if lengths.ndim != 1 or not len(lengths):
+    if lengths.ndim != 1 or lengths.shape[0] < 1:
         raise ShapeError(
             "lengths must be 1-D with at least one entry, "
             f"got a tensor of shape {tuple(lengths.shape)}"
@@ -49,10 +49,10 @@ def check_segments(query_segments: Tensor, key_segments: Tensor | None) -> None:
             raise ShapeError(
                 f"{name} must be 2-D (batch, length), got a tensor of shape {tuple(ids.shape)}"
             )
-    if len(query_segments) != len(other):
+    if query_segments.shape[0] != other.shape[0]:
         raise ShapeError(
             "query_segments and key_segments must have the same batch size, "
-            f"got {len(query_segments)} and {len(other)}"
+            f"got {query_segments.shape[0]} and {other.shape[0]}"
         )
 
 

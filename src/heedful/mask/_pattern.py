@@ -1,5 +1,6 @@
 """A mask taken apart into what kernels know how to skip: a band, lengths, segments, a grid."""
 
+import functools
 from typing import NamedTuple, TypeGuard
 
 import torch
@@ -40,6 +41,42 @@ class Pattern(NamedTuple):
     grid: Tensor | None = None
     block: int = 1
     dense: Tensor | None = None
+
+    def visible(self, queries: int, keys: int, device: torch.device) -> Tensor | None:
+        """All parts as truth values, `(#batch, #heads, #queries, #keys)`; `None`: nothing hides.
+
+        Args:
+            queries: Number of queries.
+            keys: Number of keys.
+            device: Where the parts are.
+        """
+        query = torch.arange(queries, device=device)[:, None]
+        key = torch.arange(keys, device=device)
+        parts = [self._band(query, key)]
+        if self.lengths is not None:
+            parts.append(key < self.lengths[:, None, None, None])
+        if self.query_ids is not None and self.key_ids is not None:
+            parts.append((self.query_ids[:, :, None] == self.key_ids[:, None])[:, None])
+        if self.grid is not None:
+            rows = self.grid.index_select(2, query[:, 0] // self.block)
+            parts.append(rows.index_select(3, key // self.block))
+        parts.append(self.dense)
+        there = [part for part in parts if part is not None]
+        return functools.reduce(torch.logical_and, there) if there else None
+
+    def _band(self, query: Tensor, key: Tensor) -> Tensor | None:
+        away = key - query
+        # a bound that is a symbol is one; to compare it would settle it
+        near = None if _is(self.low, -NO_BOUND) else away >= self.low
+        if near is not None:
+            near = near | (key < self.sinks)
+        if not _is(self.high, NO_BOUND):
+            near = away <= self.high if near is None else near & (away <= self.high)
+        return None if near is None else near[None, None]
+
+
+def _is(bound: int, number: int) -> bool:
+    return type(bound) is int and bound == number
 
 
 def pattern(rule: Rule, size: Size) -> Pattern:

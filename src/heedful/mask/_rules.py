@@ -141,10 +141,9 @@ class Lengths(Rule):
         return FULL if self.shortest is not None and self.shortest >= keys else self
 
     def check_sizes(self, batch: int, heads: int, queries: int, keys: int) -> None:
-        if len(self.values) != batch:
-            raise ShapeError(
-                f"lengths must have one entry per batch row, got {len(self.values)} for {batch=}"
-            )
+        count = self.values.shape[0]
+        if count != batch:
+            raise ShapeError(f"lengths must have one entry per batch row, got {count} for {batch=}")
         if self.longest is not None and self.longest > keys:
             raise ConfigError(f"lengths must not exceed keys, got {self.longest} for {keys=}")
 
@@ -211,7 +210,7 @@ class Dense(Rule):
                 )
 
     def select(self, rows: Tensor) -> Rule:
-        return self if len(self.tensor) == 1 else Dense(take(self.tensor, rows))
+        return self if self.tensor.shape[0] == 1 else Dense(take(self.tensor, rows))
 
     def __repr__(self) -> str:
         return f"Mask.dense({show(self.tensor)})"
@@ -247,7 +246,7 @@ class Blocks(Rule):
             )
 
     def select(self, rows: Tensor) -> Rule:
-        return self if len(self.grid) == 1 else Blocks(take(self.grid, rows), self.block)
+        return self if self.grid.shape[0] == 1 else Blocks(take(self.grid, rows), self.block)
 
     def __repr__(self) -> str:
         return f"Mask.blocks({show(self.grid)}, block={self.block})"

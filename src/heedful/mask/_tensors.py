@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from heedful.errors import ConfigError, ShapeError
+from heedful.listeners import compiling, in_memory, traced, transformed
 
 
 def look_up(tensor: Tensor, index: tuple[Tensor, ...]) -> Tensor:
@@ -14,15 +15,15 @@ def look_up(tensor: Tensor, index: tuple[Tensor, ...]) -> Tensor:
 
 
 def take(tensor: Tensor, rows: Tensor) -> Tensor:
-    count = len(tensor)
+    count = tensor.shape[0]
     rows = rows.to(tensor.device)
     if rows.dtype == torch.bool:
-        if len(rows) != count:
+        if rows.shape[0] != count:
             raise ShapeError(
-                f"rows must have one boolean per batch row, got {len(rows)} for {count}"
+                f"rows must have one boolean per batch row, got {rows.shape[0]} for {count}"
             )
         rows = rows.nonzero()[:, 0]
-    if not len(rows):
+    if rows.shape[0] < 1:
         raise ShapeError("rows must choose at least one batch row, got none")
     if readable(rows) and (int(rows.min()) < 0 or int(rows.max()) >= count):
         raise ConfigError(f"rows must be in 0 to {count - 1}, got {rows.tolist()}")
@@ -30,8 +31,8 @@ def take(tensor: Tensor, rows: Tensor) -> Tensor:
 
 
 def readable(tensor: Tensor) -> bool:
-    """May values be looked at? Not while compiling or exporting, where there are none yet."""
-    return not (torch.compiler.is_compiling() or tensor.is_meta)
+    """May values be looked at? Not in a graph, nor under a transform, where there are none yet."""
+    return not compiling() and not transformed() and not traced() and in_memory(tensor)
 
 
 def known_true(tensor: Tensor) -> bool:

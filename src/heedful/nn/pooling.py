@@ -123,7 +123,7 @@ class AttentionPooling(nn.Module):
             )
         key = self._split(self.key(x))
         key = torch.tanh(key) if self.squash else key
-        return self.query.to(key.dtype).expand(len(x), -1, -1, -1), key
+        return self.query.to(key.dtype).expand(x.shape[0], -1, -1, -1), key
 
     def _split(self, x: Tensor) -> Float[Tensor, "batch heads length dim"]:
         return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)

@@ -48,7 +48,7 @@ class Matching(NamedTuple):
         Raises:
             ShapeError: The tokens or their sizes are not those that were matched.
         """
-        batch, length = len(self.kept), self.kept.shape[1] + self.gone.shape[1]
+        batch, length = self.kept.shape[0], self.kept.shape[1] + self.gone.shape[1]
         if tokens.ndim != 3 or tokens.shape[:2] != (batch, length):
             raise ShapeError(
                 f"tokens must have shape ({batch=}, {length=}, width), got {tuple(tokens.shape)}"

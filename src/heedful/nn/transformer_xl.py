@@ -124,7 +124,7 @@ class TransformerXLAttention(nn.Module):
     def _source(self, x: Tensor, memory: Tensor | None) -> Tensor:
         if memory is None:
             return x
-        if memory.ndim != 3 or (len(memory), memory.shape[2]) != (len(x), x.shape[2]):
+        if memory.ndim != 3 or (memory.shape[0], memory.shape[2]) != (x.shape[0], x.shape[2]):
             raise ShapeError(
                 f"memory must match x in batch and width, "
                 f"got {tuple(memory.shape)} for {tuple(x.shape)}"

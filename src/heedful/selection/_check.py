@@ -16,9 +16,9 @@ def check_query_key(query: Tensor, key: Tensor) -> None:
     """
     for name, tensor in (("query", query), ("key", key)):
         check_positions(name, tensor)
-    if len(key) != len(query):
+    if key.shape[0] != query.shape[0]:
         raise ShapeError(
-            f"query and key must have the same batch size, got {len(query)} and {len(key)}"
+            f"query and key must have the same batch size, got {query.shape[0]} and {key.shape[0]}"
         )
     heads, kv_heads = query.shape[1], key.shape[1]
     if kv_heads < 1 or heads % kv_heads:

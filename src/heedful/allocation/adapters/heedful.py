@@ -141,7 +141,7 @@ class HeedfulAdapter(Adapter):
             return False
         before = 0 if kwargs.get("cache") is None else kwargs["cache"].length
         queries, keys = x.shape[1], before + x.shape[1]
-        parts = mask.factors(queries, keys, batch=len(x), heads=1, device=x.device)
+        parts = mask.factors(queries, keys, batch=x.shape[0], heads=1, device=x.device)
         return parts is not None and parts.causal is not None
 
     def taps(self, module: nn.Module) -> Taps:

@@ -10,6 +10,8 @@ namespace {
 bool forked = false;  // a child has none of the threads that its parent's pool counts on
 }
 
+constexpr int NOT_FINITE = 4;  // all is written, and not all of it is finite
+
 // Products of numbers that are done before a second thread has woken up.
 constexpr double ALONE = 1e6;
 
@@ -45,17 +47,19 @@ struct RunBackward {
 template <template <class, class> class Run>
 int guarded(const void* packed) {
   Call c;
-  memcpy(&c, packed, sizeof(c));
-  if (c.size != sizeof(c)) return 1;
+  memcpy((void*)&c, packed, PACKED);
+  if (c.size != PACKED) return 1;
+  c.spoilt = 0;
   try {
-    return by_type<Run>(c);
+    const int code = by_type<Run>(c);
+    return code ? code : c.spoilt ? NOT_FINITE : 0;
   } catch (const std::bad_alloc&) {
     return 2;
   }
 }
 
 extern "C" {
-int64_t heedful_call_size() { return sizeof(Call); }
+int64_t heedful_call_size() { return PACKED; }
 int heedful_forward(const void* packed) { return guarded<RunForward>(packed); }
 int heedful_backward(const void* packed) { return guarded<RunBackward>(packed); }
 

@@ -83,10 +83,18 @@ struct Backward {
     for (long j = 0; j < count; j++) {
       T* by_key = row_of<T>(c.by_key, c.by_key_stride, b, hk, k0 + j);
       T* by_value = row_of<T>(c.by_value, c.by_value_stride, b, hk, k0 + j);
-      for (long d = 0; d < c.dim; d += W)
-        store_some(by_key + d, load(keys.by_key + j * dims.padded() + d) * float(c.scale), c.dim - d);
-      for (long d = 0; d < c.value_dim; d += W)
-        store_some(by_value + d, load(keys.by_value + j * values.padded() + d), c.value_dim - d);
+      vec sound = {};
+      for (long d = 0; d < c.dim; d += W) {
+        const vec x = load(keys.by_key + j * dims.padded() + d) * float(c.scale);
+        sound += x - x;
+        store_some(by_key + d, x, c.dim - d);
+      }
+      for (long d = 0; d < c.value_dim; d += W) {
+        const vec x = load(keys.by_value + j * values.padded() + d);
+        sound += x - x;
+        store_some(by_value + d, x, c.value_dim - d);
+      }
+      note(c, sound);
     }
   }
 
@@ -229,12 +237,17 @@ struct Backward {
 
   // Add up what the parts of the keys have given, and round once.
   void finish_queries(long b, long h, const float* sums, long parts) const {
-    for (long i = 0; i < c.queries; i++)
+    for (long i = 0; i < c.queries; i++) {
+      vec sound = {};
       for (long d = 0; d < c.dim; d += W) {
         vec sum = {};
         for (long p = 0; p < parts; p++) sum += load(sums + p * query_sums() + i * dims.padded() + d);
-        store_some(row_of<T>(c.by_query, c.by_query_stride, b, h, i) + d, sum * float(c.scale), c.dim - d);
+        const vec x = sum * float(c.scale);
+        sound += x - x;
+        store_some(row_of<T>(c.by_query, c.by_query_stride, b, h, i) + d, x, c.dim - d);
       }
+      note(c, sound);
+    }
   }
 };
 

@@ -1,6 +1,7 @@
 // One call, as the caller packs it: every field has 8 bytes, in this order (native.py has the same).
 // Strides count items, and the last axis has stride 1; lengths are those of (batch, heads, length).
 #pragma once
+#include <cstddef>
 #include <cstdint>
 
 struct Call {
@@ -30,4 +31,9 @@ struct Call {
   char *by_query, *by_key, *by_value;
   int64_t by_query_stride[3], by_key_stride[3], by_value_stride[3];
   float* by_bias;  // (batch, heads, queries, keys), zeros; or null
+  // what the library notes: was something written that is NaN or inf?
+  mutable int64_t spoilt;
 };
+
+// What is packed: all but the note.
+constexpr int64_t PACKED = offsetof(Call, spoilt);

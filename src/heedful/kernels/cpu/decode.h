@@ -194,11 +194,15 @@ struct Decode {
       }
       const float scale = total == 0 ? 0 : 1 / total;
       T* out = row_of<T>(c.output, c.output_stride, b, h, i);
+      vec sound = {};
       for (long d = 0; d < c.value_dim; d += W) {
         vec sum = {};
         for (long p = 0; p < splits; p++) sum += load(parts + p * part_floats() + r * wide + d) * share[p];
-        store_some(out + d, sum * scale, c.value_dim - d);
+        const vec x = sum * scale;
+        sound += x - x;
+        store_some(out + d, x, c.value_dim - d);
       }
+      note(c, sound);
       if (c.log_sum) c.log_sum[(b * c.heads + h) * c.queries + i] = LN2 * (most + std::log2(total));
     }
   }

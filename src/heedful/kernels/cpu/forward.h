@@ -30,6 +30,11 @@ inline long block_of(const Call& c) {
   return c.grid && c.block % WIDTH == 0 ? std::min<long>(c.block, BLOCK) : BLOCK;
 }
 
+// `sound`: the sum of x - x over all that was written, which is 0 for numbers and NaN for others.
+inline void note(const Call& c, vec sound) {
+  if (sum_of(sound) != 0) __atomic_store_n(&c.spoilt, int64_t(1), __ATOMIC_RELAXED);
+}
+
 constexpr float ones[ROWS] = {1, 1, 1, 1, 1, 1};  // sums that are kept as they are
 
 template <class M, class T>
@@ -131,8 +136,13 @@ struct Forward {
     for (long r = 0; r < rows; r++) {
       const float total = run.total[r], share = total == 0 ? 0 : 1 / total;
       T* out = row_of<T>(c.output, c.output_stride, b, h, i0 + r);
-      for (long d = 0; d < c.value_dim; d += W)
-        store_some(out + d, load(sums + r * wide + d) * share, c.value_dim - d);
+      vec sound = {};
+      for (long d = 0; d < c.value_dim; d += W) {
+        const vec x = load(sums + r * wide + d) * share;
+        sound += x - x;
+        store_some(out + d, x, c.value_dim - d);
+      }
+      note(c, sound);
       if (c.log_sum)
         c.log_sum[(b * c.heads + h) * c.queries + i0 + r] = LN2 * (run.most[r] + std::log2(total));
     }

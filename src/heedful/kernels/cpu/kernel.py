@@ -5,9 +5,8 @@ from torch import Tensor
 
 from heedful.errors import KernelError
 from heedful.kernels.call import Call, Missing
-from heedful.kernels.cpu import autograd, native
-
-_PLAIN = (Tensor, torch.nn.Parameter)
+from heedful.kernels.cpu import autograd, guarded, native
+from heedful.listeners import dual, raw, traced, transformed
 
 
 def refuses(call: Call) -> str | None:
@@ -23,35 +22,32 @@ def refuses(call: Call) -> str | None:
         return f"the native kernel computes in float32, bfloat16 or float16, got {query.dtype}"
     if key.dtype != query.dtype or value.dtype != query.dtype:
         return f"query, key and value must have one dtype, got {key.dtype} and {value.dtype}"
-    # while a graph is compiled there is one too, but that one knows operators
-    if not torch.compiler.is_compiling() and _transformed():
+    if transformed():
         return "transforms of torch.func need plain torch operations"
+    if dual():
+        return "forward-mode derivatives need plain torch operations"
+    if query.layout is not torch.strided or key.layout is not torch.strided:
+        return f"query and key must be dense, got {query.layout} and {key.layout}"
     if not (query.numel() and key.numel() and value.numel()):
         return "there is nothing to compute"
     return _missing()
 
 
+def avoided(call: Call) -> str | None:
+    """Why "auto" leaves it alone although it could run."""
+    return "a trace is for programs that know torch's operations alone" if traced() else None
+
+
 def run(call: Call) -> Tensor:
     """The answer to a call that it does not refuse."""
-    if torch.compiler.is_compiling() or _watched(call):
+    query, key, value, _, bias, scale, _ = call
+    if not raw(query, key, value, bias):
         from heedful.kernels.cpu import operator
 
         return operator.attend(call)[0]
     if call.needs_gradient():
         return autograd.attend(call)
-    pattern = call.pattern()
-    return native.forward(call.query, call.key, call.value, call.bias, pattern, call.scale)[0]
-
-
-def _watched(call: Call) -> bool:
-    """Somebody traces or counts operations, which only operators show."""
-    return (
-        type(call.query) not in _PLAIN or torch._C._len_torch_dispatch_stack() > 0  # pyright: ignore[reportPrivateUsage]
-    )
-
-
-def _transformed() -> bool:
-    return torch._C._functorch.peek_interpreter_stack() is not None  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
+    return guarded.forward(query, key, value, bias, call.pattern(), scale).output
 
 
 def _missing() -> Missing | None:

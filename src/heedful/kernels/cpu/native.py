@@ -8,9 +8,11 @@ import torch
 from torch import Tensor
 
 from heedful.errors import KernelError
+from heedful.kernels.call import bias_as
 from heedful.kernels.cpu import build
 from heedful.mask import Pattern
 
+NOT_FINITE = 4  # what the library answers where something that it wrote is NaN or inf
 TYPES = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}
 
 # As `struct Call` in call.h: how many 8-byte fields stand where; the scale is the one that is no
@@ -22,13 +24,28 @@ _NO_TAIL = bytes(_TAIL.size)
 _NOWHERE = (0, 0, 0, 0, 0)
 
 
+class Result(NamedTuple):
+    """What `forward` returns; `log_sum` is `None` unless it was asked for.
+
+    `finite` says that every number of `output` is one.
+    """
+
+    output: Tensor
+    log_sum: Tensor | None
+    finite: bool
+
+
 class Gradients(NamedTuple):
-    """What `backward` returns; `bias` is `None` unless it was asked for."""
+    """What `backward` returns; `bias` is `None` unless it was asked for.
+
+    `finite` says that every number of the other three is one.
+    """
 
     query: Tensor
     key: Tensor
     value: Tensor
     bias: Tensor | None
+    finite: bool
 
 
 class _Library(NamedTuple):
@@ -76,7 +93,7 @@ def forward(
     scale: float,
     *,
     log_sum: bool = False,
-) -> tuple[Tensor, Tensor | None]:
+) -> Result:
     """The output, and on demand the logarithm of the sum of every row's exponentials.
 
     Args:
@@ -97,8 +114,8 @@ def forward(
     output = like_query(query, value.shape[3])
     sums = query.new_empty((batch, heads, queries), dtype=torch.float32) if log_sum else None
     head = _head(query, key, value, bias, pattern, scale, output, sums)
-    _check((_library or [library()])[0].forward(head + _NO_TAIL))
-    return output, sums
+    finite = _check((_library or [library()])[0].forward(head + _NO_TAIL))
+    return Result(output, sums, finite)
 
 
 def backward(
@@ -146,8 +163,8 @@ def backward(
         *by_value.stride()[:3],
         0 if by_bias is None else by_bias.data_ptr(),
     )
-    _check((_library or [library()])[0].backward(head + tail))
-    return Gradients(by_query, by_key, by_value, by_bias)
+    finite = _check((_library or [library()])[0].backward(head + tail))
+    return Gradients(by_query, by_key, by_value, by_bias, finite)
 
 
 def fold(gradient: Tensor | None, bias: Tensor | None) -> Tensor | None:
@@ -243,10 +260,16 @@ def _rows(tensor: Tensor) -> Tensor:
 
 
 def _known(bias: Tensor | None) -> Tensor | None:
-    return bias if bias is None or bias.dtype in TYPES else bias.float()
+    return bias if bias is None or bias.dtype in TYPES else bias_as(bias, torch.float32)
 
 
-def _check(code: int) -> None:
-    if code:
-        words = {1: "a call of another size", 2: "no memory left", 3: "an unknown dtype"}
-        raise KernelError(f"the native kernel must be able to run, got {words[code]}")
+def _check(code: int) -> bool:
+    """Whether all that was written is finite.
+
+    Raises:
+        KernelError: Nothing was written.
+    """
+    if code in (0, NOT_FINITE):
+        return not code
+    words = {1: "a call of another size", 2: "no memory left", 3: "an unknown dtype"}
+    raise KernelError(f"the native kernel must be able to run, got {words[code]}")

@@ -4,15 +4,18 @@
 Only what must go through torch's dispatcher comes here; `autograd` serves the rest.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch._decomp import register_decomposition
 from torch.utils.flop_counter import register_flop_formula
 
 from heedful.errors import UnsupportedError
+from heedful.kernels import composed, hidden
 from heedful.kernels.call import Call
-from heedful.kernels.cpu import native
+from heedful.kernels.cpu import guarded, native
 from heedful.mask import Pattern
 
 _PATTERN = (
@@ -24,23 +27,28 @@ _INPUTS = f"Tensor query, Tensor key, Tensor value, Tensor? bias, {_PATTERN}, fl
 
 def attend(call: Call) -> tuple[Tensor, Tensor]:
     """Output and logarithm of the sums; both have gradients."""
-    low, high, sinks, lengths, query_ids, key_ids, grid, block, dense = call.pattern()
-    return torch.ops.heedful.attend(
-        call.query,
-        call.key,
-        call.value,
-        call.bias,
-        lengths,
-        query_ids,
-        key_ids,
-        grid,
-        dense,
-        low,
-        high,
-        sinks,
-        block,
-        call.scale,
+    query, key, value, _, bias, scale, _ = call
+    return torch.ops.heedful.attend(query, key, value, bias, *_parts(call.pattern()), scale)
+
+
+def backward(
+    by_output: Tensor,
+    inputs: tuple[Tensor, Tensor, Tensor, Tensor | None],
+    pattern: Pattern,
+    scale: float,
+    result: Sequence[Tensor],
+    bias_gradient: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The gradients by the operator, for a gradient that is more than its memory."""
+    return torch.ops.heedful.attend_backward(
+        by_output, None, *result, bias_gradient, *inputs, *_parts(pattern), scale
     )
+
+
+def _parts(pattern: Pattern) -> tuple[Any, ...]:
+    """In the order of the operator."""
+    low, high, sinks, lengths, query_ids, key_ids, grid, block, dense = pattern
+    return lengths, query_ids, key_ids, grid, dense, low, high, sinks, block
 
 
 def _pattern(
@@ -59,7 +67,7 @@ def _forward(
     query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, *rest: Any
 ) -> tuple[Tensor, Tensor]:
     pattern, scale = _pattern(*rest[:-1]), rest[-1]
-    output, log_sum = native.forward(query, key, value, bias, pattern, scale, log_sum=True)
+    output, log_sum, _ = guarded.forward(query, key, value, bias, pattern, scale, log_sum=True)
     assert log_sum is not None  # noqa: S101  # asked for one line above
     return output, log_sum
 
@@ -67,6 +75,20 @@ def _forward(
 def _forward_fake(query: Tensor, key: Tensor, value: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
     log_sum = query.new_empty(query.shape[:3], dtype=torch.float32)
     return native.like_query(query, value.shape[3]), log_sum
+
+
+def _composed(
+    query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, *rest: Any
+) -> tuple[Tensor, Tensor]:
+    """The operator in torch's own, laid out alike: what an export to another format runs."""
+    pattern, scale = _pattern(*rest[:-1]), rest[-1]
+    visible = pattern.visible(query.shape[2], key.shape[2], query.device)
+    key, value = hidden.unseen(key, value, visible, query.shape[1])
+    output, log_sum = composed.attend(query, key, value, bias, visible, scale)
+    stride = query.stride()
+    if stride[1] < stride[2]:
+        output = output.transpose(1, 2).contiguous().transpose(1, 2)
+    return output, log_sum
 
 
 def _backward(
@@ -79,7 +101,7 @@ def _backward(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     *tensors, scale = inputs
     query, key, value, bias, *pattern = tensors
-    found = native.backward(
+    found = guarded.backward(
         (by_output, by_log_sum),
         (query, key, value, bias),
         _pattern(*pattern),
@@ -167,5 +189,6 @@ torch.library.register_fake("heedful::attend", _forward_fake, lib=_library)
 torch.library.register_fake("heedful::attend_backward", _backward_fake, lib=_library)
 torch.library.register_autograd("heedful::attend", _gradients, setup_context=_keep, lib=_library)
 torch.library.register_autograd("heedful::attend_backward", _no_second_gradient, lib=_library)
+register_decomposition(torch.ops.heedful.attend.default)(_composed)
 register_flop_formula(torch.ops.heedful.attend, get_raw=True)(_operations)
 register_flop_formula(torch.ops.heedful.attend_backward, get_raw=True)(_backward_operations)

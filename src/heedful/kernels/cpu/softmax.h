@@ -44,6 +44,14 @@ inline vec bias_of(const Call& c, long row, long j) {
   return load(some);
 }
 
+constexpr float LOWEST = -3e38f;  // of what a bias may be, so that a score can still be added
+
+// -inf hides; a number hides nothing, however low it is, and must stay one.
+inline vec in_powers_of_two(vec bias) {
+  const vec x = bias * LOG2E, lowest = spread(LOWEST);
+  return (x < lowest) & (bias > spread(-INFINITY)) ? lowest : x;
+}
+
 // Hide what is not seen of a tile and add the bias. Returns what the scores are still to be
 // multiplied by, so that they are in powers of two; `any` gets 1 where at least one query sees a key.
 inline float finish_scores(const Call& c, const Tile& t, Seen seen, float* scores, long row, uint8_t* any) {
@@ -71,7 +79,7 @@ inline float finish_scores(const Call& c, const Tile& t, Seen seen, float* score
     }
     for (long k = 0; k < columns; k += W) {
       vec x = load(s + k) * factor;
-      if (c.bias) x = bias_of(c, bias, t.j0 + k) * LOG2E + x;
+      if (c.bias) x = in_powers_of_two(bias_of(c, bias, t.j0 + k)) + x;
       if (seen != Seen::all) {
         ivec visible = __builtin_convertvector(*(const loose_bytes*)(sees + k), ivec);
         x = visible ? x : spread(-INFINITY);

@@ -99,7 +99,7 @@ class ConvolutionValues(Mechanism):
         check_qkv(query, key, same_dim=False)
         if query.shape[1] != self.heads:
             raise ShapeError(f"query must have {self.heads} heads, got {query.shape[1]}")
-        size = (len(query), self.heads, query.shape[2], key.shape[2])
+        size = (query.shape[0], self.heads, query.shape[2], key.shape[2])
         return time_and_choice(mask, size=size, like=query, what="the convolution")
 
 

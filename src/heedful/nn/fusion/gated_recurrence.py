@@ -130,6 +130,6 @@ def first_gates(dim: int) -> Float[Tensor, " dim"]:
 
 def _existing(mask: Mask | None, x: Tensor, before: int) -> Tensor | None:
     """Which of the new positions exist, `(#batch, new, 1)`; `None`: all."""
-    size = (len(x), 1, x.shape[1], before + x.shape[1])
+    size = (x.shape[0], 1, x.shape[1], before + x.shape[1])
     parts = time_and_choice(mask, size=size, like=x, what="the recurrence")
     return None if parts.keys is None else parts.keys[:, 0, before:, None]

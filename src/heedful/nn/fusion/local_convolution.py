@@ -89,5 +89,5 @@ class LocalConvolution(nn.Module):
         return self.out(conv1d(gated, seen[:, None], groups=len(seen)).mT)
 
     def _parts(self, x: Tensor, mask: Mask | None, keys: int) -> Factors:
-        size = (len(x), 1, x.shape[1], keys)
+        size = (x.shape[0], 1, x.shape[1], keys)
         return time_and_choice(mask, size=size, like=x, what="the convolution")

@@ -100,7 +100,8 @@ class Axial(nn.Module):
         height = self.along_height.weights(columns, mask=_line_mask(turned))
         width = self.along_width.weights(rows, mask=_line_mask(mask))
         return AxialWeights(
-            _by_line(height, len(x), turned).to(x.dtype), _by_line(width, len(x), mask).to(x.dtype)
+            _by_line(height, x.shape[0], turned).to(x.dtype),
+            _by_line(width, x.shape[0], mask).to(x.dtype),
         )
 
     def _mix_height(self, x: Tensor, mask: Tensor | None) -> Tensor:

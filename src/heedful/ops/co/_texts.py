@@ -43,9 +43,10 @@ def check_texts(context: Tensor, query: Tensor, *, same_width: bool = False) -> 
             raise ConfigError(f"{name} must be floating-point, got {text.dtype}")
         if not text.shape[1]:
             raise ShapeError(f"{name} must have at least one position, got {tuple(text.shape)}")
-    if len(context) != len(query):
+    if context.shape[0] != query.shape[0]:
         raise ShapeError(
-            f"context and query must have the same batch size, got {len(context)} and {len(query)}"
+            "context and query must have the same batch size, "
+            f"got {context.shape[0]} and {query.shape[0]}"
         )
     if same_width and context.shape[2] != query.shape[2]:
         raise ShapeError(

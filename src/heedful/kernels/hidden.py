@@ -1,0 +1,204 @@
+"""What stands at a hidden key or value changes nothing, also where it is NaN or inf.
+
+A hidden weight is 0, but 0 times NaN is NaN. To take such numbers out of every call would cost a
+copy of keys and values; so a call runs as it is, one sum tells whether its result is finite, and
+only where it is not the call is answered again, exactly.
+"""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from heedful.kernels import composed
+from heedful.kernels.call import NOTHING, Call, share_heads
+from heedful.listeners import may_look
+
+MOST = 2**24  # pairs that are looked at together
+
+
+class Clean(NamedTuple):
+    """A call without what must not matter.
+
+    Args:
+        query: 0 in rows that see nothing.
+        key: 0 in rows that hold something which is no number, in the key or in the value.
+        value: As `key`.
+        bias: As it was, but -inf where the mask hides.
+        spoilt: `(batch, kv_heads, keys, 1)`: the rows of keys that were taken out.
+        blind: `(#batch, #heads, #queries, 1)`: the queries that see nothing.
+        sees: `(batch, heads, queries, 1)`: the queries that see a spoilt key: theirs is another
+            answer. `None`: nobody does.
+    """
+
+    query: Tensor
+    key: Tensor
+    value: Tensor
+    bias: Tensor | None
+    spoilt: Tensor
+    blind: Tensor
+    sees: Tensor | None
+
+
+Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
+Seeing = Callable[[], Tensor | None]
+
+
+def finite(*tensors: Tensor) -> bool:
+    """No NaN and no inf, told by one sum each; a sum that overflows is not called finite."""
+    return all(math.isfinite(x.detach().sum().item()) for x in tensors)
+
+
+def keep_out(attend: Attend, query: Tensor, key: Tensor, value: Tensor, visible: Seeing) -> Tensor:
+    """Run a mechanism so that nothing at a hidden key or value changes an output or a gradient.
+
+    For mechanisms in which a query's output comes of what it sees alone. In a graph, under a mode
+    and on a GPU values cannot be looked at: there, keys and values that nobody sees count as 0.
+
+    Args:
+        attend: Called with query, key and value; rows of its output belong to queries.
+        query: `(batch, heads, queries, dim)`.
+        key: `(batch, kv_heads, keys, dim)`.
+        value: `(batch, kv_heads, keys, value_dim)`.
+        visible: Gives the mask as truth values, `(#batch, #heads, #queries, #keys)`; `None`: all
+            is visible. Asked only where it matters.
+
+    Returns:
+        What `attend` gives for keys and values that are 0 where they are no numbers; NaN, also in
+        the gradient of the query, for a query that sees such a one; 0 where nothing is visible.
+
+    Cost:
+        A sum of the output, and with gradients of keys and values. Where something is not finite,
+        the call once more and a look at every pair.
+    """
+    if not may_look(query, key, value):
+        return attend(query, *unseen(key, value, visible(), query.shape[1]))
+    graph = torch.is_grad_enabled() and any(x.requires_grad for x in (query, key, value))
+    output = attend(query, key, value) if not graph or finite(key, value) else None
+    if output is not None and finite(output):
+        return output
+    seen = visible()
+    found = None if seen is None else clean(query, key, value, None, seen, 1.0)
+    if found is None:
+        return attend(query, key, value) if output is None else output
+    output = attend(found.query, found.key, found.value).masked_fill(found.blind, 0.0)
+    if found.sees is None:
+        return output
+    return torch.where(found.sees, query.sum(-1, keepdim=True) * float("nan"), output)
+
+
+def run(kernel: Callable[[Call], Tensor], call: Call, *more: Tensor) -> Tensor:
+    """Run a kernel of `attend` by the same rule: only who sees no number gets another's answer.
+
+    Args:
+        kernel: Called with `call`, and once more where its answer is not finite.
+        call: What is asked.
+        more: What must be finite for gradients beyond keys and values.
+    """
+    if call.bias is None and (call.mask is None or call.pattern() == NOTHING):
+        return kernel(call)
+    query, key, value, _, bias, scale, dropout = call
+    if not may_look(query, key, value, bias):
+        key, value = unseen(key, value, call.visible(), query.shape[1])
+        return kernel(call._replace(key=key, value=value))
+    # what is drawn at random must be drawn again
+    state = torch.get_rng_state() if dropout else None
+    output = kernel(call) if not call.needs_gradient() or finite(key, value, *more) else None
+    if output is not None and finite(output):
+        return output
+    visible = call.visible()
+    found = clean(query, key, value, bias, visible, scale)
+    if found is None:
+        return kernel(call) if output is None else output
+    if state is not None:
+        torch.set_rng_state(state)
+    cleaned = call._replace(query=found.query, key=found.key, value=found.value, bias=found.bias)
+    output = kernel(cleaned)
+    if found.sees is None:
+        return output
+    other = composed.exact(found.query, key, value, bias, visible, scale, dropout=dropout)
+    return torch.where(found.sees, other, output)
+
+
+def unseen(key: Tensor, value: Tensor, visible: Tensor | None, heads: int) -> tuple[Tensor, Tensor]:
+    """Keys and values with 0 where no query sees them, whatever stands there.
+
+    Args:
+        key: `(batch, kv_heads, keys, dim)`.
+        value: `(batch, kv_heads, keys, value_dim)`.
+        visible: `(#batch, #heads, #queries, #keys)`. `None` means: all is visible.
+        heads: Of the queries.
+    """
+    if visible is None:
+        return key, value
+    seen = visible.any(-2)
+    kv_heads = key.shape[1]
+    if seen.shape[1] != 1 and kv_heads != heads:
+        seen = seen.unflatten(1, (kv_heads, heads // kv_heads)).any(2)
+    seen = seen[..., None]
+    return torch.where(seen, key, 0.0), torch.where(seen, value, 0.0)
+
+
+def clean(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    bias: Tensor | None,
+    visible: Tensor | None,
+    scale: float,
+) -> Clean | None:
+    """Take out what is no number, or so large that a score is none; `None`: there is nothing.
+
+    Args:
+        query: As for `attend`.
+        key: Its heads divide those of `query`.
+        value: As `key`.
+        bias: Where it is -inf, nothing is visible.
+        visible: `(#batch, #heads, #queries, #keys)`. `None` means: all is visible.
+        scale: Factor of the dot product.
+    """
+    seen = composed.sees(visible, bias)
+    if seen is None:
+        return None
+    with torch.no_grad():
+        spoilt = _spoilt(query, key, value, scale)
+        blind = ~seen.any(-1, keepdim=True)
+        lost = (blind & ~query.isfinite().all(-1, keepdim=True)).any()
+        # what a bias adds where the mask hides
+        hides = bias is not None and visible is not None and (bias.isnan() | bias.isposinf()).any()
+        if not (spoilt.any() or lost or hides):
+            return None
+        sees = _sees(seen, spoilt[..., 0], query)[..., None] if spoilt.any() else None
+        sees = sees if sees is not None and sees.any() else None
+    if bias is not None and visible is not None:
+        bias = torch.where(visible, bias, float("-inf"))
+    return Clean(
+        torch.where(blind, 0.0, query),
+        torch.where(spoilt, 0.0, key),
+        torch.where(spoilt, 0.0, value),
+        bias,
+        spoilt,
+        blind,
+        sees,
+    )
+
+
+def _spoilt(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+    """Rows that are not finite, or of which a product may be too large for a number."""
+    most = query.double().abs().nan_to_num(posinf=0.0).amax() if query.numel() else 0.0
+    largest = key.double().abs().amax(-1, keepdim=True) * most * (abs(scale) * key.shape[3])
+    bounded = largest < torch.finfo(key.dtype).max / 4  # False for NaN
+    return ~(bounded & value.isfinite().all(-1, keepdim=True))
+
+
+def _sees(seen: Tensor, spoilt: Tensor, query: Tensor) -> Tensor:
+    """Which queries see a spoilt key; some queries at a time, because pairs are many."""
+    batch, heads, queries, _ = query.shape
+    keys = spoilt.shape[2]
+    spoilt = share_heads(spoilt, heads)[:, :, None]
+    seen = seen.expand(-1, -1, queries, keys)
+    step = max(1, MOST // max(1, batch * heads * keys))
+    parts = [(part & spoilt).any(-1) for part in seen.split(step, 2)]
+    return torch.cat(parts, 2)
