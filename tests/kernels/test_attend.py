@@ -106,6 +106,24 @@ def test_a_machine_without_a_compiler_is_told_once(monkeypatch, kernels, switch)
     assert kernels.ran == ["sdpa", "sdpa"]
 
 
+@pytest.mark.parametrize(
+    "reason, told",
+    [
+        ("/bin/c++ must compile it, got:\n\n  a.cpp:3: error: no\nmore", "got: a.cpp:3: error: no"),
+        ("it must load, got: /a.so: file too short\nmore", "got: /a.so: file too short"),
+        ("it must compile, got:", "it must compile, got:"),
+    ],
+)
+def test_the_warning_is_one_line_that_says_why(monkeypatch, kernels, reason, told):
+    monkeypatch.setattr(_kernels, "_warned", [])
+    kernels.of["cpu"].refusal = Missing(reason)
+    with pytest.warns(KernelWarning) as caught:
+        attend(*tensors())
+    (words,) = [str(x.message) for x in caught]
+    assert words.endswith(told)
+    assert "\n" not in words
+
+
 def test_a_call_that_a_kernel_refuses_is_no_reason_to_warn(kernels):
     kernels.of["cpu"].refusal = "it has no dropout"
     assert kernels.during(lambda: attend(*tensors())) == ["sdpa"]

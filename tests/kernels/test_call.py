@@ -6,7 +6,7 @@ import re
 import pytest
 import torch
 
-from heedful.errors import ConfigError, ShapeError
+from heedful.errors import ConfigError, ShapeError, UnsupportedError
 from heedful.kernels import call as calls
 from heedful.kernels.call import Call, check_qkv, share_heads
 from heedful.mask import Mask, Pattern
@@ -101,6 +101,46 @@ def test_tensors_that_do_not_fit(other, message):
 )
 def test_values_that_cannot_be_used(other, message):
     with pytest.raises(ConfigError, match=f"^{re.escape(message)}$"):
+        fitting(**other)
+
+
+@pytest.mark.parametrize(
+    "mask, message",
+    [
+        (
+            torch.ones(5, 7, dtype=torch.bool),
+            "mask must be a heedful.Mask, got Tensor; "
+            "Mask.dense(tensor) makes one, where True means: attend",
+        ),
+        (
+            torch.ones(5, 7),
+            "mask must be a heedful.Mask, got Tensor of torch.float32; numbers to add to the "
+            "scores are given as bias=, truth values as Mask.dense(tensor)",
+        ),
+        ("causal", "mask must be a heedful.Mask, got str"),
+    ],
+)
+def test_what_is_no_mask(mask, message):
+    with pytest.raises(ConfigError, match=f"^{re.escape(message)}$"):
+        fitting(mask=mask)
+
+
+@pytest.mark.parametrize(
+    "other, message",
+    [
+        (
+            {"key": draw(2, 2, 7, 3, dtype=torch.bfloat16)},
+            "query, key and value must have one dtype, "
+            "got torch.float32, torch.bfloat16 and torch.float32",
+        ),
+        (
+            {"value": torch.ones(2, 2, 7, 6, device="meta")},
+            "query, key and value must have one device, got cpu, cpu and meta",
+        ),
+    ],
+)
+def test_tensors_of_several_kinds(other, message):
+    with pytest.raises(UnsupportedError, match=f"^{re.escape(message)}$"):
         fitting(**other)
 
 

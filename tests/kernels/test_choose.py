@@ -93,6 +93,19 @@ def test_a_choice_that_is_none_is_refused(monkeypatch, timed, place):
         assert choose.unmeasured(call_of()) is None
 
 
+@pytest.mark.parametrize("value", ["banana", "Static", "on"])
+def test_another_word_for_the_choice_is_refused(monkeypatch, timed, kernels, value):
+    monkeypatch.setenv(choose.VARIABLE, value)
+    message = f"HEEDFUL_CHOICE must be static or measured, got '{value}'"
+    with pytest.raises(ConfigError, match=message):
+        choose.choose(call_of())
+    kernels.of["cpu"].refusal = "no"  # and nothing is left to choose from
+    with pytest.raises(ConfigError, match=message):
+        choose.choose(call_of())
+    monkeypatch.setenv(choose.VARIABLE, "measured")
+    assert choose.choose(call_of()) == "sdpa"
+
+
 # ---- where the clock would tell nothing ---------------------------------------------------------
 
 

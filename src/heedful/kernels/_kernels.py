@@ -62,9 +62,17 @@ def candidates(call: Call) -> tuple[str, ...]:
     if isinstance(missing, Missing) and not _warned:
         _warned.append(missing)
         if build.switched_on():
-            line = " ".join(missing.splitlines()[:2])  # a compiler's own words begin in the second
-            warnings.warn(f"attention is slower than it could be: {line}", KernelWarning, 2)
+            warnings.warn(
+                f"attention is slower than it could be: {_line(missing)}", KernelWarning, 2
+            )
     return tuple([name for name, reason in reasons.items() if reason is None])
+
+
+def _line(reason: str) -> str:
+    """The first line; where that only announces the next one, as a compiler's words, both."""
+    line, _, rest = reason.partition("\n")
+    more = next((words.strip() for words in rest.splitlines() if words.strip()), "")
+    return f"{line} {more}" if more and line.endswith(":") else line
 
 
 def first(call: Call) -> str:

@@ -55,10 +55,11 @@ def attend(
 
     Raises:
         ShapeError: The tensors, the bias or the mask do not fit together.
-        ConfigError: A tensor is not floating-point, `dropout` is not in [0, 1), a length of the
-            mask exceeds `keys`, there is no kernel of the name `impl`, or HEEDFUL_CHOICE holds
-            something else than static and measured.
-        UnsupportedError: The kernel that `impl` names cannot take this call.
+        ConfigError: A tensor is not floating-point, `dropout` is not in [0, 1), `mask` is no
+            `Mask`, a length of it exceeds `keys`, there is no kernel of the name `impl`, or
+            `HEEDFUL_CHOICE` is neither "measured" nor "static".
+        UnsupportedError: Query, key and value differ in dtype or device, or the kernel that `impl`
+            names cannot take this call.
         KernelError: The kernel that `impl` names cannot be had on this machine.
 
     Source:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from heedful.errors import ConfigError, ShapeError
+from heedful.errors import ConfigError, ShapeError, UnsupportedError
 from heedful.listeners import unobserved
 from heedful.mask import Mask, Pattern
 
@@ -62,8 +62,9 @@ class Call(NamedTuple):
 
         Raises:
             ShapeError: The tensors, the bias or the mask do not fit together.
-            ConfigError: A tensor is not floating-point, `dropout` is not in [0, 1), or a length of
-                the mask exceeds `keys`.
+            ConfigError: A tensor is not floating-point, `dropout` is not in [0, 1), `mask` is no
+                `Mask`, or a length of it exceeds `keys`.
+            UnsupportedError: Query, key and value differ in dtype or device.
         """
         q, k, v = query.shape, key.shape, value.shape
         # the whole of `check_qkv` in one line, because every call pays for it
@@ -82,6 +83,8 @@ class Call(NamedTuple):
             check_qkv(query, key, value)
         if bias is not None:
             check_bias(bias, (q[0], q[1], q[2], k[2]))
+        if mask is not None and not isinstance(mask, Mask):
+            raise _no_mask(mask)
         if not 0 <= dropout < 1:
             raise ConfigError(f"dropout must be at least 0 and below 1, got {dropout}")
         if mask is not None:
@@ -91,6 +94,9 @@ class Call(NamedTuple):
         if device in ("cpu", "cuda", "mps", "xpu") and torch.is_autocast_enabled(device):
             dtype = torch.get_autocast_dtype(device)
             query, key, value = _cast(query, dtype), _cast(key, dtype), _cast(value, dtype)
+        alike = query.dtype == key.dtype == value.dtype
+        if not (alike and query.device == key.device == value.device):
+            raise _unlike(query, key, value)
         if scale is None:
             scale = 1 / math.sqrt(q[3]) if q[3] else 1.0
         return Call(query, key, value, mask, bias, scale, dropout)
@@ -215,6 +221,30 @@ def bias_as(bias: Tensor, dtype: torch.dtype) -> Tensor:
         return bias.to(dtype)
     low = bias.clamp(min=torch.finfo(dtype).min).to(dtype)
     return torch.where(bias == float("-inf"), float("-inf"), low)
+
+
+def _unlike(*tensors: Tensor) -> UnsupportedError:
+    """What differs among query, key and value."""
+    dtypes = [str(x.dtype) for x in tensors]
+    what, got = (
+        ("dtype", dtypes) if len(set(dtypes)) > 1 else ("device", [x.device for x in tensors])
+    )
+    return UnsupportedError(
+        f"query, key and value must have one {what}, got {got[0]}, {got[1]} and {got[2]}"
+    )
+
+
+def _no_mask(given: object) -> ConfigError:
+    """What to say of a mask that is something else, and how to make one of it."""
+    words = f"mask must be a heedful.Mask, got {type(given).__name__}"
+    if isinstance(given, Tensor) and given.dtype == torch.bool:
+        return ConfigError(f"{words}; Mask.dense(tensor) makes one, where True means: attend")
+    if isinstance(given, Tensor):
+        return ConfigError(
+            f"{words} of {given.dtype}; numbers to add to the scores are given as bias=, "
+            "truth values as Mask.dense(tensor)"
+        )
+    return ConfigError(words)
 
 
 def _cast(tensor: Tensor, dtype: torch.dtype) -> Tensor:

@@ -50,6 +50,9 @@ def choose(call: Call) -> str:
     `HEEDFUL_CHOICE=static`. Nothing is measured, and the first candidate runs, where the clock
     would not tell anything (while a graph is compiled or exported, for tensors without storage,
     under a mode or a transform), and with dropout, because kernels draw differently.
+
+    Raises:
+        ConfigError: `HEEDFUL_CHOICE` is neither "measured" nor "static".
     """
     if not measurable(call):
         return first(call)
@@ -58,6 +61,7 @@ def choose(call: Call) -> str:
     # which other kernels can take a call is all in the key
     if kept is not None and kept[1] is (KERNELS["cpu"].refuses(call) is None):
         return kept[0]
+    _static()  # also where there is nothing to choose from
     names = candidates(call)
     name = fastest(call, names)
     if len(_quick) >= REMEMBERED:

@@ -21,7 +21,7 @@ _compiled: list[Any] = []
 
 def refuses(call: Call) -> str | None:
     """Why it cannot take this call."""
-    query, key, value = call.query, call.key, call.value
+    query, value = call.query, call.value
     if query.device.type not in ("cpu", "cuda"):
         return f"FlexAttention needs a CPU or a CUDA GPU, got {query.device.type}"
     if query.device.type == "cpu" and call.needs_gradient():
@@ -32,8 +32,6 @@ def refuses(call: Call) -> str | None:
         return "FlexAttention sums the gradient of a bias in no fixed order"
     if query.dtype not in (torch.float32, torch.bfloat16, torch.float16):
         return f"FlexAttention computes in single and half precision, got {query.dtype}"
-    if not query.dtype == key.dtype == value.dtype:
-        return f"FlexAttention needs one dtype, got {query.dtype}, {key.dtype}, {value.dtype}"
     if query.device.type == "cuda" and min(query.shape[3], value.shape[3]) < LEAST_DIM:
         least = min(query.shape[3], value.shape[3])
         return f"FlexAttention needs a dim of at least {LEAST_DIM} on a GPU, got {least}"

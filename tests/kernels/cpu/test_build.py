@@ -238,6 +238,36 @@ def test_a_library_that_does_not_load_is_made_again(sources, wrapper):
     assert wrapper.runs() == 2
 
 
+@needs_compiler
+def test_a_library_of_something_else_is_made_again(monkeypatch, sources, wrapper, tmp_path):
+    """Whole and loadable, but another: as if somebody had put it in the place of ours."""
+    monkeypatch.setattr(build, "SOURCES", sources)
+    monkeypatch.setattr(build, "FUNCTIONS", ("answer",))
+    wrapper(compile_really())
+    path = library("portable")
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "a.cpp").write_text('extern "C" int question() { return 6; }')
+    content = library("portable", sources=other).read_bytes()
+    path.write_bytes(content)
+    note = {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content), "flags": []}
+    path.with_suffix(".json").write_text(json.dumps(note))
+    assert load("portable").answer() == 41
+    assert wrapper.runs() == 3
+    monkeypatch.setattr(build, "FUNCTIONS", ("answer", "not_there"))
+    monkeypatch.setattr(build, "_loaded", {})
+    with pytest.raises(KernelError, match="the native kernel must have not_there, got none in"):
+        load("portable")
+
+
+@pytest.mark.parametrize("depth", [10, 100_000])
+def test_a_note_that_is_none_is_no_note(sources, wrapper, depth):
+    wrapper('for last; do :; done\necho garbage > "$last"')
+    path = library("portable", sources=sources)
+    path.with_suffix(".json").write_text("[" * depth)
+    assert state("portable", sources=sources).built is False
+
+
 def test_a_library_that_never_loads_is_made_again_once(monkeypatch, sources, wrapper):
     wrapper('for last; do :; done\necho garbage > "$last"')
     for _ in range(3):

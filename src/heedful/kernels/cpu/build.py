@@ -1,5 +1,6 @@
 """The library of the native kernel: compiled at first use, kept in the user's cache, loaded."""
 
+import contextlib
 import ctypes
 import hashlib
 import json
@@ -35,6 +36,7 @@ from heedful.kernels.cpu.isa import ISAS, Isa, checked, chosen, model, supported
 SOURCES = Path(__file__).parent
 SECONDS = 120.0  # of one run of the compiler
 VERSION_SECONDS = 10.0
+FUNCTIONS = ("heedful_call_size", "heedful_forward", "heedful_backward", "heedful_read")
 # -ffast-math would change how the whole process treats denormal numbers
 FLAGS = (
     *("-O3", "-std=c++17", "-fPIC", "-shared", OPENMP),
@@ -255,18 +257,25 @@ def _open(plan: _Plan, seconds: float) -> ctypes.CDLL:
     """Load the library; one that does not load is made anew, once ever."""
     path = _make(plan, seconds)
     try:
-        opened = _dlopen(path)
+        opened = _dlopen(path, plan)
     except KernelError:
         if not plan.compiler or (whole(path) or {}).get("reopened"):
             raise
         path = _make(plan, seconds, reopen=True)
-        opened = _dlopen(path)
+        opened = _dlopen(path, plan)
     touch(path)
     return opened
 
 
-def _dlopen(path: Path) -> ctypes.CDLL:
+def _dlopen(path: Path, plan: _Plan) -> ctypes.CDLL:
     try:
-        return ctypes.CDLL(str(path), mode=getattr(os, "RTLD_LOCAL", ctypes.DEFAULT_MODE))
+        opened = ctypes.CDLL(str(path), mode=getattr(os, "RTLD_LOCAL", ctypes.DEFAULT_MODE))
     except OSError as error:
         raise KernelError(f"the native kernel must load, got: {error}") from None
+    missing = [name for name in FUNCTIONS if not hasattr(opened, name)]
+    if missing and plan.files[0].parent == SOURCES:
+        # as long as it is open, whatever lies at this path is taken for it
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).dlclose(ctypes.c_void_p(opened._handle))  # pyright: ignore[reportPrivateUsage]
+        raise KernelError(f"the native kernel must have {', '.join(missing)}, got none in {path}")
+    return opened

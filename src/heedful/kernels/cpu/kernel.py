@@ -12,7 +12,7 @@ from heedful.listeners import dual, raw, traced, transformed
 def refuses(call: Call) -> str | None:
     """Why the native kernel cannot take this call; `None`: it can."""
     query, key, value = call.query, call.key, call.value
-    if not (query.is_cpu and key.is_cpu and value.is_cpu):
+    if not query.is_cpu:
         return f"the native kernel runs on CPU, the query is on {query.device.type}"
     if call.bias is not None and not call.bias.is_cpu:
         return f"the bias must be on CPU like the query, got one on {call.bias.device.type}"
@@ -20,8 +20,6 @@ def refuses(call: Call) -> str | None:
         return "dropout needs the weights, which the native kernel never stores"
     if query.dtype not in native.TYPES:
         return f"the native kernel computes in float32, bfloat16 or float16, got {query.dtype}"
-    if key.dtype != query.dtype or value.dtype != query.dtype:
-        return f"query, key and value must have one dtype, got {key.dtype} and {value.dtype}"
     if transformed():
         return "transforms of torch.func need plain torch operations"
     if dual():
