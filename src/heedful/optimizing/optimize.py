@@ -1,5 +1,6 @@
 """`heedful.optimize`: a quality budget in, the fastest verified model out."""
 
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from torch import nn
 from heedful.allocation.sites import find_sites
 from heedful.bench.timing import Ratio, in_turns, ratio
 from heedful.errors import ConfigError, DataError, UnsupportedError
+from heedful.optimizing.apart import apart_by, why_apart
 from heedful.optimizing.budget import Budget, parse_budget
 from heedful.optimizing.candidate import Candidate
 from heedful.optimizing.events import Event, Listener, Note, RoundDone, Stage, ignore
@@ -113,6 +115,7 @@ def optimize_subject(
         on_event(Note(text=f"going on behind round {memory.rounds} of {memory.folder}"))
     search = Search(subject, budget, settings, listen, memory)
     _check(search)
+    distance = _apart(search, on_event)
     best = _search(search, on_event)
     on_event(Stage(text="timing the best against the original"))
     speed, latency = _timed(subject, None if best is search.original else best.model)
@@ -129,8 +132,18 @@ def optimize_subject(
         verdict=verdict,
         report=found.report(
             seconds=time.monotonic() - began, not_adaptable=unknown, history=history
-        ),
+        )
+        | {"taken_apart": distance},
     )
+
+
+def _apart(search: Search, on_event: Listener) -> float | None:
+    """Say how far the changeable form is from the model; `None` where that is no number."""
+    distance = apart_by(search.subject, search.start)
+    differs = why_apart(search.subject, distance)
+    if differs is not None:
+        on_event(Note(text=differs))
+    return distance if math.isfinite(distance) else None
 
 
 def _judged(subject: Subject, model: nn.Module, budget: Budget, settings: Settings) -> Verdict:

@@ -8,7 +8,6 @@ from typing import Any, Literal, cast
 import torch
 from torch import Tensor, nn
 
-from heedful.allocation.plan import separated
 from heedful.allocation.projections import Projections
 from heedful.allocation.seen import look
 from heedful.allocation.sites import Site, find_sites
@@ -28,6 +27,7 @@ from heedful.optimizing._profiled import (
     Whole,
 )
 from heedful.optimizing._visits import visits_of
+from heedful.optimizing.apart import taken_apart
 from heedful.optimizing.of_model import Training, subject_of_batches
 from heedful.optimizing.of_run import subject_to_profile
 from heedful.optimizing.operations import Visits, operations, parameters
@@ -165,7 +165,7 @@ def _profile(
         raise UnsupportedError(
             f"a model must hold attention to be profiled, got none among {kinds_of(subject.model)}"
         )
-    model = separated(subject.model, sites)
+    model = taken_apart(subject, sites, listen)
     listen("timing sites")
     times = time_sites(model, sites, subject.work)
     listen("counting operations")
