@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import stat
+import tomllib
 from collections.abc import Callable, Generator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -37,7 +38,8 @@ def write_bytes(path: Path, content: bytes) -> None:
             with contextlib.suppress(OSError):  # on a read-only disk even this fails
                 temporary.unlink(missing_ok=True)
             raise
-        _keep_names(path.parent)
+        if not any(map(_is_temporary, path.parts[:-1])):  # else once for all files, at its end
+            _keep_names(path.parent)
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -61,10 +63,61 @@ def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
         try:
             temporary.mkdir(parents=True)
             fill(temporary)
+            _keep_all_names(temporary)
             os.replace(temporary, path)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
         _keep_names(path.parent)
+
+
+def write_into(
+    folder: Path, fill: Callable[[Path], None], *, last: str, holds: Sequence[str]
+) -> None:
+    """Let `fill` write what a folder shall hold, and put that in place when all of it is there.
+
+    Unlike with `write_folder` the folder may exist already, be a link or another disk, and hold
+    something else. What a kill leaves is in one folder, which `is_unfinished` knows.
+
+    Args:
+        folder: Made where it is missing.
+        fill: Gets an empty folder.
+        last: The file that is put in place after all others.
+        holds: What `fill` may write, as for `remove_written`: what an earlier kill left of it goes.
+
+    Raises:
+        RunError: As for `write_bytes`; nothing is left then.
+    """
+    with _writing(folder, new=False):
+        made = not folder.exists()
+        folder.mkdir(parents=True, exist_ok=True)
+        for child in filter(is_unfinished, list(folder.iterdir())):
+            remove_written(child, holds)
+        start = folder / f".start.{os.getpid()}.tmp"
+        placed: list[Path] = []
+        try:
+            start.mkdir()
+            fill(start)
+            _keep_all_names(start)
+            for child in sorted(start.iterdir(), key=lambda child: child.name == last):
+                os.replace(child, folder / child.name)
+                placed.append(folder / child.name)
+            _keep_names(folder)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                while placed:
+                    os.replace(placed[-1], start / placed[-1].name)
+                    placed.pop()
+            raise
+        finally:
+            shutil.rmtree(start, ignore_errors=True)
+            if made and not placed:
+                with contextlib.suppress(OSError):
+                    folder.rmdir()
+
+
+def is_unfinished(path: Path) -> bool:
+    """Say whether this is what a killed `write_into` left, which is worth nothing."""
+    return bool(re.fullmatch(r"\.start\.\d+\.tmp", path.name)) and not path.is_symlink()
 
 
 def read_whole(path: Path, *, most: int, holder: str = "a run folder") -> bytes:
@@ -80,13 +133,11 @@ def read_whole(path: Path, *, most: int, holder: str = "a run folder") -> bytes:
     """
     try:
         found = path.stat()
-        if stat.S_ISREG(found.st_mode):
+        if stat.S_ISREG(found.st_mode) and found.st_size <= most:
             with path.open("rb") as file:
-                content = file.read(most + 1)
-            if len(content) <= most:
-                return content
-            got = f"{max(found.st_size, most + 1):,} bytes, more than {most:,}"
-        else:
+                return file.read(found.st_size)
+        got = f"{found.st_size:,} bytes, more than {most:,}"
+        if not stat.S_ISREG(found.st_mode):
             got = "Is a directory" if stat.S_ISDIR(found.st_mode) else "no ordinary file"
     except FileNotFoundError:
         got = "a link to nothing" if path.is_symlink() else None
@@ -120,6 +171,20 @@ def parse_json(content: bytes, path: Path) -> Any:
         raise RunError(f"{path} must be whole, got damaged JSON: {error}") from None
     except RecursionError:
         raise RunError(f"{path} must be whole, got JSON that is nested too deep") from None
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """Read TOML that somebody else may have written: `tomllib` may take hours, or fall over.
+
+    Raises:
+        ValueError: It is no TOML (`tomllib.TOMLDecodeError` says where), or nested without end.
+    """
+    if re.search(r"""(?<![\w"'-])(?:[\w"'-]++[ \t]*+\.[ \t]*+){64}""", text):
+        raise ValueError("a key of more than 64 parts")
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise ValueError("brackets without end") from None
 
 
 def remove_written(folder: Path, holds: Sequence[str]) -> bool:
@@ -198,15 +263,19 @@ def _temporary(path: Path) -> Path:
     return path.with_name(f".{name}{ending}")
 
 
+def _is_temporary(name: str) -> re.Match[str] | None:
+    return re.fullmatch(r"\.(.+)\.\d+\.tmp", name)
+
+
 def _without_temporary(name: str) -> str:
-    found = re.fullmatch(r"\.(.+)\.\d+\.tmp", name)
+    found = _is_temporary(name)
     return found[1] if found else name
 
 
 @contextlib.contextmanager
-def _writing(path: Path) -> Generator[None]:
+def _writing(path: Path, *, new: bool = True) -> Generator[None]:
     """Say what cannot be written, and why."""
-    if not path.name:
+    if new and not path.name:
         raise RunError(f"{path} must be a name that can be written, got a folder that is there")
     try:
         os.fsencode(path)
@@ -221,6 +290,11 @@ def _writing(path: Path) -> Generator[None]:
         yield
     except OSError as error:
         raise RunError(f"{path} must be writable, got: {reason(error)}") from None
+
+
+def _keep_all_names(folder: Path) -> None:
+    for inner in (*_listed(folder)[1], folder):
+        _keep_names(inner)
 
 
 def _keep_names(folder: Path) -> None:

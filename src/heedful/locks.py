@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from heedful.errors import RunError
+from heedful.files import is_unfinished
 
 LOCK = ".heedful-lock"
 _BUSY = (errno.EACCES, errno.EAGAIN, errno.EDEADLK)
@@ -62,10 +63,15 @@ def hold(folder: Path, *, make: bool = False) -> Generator[None]:
 
 
 def is_unused(folder: Path) -> bool:
-    """Say whether nothing is there, or an empty folder; the file of a lock does not count."""
+    """Say whether nothing is there, or an empty folder.
+
+    The file of a lock does not count, nor what a kill left of writing into the folder.
+    """
     if not folder.exists() and not folder.is_symlink():
         return True
-    return folder.is_dir() and all(child.name == LOCK for child in folder.iterdir())
+    return folder.is_dir() and all(
+        child.name == LOCK or is_unfinished(child) for child in folder.iterdir()
+    )
 
 
 def _make(folder: Path) -> list[Path]:

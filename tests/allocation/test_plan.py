@@ -1,6 +1,7 @@
 """A plan is what it says: text and back, applied to a copy, refused where it does not fit."""
 
 import copy
+import os
 import re
 from dataclasses import MISSING, dataclass, fields, replace
 from typing import get_args
@@ -238,13 +239,48 @@ def test_settings_of_another_type_are_refused(name, field, value):
         parse_plan(text)
 
 
-@pytest.mark.parametrize("content", [None, b"\xff\xfe"], ids=["missing", "no text"])
-def test_a_file_must_be_readable(content, tmp_path):
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda path: None,
+        lambda path: path.write_bytes(b"\xff\xfe"),
+        lambda path: path.mkdir(),
+        lambda path: path.symlink_to("nowhere"),
+        os.mkfifo,
+    ],
+    ids=["missing", "no text", "folder", "link to nothing", "pipe"],
+)
+def test_a_file_must_be_readable(make, tmp_path):
     path = tmp_path / "plan.toml"
-    if content is not None:
-        path.write_bytes(content)
+    make(path)
     with pytest.raises(ConfigError, match=re.escape(f"{path} must be a readable plan, got: ")):
         load_plan(path)
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("x = " + "[" * 100_000, "a plan must be TOML, got: brackets without end"),
+        ("a." * 50_000 + "b = 1", "a plan must be TOML, got: a key of more than 64 parts"),
+        (f"version = {'9' * 5_000}", "a plan must be TOML, got: Exceeds the limit"),
+        ("version = true", "a plan must have version = 1, got True"),
+        ("version = 1.0", "a plan must have version = 1, got 1.0"),
+        (f"version = 1\nsite = '{'x' * 999}'", "site must be a list of tables in a plan, got"),
+    ],
+)
+def test_hostile_text_is_refused_in_one_short_line(text, message):
+    with pytest.raises(ConfigError, match=message) as caught:
+        parse_plan(text)
+    assert len(str(caught.value)) < 300
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", ["inf", "nan", "1e999", f"{2**41}", f"-{2**63 - 1}"])
+@pytest.mark.parametrize("name, key", [("select_blocks", "share"), ("window", "window")])
+def test_numbers_beyond_all_bounds_are_refused(value, name, key):
+    text = f"version = 1\n[[site]]\nname = 'a'\n[[site.move]]\nmove = '{name}'\n{key} = {value}"
+    with pytest.raises(ConfigError, match=f"{name} of a must have its own settings, got: {key}"):
+        parse_plan(text)
 
 
 # ---- the words

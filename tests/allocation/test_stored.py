@@ -4,6 +4,7 @@ import copy
 import json
 import re
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,6 +14,8 @@ from heedful.allocation.moves import DropSite, KeepHeads, QueryKeyRank, Window
 from heedful.allocation.plan import Plan
 from heedful.allocation.stored import describe, is_model, load_model, save_model
 from heedful.errors import ConfigError, MissingExtraError, RunError
+from heedful.kernels.transformers import register
+from heedful.manifest import MANIFEST
 from heedful.nn import Attention
 from heedful.nn.positions import RotaryPositions
 
@@ -57,7 +60,7 @@ def test_comes_back_from_a_fresh_original(tmp_path, plan):
 def test_without_a_report_none_is_written(tmp_path):
     save_model(tmp_path, Model(), Plan())
     names = {path.name for path in tmp_path.iterdir()}
-    assert names == {"model.safetensors", "plan.toml", "model.json"}
+    assert names == {"model.safetensors", "plan.toml", "model.json", "manifest.json"}
 
 
 def test_nothing_is_overwritten(tmp_path):
@@ -90,6 +93,7 @@ def test_another_original_is_refused(tmp_path):
 def save_about(folder, about):
     save_model(folder, Model(), Plan())
     (folder / "model.json").write_text(json.dumps(about))
+    (folder / MANIFEST).unlink()  # as an older folder, or one that is hostile
 
 
 @pytest.mark.parametrize("about", [[], {}, {"format": 2}, "x"])
@@ -102,7 +106,7 @@ def test_another_format_is_refused(tmp_path, about):
 @pytest.mark.parametrize(
     "name, message",
     [
-        ("plan.toml", "must be a readable plan, got"),
+        ("plan.toml", "must hold plan.toml, got none"),
         ("model.safetensors", "must hold model.safetensors, got none"),
         ("model.json", "must hold model.json, got none"),
     ],
@@ -111,6 +115,46 @@ def test_a_missing_file_is_named(tmp_path, name, message):
     save_model(tmp_path / "out", Model(), Plan())
     (tmp_path / "out" / name).unlink()
     with pytest.raises((RunError, ConfigError), match=message):
+        load_model(tmp_path / "out", into=Model())
+
+
+@pytest.mark.parametrize("name", ["plan.toml", "model.safetensors", "model.json"])
+@pytest.mark.parametrize("at", [0, 0.5, 1])
+def test_one_bit_turned_over_is_noticed(tmp_path, name, at):
+    save_model(tmp_path / "out", Model(), PLANS[1])
+    path = tmp_path / "out" / name
+    content = bytearray(path.read_bytes())
+    content[int(at * (len(content) - 1))] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(RunError, match=f"{name} must be as it was written, got something else"):
+        load_model(tmp_path / "out", into=Model())
+
+
+def test_a_folder_from_before_there_were_manifests_opens(tmp_path):
+    save_model(tmp_path / "out", model := Model(), Plan())
+    (tmp_path / "out" / MANIFEST).unlink()
+    x = draw(2, 5, 16)
+    assert torch.equal(load_model(tmp_path / "out", into=Model())(x), model.eval()(x))
+
+
+def test_may_be_written_where_one_stands_and_through_a_link(tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    (tmp_path / "link").symlink_to("here")
+    monkeypatch.chdir(tmp_path / "here")
+    save_model(Path("."), Model(), Plan())
+    assert load_model(tmp_path / "link", into=Model())
+    for path in (tmp_path / "here").iterdir():
+        path.unlink()
+    save_model(tmp_path / "link", Model(), Plan())
+    assert load_model(tmp_path / "here", into=Model())
+
+
+def test_a_plan_that_needs_more_memory_than_there_is_is_an_error(tmp_path):
+    save_model(tmp_path / "out", Model(), Plan())
+    (tmp_path / "out" / MANIFEST).unlink()
+    move = 'version = 1\n[[site]]\nname = "first"\n[[site.move]]\nmove = "convolution"\n'
+    (tmp_path / "out" / "plan.toml").write_text(f"{move}kernel = {10**12 + 1}\n")
+    with pytest.raises(RunError, match=r"plan\.toml must fit the model, got: .*memory"):
         load_model(tmp_path / "out", into=Model())
 
 
@@ -152,12 +196,52 @@ def test_models_of_transformers_bring_their_config_along(tmp_path, bert):
         ({"class": "set_seed"}, "must name a model of transformers, got 'set_seed'"),
         ({"class": None}, "must name a model of transformers, got 'None'"),
         ({"config": None}, "must hold a config, got None"),
+        ({"class": "PreTrainedModel"}, "must hold a config of PreTrainedModel, got: "),
+        ({"config": {"hidden_size": "wide"}}, "must hold a config of BertForS.*, got: "),
+        ({"config": {"hidden_size": 2**60}}, "must hold a config of BertForS.*, got: "),
+        ({"config": {"num_hidden_layers": 10**7}}, "must have at most 10000 layers, got num_h"),
+        ({"attention": "kernels-community/flash-attn"}, "must name an attention of eager, sdpa,"),
+        ({"attention": "someone/code@main:function"}, "must name an attention of eager, sdpa,"),
+        ({"attention": {"": "someone/code"}}, "must name an attention of eager, sdpa,"),
+        ({"attention": ["eager"]}, "must name an attention of eager, sdpa,"),
     ],
 )
 def test_only_models_of_transformers_are_built_by_name(tmp_path, bert, change, message):
     save_about(tmp_path / "out", describe(bert) | change)
     with pytest.raises(RunError, match=message):
         load_model(tmp_path / "out")
+
+
+def test_names_of_code_inside_the_config_are_left_out(tmp_path, bert):
+    """What transformers would otherwise look for on a hub, and run."""
+    about = describe(bert)
+    about["config"] |= {
+        "attn_implementation": "someone/code",
+        "_attn_implementation": "someone/code",
+        "experts_implementation": "someone/code",
+        "auto_map": {"AutoModel": "someone/code--model.Model"},
+    }
+    save_model(tmp_path / "out", bert, Plan())
+    (tmp_path / "out" / MANIFEST).unlink()
+    (tmp_path / "out" / "model.json").write_text(json.dumps(about | {"attention": "sdpa"}))
+    again = load_model(tmp_path / "out")
+    assert again.config._attn_implementation == "sdpa"
+    assert not hasattr(again.config, "auto_map")
+
+
+def test_a_model_with_our_attention_opens_where_nobody_registered_it(tmp_path, bert, monkeypatch):
+    register()
+    bert.set_attn_implementation("heedful")
+    save_model(tmp_path / "out", bert, Plan())
+    from transformers import AttentionInterface, AttentionMaskInterface
+
+    for names in (AttentionInterface, AttentionMaskInterface):  # as in a new process
+        monkeypatch.delitem(names._global_mapping, "heedful")
+    again = load_model(tmp_path / "out")
+    assert again.config._attn_implementation == "heedful"
+    with torch.no_grad():
+        tokens = torch.arange(7)[None]
+        assert torch.equal(again(tokens).logits, bert(tokens).logits)
 
 
 def test_a_damaged_description_is_an_error(tmp_path):

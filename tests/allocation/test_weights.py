@@ -68,6 +68,18 @@ def test_numbers_take_the_precision_of_the_model():
             lambda stored: stored.update({"second.bias": torch.ones(7)}),
             "x must fit the model, got second.bias of shape (7,) for (4,)",
         ),
+        (
+            lambda stored: stored.update({"second.bias": torch.ones(4, dtype=torch.int64)}),
+            "x must fit the model, got second.bias of int64 for float32",
+        ),
+        (
+            lambda stored: stored.update({"second.bias": torch.ones(4, dtype=torch.complex64)}),
+            "x must fit the model, got second.bias of complex64 for float32",
+        ),
+        (
+            lambda stored: stored["first.weight"][1, 2:].fill_(torch.nan),
+            "x must hold numbers, got some that are none (NaN) in first.weight",
+        ),
     ],
 )
 def test_numbers_of_another_model_change_nothing(change, message):

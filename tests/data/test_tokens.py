@@ -1,5 +1,6 @@
 """Tokenisers lose nothing that they know and cannot be tricked."""
 
+import json
 import os
 import re
 import subprocess
@@ -130,6 +131,81 @@ def test_rejects_a_damaged_file(tmp_path):
     path.unlink()
     with pytest.raises(RunError, match=r"source\.json must be a saved vocabulary, got no such"):
         Vocabulary.load(path)
+
+
+def changed(path, change):
+    """A saved vocabulary in which something is another."""
+    train_tokenizer("words", MIXED, vocabulary=80).save(path)
+    plain = json.loads(path.read_bytes())
+    change(plain)
+    path.write_text(json.dumps(plain))
+    return path
+
+
+CUT = {"direction": "Right", "max_length": 3, "strategy": "LongestFirst", "stride": 0}
+FILL = {
+    **{"strategy": {"Fixed": 9}, "direction": "Right", "pad_to_multiple_of": None},
+    **{"pad_id": 0, "pad_type_id": 0, "pad_token": "<pad>"},
+}
+ADDED = {
+    **{"id": 500, "content": "zzz", "single_word": False, "lstrip": False, "rstrip": False},
+    **{"normalized": False, "special": True},
+}
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda plain: plain.update(post_processor=None), "one that does not write <s> and </s>"),
+        (lambda plain: plain.update(truncation=CUT), "one that cuts or fills texts"),
+        (lambda plain: plain.update(padding=FILL), "one that cuts or fills texts"),
+        (lambda plain: plain["model"]["vocab"].update(x=10**6), "numbers of pieces that do not"),
+        (lambda plain: plain["model"]["vocab"].update(x=9), "numbers of pieces that do not"),
+        (lambda plain: plain.update(added_tokens=[ADDED]), "numbers of pieces that do not"),
+        (lambda plain: plain["model"].update(unk_token="x"), "a model without <unk>"),
+        (
+            lambda plain: plain.update(model={**plain["model"], "type": "WordPiece"}),
+            "must be a saved vocabulary, got",
+        ),
+        (
+            lambda plain: plain.update(
+                model={**plain["model"], "type": "BPE", "merges": [], "dropout": 0.5}
+            ),
+            "a model that leaves merges out by chance",
+        ),
+    ],
+)
+def test_a_tokeniser_that_is_none_of_ours_is_refused(tmp_path, change, message):
+    with pytest.raises(RunError, match=message):
+        Vocabulary.load(changed(tmp_path / "x.json", change))
+
+
+def test_a_pattern_without_end_is_an_error(tmp_path):
+    """The tokeniser's own language ends in a panic, which is no `Exception` in Python."""
+
+    def evil(plain):
+        plain["pre_tokenizer"]["pattern"] = {"Regex": "(x+x+)+y"}
+
+    vocabulary = Vocabulary.load(changed(tmp_path / "x.json", evil))
+    for use in (lambda text: vocabulary.encode([text]), vocabulary.pieces):
+        with pytest.raises(RunError, match=r"must be able to cut every text, got: .*retry-limit"):
+            use("x" * 60)
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda path: path.mkdir(), "must be readable, got: Is a directory"),
+        (lambda path: path.symlink_to("nowhere"), "must be readable, got: a link to nothing"),
+        (os.mkfifo, "must be readable, got: no ordinary file"),
+        (lambda path: path.touch() or os.truncate(path, 1 << 28), "268,435,456 bytes, more than"),
+        (lambda path: path.write_text("[" * 100_000), "must be a saved vocabulary, got"),
+    ],
+)
+def test_only_a_file_of_a_sensible_size_is_read(tmp_path, make, message):
+    make(tmp_path / "x.json")
+    with pytest.raises(RunError, match=message):
+        Vocabulary.load(tmp_path / "x.json")
 
 
 @pytest.mark.parametrize(

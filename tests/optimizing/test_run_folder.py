@@ -1,6 +1,7 @@
 """From run folder to run folder: what is written opens, serves, and can be optimised again."""
 
 import json
+import os
 import shutil
 
 import pytest
@@ -18,7 +19,7 @@ from heedful.training.run import load
 from heedful.training.start import train
 
 NAMES = {"config.toml", "run.json", "tokens", "splits", "checkpoints", "checkpoints.json"} | {
-    *("plan.toml", "report.json"),
+    *("plan.toml", "report.json", "manifest.json"),
 }
 TEXTS = ["one two three", "nine zero four seven five"]
 
@@ -115,6 +116,7 @@ def untested(digit_run, tmp_path):
     folder, file = tmp_path / "untested", tmp_path / "new.tsv"
     shutil.copytree(digit_run.folder, folder)
     (folder / "splits" / "test.jsonl").write_bytes(b"")
+    (folder / "manifest.json").unlink()
     pairs = [f"{x.source}\t{x.target}\n" for x in digit_run.examples("test")]
     file.write_text("".join(pairs), encoding="utf-8")
     return folder, file
@@ -253,7 +255,7 @@ def test_a_folder_that_cannot_be_written_is_an_error(digit_run, tmp_path, monkey
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(shutil, "copytree", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(RunError, match="must be writable, got: No space left on device"):
         apply_plan(Plan(), digit_run, output=tmp_path / "out")
     assert not list(tmp_path.iterdir())

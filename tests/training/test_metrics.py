@@ -1,5 +1,7 @@
 """The log survives a kill in the middle of a line."""
 
+import os
+
 import pytest
 
 from heedful.errors import MissingExtraError, RunError
@@ -47,6 +49,36 @@ def test_forgets_what_came_after_and_what_was_cut_off(tmp_path):
     assert [line["step"] for line in read_metrics(tmp_path)] == [20, 40]
     log.write(step(60))
     assert [line["step"] for line in read_metrics(tmp_path)] == [20, 40, 60]
+
+
+@pytest.mark.parametrize(
+    "line", ["[" * 100_000, "[]", '{"step": "20"}', '{"step": -1}', '{"step": NaN}', '"step"']
+)
+def test_a_line_that_is_no_measurement_is_left_out(tmp_path, line):
+    log = MetricsLog(tmp_path)
+    log.write(step(20))
+    with log.path.open("a") as file:
+        file.write(line + "\n")
+    log.write(step(40))
+    assert [each["step"] for each in read_metrics(tmp_path)] == [20, 40]
+    log.forget_after(40)
+    assert len(log.path.read_bytes().splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda path: path.mkdir(), "got: Is a directory"),
+        (lambda path: path.symlink_to("nowhere"), "got: a link to nothing"),
+        (os.mkfifo, "got: no ordinary file"),
+    ],
+)
+def test_a_log_that_is_no_file_is_not_overlooked(tmp_path, make, message):
+    log = MetricsLog(tmp_path)
+    make(log.path)
+    for read in (lambda: read_metrics(tmp_path), lambda: log.forget_after(3)):
+        with pytest.raises(RunError, match=rf"metrics\.jsonl must be readable, {message}"):
+            read()
 
 
 def test_an_unwritable_log_is_named(tmp_path):

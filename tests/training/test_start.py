@@ -173,6 +173,7 @@ def test_a_run_that_is_finished_has_nothing_to_resume(digit_config):
 def test_an_optimised_run_is_not_trained_on(digit_config):
     run = train(digit_config(steps=2))
     Plan().save(run.folder / "plan.toml")
+    (run.folder / "manifest.json").unlink()
     message = "a run to resume must be as it was trained, got .*run, optimised since"
     with pytest.raises(RunError, match=message):
         train(resume=run.folder)

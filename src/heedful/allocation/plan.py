@@ -1,7 +1,7 @@
 """A plan: the moves of every site of a model, as a file that people read and machines apply."""
 
 import json
-import tomllib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -14,10 +14,12 @@ from heedful.allocation.attached import copied
 from heedful.allocation.moves import MOVES, DropSite, KeepHeads, Move
 from heedful.allocation.seen import Seen
 from heedful.allocation.sites import Site, find_sites
-from heedful.errors import ConfigError, HeedfulError, UnsupportedError
-from heedful.files import write_bytes
+from heedful.errors import ConfigError, HeedfulError, RunError, UnsupportedError
+from heedful.files import parse_toml, read_whole, write_bytes
 
 VERSION = 1
+LARGEST = 1 << 24  # bytes of a plan
+HIGHEST = 1 << 40  # of any number of a plan: sums and products of two still fit into a tensor
 HEAD = """\
 # What each attention site of the model spends less. `heedful apply` makes these moves, in this
 # order, on the model that the plan was made for. Heads are counted from 0, as they are then.
@@ -137,8 +139,8 @@ def load_plan(path: Path) -> Plan:
         ConfigError: The file is missing, is no TOML, or is no plan; with what is wrong and where.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_whole(path, most=LARGEST).decode()
+    except (RunError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} must be a readable plan, got: {error}") from None
     try:
         return parse_plan(text)
@@ -153,20 +155,21 @@ def parse_plan(text: str) -> Plan:
         ConfigError: It is no TOML or no plan.
     """
     try:
-        content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        content = parse_toml(text)
+    except ValueError as error:
         raise ConfigError(f"a plan must be TOML, got: {error}") from None
-    if content.get("version") != VERSION:
-        raise ConfigError(f"a plan must have version = {VERSION}, got {content.get('version')!r}")
+    version = content.get("version")
+    if type(version) is not int or version != VERSION:
+        raise ConfigError(f"a plan must have version = {VERSION}, got {version!r:.80}")
     moves: dict[str, tuple[Move, ...]] = {}
     was: dict[str, str] = {}
     for entry in _tables(content, "site", "a plan"):
         name = entry.get("name")
         if not isinstance(name, str) or name in moves:
-            raise ConfigError(f"every site must have a name of its own, got {name!r}")
+            raise ConfigError(f"every site must have a name of its own, got {name!r:.80}")
         moves[name] = tuple(_move(table, name) for table in _tables(entry, "move", name))
         if "was" in entry:
-            was[name] = str(entry["was"])
+            was[name] = f"{entry['was']!s:.1000}"
     return Plan(moves=moves, was=was)
 
 
@@ -209,10 +212,10 @@ def _move(table: Mapping[str, Any], site: str) -> Move:
     settings = {key: tuple(x) if isinstance(x, list) else x for key, x in table.items()}
     name = settings.pop("move", None)
     if not isinstance(name, str) or name not in MOVES:
-        raise ConfigError(f"a move of {site} must be one of {', '.join(MOVES)}, got {name!r}")
+        raise ConfigError(f"a move of {site} must be one of {', '.join(MOVES)}, got {name!r:.80}")
     for each in fields(MOVES[name]):  # pyright: ignore[reportArgumentType]
         if each.name in settings and not _is_a(each.type, settings[each.name]):
-            got = f"{each.name} = {table[each.name]!r}"
+            got = f"{each.name} = {table[each.name]!r:.80}"
             raise ConfigError(f"{name} of {site} must have its own settings, got: {got}")
     try:
         return MOVES[name](**settings)
@@ -222,18 +225,24 @@ def _move(table: Mapping[str, Any], site: str) -> Move:
 
 
 def _is_a(kind: Any, value: Any) -> bool:
-    """Is it of this type? Whole numbers are floats too, and truth values are no numbers."""
+    """Is it of this type? Whole numbers are floats too, truth values and infinities no numbers."""
     if get_origin(kind) is Literal:
         return value in get_args(kind)
     if get_origin(kind) is tuple:
-        return isinstance(value, tuple) and all(type(x) is int for x in cast(Any, value))
-    return type(value) is kind or (kind is float and type(value) is int)
+        return isinstance(value, tuple) and all(map(_is_whole, cast(Any, value)))
+    if kind is float:
+        return _is_whole(value) or (type(value) is float and math.isfinite(value))
+    return _is_whole(value) if kind is int else type(value) is kind
+
+
+def _is_whole(value: Any) -> bool:
+    return type(value) is int and abs(value) <= HIGHEST
 
 
 def _tables(content: Mapping[str, Any], key: str, where: str) -> list[dict[str, Any]]:
     tables = content.get(key, [])
     if not isinstance(tables, list) or not all(isinstance(x, dict) for x in cast(Any, tables)):
-        raise ConfigError(f"{key} must be a list of tables in {where}, got {tables!r}")
+        raise ConfigError(f"{key} must be a list of tables in {where}, got {tables!r:.80}")
     return cast(list[dict[str, Any]], tables)
 
 

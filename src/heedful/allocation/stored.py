@@ -5,6 +5,7 @@ model.safetensors   every number once
 plan.toml           from the original architecture to this one
 model.json          which original that was; enough to build it where it is of transformers
 report.json         how it came about, where there is a report
+manifest.json       sizes and hashes of the others
 ```
 """
 
@@ -12,19 +13,24 @@ import importlib
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from safetensors.torch import save
 from torch import nn
 
 from heedful.allocation.plan import Plan, load_plan
-from heedful.allocation.weights import fill, read_tensors, weights_of
-from heedful.errors import ConfigError, MissingExtraError, RunError
-from heedful.files import read_json, write_bytes, write_folder, write_json
+from heedful.allocation.weights import LARGEST, fill, parse_tensors, weights_of
+from heedful.errors import ConfigError, HeedfulError, MissingExtraError, RunError
+from heedful.files import reason, write_bytes, write_into, write_json
+from heedful.kernels.transformers import NAME, register
+from heedful.manifest import MANIFEST, seal, sealed
 
 WEIGHTS, PLAN, MODEL, REPORT = "model.safetensors", "plan.toml", "model.json", "report.json"
 FORMAT = 1
 DTYPES = ("bfloat16", "float16", "float32", "float64")
+# any other name is one that transformers looks for on a hub, to run what it finds there
+ATTENTIONS = ("eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention", NAME)
+DEEPEST = 10_000  # layers: with more, no machine gets to the end of building the model
 
 
 def save_model(
@@ -50,10 +56,9 @@ def save_model(
         write_json(temporary / MODEL, describe(model))
         if report is not None:
             write_json(temporary / REPORT, report)
+        seal(temporary, [path.name for path in temporary.iterdir()])
 
-    if folder.exists():
-        folder.rmdir()
-    write_folder(folder, write)
+    write_into(folder, write, last=MODEL, holds=(WEIGHTS, PLAN, MODEL, REPORT, MANIFEST))
 
 
 def is_model(folder: Path) -> bool:
@@ -74,12 +79,20 @@ def load_model(folder: Path, *, into: nn.Module | None = None) -> nn.Module:
         ConfigError: `into` is needed, or the plan does not fit it.
         MissingExtraError: transformers is needed and not installed.
     """
-    about = read_json(folder / MODEL)
+    kept = sealed(folder, holder="a saved model")
+    about = kept.json(MODEL)
     if not isinstance(about, dict) or about.get("format") != FORMAT:
         raise RunError(f"{folder / MODEL} must have format {FORMAT}, got {about!r:.80}")
     original = _build(about, folder) if into is None else into
-    model = load_plan(folder / PLAN).apply(original)
-    fill(model, read_tensors(folder / WEIGHTS), folder / WEIGHTS)
+    kept.read(PLAN)
+    try:
+        model = load_plan(folder / PLAN).apply(original)
+    except HeedfulError:
+        raise
+    except (ArithmeticError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as e:
+        raise RunError(f"{folder / PLAN} must fit the model, got: {reason(e):.200}") from None
+    path = folder / WEIGHTS
+    fill(model, parse_tensors(kept.read(WEIGHTS, most=LARGEST), path), path)
     return model.eval()
 
 
@@ -114,16 +127,56 @@ def _build(about: dict[str, Any], folder: Path) -> nn.Module:
     transformers: Any = sys.modules["transformers"]
     kind = getattr(transformers, name, None)
     if not (isinstance(kind, type) and issubclass(kind, transformers.PreTrainedModel)):
-        raise RunError(f"{folder / MODEL} must name a model of transformers, got {name!r}")
+        raise RunError(f"{folder / MODEL} must name a model of transformers, got {name!r:.80}")
     if not isinstance(about.get("config"), dict):
         raise RunError(f"{folder / MODEL} must hold a config, got {about.get('config')!r:.80}")
-    config = kind.config_class.from_dict(about["config"])
+    attention = about.get("attention")
+    if attention is not None and attention not in ATTENTIONS:
+        raise RunError(
+            f"{folder / MODEL} must name an attention of {', '.join(ATTENTIONS)}, "
+            f"got {attention!r:.80}. Give load a model with it as `into`."
+        )
+    try:
+        return _of_config(transformers, kind, about)
+    except HeedfulError:
+        raise
+    except Exception as error:  # transformers raises anything where a config is damaged
+        raise RunError(
+            f"{folder / MODEL} must hold a config of {name}, got: {reason(error):.200}"
+        ) from None
+
+
+def _of_config(transformers: Any, kind: Any, about: dict[str, Any]) -> nn.Module:
+    config = kind.config_class.from_dict(_harmless(about["config"]))
     if about.get("dtype") in DTYPES:  # else what transformers takes for granted
         config.dtype = about["dtype"]
-    model = kind._from_config(config, attn_implementation=about.get("attention"))
+    attention = about.get("attention")
+    ours = attention == NAME
+    if ours:
+        register()
+    model = kind._from_config(config, attn_implementation=None if ours else attention)
+    if ours:
+        model.set_attn_implementation(NAME)
     if isinstance(about.get("generation"), dict):
         model.generation_config = transformers.GenerationConfig.from_dict(about["generation"])
     return model
+
+
+def _harmless(config: Any) -> Any:
+    """The config without what names code on a hub, which is not among what a model computes."""
+    if isinstance(config, dict):
+        pairs = cast(dict[str, Any], config).items()
+        for key, value in pairs:
+            if "layers" in key and type(value) is int and value > DEEPEST:
+                raise RunError(f"a model must have at most {DEEPEST} layers, got {key} = {value}")
+        return {
+            key: _harmless(value)
+            for key, value in pairs
+            if key != "auto_map" and not key.endswith("_implementation")
+        }
+    if isinstance(config, list):
+        return [_harmless(value) for value in cast(list[Any], config)]
+    return config
 
 
 def _of_transformers(module: str) -> bool:

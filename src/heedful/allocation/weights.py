@@ -9,6 +9,9 @@ from safetensors.torch import load
 from torch import Tensor, nn
 
 from heedful.errors import RunError
+from heedful.files import read_whole, reason
+
+LARGEST = 1 << 42  # bytes of one file of numbers
 
 
 def weights_of(model: nn.Module) -> dict[str, Tensor]:
@@ -25,14 +28,28 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     Raises:
         RunError: It is missing or damaged.
     """
+    return parse_tensors(read_whole(path, most=LARGEST, holder="a checkpoint"), path)
+
+
+def parse_tensors(content: bytes, path: Path) -> dict[str, Tensor]:
+    """Turn what `path` holds into tensors.
+
+    Raises:
+        RunError: It is damaged, or no safetensors file.
+    """
     try:
-        return load(path.read_bytes())
-    except FileNotFoundError:
-        raise RunError(f"a checkpoint must hold {path.name}, got none in {path.parent}") from None
-    except OSError as error:
-        raise RunError(f"{path} must be readable, got: {error.strerror or error}") from None
-    except SafetensorError as error:
-        raise RunError(f"{path} must be whole, got a damaged file: {error}") from None
+        return load(content)
+    except (
+        SafetensorError,
+        ArithmeticError,
+        LookupError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ) as e:
+        raise RunError(f"{path} must be whole, got a damaged file: {reason(e)}") from None
+    except MemoryError:
+        raise RunError(f"{path} must fit into memory, got {len(content):,} bytes") from None
 
 
 @torch.no_grad()
@@ -45,9 +62,9 @@ def fill(model: nn.Module, stored: Mapping[str, Tensor], path: Path) -> None:
         path: Where they come from, for errors.
 
     Raises:
-        RunError: They are of another model; then nothing was changed.
+        RunError: They are of another model or no numbers; then nothing was changed.
     """
-    wanted = weights_of(model)
+    wanted, parameters = weights_of(model), dict(model.named_parameters())
     if stored.keys() != wanted.keys():
         different = sorted(stored.keys() ^ wanted.keys())[:3]
         raise RunError(f"{path} must fit the model, got a difference in {', '.join(different)}")
@@ -57,5 +74,21 @@ def fill(model: nn.Module, stored: Mapping[str, Tensor], path: Path) -> None:
                 f"{path} must fit the model, got {name} of shape {tuple(stored[name].shape)} "
                 f"for {tuple(tensor.shape)}"
             )
+        if not _alike(stored[name].dtype, tensor.dtype):
+            raise RunError(
+                f"{path} must fit the model, got {name} of {_word(stored[name])} "
+                f"for {_word(tensor)}"
+            )
+        if name in parameters and stored[name].is_floating_point() and stored[name].isnan().any():
+            raise RunError(f"{path} must hold numbers, got some that are none (NaN) in {name}")
     for name, tensor in wanted.items():
         tensor.copy_(stored[name])
+
+
+def _alike(stored: torch.dtype, wanted: torch.dtype) -> bool:
+    """Numbers with a point may be kept in another precision, counts and truth values not."""
+    return stored == wanted or (stored.is_floating_point and wanted.is_floating_point)
+
+
+def _word(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")

@@ -2,8 +2,9 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -13,13 +14,14 @@ from tokenizers.models import BPE, WordLevel
 
 from heedful.data.scripts import UNSPACED, WORD, composed, typed_parts
 from heedful.errors import ConfigError, RunError
-from heedful.files import write_bytes
+from heedful.files import read_whole, reason, write_bytes
 
 Kind = Literal["words", "characters", "bpe"]
 
 PAD, BOS, EOS, UNKNOWN = range(4)
 SPECIAL = ("<pad>", "<s>", "</s>", "<unk>")
 
+_LARGEST = 1 << 26  # bytes of a saved vocabulary
 _CHUNK = 4_096  # texts that one thread encodes at a time
 # How text falls into pieces; together they are the text again, whatever it is. \X is one visible
 # character with all its marks, "(?m:.)" one code point, line ends included.
@@ -70,7 +72,8 @@ class Vocabulary:
         Between the markers they are `text` again.
         """
         typed = typed_parts(text)
-        encoding = self._backend.encode(composed(text))  # of other text it loses marks
+        with _panics():
+            encoding = self._backend.encode(composed(text))  # of other text it loses marks
         return [
             SPECIAL[number] if number in (BOS, EOS) else "".join(typed[start:end])
             for number, (start, end) in zip(encoding.ids, encoding.offsets, strict=True)
@@ -91,23 +94,63 @@ class Vocabulary:
         Raises:
             RunError: There is no such file, or it holds something else.
         """
+        path = Path(path)
+        if not (path.exists() or path.is_symlink()):
+            raise RunError(f"{path} must be a saved vocabulary, got no such file")
         try:
-            backend = Backend.from_str(Path(path).read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise RunError(f"{path} must be a saved vocabulary, got no such file") from None
+            with _panics():
+                backend = Backend.from_str(read_whole(path, most=_LARGEST).decode())
+                found = tuple(backend.id_to_token(number) for number in range(len(SPECIAL)))
+                strange = _strange(backend) if found == SPECIAL else None
+        except RunError:
+            raise
         except Exception as error:  # tokenizers raises bare Exception for a damaged file
-            raise RunError(f"{path} must be a saved vocabulary, got {error}") from None
-        found = tuple(backend.id_to_token(number) for number in range(len(SPECIAL)))
+            raise RunError(f"{path} must be a saved vocabulary, got {reason(error):.200}") from None
         if found != SPECIAL:
-            raise RunError(f"{path} must begin with the pieces {SPECIAL}, got {found}")
+            raise RunError(f"{path} must begin with the pieces {SPECIAL}, got {found!r:.200}")
+        if strange is not None:
+            raise RunError(f"{path} must be a saved vocabulary, got {strange}")
         return cls(backend)
 
     def _encode(self, texts: list[str]) -> list[list[int]]:
-        return [encoding.ids for encoding in self._backend.encode_batch_fast(texts)]
+        with _panics():
+            return [encoding.ids for encoding in self._backend.encode_batch_fast(texts)]
 
     def _text(self, row: Sequence[int]) -> str:
         end = row.index(EOS) if EOS in row else len(row)
         return "".join(self._surface[i] for i in row[:end] if i not in (PAD, BOS))
+
+
+def _strange(backend: Backend) -> str | None:
+    """Say what a tokeniser does that none of ours does; `None` where it is like ours."""
+    pieces = backend.get_vocab(with_added_tokens=True)
+    if sorted(pieces.values()) != list(range(backend.get_vocab_size(with_added_tokens=False))):
+        return "numbers of pieces that do not count from 0 without a gap"
+    if (
+        not isinstance(backend.model, WordLevel | BPE)
+        or backend.model.unk_token != SPECIAL[UNKNOWN]
+    ):
+        return f"a model without {SPECIAL[UNKNOWN]} for what it does not know"
+    if isinstance(backend.model, BPE) and backend.model.dropout:
+        return "a model that leaves merges out by chance"
+    if backend.truncation is not None or backend.padding is not None:
+        return "one that cuts or fills texts"
+    if backend.encode("").ids != [BOS, EOS]:
+        return f"one that does not write {SPECIAL[BOS]} and {SPECIAL[EOS]} around a text"
+    return None
+
+
+@contextmanager
+def _panics() -> Generator[None]:
+    """What the tokeniser's own language cannot go on from is no `Exception` in Python."""
+    try:
+        yield
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        raise RunError(
+            f"a vocabulary must be able to cut every text, got: {reason(error):.200}"
+        ) from None
 
 
 def train_tokenizer(

@@ -15,8 +15,9 @@ from heedful.allocation.stored import PLAN, REPORT
 from heedful.allocation.weights import weights_of
 from heedful.data.examples import Example
 from heedful.data.files import read_tsv
-from heedful.errors import BudgetError, RunError
-from heedful.files import write_bytes, write_folder, write_json
+from heedful.errors import BudgetError
+from heedful.files import write_bytes, write_into, write_json
+from heedful.manifest import seal
 from heedful.optimizing.budget import Budget, parse_budget
 from heedful.optimizing.distil import distil
 from heedful.optimizing.events import Listener, Stage, ignore
@@ -27,11 +28,9 @@ from heedful.optimizing.operations import parameters
 from heedful.optimizing.optimize import optimize_subject
 from heedful.optimizing.outcome import Outcome
 from heedful.optimizing.settings import Settings
-from heedful.training.checkpoint import POINTER, WEIGHTS
-from heedful.training.run import Run, check_unused, write_split
-
-COPIED = ("config.toml", "tokens", "splits")
-CHECKPOINT = "optimised"
+from heedful.training.checkpoint import OPTIMISED, POINTER, WEIGHTS
+from heedful.training.run import FIXED, WRITTEN, Run, check_unused
+from heedful.training.splits import write_split
 
 
 def optimize_run(
@@ -177,28 +176,21 @@ def write_run(
     }
 
     def fill(temporary: Path) -> None:
-        for name in COPIED:
-            source = run.folder / name
-            copy = shutil.copytree if source.is_dir() else shutil.copy2
-            copy(source, temporary / name)
+        run.copy(temporary)
         if test is not None:
             write_split(temporary, "test", test)
-        checkpoint = temporary / "checkpoints" / CHECKPOINT
+        checkpoint = temporary / "checkpoints" / OPTIMISED
         checkpoint.mkdir(parents=True)
         write_bytes(checkpoint / WEIGHTS, save(weights_of(model)))
-        write_json(temporary / POINTER, {"last": CHECKPOINT, "best": CHECKPOINT})
+        seal(checkpoint, (WEIGHTS,), name=OPTIMISED)
+        write_json(temporary / POINTER, {"last": OPTIMISED, "best": OPTIMISED})
         _behind(run.plan, plan).save(temporary / PLAN)
         write_json(temporary / REPORT, report)
         write_json(temporary / "run.json", about)
+        seal(temporary, (*FIXED, PLAN, REPORT))
 
-    try:
-        if folder.exists():
-            _check_free(folder)
-            (folder / REPORT).unlink(missing_ok=True)
-            folder.rmdir()
-    except OSError as error:
-        raise RunError(f"{folder} must be writable, got: {error.strerror or error}") from None
-    write_folder(folder, fill)
+    _check_free(folder)
+    write_into(folder, fill, last="run.json", holds=WRITTEN)
 
 
 def _check_free(folder: Path) -> None:

@@ -1,24 +1,34 @@
 """Checkpoints: all that is needed to go on as if nothing had happened, as safetensors and JSON.
 
-A checkpoint is a folder that appears whole, and `checkpoints.json` names the last and the best one.
-A kill at any moment leaves the old pair or the new pair, never a mixture.
+A checkpoint is a folder that appears whole, with the hashes of its files, and `checkpoints.json`
+names the last and the best one. A kill at any moment leaves the old pair or the new pair, never a
+mixture.
 """
 
 import itertools
-import shutil
-from dataclasses import asdict, dataclass, replace
+import re
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
+from math import isfinite
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from heedful.allocation.weights import fill, read_tensors, weights_of
+from heedful.allocation.weights import LARGEST, fill, parse_tensors, weights_of
 from heedful.errors import RunError
-from heedful.files import read_json, write_bytes, write_folder, write_json
+from heedful.files import read_json, reason, remove_written, write_bytes, write_folder, write_json
+from heedful.manifest import MANIFEST, Sealed, seal, sealed
 
-WEIGHTS, OPTIMIZER, POINTER = "model.safetensors", "optimizer.safetensors", "checkpoints.json"
+WEIGHTS, OPTIMIZER, PROGRESS = "model.safetensors", "optimizer.safetensors", "progress.json"
+FOLDER, POINTER = "checkpoints", "checkpoints.json"
+FILES = (WEIGHTS, OPTIMIZER, PROGRESS, MANIFEST)  # all that is ever in a checkpoint
+OPTIMISED = "optimised"  # the one checkpoint of an optimised run
+MOMENTS = ("exp_avg", "exp_avg_sq", "step")  # what AdamW remembers of a parameter
+MOST = 1 << 53  # steps, epochs, batches: whole numbers that are exact as floats
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,13 +50,16 @@ class Pointer:
     """Which checkpoint folders count."""
 
     last: str
-    best: str
+    best: str | None  # None: nothing was evaluated yet
 
 
 def save_checkpoint(
     folder: Path, model: nn.Module, optimizer: Optimizer, progress: Progress, *, best: bool
 ) -> None:
-    """Write a checkpoint and point to it.
+    """Write a checkpoint and point to it; those that are pointed to no more are deleted.
+
+    Only what this program wrote is deleted: never a copy under another name, a checkpoint with any
+    other file in it, or what lies behind a link.
 
     Args:
         folder: The run folder.
@@ -58,46 +71,75 @@ def save_checkpoint(
     Raises:
         RunError: It cannot be written; the checkpoints before it stay as they were.
     """
-    root = folder / "checkpoints"
+    root = _root(folder)
+    before = read_pointer(folder) if (folder / POINTER).exists() else None
     name = _unused(root, f"step-{progress.step:07d}")
 
-    def fill(temporary: Path) -> None:
+    def write(temporary: Path) -> None:
         write_bytes(temporary / WEIGHTS, save(weights_of(model)))
         write_bytes(temporary / OPTIMIZER, save(_optimizer_state(model, optimizer)))
-        write_json(temporary / "progress.json", asdict(progress))
+        write_json(temporary / PROGRESS, asdict(progress))
+        seal(temporary, (WEIGHTS, OPTIMIZER, PROGRESS), name=name)
 
-    write_folder(root / name, fill)
-    old = read_pointer(folder) if (folder / POINTER).exists() else Pointer(last=name, best=name)
-    pointer = replace(old, last=name, best=name) if best else replace(old, last=name)
+    write_folder(root / name, write)
+    pointer = Pointer(last=name, best=name if best else before and before.best)
     write_json(folder / POINTER, asdict(pointer))
-    for stale in root.iterdir():
-        if stale.name not in (pointer.last, pointer.best):
-            shutil.rmtree(stale, ignore_errors=True)
+    for child in list(root.iterdir()):
+        if child.name not in (pointer.last, pointer.best) and _written_here(child, before):
+            remove_written(child, FILES)
 
 
 def read_pointer(folder: Path) -> Pointer:
     """Return which checkpoints count.
 
     Raises:
-        RunError: There is none, or the file is damaged.
+        RunError: There is none, or the file is damaged, or names anything but checkpoints.
     """
     content = read_json(folder / POINTER)
-    try:
-        return Pointer(**content)
-    except TypeError:
-        raise RunError(
-            f"{folder / POINTER} must name a last and a best checkpoint, got {content!r}"
-        ) from None
+    if isinstance(content, dict) and content.keys() == {"last", "best"}:
+        last, best = content["last"], content["best"]
+        if _is_name(last) and (best is None or _is_name(best)):
+            # of step 0 nothing was ever evaluated: so older runs said that there is no best
+            return Pointer(last=last, best=None if best and _step(best) == 0 else best)
+    raise RunError(
+        f"{folder / POINTER} must name a last and a best checkpoint, got {content!r:.100}"
+    )
 
 
-def load_weights(folder: Path, model: nn.Module, *, which: str = "best") -> None:
+def load_weights(folder: Path, model: nn.Module, *, which: str = "best") -> str:
     """Fill `model` from the `best` or the `last` checkpoint.
+
+    Returns:
+        The name of the checkpoint: the last one too where none has been evaluated yet.
 
     Raises:
         RunError: The checkpoint is missing, damaged or of another model.
     """
-    path = folder / "checkpoints" / getattr(read_pointer(folder), which) / WEIGHTS
-    fill(model, read_tensors(path), path)
+    kept = open_checkpoint(folder, which=which)
+    fill(model, tensors_of(kept, WEIGHTS), kept.folder / WEIGHTS)
+    return kept.folder.name
+
+
+def open_checkpoint(folder: Path, *, which: str = "best") -> Sealed:
+    """Open the `best` or the `last` checkpoint of a run folder; the last where none is best yet.
+
+    Raises:
+        RunError: There is no pointer, it is damaged, or a link stands in the way.
+    """
+    pointer = read_pointer(folder)
+    place = _root(folder) / (getattr(pointer, which) or pointer.last)
+    if place.is_symlink():
+        raise RunError(f"{place} must be a folder of the run, got a link")
+    return sealed(place, holder="a checkpoint")
+
+
+def tensors_of(kept: Sealed, name: str) -> dict[str, Tensor]:
+    """Read a file of numbers of a checkpoint or of a saved model.
+
+    Raises:
+        RunError: It is missing or damaged.
+    """
+    return parse_tensors(kept.read(name, most=LARGEST), kept.folder / name)
 
 
 def load_checkpoint(folder: Path, model: nn.Module, optimizer: Optimizer) -> Progress:
@@ -106,31 +148,93 @@ def load_checkpoint(folder: Path, model: nn.Module, optimizer: Optimizer) -> Pro
     Raises:
         RunError: The checkpoint is missing, damaged or of another model.
     """
-    load_weights(folder, model, which="last")
-    root = folder / "checkpoints" / read_pointer(folder).last
-    content = read_json(root / "progress.json")
-    state = read_tensors(root / OPTIMIZER)
-    try:
-        progress = Progress(**content)
-        torch.set_rng_state(state.pop("random/cpu"))
-        if torch.cuda.is_available() and "random/cuda" in state:
-            torch.cuda.set_rng_state(state.pop("random/cuda"))
-        for name, parameter in model.named_parameters():
-            keys = [key for key in state if key.partition("/")[2] == name]
-            if keys:
-                optimizer.state[parameter] = {
-                    key.partition("/")[0]: _placed(state[key], parameter) for key in keys
-                }
-    except (KeyError, TypeError) as error:
-        raise RunError(f"{root} must be a checkpoint of heedful, got no {error}") from None
+    kept = open_checkpoint(folder, which="last")
+    progress = _progress(kept.json(PROGRESS), kept.folder / PROGRESS)
+    weights, state = tensors_of(kept, WEIGHTS), tensors_of(kept, OPTIMIZER)
+    path = kept.folder / OPTIMIZER
+    random = {name: state.pop(name, None) for name in ("random/cpu", "random/cuda")}
+    moments = _moments(state, model, path, begun=progress.step > 0)
+    fill(model, weights, kept.folder / WEIGHTS)
+    _draw_on(random["random/cpu"], torch.set_rng_state, path)
+    if torch.cuda.is_available() and random["random/cuda"] is not None:
+        _draw_on(random["random/cuda"], torch.cuda.set_rng_state, path)
+    for name, parameter in model.named_parameters():
+        if name in moments:
+            # a fused optimizer keeps its step counter beside the parameter, others on the CPU
+            optimizer.state[parameter] = {
+                key: tensor.to(parameter.device) for key, tensor in moments[name].items()
+            }
     return progress
+
+
+# ---- names ---------------------------------------------------------------------------------------
+
+
+def _root(folder: Path) -> Path:
+    root = folder / FOLDER
+    if root.is_symlink():
+        raise RunError(f"{root} must be a folder of the run, got a link")
+    return root
+
+
+def _step(name: str) -> int | None:
+    found = re.fullmatch(r"step-([0-9]{7,16})(-[0-9]{1,9})?", name)
+    return int(found[1]) if found else None
+
+
+def _is_name(name: object) -> bool:
+    return isinstance(name, str) and (name == OPTIMISED or _step(name) is not None)
 
 
 def _unused(root: Path, name: str) -> str:
     """Return a new name: a folder that the pointer may name is never replaced."""
     again = (f"{name}-{number}" for number in itertools.count(2))
     names = itertools.chain([name], again)
-    return next(candidate for candidate in names if not (root / candidate).exists())
+    return next(x for x in names if not (root / x).exists() and not (root / x).is_symlink())
+
+
+def _written_here(child: Path, before: Pointer | None) -> bool:
+    """Did a training write this, under this name? A copy has another name than it had then."""
+    half = re.fullmatch(r"\.(.+)\.[0-9]+\.tmp", child.name)
+    if half:
+        return _step(half[1]) is not None
+    if _step(child.name) is None:
+        return False
+    if before is not None and child.name in (before.last, before.best):
+        return True
+    try:
+        return sealed(child).name == child.name
+    except RunError:
+        return False
+
+
+# ---- what a checkpoint holds ---------------------------------------------------------------------
+
+
+def _progress(content: Any, path: Path) -> Progress:
+    if not isinstance(content, dict):
+        raise RunError(f"{path} must say where a training stands, got {content!r:.80}")
+    rules: dict[str, Callable[[Any], bool]] = {
+        **dict.fromkeys(("step", "epoch", "batch", "evaluations", "waiting"), _is_count),
+        "seconds": lambda x: _is_finite(x) and x >= 0,
+        "best_loss": lambda x: x is None or _is_finite(x),
+        "finished": lambda x: type(x) is bool,
+    }
+    for field in fields(Progress):
+        value = content.get(field.name, "nothing")
+        if not rules[field.name](value):
+            raise RunError(
+                f"{path} must say where a training stands, got {field.name} = {value!r:.40}"
+            )
+    return Progress(**{field.name: content[field.name] for field in fields(Progress)})
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and 0 <= value <= MOST
+
+
+def _is_finite(value: object) -> bool:
+    return type(value) in (int, float) and abs(value) <= MOST and isfinite(value)  # type: ignore[arg-type]
 
 
 def _optimizer_state(model: nn.Module, optimizer: Optimizer) -> dict[str, Tensor]:
@@ -143,6 +247,42 @@ def _optimizer_state(model: nn.Module, optimizer: Optimizer) -> dict[str, Tensor
     return state
 
 
-def _placed(tensor: Tensor, parameter: Tensor) -> Tensor:
-    # a fused optimizer keeps its step counter beside the parameter, others on the CPU
-    return tensor.to(parameter.device)
+def _moments(
+    state: dict[str, Tensor], model: nn.Module, path: Path, *, begun: bool
+) -> dict[str, dict[str, Tensor]]:
+    """Return the state of each parameter; a wrong shape would crash the process in torch."""
+    moments: dict[str, dict[str, Tensor]] = {}
+    for name, parameter in model.named_parameters():
+        wanted = [f"{key}/{name}" for key in MOMENTS]
+        missing = [key for key in wanted if key not in state]
+        if missing and (begun or len(missing) < len(wanted)):
+            raise RunError(f"{path} must hold the whole optimizer, got no {missing[0]}")
+        for key in wanted if not missing else ():
+            counter = key.startswith("step/")
+            like = torch.empty((), device="meta") if counter else parameter
+            _check_moment(state[key], like, f"{path} must fit the model, got {key}")
+            moments.setdefault(name, {})[key.partition("/")[0]] = state.pop(key)
+    if state:
+        raise RunError(f"{path} must fit the model, got {min(state)!r:.80} besides")
+    return moments
+
+
+def _check_moment(tensor: Tensor, like: Tensor, got: str) -> None:
+    if tensor.shape != like.shape:
+        raise RunError(f"{got} of shape {tuple(tensor.shape)} for {tuple(like.shape)}")
+    if tensor.dtype != like.dtype:
+        raise RunError(f"{got} as {tensor.dtype} for {like.dtype}")
+    if not tensor.isfinite().all():
+        raise RunError(f"{got} with what is no number")
+
+
+def _draw_on(state: Tensor | None, restore: Callable[[Tensor], None], path: Path) -> None:
+    """Go on with random numbers where they were."""
+    if state is None:
+        raise RunError(f"{path} must hold the whole optimizer, got no random/cpu")
+    try:
+        restore(state)
+    except (RuntimeError, TypeError) as error:
+        raise RunError(
+            f"{path} must hold a state of random numbers, got: {reason(error):.80}"
+        ) from None

@@ -103,11 +103,12 @@ class Training:
                 evaluations=min(self.progress.evaluations, self._evaluations_due()),
             )
 
-    def save(self, *, best: bool = False) -> None:
-        """Write a checkpoint of where the training stands."""
+    def save(self, folder: Path | None = None, *, best: bool = False) -> None:
+        """Write a checkpoint of where the training stands, into `folder` where it is not ours."""
         self._saved = self.progress.step
         if self.main:
-            save_checkpoint(self.folder, self.bare, self.plain, self.progress, best=best)
+            folder = folder or self.folder
+            save_checkpoint(folder, self.bare, self.plain, self.progress, best=best)
 
     def run(self) -> None:
         """Train until a limit is reached; every checkpoint on the way can be gone on from.

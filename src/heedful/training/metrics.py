@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any, Self
 
 from heedful.errors import MissingExtraError, RunError
-from heedful.files import write_bytes
+from heedful.files import read_whole, write_bytes
 from heedful.training.events import Evaluated, Step
+
+LARGEST = 1 << 32  # bytes
 
 
 class MetricsLog:
@@ -69,10 +71,10 @@ class MetricsLog:
     def forget_after(self, step: int) -> None:
         """Drop what was measured after `step`, and a line that a kill cut off."""
         self._last = step
-        if not self.path.exists():
-            return
-        kept = [line for line in self.path.read_bytes().splitlines() if _step(line) <= step]
-        write_bytes(self.path, b"".join(line + b"\n" for line in kept))
+        lines = _lines(self.path)
+        if lines:
+            kept = [line for line in lines if _step(line) <= step]
+            write_bytes(self.path, b"".join(line + b"\n" for line in kept))
 
 
 class Window:
@@ -93,18 +95,24 @@ class Window:
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
     """Return all measurements of a run, in order; a line that a kill cut off is left out."""
-    path = folder / "metrics.jsonl"
-    if not path.exists():
-        return []
-    lines = path.read_bytes().splitlines()
+    lines = _lines(folder / "metrics.jsonl")
     return [json.loads(line) for line in lines if _step(line) < float("inf")]
 
 
+def _lines(path: Path) -> list[bytes]:
+    """All lines; a missing file has none, but a folder or a link to nothing is an error."""
+    if not (path.is_symlink() or path.exists()):
+        return []
+    return read_whole(path, most=LARGEST).splitlines()
+
+
 def _step(line: bytes) -> float:
+    """The step of a measurement; what is none comes after all."""
     try:
-        return float(json.loads(line)["step"])
-    except (ValueError, KeyError, TypeError):
+        step = json.loads(line)["step"]
+    except (ValueError, KeyError, TypeError, RecursionError):
         return float("inf")
+    return step if type(step) is int and step >= 0 else float("inf")
 
 
 @contextmanager

@@ -9,12 +9,15 @@ metrics.jsonl            one line a measurement
 checkpoints.json         which checkpoints are the last and the best
 checkpoints/step-…/      model.safetensors, optimizer.safetensors, progress.json
 plan.toml, report.json   of an optimised run: what was changed, and how it was proved
+manifest.json            sizes and hashes of what never changes; each checkpoint has one of its own
 ```
+
+Everything is read as if somebody else had written it, and compared with the manifest where there is
+one.
 """
 
-import json
-from collections.abc import Sequence
-from dataclasses import asdict
+import warnings
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast, overload
 
@@ -22,24 +25,41 @@ import torch
 from torch import nn
 
 from heedful.allocation.plan import Plan, load_plan
-from heedful.allocation.stored import PLAN, is_model, load_model
+from heedful.allocation.stored import PLAN, REPORT, is_model, load_model
 from heedful.config import Config
 from heedful.config_file import dump_toml, load_config
 from heedful.data.examples import Example
 from heedful.data.tokens import Vocabulary
 from heedful.errors import ConfigError, HeedfulError, RunError
-from heedful.files import read_json, write_bytes
+from heedful.files import reason, write_bytes, write_into, write_json
 from heedful.locks import LOCK, is_unused
+from heedful.manifest import MANIFEST, Sealed, seal, sealed
 from heedful.tasks.translation import Corpus, Network, Translator, Vocabularies, build_model
-from heedful.training.checkpoint import OPTIMIZER, WEIGHTS, load_weights
+from heedful.training.checkpoint import (
+    FILES,
+    FOLDER,
+    OPTIMISED,
+    POINTER,
+    load_weights,
+    read_pointer,
+)
+from heedful.training.splits import LARGEST, parse_split, write_split
 
 SIDES = ("source", "target")
-# all that a training writes, for `remove_written`
-WRITTEN = (
-    *("config.toml", "run.json", "manifest.json", "metrics.jsonl", "checkpoints.json", LOCK),
-    *("tokens/*.json", "splits/*.jsonl", "tensorboard/events.out.tfevents.*"),
-    *(f"checkpoints/step-*/{name}" for name in (WEIGHTS, OPTIMIZER, "progress.json")),
+ABOUT, CONFIG = "run.json", "config.toml"
+# what never changes once it is written
+FIXED = (
+    *(ABOUT, CONFIG, "tokens/source.json", "tokens/target.json"),
+    *("splits/dev.jsonl", "splits/test.jsonl"),
 )
+_EVER = (
+    *(*FIXED, MANIFEST, POINTER, PLAN, REPORT, LOCK),
+    *("metrics.jsonl", "tensorboard/events.out.tfevents.*"),
+    *(f"{FOLDER}/{name}/{file}" for name in ("step-*", OPTIMISED) for file in FILES),
+)
+# all that is ever in a run, as `remove_written` takes it, also where a kill stopped `write_into`
+WRITTEN = (*_EVER, *(f"start/{name}" for name in _EVER))
+PRECISIONS = ("fp32", "bf16")
 
 
 class Run:
@@ -55,33 +75,56 @@ class Run:
 
     def __init__(self, folder: str | Path, *, device: str | None = None) -> None:
         self.folder = Path(folder)
-        if not (self.folder / "run.json").is_file():
+        if not _is_there(self.folder / ABOUT):
             raise RunError(f"run must be a folder written by heedful train, got {self.folder}")
         self.device = device or default_device()
-        self.config = _read_config(self.folder)
+        self._sealed = sealed(self.folder)
+        self.config = _read_config(self._sealed)
         self._translator: Translator | None = None
 
     @property
     def about(self) -> dict[str, Any]:
         """How the run came about: command, versions, seed, sizes, precision."""
-        return read_json(self.folder / "run.json")
+        about = self._sealed.json(ABOUT)
+        path = self.folder / ABOUT
+        if not isinstance(about, dict):
+            raise RunError(f"{path} must say how a run came about, got {about!r:.80}")
+        if about.get("precision") not in PRECISIONS:
+            got = about.get("precision")
+            raise RunError(f"{path} must have a precision of {PRECISIONS}, got {got!r:.80}")
+        return cast(dict[str, Any], about)
 
     @property
     def vocabularies(self) -> Vocabularies:
         """Of both sides."""
-        return Vocabularies(
-            *(Vocabulary.load(self.folder / "tokens" / f"{side}.json") for side in SIDES)
-        )
+        return Vocabularies(*(self._vocabulary(f"tokens/{side}.json") for side in SIDES))
+
+    def _vocabulary(self, name: str) -> Vocabulary:
+        self._sealed.read(name)
+        return Vocabulary.load(self.folder / name)
+
+    @property
+    def evaluated(self) -> bool:
+        """Say whether the model that opens is the best one; else it is the last, never measured."""
+        return read_pointer(self.folder).best is not None
 
     @property
     def translator(self) -> Translator:
-        """The best model with its tokenisers, loaded once."""
+        """The best model with its tokenisers, loaded once.
+
+        Where training was stopped before its first evaluation there is no best model: then this is
+        the last one, and a warning says so.
+        """
         if self._translator is None:
             vocabularies = self.vocabularies
-            model = build_model(self.config, vocabularies)
-            if self.plan is not None:
-                model = cast(Network, self.plan.apply(model))
-            load_weights(self.folder, model)
+            model = build(self.config, vocabularies, self.plan)
+            checkpoint = load_weights(self.folder, model)
+            if not self.evaluated:
+                warnings.warn(
+                    f"{self.folder} was stopped before its first evaluation: this is its last "
+                    f"checkpoint, {checkpoint}, and nobody knows what it is worth",
+                    stacklevel=2,
+                )
             self._translator = Translator(
                 model.to(self.device),
                 vocabularies,
@@ -93,8 +136,21 @@ class Run:
     @property
     def plan(self) -> Plan | None:
         """From the trained model to this one; `None` where nothing was optimised."""
-        path = self.folder / PLAN
-        return load_plan(path) if path.is_file() else None
+        if not self._sealed.holds(PLAN):
+            return None
+        self._sealed.read(PLAN)
+        return load_plan(self.folder / PLAN)
+
+    def copy(self, folder: Path) -> None:
+        """Copy what a run that is made from this one keeps: all that is fixed, as it was written.
+
+        Raises:
+            RunError: A file is missing or damaged, or the folder cannot be written.
+        """
+        for name in FIXED:
+            content = self._sealed.read(name, most=LARGEST)
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            write_bytes(folder / name, content)
 
     def examples(self, split: str) -> list[Example]:
         """Return the held-out examples of `dev` or `test`.
@@ -105,15 +161,27 @@ class Run:
         """
         if split not in ("dev", "test"):
             raise ConfigError(f"split must be one of dev, test, got {split!r}")
-        path = self.folder / "splits" / f"{split}.jsonl"
-        try:
-            return [Example(**json.loads(line)) for line in path.read_bytes().splitlines()]
-        except OSError:
-            raise RunError(
-                f"a run folder must hold {path.name}, got none in {path.parent}"
-            ) from None
-        except (ValueError, TypeError) as error:
-            raise RunError(f"{path} must be whole, got a damaged line: {error}") from None
+        name = f"splits/{split}.jsonl"
+        return parse_split(self._sealed.read(name, most=LARGEST), self.folder / name)
+
+
+def build(config: Config, vocabularies: Vocabularies, plan: Plan | None = None) -> Network:
+    """Make the network of a run, with fresh weights.
+
+    Raises:
+        ConfigError: Settings do not fit together, or the plan does not fit the model.
+        RunError: There is not enough memory for it.
+    """
+    try:
+        model = build_model(config, vocabularies)
+        return model if plan is None else cast(Network, plan.apply(model))
+    except HeedfulError:
+        raise
+    # what torch raises where sizes are beyond all bounds
+    except (ArithmeticError, MemoryError, RuntimeError, TypeError, ValueError) as error:
+        raise RunError(
+            f"the model must be one that can be built here, got: {reason(error):.200}"
+        ) from None
 
 
 @overload
@@ -136,15 +204,18 @@ def load(
         ConfigError: `into` is needed, the plan does not fit it, or it is given for a run.
         MissingExtraError: transformers is needed and not installed.
     """
+    if not Path(folder).is_dir():
+        raise RunError(f"a run or a saved model must be a folder, got none at {folder}")
     if is_model(Path(folder)):
         model = load_model(Path(folder), into=into)
         return model.to(device or default_device())
+    run = Run(folder, device=device)
     if into is not None:
         raise ConfigError(
             "into must be left out for a run, which builds its own model, "
             f"got {type(into).__name__}"
         )
-    return Run(folder, device=device)
+    return run
 
 
 def default_device() -> str:
@@ -162,33 +233,68 @@ def check_unused(folder: Path) -> None:
         raise RunError(f"output must be a new or an empty folder, got {folder}")
 
 
-def create(folder: Path, config: Config, corpus: Corpus) -> None:
-    """Write what a new run holds before its first checkpoint.
+def create(
+    folder: Path,
+    config: Config,
+    corpus: Corpus,
+    about: Mapping[str, Any],
+    first: Callable[[Path], None],
+) -> None:
+    """Write a new run: all of it, or nothing.
+
+    Args:
+        folder: New or empty.
+        config: Of the training.
+        corpus: Its tokenisers and held-out examples are kept.
+        about: How the run comes about.
+        first: Writes the first checkpoint into the folder that it is given.
 
     Raises:
         RunError: The folder is not empty, or cannot be written.
     """
     check_unused(folder)
+
+    def write(start: Path) -> None:
+        for name in ("tokens", "splits"):
+            (start / name).mkdir()
+        write_bytes(start / CONFIG, dump_toml(config).encode())
+        for side in SIDES:
+            getattr(corpus.vocabularies, side).save(start / "tokens" / f"{side}.json")
+        for split, examples in corpus.held_out.items():
+            write_split(start, split, examples)
+        first(start)
+        write_json(start / ABOUT, about)
+        seal(start, FIXED)
+
+    write_into(folder, write, last=ABOUT, holds=WRITTEN)
+
+
+def change_config(folder: Path, config: Config) -> None:
+    """Write another config into a run; a kill meanwhile leaves it without a manifest, not damaged.
+
+    Raises:
+        RunError: What the run holds is not what was written, or it cannot be written.
+    """
+    names = list(sealed(folder).files or ())
+    for name in names:  # nothing is sealed again that has changed meanwhile
+        sealed(folder).read(name, most=LARGEST)
+    (folder / MANIFEST).unlink(missing_ok=True)
+    write_bytes(folder / CONFIG, dump_toml(config).encode())
+    if names:
+        seal(folder, names)
+
+
+def _read_config(kept: Sealed) -> Config:
+    path = kept.folder / CONFIG
+    kept.read(CONFIG)
     try:
-        for name in ("tokens", "splits", "checkpoints"):
-            (folder / name).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunError(f"{folder} must be writable, got: {error.strerror or error}") from None
-    write_bytes(folder / "config.toml", dump_toml(config).encode())
-    for side in SIDES:
-        getattr(corpus.vocabularies, side).save(folder / "tokens" / f"{side}.json")
-    for split, examples in corpus.held_out.items():
-        write_split(folder, split, examples)
-
-
-def write_split(folder: Path, split: str, examples: Sequence[Example]) -> None:
-    """Write what `Run.examples` reads, in a run that is being made."""
-    lines = [json.dumps(asdict(example), ensure_ascii=False) for example in examples]
-    write_bytes(folder / "splits" / f"{split}.jsonl", "".join(f"{x}\n" for x in lines).encode())
-
-
-def _read_config(folder: Path) -> Config:
-    try:
-        return load_config(folder / "config.toml")
+        return load_config(path)
     except HeedfulError as error:
-        raise RunError(f"{folder / 'config.toml'} must be a whole config, got: {error}") from None
+        raise RunError(f"{path} must be a whole config, got: {error}") from None
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.is_symlink() or path.exists()
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path} must be readable, got: {reason(error)}") from None

@@ -12,18 +12,17 @@ from typing import Any
 import torch
 
 from heedful.config import Config
-from heedful.config_file import dump_toml, load_config
+from heedful.config_file import load_config
 from heedful.data.examples import Splits
 from heedful.data.load import load_data, load_training, located
 from heedful.data.overlaps import overlaps, told
 from heedful.errors import ConfigError, DataError, RunError
-from heedful.files import write_bytes, write_json
 from heedful.locks import hold, is_unused
 from heedful.tasks.translation import Corpus, build_model, encode_splits, train_vocabularies
 from heedful.training.events import Message, Started
 from heedful.training.loop import Listener, Training, ignore
 from heedful.training.processes import decided
-from heedful.training.run import Run, check_unused, create
+from heedful.training.run import Run, build, change_config, check_unused, create
 
 # What may change while a run is gone on with: how long, and how it keeps its books.
 FREE = ("steps", "epochs", "minutes", "patience", "checkpoint_seconds", "tensorboard")
@@ -118,10 +117,7 @@ def _fresh(config: Config, folder: Path, listener: Listener) -> Training:
     about = _about(config, corpus, training, precision) | {"overlaps": shared}
     _check_same_everywhere(_fingerprint(corpus))
     if training.main:
-        create(folder, config, corpus)
-        training.save(best=True)
-        # last: what has a run.json can be resumed
-        write_json(folder / "run.json", about)
+        create(folder, config, corpus, about, training.save)
     _announce(training, corpus)
     for text in told(shared):
         training.emit(Message(text=text))
@@ -146,12 +142,12 @@ def _resumed(folder: Path, overrides: Sequence[str], listener: Listener) -> Trai
             "Restore the files, or train anew."
         )
     torch.manual_seed(config.seed)
-    model = build_model(config, corpus.vocabularies)
+    model = build(config, corpus.vocabularies)
     training = Training(config, corpus, model, folder, listener)
     training.precision = about["precision"]
     training.restore()
     if training.main and config != run.config:
-        write_bytes(folder / "config.toml", dump_toml(config).encode())
+        change_config(folder, config)
     _announce(training, corpus)
     processes = training.accelerator.num_processes
     if processes != about.get("processes", processes):
