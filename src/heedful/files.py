@@ -8,13 +8,13 @@ import os
 import re
 import shutil
 import stat
-import tomllib
 from collections.abc import Callable, Generator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from heedful.errors import RunError
+from heedful.texts import parse_json
 
 LONGEST_NAME = 255  # bytes, on every file system that people have
 NO_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EACCES, errno.EPERM, errno.EBADF)  # of a folder
@@ -157,34 +157,6 @@ def read_json(path: Path, *, most: int = 1 << 26) -> Any:
         RunError: The file is missing or damaged.
     """
     return parse_json(read_whole(path, most=most), path)
-
-
-def parse_json(content: bytes, path: Path) -> Any:
-    """Turn what `path` holds into plain data.
-
-    Raises:
-        RunError: It is no JSON, or nested deeper than anybody nests.
-    """
-    try:
-        return json.loads(content)
-    except ValueError as error:
-        raise RunError(f"{path} must be whole, got damaged JSON: {error}") from None
-    except RecursionError:
-        raise RunError(f"{path} must be whole, got JSON that is nested too deep") from None
-
-
-def parse_toml(text: str) -> dict[str, Any]:
-    """Read TOML that somebody else may have written: `tomllib` may take hours, or fall over.
-
-    Raises:
-        ValueError: It is no TOML (`tomllib.TOMLDecodeError` says where), or nested without end.
-    """
-    if re.search(r"""(?<![\w"'-])(?:[\w"'-]++[ \t]*+\.[ \t]*+){64}""", text):
-        raise ValueError("a key of more than 64 parts")
-    try:
-        return tomllib.loads(text)
-    except RecursionError:
-        raise ValueError("brackets without end") from None
 
 
 def remove_written(folder: Path, holds: Sequence[str]) -> bool:

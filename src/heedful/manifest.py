@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from heedful.errors import RunError
-from heedful.files import parse_json, read_json, read_whole, reason, write_json
+from heedful.files import read_json, read_whole, reason, write_json
+from heedful.texts import parse_json
 
 MANIFEST = "manifest.json"
 FORMAT = 1

@@ -15,7 +15,8 @@ from heedful.allocation.moves import MOVES, DropSite, KeepHeads, Move
 from heedful.allocation.seen import Seen
 from heedful.allocation.sites import Site, find_sites
 from heedful.errors import ConfigError, HeedfulError, RunError, UnsupportedError
-from heedful.files import parse_toml, read_whole, write_bytes
+from heedful.files import read_whole, write_bytes
+from heedful.texts import parse_toml
 
 VERSION = 1
 LARGEST = 1 << 24  # bytes of a plan

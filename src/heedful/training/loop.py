@@ -107,8 +107,7 @@ class Training:
         """Write a checkpoint of where the training stands, into `folder` where it is not ours."""
         self._saved = self.progress.step
         if self.main:
-            folder = folder or self.folder
-            save_checkpoint(folder, self.bare, self.plain, self.progress, best=best)
+            save_checkpoint(folder or self.folder, self.bare, self.plain, self.progress, best=best)
 
     def run(self) -> None:
         """Train until a limit is reached; every checkpoint on the way can be gone on from.

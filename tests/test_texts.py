@@ -1,0 +1,56 @@
+"""Plain data from text that somebody else may have written: never a crash, never hours."""
+
+import re
+import time
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from heedful.errors import RunError
+from heedful.texts import parse_json, parse_toml
+
+
+def test_plain_data():
+    assert parse_json(b'{"a": [1, null]}', Path("x.json")) == {"a": [1, None]}
+    deep = ".".join("abcdefgh" * 7)  # 56 parts
+    assert parse_toml(f"{deep} = 1\nb = '{'x.' * 20}'\n")["b"] == "x." * 20
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (b'{"half":', "must be whole, got damaged JSON: "),
+        (b"\xff\xfe\xfd", "must be whole, got damaged JSON: "),
+        (b"[" * 100_000, "must be whole, got JSON that is nested too deep"),
+        (b'{"a":' * 100_000, "must be whole, got JSON that is nested too deep"),
+        (b"9" * 5_000, "must be whole, got damaged JSON: Exceeds the limit"),
+    ],
+)
+def test_what_is_no_json_is_an_error(content, message):
+    with pytest.raises(RunError, match=re.escape(f"x.json {message}")):
+        parse_json(content, Path("x.json"))
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("x = " + "[" * 100_000, "brackets without end"),
+        ("x = " + "{a=" * 100_000, "brackets without end"),
+        ("a." * 50_000 + "b = 1", "a key of more than 64 parts"),
+        ("[" + "a . " * 50_000 + "b]", "a key of more than 64 parts"),
+        ("'a'." * 50_000 + "b = 1", "a key of more than 64 parts"),
+        ("a" * 200_000, "Expected"),
+        ("'" * 200_000, "Expected"),
+    ],
+)
+def test_what_is_no_toml_is_soon_an_error(text, message):
+    began = time.monotonic()
+    with pytest.raises(ValueError, match=message):
+        parse_toml(text)
+    assert time.monotonic() - began < 20
+
+
+def test_a_small_mistake_says_where():
+    with pytest.raises(tomllib.TOMLDecodeError, match="line 2"):
+        parse_toml("a = 1\nb\n")
