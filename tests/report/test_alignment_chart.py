@@ -35,7 +35,8 @@ def test_the_page_holds_everything_and_loads_nothing(tmp_path):
     assert '"actions": false' in page
     assert page.count("</script>") == 2  # a piece of text ends no script
     spec = json.loads(page.split('vegaEmbed("#map", ')[1].split(', {"ast"')[0])
-    assert spec == chart(ALIGNMENT)
+    assert spec == chart(ALIGNMENT, title=False)  # the page has one
+    assert '<div class="wide"><div id="map">' in page  # a wide map scrolls, the page does not
     assert "<td>87.5</td>" in page  # numbers without JavaScript
 
 
@@ -45,6 +46,7 @@ def test_svg_holds_text_and_command(tmp_path):
     picture = path.read_text(encoding="utf-8")
     assert f"<desc>{html.escape(COMMAND)}</desc>" in picture
     labels = re.findall(r">([^<>]+)</text>", picture)
+    assert "the cat → 猫猫" in labels
     assert labels.count("the") == 2  # repeated pieces stay apart
     assert labels.count("猫") == 2
     assert labels.index("cat") == labels.index("the") + 1
@@ -81,9 +83,23 @@ def test_the_scale_is_a_square_root_with_a_legend():
     assert color["legend"]["title"] == "share (square root scale)"
 
 
-def test_numbers_are_left_out_of_a_large_map(monkeypatch):
-    monkeypatch.setattr(alignment_chart, "NUMBERS_UP_TO", 7)
-    assert "layer" not in chart(ALIGNMENT)
+def even(sources, targets):
+    weights = ((1 / sources,) * sources,) * targets
+    return Alignment(source=("a",) * sources, target=("b",) * targets, weights=weights)
+
+
+def test_numbers_are_left_out_of_a_large_map():
+    assert "layer" not in chart(even(80, 2))
+    assert "title" not in chart(even(80, 2))
+
+
+@pytest.mark.parametrize(
+    "sources, targets, width, height",
+    [(2, 3, 60, 36), (30, 30, 33, 26), (83, 2, 12, 36), (500, 500, 12, 15)],
+)
+def test_cells_are_as_large_as_the_page_allows(sources, targets, width, height):
+    drawn = chart(even(sources, targets))
+    assert (drawn["width"], drawn["height"]) == ({"step": width}, {"step": height})
 
 
 def test_other_suffixes_are_refused_before_anything_is_written(tmp_path):

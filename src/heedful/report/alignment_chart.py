@@ -15,12 +15,17 @@ from heedful.report.alignment import check, repeated, shown, shown_line
 from heedful.report.fonts import has_chinese_font
 
 SUFFIXES = (".html", ".svg", ".png")
-NUMBERS_UP_TO = 1_600  # cells; more numbers than that cannot be read
+# pixels: a map of few pieces takes large cells, one of many small ones, down to what can be told
+# apart; a wider one is scrolled
+WIDTH, HEIGHT = 1_000, 800
+CELLS = {"width": (12, 60), "height": (15, 36)}
+ROOM_FOR_NUMBERS = 18
+ROOM_FOR_LARGE = 26
 
 _BODY = """\
 <p>Each row is a piece of the translation; its cells say where the model looked while it wrote that
 piece, in per cent. Attention is evidence about routing, not by itself a reason.</p>
-<div id="map" class="chart"></div>
+<div class="wide"><div id="map"></div></div>
 <noscript><p>The picture needs JavaScript; the table below does not.</p></noscript>
 <details><summary>Numbers</summary><div class="wide">{table}</div></details>
 """
@@ -61,8 +66,12 @@ def write_alignment(alignment: Alignment, path: Path, *, command: str) -> None:
     write_bytes(path, write(alignment, command))
 
 
-def chart(alignment: Alignment) -> dict[str, Any]:
+def chart(alignment: Alignment, *, title: bool = True) -> dict[str, Any]:
     """The heat map as a Vega-Lite specification.
+
+    Args:
+        alignment: What to show.
+        title: Put the title of the alignment above it.
 
     Raises:
         MissingExtraError: The extra `report` is not installed.
@@ -74,17 +83,30 @@ def chart(alignment: Alignment) -> dict[str, Any]:
         for target, row in zip(targets, alignment.weights, strict=True)
         for source, weight in zip(sources, row, strict=True)
     ]
+    width = _step(WIDTH, len(sources), *CELLS["width"])
+    height = _step(HEIGHT, len(targets), *CELLS["height"])
+    size = 13 if min(width, height) >= ROOM_FOR_LARGE else 10
     # the index keeps repeated pieces apart and is cut off for the reader
     axis: dict[str, Any] = {
         "labelExpr": "substring(datum.value, indexof(datum.value, ':') + 1)",
         "labelLimit": 400,
         "labelOverlap": False,
+        "labelFontSize": size,
     }
-    x = alt.X("source:N", sort=sources, title="source", axis=alt.Axis(labelAngle=-60, **axis))
+    x = alt.X(
+        "source:N",
+        sort=sources,
+        title="source",
+        axis=alt.Axis(orient="top", labelAngle=-60, **axis),
+    )
     y = alt.Y("target:N", sort=targets, title="translation", axis=alt.Axis(**axis))
     scale = alt.Scale(type="sqrt", domain=[0, 1], range=["white", "#08519c"], interpolate="lab")
     legend = alt.Legend(
-        title="share (square root scale)", format="%", values=[0, 0.01, 0.1, 0.25, 0.5, 1]
+        title="share (square root scale)",
+        format="%",
+        values=[0, 0.01, 0.1, 0.25, 0.5, 1],
+        orient="bottom",
+        gradientLength=240,
     )
     base = alt.Chart(alt.Data(values=cells)).encode(x=x, y=y)
     tooltip = [
@@ -95,19 +117,25 @@ def chart(alignment: Alignment) -> dict[str, Any]:
     picture = base.mark_rect(stroke="#ddd").encode(
         color=alt.Color("weight:Q", scale=scale, legend=legend), tooltip=tooltip
     )
-    if len(cells) <= NUMBERS_UP_TO:
-        numbers = base.transform_filter("datum.weight >= 0.005").mark_text(fontSize=10)
+    if width >= ROOM_FOR_NUMBERS:
+        numbers = base.transform_filter("datum.weight >= 0.005").mark_text(fontSize=size)
         dark = alt.condition("datum.weight > 0.3", alt.value("white"), alt.value("#222"))
         numbers = numbers.encode(text=alt.Text("label:N"), color=dark, tooltip=tooltip)
         picture += numbers.transform_calculate(label="round(datum.weight * 100)")
-    sized = picture.properties(width=alt.Step(26), height=alt.Step(24))
+    sized = picture.properties(width=alt.Step(width), height=alt.Step(height))
+    if title and alignment.title:
+        sized = sized.properties(title=shown_line(alignment.title))
     return sized.configure(font=FONT).configure_view(stroke=None).to_dict()
+
+
+def _step(room: int, pieces: int, least: int, most: int) -> int:
+    return max(least, min(most, room // max(1, pieces)))
 
 
 def _html(alignment: Alignment, command: str) -> bytes:
     title = shown_line(alignment.title) or "Alignment"
     body = _BODY.format(table=_table(alignment))
-    return page(title, body, {"map": chart(alignment)}, command=shown_line(command))
+    return page(title, body, {"map": chart(alignment, title=False)}, command=shown_line(command))
 
 
 def _svg(alignment: Alignment, command: str) -> bytes:
