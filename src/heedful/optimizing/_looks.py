@@ -96,6 +96,9 @@ def _masses(call: Call, block: int, *, own: bool) -> dict[str, Tensor]:
     where = torch.zeros(heads, 4, dtype=torch.float64)
     for part, weights, _, _ in call.weigher.blocks(parts(batch, call.shown, rows, keys), Room()):
         places = [call.shown.index(head) for head in part.heads]
+        text = call.weigher.text
+        if text is not None:  # rows that only are padding look nowhere
+            weights = weights.masked_fill(text.padding[part.batch, None, part.rows, None], 0.0)
         wide = nn.functional.pad(weights.abs(), (0, -weights.shape[3] % block))
         mass = wide.unflatten(-1, (-1, block)).sum(-1)
         sums = mass.sum(-1, keepdim=True)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from heedful.errors import ConfigError
+from heedful.probing.outline import Outline, end_of, outline_of, seen_in
 from heedful.probing.weighing import Rules, ScaledDot, Weigher
 
 
@@ -125,7 +126,17 @@ class Wanted:
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """What of one call is kept: these heads and rows, of so many."""
+    """What of one call is kept: these heads and rows, of so many.
+
+    Args:
+        wanted: What was asked for.
+        heads: Which heads.
+        rows: Which query rows.
+        queries: Query rows that there were.
+        groups: Heads that share one of keys and values.
+        own: Do queries look at their own keys, the last ones?
+        extra: Keys that the module put behind those of its input.
+    """
 
     wanted: Wanted
     heads: tuple[int, ...]
@@ -134,6 +145,8 @@ class Choice:
     kv_heads: tuple[int, ...] = field(init=False)
     sources: tuple[int, ...] = field(init=False)
     groups: int = 1
+    own: bool = False
+    extra: int = 0
 
     def __post_init__(self) -> None:
         groups = [head // self.groups for head in self.heads]
@@ -198,6 +211,8 @@ def scaled_dot(
         rows=choice.rows.to(device or query.device),
         queries=choice.queries,
         keys=keys,
+        own=choice.own,
+        outline=_outline(choice, rules, len(key), keys) if choice.own else None,
         query=choice.of_query(query),
         key=choice.of_key(key),
         scale=scale,
@@ -211,3 +226,20 @@ def scaled_dot(
         softcap=softcap,
         sinks=None if sinks is None else choice.wanted.own(choice.of_rule(sinks, 1)),
     )
+
+
+def _outline(choice: Choice, rules: Rules, batch: int, keys: int) -> Outline | None:
+    """Where the text is, as far as tensors tell: before rows are chosen they know all of it."""
+    seen = seen_in(rules.visible, rules.added, keys)
+    if seen is None:
+        if not choice.extra:
+            return None
+        seen = torch.ones(1, 1, 1, keys, dtype=torch.bool, device=choice.rows.device)
+    device, queries = seen.device, choice.queries
+    end = end_of(seen[..., : keys - choice.extra], queries)
+    every = torch.arange(queries, device=device)
+    found = outline_of([(every, seen)], batch=batch, queries=queries, end=end)
+    padding = found.padding[:, choice.rows.to(device)]
+    target = choice.wanted.device or device
+    start = None if found.start is None else found.start.to(target)
+    return Outline(padding.to(target), start, end.to(target))

@@ -2,10 +2,11 @@
 
 import copy
 import math
+import threading
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
-from typing import final
+from typing import Any, final
 
 from torch import Tensor, nn
 
@@ -29,22 +30,36 @@ class HeedfulAttention(Kind):
     ) -> None:
         for module, name in sites.items():
             if isinstance(module, Attention):
-                stack.enter_context(replaced(module, "mix", _listening(module, name, hearing)))
+                forward, mix = _listening(module, name, hearing)
+                stack.enter_context(replaced(module, "forward", forward))
+                stack.enter_context(replaced(module, "mix", mix))
 
 
-def _listening(module: Attention, name: str, hearing: Hearing) -> Callable[..., Tensor]:
-    plain = module.mix
+def _listening(
+    module: Attention, name: str, hearing: Hearing
+) -> tuple[Callable[..., Tensor], Callable[..., Tensor]]:
+    """What stands in the place of `forward`, which knows what is looked at, and of `mix`."""
+    plain_forward, plain = module.forward, module.mix
+    here = threading.local()
+
+    def forward(x: Tensor, context: Tensor | None = None, **given: Any) -> Tensor:
+        here.own = context is None or context is x
+        try:
+            return plain_forward(x, context, **given)
+        finally:
+            here.own = False
 
     def mix(
         query: Tensor, key: Tensor, value: Tensor, mask: Mask | None, bias: Tensor | None
     ) -> Tensor:
         mixed = plain(query, key, value, mask, bias)
-        hearing.note(
-            name, partial(_keep, module, (query, key, value), mask, bias, mixed, hearing.wanted)
-        )
+        own = getattr(here, "own", False)
+        tensors = (query, key, value)
+        keep = partial(_keep, module, tensors, mask, bias, mixed, hearing.wanted, own=own)
+        hearing.note(name, keep)
         return mixed
 
-    return mix
+    return forward, mix
 
 
 def _keep(
@@ -54,44 +69,57 @@ def _keep(
     bias: Tensor | None,
     mixed: Tensor,
     wanted: Wanted,
+    *,
+    own: bool,
 ) -> Call:
     query, key, value = tensors
-    queries, keys = query.shape[2], key.shape[2]
+    queries = query.shape[2]
     choice = Choice(
         wanted=wanted,
         heads=wanted.heads_of(module.heads),
         rows=wanted.rows_of(queries),
         queries=queries,
         groups=module.heads // key.shape[1],
+        own=own,
     )
-    if mask is not None and mask.within(queries, keys) == Mask.full():
+    if mask is not None and mask.within(queries, key.shape[2]) == Mask.full():
         mask = None
-    weigher: Weigher
-    if module.mechanism is None:
-        causal = mask is not None and mask.is_causal(queries, keys)
-        added = () if bias is None else (bias,)
-        rules = Rules(mask=None if causal else mask, added=added, causal=causal)
-        scale = 1 / math.sqrt(query.shape[3])
-        weigher = scaled_dot(choice, query, key, scale=scale, rules=rules)
-    else:
-        weigher = ByMechanism(
-            batch=len(query),
-            heads=choice.heads,
-            kv_heads=choice.kv_heads,
-            rows=choice.rows.to(wanted.device or query.device),
-            queries=queries,
-            keys=keys,
-            mechanism=copy.deepcopy(module.mechanism).eval().to(wanted.device or query.device),
-            query=wanted.own(query),
-            key=wanted.own(key),
-            mask=mask if mask is None or wanted.device is None else mask.to(wanted.device),
-        )
     dropping = module.training and module.dropout > 0
     return Call(
-        weigher=weigher,
+        weigher=_weigher(module, choice, query, key, mask, bias),
         shown=tuple(range(len(choice.heads))),
         value=choice.of_key(value),
         used=choice.of_query(mixed),
         compared="the mixed values before the output projection",
         unproven="dropout was active" if dropping else None,
+    )
+
+
+def _weigher(
+    module: Attention,
+    choice: Choice,
+    query: Tensor,
+    key: Tensor,
+    mask: Mask | None,
+    bias: Tensor | None,
+) -> Weigher:
+    queries, keys, wanted = query.shape[2], key.shape[2], choice.wanted
+    if module.mechanism is None:
+        causal = mask is not None and mask.is_causal(queries, keys)
+        added = () if bias is None else (bias,)
+        rules = Rules(mask=None if causal else mask, added=added, causal=causal)
+        return scaled_dot(choice, query, key, scale=1 / math.sqrt(query.shape[3]), rules=rules)
+    device = wanted.device or query.device
+    return ByMechanism(
+        batch=len(query),
+        heads=choice.heads,
+        kv_heads=choice.kv_heads,
+        rows=choice.rows.to(device),
+        queries=queries,
+        keys=keys,
+        own=choice.own,
+        mechanism=copy.deepcopy(module.mechanism).eval().to(device),
+        query=wanted.own(query),
+        key=wanted.own(key),
+        mask=mask if mask is None or wanted.device is None else mask.to(wanted.device),
     )

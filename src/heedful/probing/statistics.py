@@ -62,13 +62,15 @@ class Statistics:
         effective_keys: `exp(H)`, 1 to n.
         participation: `1 / sum a^2`, 1 to n.
         gini: `sum (2 i - n - 1) a_(i) / n`, ascending: 0 is even, `1 - 1/n` one key alone.
-        sink_mass: Weight of the first keys.
+        sink_mass: Weight of the first keys of the text, not of padding before them; of the rows of
+            which anybody can tell where the text begins, which a cache that drops keys forgets.
         top_mass: Weight of the largest weights.
-        distance: `sum a |p - j|` for a query at key `p`: the last query at the last key.
+        distance: `sum a |p - j|` for a query at key `p`: the last query at the last key, or, where
+            keys outnumber queries that look at their own, at the last one before empty room.
         coverage: The fewest keys that have the wanted mass, up to rounding.
         support: How many weights are above 0, in the arithmetic of the map.
         rows: Rows that see something and give it weight.
-        empty_rows: The others, which are in no mean.
+        empty_rows: The others, which are in no mean, and so are rows that only are padding.
         ordered_rows: Rows that were sorted.
 
     Source:
@@ -115,6 +117,7 @@ def statistics(
             places = [list(heads).index(head) for head in some]
             sample: list[tuple[Tensor, Tensor]] = []
             for item in group:
+                item = _without_padding(item, weigher)
                 totals.add(places, _streamed(item, weigher, settings, room))
                 rows = item.part.rows
                 here = [row - rows.start for row in chosen if rows.start <= row < rows.stop]
@@ -158,18 +161,32 @@ def _streamed(item: Block, weigher: Weigher, settings: Settings, room: Room) -> 
     steps = room.take("steps", weights.shape[2:], weights)
     position = weigher.position[item.part.rows].to(weights.dtype)
     torch.sub(keys, position[:, None], out=steps).abs_()
+    start = None if weigher.text is None else weigher.text.start
+    told = weigher.text is None or start is not None
+    first = weights[..., : settings.sinks]
+    if start is not None and start.any():
+        place = (keys - start[item.part.batch, None])[:, None, None]
+        first = torch.where((place >= 0) & (place < settings.sinks), weights, 0.0)
     values = {
         "entropy": entropy,
         "effective_keys": entropy.exp(),
         "participation": (sums / torch.linalg.vector_norm(weights, dim=-1)).square(),
-        "sink_mass": weights[..., : settings.sinks].sum(-1) / sums,
         "distance": torch.mul(weights, steps, out=scratch).sum(-1) / sums,
         "support": torch.gt(weights, 0, out=scratch).sum(-1),
     }
     return {name: Rows(value, seeing) for name, value in values.items()} | {
+        "sink_mass": Rows(first.sum(-1) / sums, seeing if told else torch.zeros_like(seeing)),
         "normalised_entropy": Rows(entropy / item.counts.log(), seeing & (item.counts > 1)),
         "empty": Rows((~seeing).to(sums.dtype), torch.ones_like(seeing)),
     }
+
+
+def _without_padding(item: Block, weigher: Weigher) -> Block:
+    """The block, in which rows that only are padding see nothing."""
+    if weigher.text is None:
+        return item
+    padding = weigher.text.padding[item.part.batch, item.part.rows].to(item.counts.device)
+    return item._replace(counts=item.counts.masked_fill(padding[:, None], 0.0))
 
 
 def _entropy(weights: Tensor, sums: Tensor, scores: Tensor | None, scratch: Tensor) -> Tensor:

@@ -99,9 +99,13 @@ def _listening_layer(layer: Any, name: str, hearing: Hearing) -> Callable[..., A
 
 
 class _Projected(NamedTuple):
+    """Heads of queries, keys and values; are these one text, and how many keys were appended?"""
+
     query: Tensor
     key: Tensor
     value: Tensor
+    own: bool = True
+    extra: int = 0
 
 
 def _project(module: Any, query: Tensor, key: Tensor, value: Tensor) -> _Projected:
@@ -121,7 +125,8 @@ def _project(module: Any, query: Tensor, key: Tensor, value: Tensor) -> _Project
     if module.add_zero_attn:
         key, value = (functional.pad(x, (0, 0, 0, 1)) for x in (key, value))
     heads = (module.num_heads, module.head_dim)
-    return _Projected(*(x.unflatten(-1, heads).transpose(1, 2) for x in (query, key, value)))
+    query, key, value = (x.unflatten(-1, heads).transpose(1, 2) for x in (query, key, value))
+    return _Projected(query, key, value)
 
 
 def _keep(
@@ -137,6 +142,7 @@ def _keep(
         inputs, used = [x.transpose(0, 1) for x in inputs], output.transpose(0, 1)
     projected = _project(module, *inputs)
     extra = projected.key.shape[2] - inputs[1].shape[1]
+    projected = projected._replace(own=given["query"] is given["key"], extra=extra)
     padding, mask = given["key_padding_mask"], given["attn_mask"]
     if not fused and _hinted(given):
         rules = Rules(causal=True)
@@ -193,7 +199,14 @@ def _call(
     """A call in which all heads are kept, because the output mixes them."""
     heads, queries = module.num_heads, projected.query.shape[2]
     rows = wanted.rows_of(queries)
-    choice = Choice(wanted=wanted, heads=tuple(range(heads)), rows=rows, queries=queries)
+    choice = Choice(
+        wanted=wanted,
+        heads=tuple(range(heads)),
+        rows=rows,
+        queries=queries,
+        own=projected.own,
+        extra=projected.extra,
+    )
     dropping = module.training and module.dropout > 0
     return Call(
         weigher=scaled_dot(

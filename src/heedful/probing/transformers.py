@@ -4,6 +4,7 @@ import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from types import CodeType
 from typing import Any, final
@@ -15,12 +16,14 @@ from heedful.errors import UnsupportedError
 from heedful.kernels.transformers import NUMBERS, refuse, selected, sinks_of
 from heedful.probing.call import Call, Choice, Wanted, scaled_dot
 from heedful.probing.kind import Hearing, Kind
+from heedful.probing.outline import Outline
 from heedful.probing.replace import replaced
-from heedful.probing.weighing import Rules
+from heedful.probing.weighing import Rules, ScaledDot
 
 READ = frozenset(("is_causal", "scaling", "dropout", "softcap", "position_bias", "s_aux", "sinks"))
 # eager attention has these in its mask already, or passes over them as over all that it is not told
 IN_MASK = frozenset(("indices", "block_indices", "output_attentions"))
+CROSSING = ("cross", "encoder_attn", "encdec", "enc_dec")  # names of attention to something else
 ENTRANCE = "get_interface"  # where an attention module of transformers asks for its function
 
 
@@ -91,6 +94,7 @@ def _listening(
             name, tensors = sites[module], (query, key, value)
             mask, *other = rest or (named.get("attention_mask"),)
             given = {**named, "attention_mask": mask, "other": other, "module": module}
+            given["own"] = _looks_at_itself(module, name)
             keep = partial(_keep, implementation, tensors, given, result[0], hearing.wanted)
             hearing.note(name, keep)
         return result
@@ -115,6 +119,7 @@ def _keep(
         rows=wanted.rows_of(queries),
         queries=queries,
         groups=heads // key.shape[1],
+        own=given["own"],
     )
     scaling, softcap, dropout = (given.get(x) for x in ("scaling", "softcap", "dropout"))
     weigher = scaled_dot(
@@ -128,13 +133,38 @@ def _keep(
     )
     dropping = dropout and (implementation != "eager" or given["module"].training)
     return Call(
-        weigher=weigher,
+        weigher=_without_dropped_keys(weigher, given),
         shown=tuple(range(len(choice.heads))),
         value=choice.of_key(value),
         used=choice.of_query(output.transpose(1, 2)),
         compared="the mixed values before the output projection",
         unproven="dropout was active" if dropping else None,
     )
+
+
+def _looks_at_itself(module: nn.Module, name: str) -> bool:
+    """Are the keys those of the queries? Only names tell it of attention to something else."""
+    words = f"{name} {type(module).__name__}".lower()
+    crossing = any(word in words for word in CROSSING)
+    return not crossing and not getattr(module, "is_cross_attention", False)
+
+
+def _without_dropped_keys(weigher: ScaledDot, given: Mapping[str, Any]) -> ScaledDot:
+    """Say where the text begins when a cache of a window may have dropped its first keys."""
+    module, positions = given["module"], given.get("position_ids")
+    window = given.get("sliding_window") or getattr(module, "sliding_window", None)
+    past = weigher.keys - weigher.queries
+    if not weigher.own or not isinstance(window, int) or past < max(1, window - 1):
+        return weigher
+    text = weigher.text
+    if text is None:
+        padding = weigher.rows.new_zeros(weigher.batch, len(weigher.rows), dtype=torch.bool)
+        text = Outline(padding, None, weigher.rows.new_tensor(weigher.keys))
+    start = None
+    if isinstance(positions, Tensor) and positions.ndim == 2:  # those of images have three axes
+        last = positions[:, -1].to(text.end.device)
+        start = (text.end - 1 - last).expand(weigher.batch)
+    return replace(weigher, outline=text._replace(start=start))
 
 
 def _check(implementation: str, tensors: tuple[Tensor, ...], given: Mapping[str, Any]) -> None:
@@ -144,7 +174,7 @@ def _check(implementation: str, tensors: tuple[Tensor, ...], given: Mapping[str,
         raise UnsupportedError("keys must be at hand, got a paged cache")
     if implementation != "sdpa":  # which takes no notice of what it does not know
         known = READ | (IN_MASK if implementation == "eager" else {"indices"})
-        about = ("attention_mask", "other", "module")
+        about = ("attention_mask", "other", "module", "own")
         refuse({name: x for name, x in given.items() if name not in about}, known)
     if given["other"]:
         raise UnsupportedError(

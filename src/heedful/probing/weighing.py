@@ -3,6 +3,7 @@
 import abc
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from heedful.mask import Mask
 from heedful.nn.mechanisms.base import Mechanism
+from heedful.probing.outline import Outline, outline_of, seen_by
 from heedful.probing.parts import Part, Room, quiet, wide
 
 
@@ -41,6 +43,8 @@ class Weigher(abc.ABC):
         queries: Query rows that there were.
         keys: Number of keys.
         kv_heads: Which head of the kept keys and values each of them has.
+        own: Do queries look at their own keys, the last ones?
+        outline: Where the text is, of the rows that were kept; `None` where no tensor told.
     """
 
     batch: int
@@ -49,13 +53,34 @@ class Weigher(abc.ABC):
     rows: Tensor
     queries: int
     keys: int
+    own: bool = False
+    outline: Outline | None = None
 
     signed = False  # may a weight be negative?
 
     @property
     def position(self) -> Tensor:
-        """At which key each row stands: the last query at the last key."""
-        return self.rows + (self.keys - self.queries)
+        """At which key each row stands: the last query at the last key that is no empty room."""
+        end = self.keys if self.outline is None else self.outline.end
+        return self.rows + (end - self.queries)
+
+    @property
+    def ruled_by(self) -> Mask | None:
+        """Heedful's mask, where one says who may see whom."""
+        return None
+
+    @cached_property
+    def text(self) -> Outline | None:
+        """Where the text is; `None` where every row and every key is text."""
+        mask = self.ruled_by
+        if self.outline is not None or not self.own or mask is None:
+            return self.outline
+        device = self.rows.device
+        size = {"batch": self.batch, "queries": self.queries}
+        heads = max(self.heads, default=0) + 1
+        seen = seen_by(mask, **size, heads=heads, keys=self.keys, device=device)
+        whole = outline_of(seen, **size, end=torch.tensor(self.keys, device=device))
+        return whole._replace(padding=whole.padding[:, self.rows])
 
     def shared(self, tensor: Tensor, part: Part) -> Tensor:
         """Of kept keys or values, those that each head of a part has."""
@@ -111,7 +136,11 @@ class ScaledDot(Weigher):
 
     @property
     def position(self) -> Tensor:
-        return self.rows if self.rules.causal else self.rows + (self.keys - self.queries)
+        return self.rows if self.rules.causal else super().position
+
+    @property
+    def ruled_by(self) -> Mask | None:
+        return self.rules.mask
 
     def blocks(self, cut: Iterable[Part], room: Room) -> Iterator[Block]:
         held: tuple[slice, tuple[int, ...]] | None = None
@@ -204,6 +233,10 @@ class ByMechanism(Weigher):
     mask: Mask | None
 
     signed = True
+
+    @property
+    def ruled_by(self) -> Mask | None:
+        return self.mask
 
     def blocks(self, cut: Iterable[Part], room: Room) -> Iterator[Block]:
         whole: Tensor | None = None
