@@ -478,3 +478,53 @@ def test_calibration_that_overflowed_is_refused_by_name(move):
     seen["own"].mixed[0, 0] = float("inf")
     with pytest.raises(UnsupportedError, match=r"own: what .* finite, got NaN or inf in mixed"):
         Plan(moves={"own": (move,)}).apply(model, seen)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mine(Move):
+    """A user's own: it makes every value twice as large."""
+
+    def edit(self, site, seen):
+        return site.with_(value=2 * site.value, value_bias=2 * site.value_bias)
+
+
+def test_a_move_of_ones_own_is_made_but_not_put_on_file(tmp_path):
+    model, given = make(), inputs()
+    plan = Plan(moves={"own": (Mine(), KeepHeads(heads=(0, 1)))})
+    want = copy.deepcopy(model)
+    with torch.no_grad():
+        want.own.value.weight *= 2
+        want.own.value.bias *= 2
+    want = Plan(moves={"own": (KeepHeads(heads=(0, 1)),)}).apply(want)
+    torch.testing.assert_close(plan.apply(model)(*given), want(*given))
+    message = r"a plan on file must hold moves of heedful only \(.*keep_heads.*\), got Mine"
+    for write in (plan.dumps, lambda: plan.save(tmp_path / "plan.toml"), lambda: name_of(Mine())):
+        with pytest.raises(UnsupportedError, match=message):
+            write()
+    assert not any(tmp_path.iterdir())
+
+
+NUMBERS = [
+    (name, field.name)
+    for name, kind in MOVES.items()
+    for field in fields(kind)
+    if field.type in (int, tuple[int, ...]) and (name, field.name) != ("query_key_rank", "pairs")
+]
+LEAST = {"share_kv": "kv_heads = 2", "select_blocks": "share = 0.5", "window": "window = 3"}
+
+
+@pytest.mark.parametrize("name, field", NUMBERS)
+def test_numbers_that_nobody_can_mean_are_refused(name, field):
+    assert len(NUMBERS) > 12
+    huge = 10**11 + 1
+    value = [huge] if name == "keep_heads" else huge
+    settings = {field: str(value)}
+    for line in LEAST.get(name, "").splitlines():
+        key, _, text = line.partition(" = ")
+        settings.setdefault(key, text)
+    if (name, field) in (("page_decode", "sinks"), ("page_decode", "recent")):
+        settings["pages"] = str(2 * huge)
+    lines = "\n".join(f"{key} = {text}" for key, text in settings.items())
+    text = f'{FIRST}[[site]]\nname = "own"\n\n[[site.move]]\nmove = "{name}"\n{lines}\n'
+    with pytest.raises(ConfigError, match=r"must be at most (65536|2147483647), got [12]\d{11}"):
+        parse_plan(text)

@@ -108,7 +108,11 @@ class Plan:
         return lines
 
     def dumps(self) -> str:
-        """Return the plan as TOML."""
+        """Return the plan as TOML.
+
+        Raises:
+            UnsupportedError: A move is none of heedful's own.
+        """
         blocks = [f"{HEAD}version = {VERSION}"]
         for name, moves in self.moves.items():
             lines = ["[[site]]", f"name = {_toml(name)}"]
@@ -205,8 +209,18 @@ def simplified(moves: Sequence[Move]) -> tuple[Move, ...]:
 
 
 def name_of(move: Move) -> str:
-    """Return the name of a move in plans."""
-    return next(name for name, kind in MOVES.items() if type(move) is kind)
+    """Return the name of a move in plans.
+
+    Raises:
+        UnsupportedError: It is none of heedful's own; plans can make such moves, files cannot.
+    """
+    for name, kind in MOVES.items():
+        if type(move) is kind:
+            return name
+    raise UnsupportedError(
+        f"a plan on file must hold moves of heedful only ({', '.join(MOVES)}), "
+        f"got {type(move).__name__}"
+    )
 
 
 def _move(table: Mapping[str, Any], site: str) -> Move:

@@ -2,12 +2,28 @@
 
 from heedful.allocation.projections import Projections
 from heedful.allocation.seen import Seen
-from heedful.errors import UnsupportedError
+from heedful.errors import ConfigError, UnsupportedError
+
+POSITIONS = 2**31 - 1  # more than any text has
+SIZES = 2**16  # of what takes memory, or is looked at as one
 
 WEIGHTS = ("query", "key", "value", "out", "query_bias", "key_bias", "value_bias", "out_bias")
 # of `heedful.nn.MECHANISMS`: the weights depend on products of queries and keys only, and not on
 # what all products of a query have in common
 PRODUCTS = ("block_sparse", "scaled_dot", "selected_blocks", "top_k", "window")
+
+
+def check_number(name: str, value: int, *, least: int = 1, most: int = POSITIONS) -> None:
+    """Raise unless a setting is a number that can be meant.
+
+    Raises:
+        ConfigError: It is too small or too large.
+    """
+    if value < least:
+        bound = "not be negative" if least == 0 else f"be at least {least}"
+        raise ConfigError(f"{name} must {bound}, got {value}")
+    if value > most:
+        raise ConfigError(f"{name} must be at most {most}, got {value}")
 
 
 def check_heads(site: Projections) -> None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import final
 
-from heedful.allocation.moves._check import check_mixing
+from heedful.allocation.moves._check import SIZES, check_mixing, check_number
 from heedful.allocation.moves.base import Move
 from heedful.allocation.moves.drop_site import DropSite
 from heedful.allocation.projections import Mixing, Projections
@@ -23,7 +23,7 @@ class Convolution(Move):
         kernel: Number of taps, half of which look ahead where the mask allows. Odd.
 
     Raises:
-        ConfigError: `kernel` is even or below 1.
+        ConfigError: `kernel` is even, below 1 or far too large.
 
     Source:
         Wu et al. 2019, arXiv:1901.10430, section 3 (gated lightweight convolution).
@@ -38,6 +38,7 @@ class Convolution(Move):
     def __post_init__(self) -> None:
         if self.kernel < 1 or self.kernel % 2 == 0:
             raise ConfigError(f"kernel must be odd and at least 1, got {self.kernel}")
+        check_number("kernel", self.kernel, most=SIZES)
 
     def edit(self, site: Projections, seen: Seen | None) -> Projections:
         check_mixing(site, "local_convolution", seen, own_text=True)

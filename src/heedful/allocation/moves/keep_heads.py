@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import final
 
-from heedful.allocation.moves._check import check_heads, check_seen
+from heedful.allocation.moves._check import check_heads, check_number, check_seen
 from heedful.allocation.moves.base import Move
 from heedful.allocation.projections import Projections
 from heedful.allocation.refit import refit
@@ -23,7 +23,8 @@ class KeepHeads(Move):
         heads: Which heads stay, as they are numbered now; ascending.
 
     Raises:
-        ConfigError: No head is named, one is negative, or they do not ascend.
+        ConfigError: No head is named, one is negative or far too large, or they do not
+            ascend.
 
     Source:
         Michel et al. 2019, arXiv:1905.10650 (heads can go); Voita et al. 2019, arXiv:1905.09418.
@@ -39,6 +40,7 @@ class KeepHeads(Move):
     def __post_init__(self) -> None:
         if not self.heads or min(self.heads) < 0 or list(self.heads) != sorted(set(self.heads)):
             raise ConfigError(f"heads must be ascending numbers of heads, got {list(self.heads)}")
+        check_number("heads", self.heads[-1], least=0)
 
     def edit(self, site: Projections, seen: Seen | None) -> Projections:
         check_heads(site)

@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 from typing import final
 
-from heedful.allocation.moves._check import check_mixing
+from heedful.allocation.moves._check import SIZES, check_mixing, check_number
 from heedful.allocation.moves.base import Move
 from heedful.allocation.projections import Mixing, Projections
 from heedful.allocation.seen import Seen
-from heedful.errors import ConfigError
 
 
 @final
@@ -23,7 +22,7 @@ class LinearAttention(Move):
         features: Columns of a map; there are twice as many features.
 
     Raises:
-        ConfigError: `features < 1`.
+        ConfigError: `features` is below 1 or far too large.
 
     Source:
         Zhang et al. 2024, arXiv:2402.04347. Unlike there the maps are not fitted to the weights of
@@ -37,8 +36,7 @@ class LinearAttention(Move):
     features: int
 
     def __post_init__(self) -> None:
-        if self.features < 1:
-            raise ConfigError(f"features must be at least 1, got {self.features}")
+        check_number("features", self.features, most=SIZES)
 
     def edit(self, site: Projections, seen: Seen | None) -> Projections:
         check_mixing(site, "hedgehog", seen, own_text=False)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import final
 
-from heedful.allocation.moves._check import check_mixing
+from heedful.allocation.moves._check import SIZES, check_mixing, check_number
 from heedful.allocation.moves.base import Move
 from heedful.allocation.projections import Mixing, Projections
 from heedful.allocation.seen import Seen
@@ -27,8 +27,8 @@ class PageDecode(Move):
         recent: And at the end.
 
     Raises:
-        ConfigError: `page < 1`, `sinks` or `recent` is negative, or `pages` is below 1 or below
-            their sum.
+        ConfigError: `page < 1`, `sinks` or `recent` is negative, `pages` is below 1 or below
+            their sum, or one is far too large.
 
     Source:
         Tang et al. 2024, arXiv:2406.10774.
@@ -47,6 +47,9 @@ class PageDecode(Move):
 
     def __post_init__(self) -> None:
         PagedDecoding(heads=1, dim=1, **self.settings())  # refuses what cannot be
+        for name in ("pages", "sinks", "recent"):
+            check_number(name, getattr(self, name), least=0)
+        check_number("page", self.page, most=SIZES)
 
     def edit(self, site: Projections, seen: Seen | None) -> Projections:
         check_mixing(site, "paged_decoding", seen, own_text=False)

@@ -6,7 +6,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from heedful.allocation.moves._check import check_finite, check_heads, check_products
+from heedful.allocation.moves._check import check_finite, check_heads, check_number, check_products
 from heedful.allocation.moves._metric import factors, inputs, mapped
 from heedful.allocation.moves.base import Move
 from heedful.allocation.projections import Projections
@@ -32,7 +32,8 @@ class QueryKeyRank(Move):
             them; ascending. Empty means: choose. Plans need a choice that was made: `resolved`.
 
     Raises:
-        ConfigError: `rank` is below 1, or `pairs` are not `rank / 2` ascending numbers.
+        ConfigError: `rank` is below 1 or far too large, or `pairs` are not `rank / 2` ascending
+            numbers.
 
     Source:
         Meng et al. 2024, arXiv:2411.17426 (low rank of queries and keys together, head by head;
@@ -46,8 +47,7 @@ class QueryKeyRank(Move):
     pairs: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.rank < 1:
-            raise ConfigError(f"rank must be at least 1, got {self.rank}")
+        check_number("rank", self.rank)
         pairs = list(self.pairs)
         if pairs and (pairs != sorted(set(pairs)) or pairs[0] < 0 or 2 * len(pairs) != self.rank):
             raise ConfigError(

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import final
 
-from heedful.allocation.moves._check import check_mixing
+from heedful.allocation.moves._check import SIZES, check_mixing, check_number
 from heedful.allocation.moves.base import Move
 from heedful.allocation.projections import Mixing, Projections
 from heedful.allocation.seen import Seen
@@ -25,7 +25,8 @@ class SelectBlocks(Move):
         least: Fewest blocks of keys among which to choose.
 
     Raises:
-        ConfigError: `share` is not above 0 and at most 1, `block < 1` or `least < 1`.
+        ConfigError: `share` is not above 0 and at most 1, or `block` or `least` is below 1 or
+            far too large.
 
     Source:
         Xu et al. 2025, arXiv:2503.16428.
@@ -43,10 +44,8 @@ class SelectBlocks(Move):
     def __post_init__(self) -> None:
         if not 0 < self.share <= 1:
             raise ConfigError(f"share must be above 0 and at most 1, got {self.share}")
-        if self.block < 1:
-            raise ConfigError(f"block must be at least 1, got {self.block}")
-        if self.least < 1:
-            raise ConfigError(f"least must be at least 1, got {self.least}")
+        check_number("block", self.block, most=SIZES)
+        check_number("least", self.least)
 
     def edit(self, site: Projections, seen: Seen | None) -> Projections:
         check_mixing(site, "selected_blocks", seen, own_text=False)

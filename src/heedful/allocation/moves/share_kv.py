@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from heedful.allocation.moves._align import Turns, align, distances, regrouped
-from heedful.allocation.moves._check import check_finite, check_heads, check_products
+from heedful.allocation.moves._check import check_finite, check_heads, check_number, check_products
 from heedful.allocation.moves._metric import Inputs, inputs, mapped, mean_output
 from heedful.allocation.moves.base import Move
 from heedful.allocation.projections import Projections
 from heedful.allocation.seen import Seen
-from heedful.errors import ConfigError, UnsupportedError
+from heedful.errors import UnsupportedError
 
 
 @final
@@ -35,7 +35,7 @@ class ShareKeyValue(Move):
         kv_heads: How many stay.
 
     Raises:
-        ConfigError: `kv_heads` is below 1.
+        ConfigError: `kv_heads` is below 1 or far too large.
 
     Source:
         Jin et al. 2024, arXiv:2412.20677 (heads are turned onto each other before they are merged).
@@ -48,8 +48,7 @@ class ShareKeyValue(Move):
     kv_heads: int
 
     def __post_init__(self) -> None:
-        if self.kv_heads < 1:
-            raise ConfigError(f"kv_heads must be at least 1, got {self.kv_heads}")
+        check_number("kv_heads", self.kv_heads)
 
     def edit(self, site: Projections, seen: Seen | None) -> Projections:
         check_heads(site)

@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 from typing import final
 
-from heedful.allocation.moves._check import check_mixing
+from heedful.allocation.moves._check import check_mixing, check_number
 from heedful.allocation.moves.base import Move
 from heedful.allocation.projections import Mixing, Projections
 from heedful.allocation.seen import Seen
-from heedful.errors import ConfigError
 
 
 @final
@@ -19,7 +18,7 @@ class TopKKeys(Move):
         keys: How many keys a query keeps.
 
     Raises:
-        ConfigError: `keys < 1`.
+        ConfigError: `keys` is below 1 or far too large.
 
     Source:
         Zhao et al. 2019, arXiv:1912.11637.
@@ -32,8 +31,7 @@ class TopKKeys(Move):
     keys: int
 
     def __post_init__(self) -> None:
-        if self.keys < 1:
-            raise ConfigError(f"keys must be at least 1, got {self.keys}")
+        check_number("keys", self.keys)
 
     def edit(self, site: Projections, seen: Seen | None) -> Projections:
         check_mixing(site, "top_k", seen, own_text=False)

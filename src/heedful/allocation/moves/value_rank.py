@@ -6,13 +6,13 @@ from typing import final
 import torch
 from torch import Tensor
 
-from heedful.allocation.moves._check import check_finite, check_heads
+from heedful.allocation.moves._check import check_finite, check_heads, check_number
 from heedful.allocation.moves._metric import factors, inputs, mapped, ridged
 from heedful.allocation.moves.base import Move
 from heedful.allocation.projections import Projections
 from heedful.allocation.refit import solve
 from heedful.allocation.seen import Seen
-from heedful.errors import ConfigError, UnsupportedError
+from heedful.errors import UnsupportedError
 
 
 @final
@@ -29,7 +29,7 @@ class ValueRank(Move):
         rank: How many dimensions stay.
 
     Raises:
-        ConfigError: `rank` is below 1.
+        ConfigError: `rank` is below 1 or far too large.
 
     Source:
         Meng et al. 2024, arXiv:2411.17426 (low rank of values and output together, head by head;
@@ -42,8 +42,7 @@ class ValueRank(Move):
     rank: int
 
     def __post_init__(self) -> None:
-        if self.rank < 1:
-            raise ConfigError(f"rank must be at least 1, got {self.rank}")
+        check_number("rank", self.rank)
 
     def edit(self, site: Projections, seen: Seen | None) -> Projections:
         check_heads(site)

@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 from typing import final
 
-from heedful.allocation.moves._check import check_mixing
+from heedful.allocation.moves._check import check_mixing, check_number
 from heedful.allocation.moves.base import Move
 from heedful.allocation.projections import Mixing, Projections
 from heedful.allocation.seen import Seen
-from heedful.errors import ConfigError
 
 
 @final
@@ -23,7 +22,7 @@ class Window(Move):
         sinks: First positions that are seen at any distance.
 
     Raises:
-        ConfigError: `window < 1` or `sinks < 0`.
+        ConfigError: `window` is below 1, `sinks` is negative, or one is far too large.
 
     Source:
         Beltagy et al. 2020, arXiv:2004.05150 (window).
@@ -38,10 +37,8 @@ class Window(Move):
     sinks: int = 0
 
     def __post_init__(self) -> None:
-        if self.window < 1:
-            raise ConfigError(f"window must be at least 1, got {self.window}")
-        if self.sinks < 0:
-            raise ConfigError(f"sinks must not be negative, got {self.sinks}")
+        check_number("window", self.window)
+        check_number("sinks", self.sinks, least=0)
 
     def edit(self, site: Projections, seen: Seen | None) -> Projections:
         check_mixing(site, "window", seen, own_text=True)
