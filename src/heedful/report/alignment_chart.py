@@ -93,30 +93,16 @@ def chart(alignment: Alignment, *, title: bool = True) -> dict[str, Any]:
         "labelOverlap": False,
         "labelFontSize": size,
     }
-    x = alt.X(
-        "source:N",
-        sort=sources,
-        title="source",
-        axis=alt.Axis(orient="top", labelAngle=-60, **axis),
-    )
+    top = alt.Axis(orient="top", labelAngle=-60, **axis)
+    x = alt.X("source:N", sort=sources, title="source", axis=top)
     y = alt.Y("target:N", sort=targets, title="translation", axis=alt.Axis(**axis))
-    scale = alt.Scale(type="sqrt", domain=[0, 1], range=["white", "#08519c"], interpolate="lab")
-    legend = alt.Legend(
-        title="share (square root scale)",
-        format="%",
-        values=[0, 0.01, 0.1, 0.25, 0.5, 1],
-        orient="bottom",
-        gradientLength=240,
-    )
     base = alt.Chart(alt.Data(values=cells)).encode(x=x, y=y)
     tooltip = [
         alt.Tooltip("target:N"),
         alt.Tooltip("source:N"),
         alt.Tooltip("weight:Q", format=".1%"),
     ]
-    picture = base.mark_rect(stroke="#ddd").encode(
-        color=alt.Color("weight:Q", scale=scale, legend=legend), tooltip=tooltip
-    )
+    picture = base.mark_rect(stroke="#ddd").encode(color=_shades(alt), tooltip=tooltip)
     if width >= ROOM_FOR_NUMBERS:
         numbers = base.transform_filter("datum.weight >= 0.005").mark_text(fontSize=size)
         dark = alt.condition("datum.weight > 0.3", alt.value("white"), alt.value("#222"))
@@ -126,6 +112,19 @@ def chart(alignment: Alignment, *, title: bool = True) -> dict[str, Any]:
     if title and alignment.title:
         sized = sized.properties(title=shown_line(alignment.title))
     return sized.configure(font=FONT).configure_view(stroke=None).to_dict()
+
+
+def _shades(alt: Any) -> Any:
+    """The colour of a cell, with its legend below the map, where it widens nothing."""
+    scale = alt.Scale(type="sqrt", domain=[0, 1], range=["white", "#08519c"], interpolate="lab")
+    legend = alt.Legend(
+        title="share (square root scale)",
+        format="%",
+        values=[0, 0.01, 0.1, 0.25, 0.5, 1],
+        orient="bottom",
+        gradientLength=240,
+    )
+    return alt.Color("weight:Q", scale=scale, legend=legend)
 
 
 def _step(room: int, pieces: int, least: int, most: int) -> int:
