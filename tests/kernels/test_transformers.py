@@ -460,6 +460,13 @@ def test_what_no_mask_means_to_a_mechanism(queries, causal, keys, mask):
     assert torch.equal(got.value, VALUE[:, :, :keys])
 
 
+def test_a_causal_mask_means_to_a_mechanism_what_none_would(T):
+    made = _transformers_masks.truth_values(**{**SIZES, "kv_length": 7})
+    got = mixed(mask=made, is_causal=False)
+    assert got.mask is _transformers_masks.CAUSAL
+    assert torch.equal(got.key, KEY[:, :, :5])
+
+
 def test_mechanisms_divide_by_the_root_of_dim_themselves():
     assert torch.equal(mixed(scaling=3**-0.5).query, QUERY)
     assert_close(mixed(scaling=0.3).query, QUERY.double() * 0.3 * 3**0.5, roundings=2, largest=4)
@@ -475,6 +482,8 @@ HIDDEN[..., -1] = False
         ({"softcap": 30.0}, "softcap must be None, got scores that are capped"),
         ({"position_bias": torch.zeros(4)}, "position_bias must be None, got a tensor"),
         ({"dropout": 0.25}, "dropout must be 0, got 0.25; no mechanism drops weights"),
+        ({"indices": TOKENS}, "indices must be None, got a tensor of shape (2, 7), which no"),
+        ({"s_aux": TOKENS[0]}, "s_aux must be None, got a tensor of shape (7,), which no"),
         ({"mask": draw(2, 1, 5, 7)}, "attention_mask must hold truth values, got torch.float32"),
         ({"mask": HIDDEN}, "the last query must see the last key, got a cache with empty room"),
     ],
