@@ -244,6 +244,23 @@ def test_a_model_with_our_attention_opens_where_nobody_registered_it(tmp_path, b
         assert torch.equal(again(tokens).logits, bert(tokens).logits)
 
 
+def test_a_model_with_our_attention_on_masks_of_numbers_opens_too(tmp_path):
+    from transformers import NllbMoeConfig, NllbMoeModel
+
+    register()
+    sizes = {"d_model": 16, "vocab_size": 50, "num_experts": 2}
+    for part in ("encoder", "decoder"):
+        sizes |= {f"{part}_layers": 1, f"{part}_attention_heads": 2, f"{part}_ffn_dim": 16}
+    model = NllbMoeModel(NllbMoeConfig(**sizes)).eval()
+    model.set_attn_implementation("heedful")
+    save_model(tmp_path / "out", model, Plan())
+    again = load_model(tmp_path / "out")
+    assert again.config._attn_implementation == model.config._attn_implementation != "eager"
+    with torch.no_grad():
+        tokens = {name: torch.arange(7)[None] for name in ("input_ids", "decoder_input_ids")}
+        assert torch.equal(again(**tokens)[0], model(**tokens)[0])
+
+
 def test_a_damaged_description_is_an_error(tmp_path):
     save_about(tmp_path / "out", {"format": 1})
     with pytest.raises(ConfigError, match="load must get `into`"):

@@ -22,14 +22,22 @@ from heedful.allocation.plan import Plan, load_plan
 from heedful.allocation.weights import LARGEST, fill, parse_tensors, weights_of
 from heedful.errors import ConfigError, HeedfulError, MissingExtraError, RunError
 from heedful.files import reason, write_bytes, write_into, write_json
-from heedful.kernels.transformers import NAME, register
+from heedful.kernels.transformers import NAME, NUMBERS, register
 from heedful.manifest import MANIFEST, seal, sealed
 
 WEIGHTS, PLAN, MODEL, REPORT = "model.safetensors", "plan.toml", "model.json", "report.json"
 FORMAT = 1
 DTYPES = ("bfloat16", "float16", "float32", "float64")
 # any other name is one that transformers looks for on a hub, to run what it finds there
-ATTENTIONS = ("eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention", NAME)
+ATTENTIONS = (
+    "eager",
+    "sdpa",
+    "flash_attention_2",
+    "flash_attention_3",
+    "flex_attention",
+    NAME,
+    NUMBERS,
+)
 DEEPEST = 10_000  # layers: with more, no machine gets to the end of building the model
 
 
@@ -151,7 +159,7 @@ def _of_config(transformers: Any, kind: Any, about: dict[str, Any]) -> nn.Module
     if about.get("dtype") in DTYPES:  # else what transformers takes for granted
         config.dtype = about["dtype"]
     attention = about.get("attention")
-    ours = attention == NAME
+    ours = attention in (NAME, NUMBERS)
     if ours:
         register()
     model = kind._from_config(config, attn_implementation=None if ours else attention)

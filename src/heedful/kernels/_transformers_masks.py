@@ -1,7 +1,7 @@
 """Masks for models of transformers, made so that nobody guesses what a missing one means."""
 
 import weakref
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,7 +11,6 @@ from heedful.mask import Mask
 CAUSAL = Mask.causal()  # the text begins here: places of the cache behind the last query are empty
 DENSE = 2  # masks that are kept: a model with windows has one for them and one for whole texts
 MARKS = 8
-T = TypeVar("T")
 
 
 def truth_values(*sizes: Any, allow_is_causal_skip: bool = True, **given: Any) -> Tensor | None:
@@ -59,25 +58,10 @@ def mask_of(tensor: Tensor) -> Mask:
     return found or _remember(_dense, DENSE, tensor, Mask.dense(tensor))
 
 
-def added(tensor: Tensor) -> Tensor:
-    """Numbers to be added to scores, the lowest of them halved, which hides as well.
-
-    The lowest number that there is becomes -inf where a kernel counts in powers of 2. So that a row
-    in which all have it gets equal weights, as in eager attention, whichever kernel runs.
-    """
-    low = torch.finfo(tensor.dtype).min / 2
-    if torch.compiler.is_compiling() or tensor.is_inference() or tensor.requires_grad:
-        return torch.where(tensor < low, tensor / 2, tensor)
-    found = _found(_numbers, tensor)
-    if found is None:
-        found = _remember(_numbers, DENSE, tensor, torch.where(tensor < low, tensor / 2, tensor))
-    return found
+Kept = dict[int, tuple[weakref.ref[Tensor], int, Mask]]
 
 
-Kept = dict[int, tuple[weakref.ref[Tensor], int, T]]
-
-
-def _found(kept: "Kept[T]", tensor: Tensor) -> T | None:
+def _found(kept: Kept, tensor: Tensor) -> Mask | None:
     entry = kept.get(id(tensor))
     # the number of a tensor may have belonged to one that is gone
     if entry is None or entry[0]() is not tensor or entry[1] != tensor._version:
@@ -85,14 +69,13 @@ def _found(kept: "Kept[T]", tensor: Tensor) -> T | None:
     return entry[2]
 
 
-def _remember(kept: "Kept[T]", most: int, tensor: Tensor, value: T) -> T:
+def _remember(kept: Kept, most: int, tensor: Tensor, mask: Mask) -> Mask:
     kept.pop(id(tensor), None)
     while len(kept) >= most:
         kept.pop(next(iter(kept), 0), None)
-    kept[id(tensor)] = (weakref.ref(tensor), tensor._version, value)
-    return value
+    kept[id(tensor)] = (weakref.ref(tensor), tensor._version, mask)
+    return mask
 
 
-_marks: Kept[Mask] = {}  # these hold no tensor
-_dense: Kept[Mask] = {}
-_numbers: Kept[Tensor] = {}
+_marks: Kept = {}  # these hold no tensor
+_dense: Kept = {}

@@ -15,7 +15,6 @@ from heedful.errors import MissingExtraError, ShapeError, UnsupportedError
 from heedful.kernels._transformers_arguments import refuse, selected, sinks_of, with_sinks
 from heedful.kernels._transformers_masks import (
     CAUSAL,
-    added,
     mask_of,
     numbers,
     truth_values,
@@ -190,7 +189,7 @@ def _attend(
         if mask is CAUSAL:
             mask, key, value, bias = _first(query.shape[2], key, value, bias)
     else:
-        bias = added(attention_mask) if bias is None else bias + added(attention_mask)
+        bias = attention_mask if bias is None else bias + attention_mask
     if settings.get("indices") is not None:
         chosen = Mask.dense(selected(settings["indices"], key.shape[2]))
         mask = chosen if mask is None else mask & chosen
