@@ -24,7 +24,7 @@ ROWS = (
     ("ops",),
     ("nn",),
     ("models", "probing", "testing", "allocation"),
-    ("config", "config_problems", "config_file", "config_template", "data", "tasks"),
+    ("config_problems", "config", "config_file", "config_template", "data", "tasks"),
     ("training", "evaluation"),
     ("bench",),
     ("optimizing", "tuning"),
@@ -37,7 +37,8 @@ ORDER = [unit for row in ROWS for unit in row]
 NARROW = {
     "testing": ("errors", "mask", "ops"),
     "selection": ("errors", "mask"),
-    "config": ("errors",),
+    "config": ("errors", "config_problems"),
+    "config_problems": ("errors",),
     "data": ("config", "errors", "files"),
     "report": ("data.alignment", "errors", "files"),
 }

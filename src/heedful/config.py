@@ -2,7 +2,10 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from heedful.config_problems import describe
+from heedful.errors import ConfigError
 
 
 def _empty_is_none(value: object) -> object:
@@ -10,11 +13,29 @@ def _empty_is_none(value: object) -> object:
 
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
+# Bounds beyond all that is ever meant, and within what can be computed with.
+Count = Annotated[int, Field(gt=0, le=1_000_000_000_000)]
+Length = Annotated[int, Field(gt=0, le=1_000_000)]
+Width = Annotated[int, Field(gt=0, le=100_000)]
+Layers = Annotated[int, Field(gt=0, le=1_000)]
+Positive = Annotated[float, Field(ge=1e-9, le=1e9)]
 # TOML cannot write None: where None is not the default, an empty text stands for it.
 OptionalText = Annotated[str | None, BeforeValidator(_empty_is_none)]
 
 
-class _Section(BaseModel):
+class _Explained(type(BaseModel)):
+    """Lets a call such as `Train(minuts=1)` fail in our words; pydantic makes parts without one."""
+
+    def __call__(cls, *args: Any, **settings: Any) -> Any:
+        try:
+            return super().__call__(*args, **settings)
+        except ValidationError as error:
+            problems = describe(error, cls)  # type: ignore[arg-type]
+        head = f"{cls.__name__}: {len(problems)} problem{'s' if len(problems) > 1 else ''}"
+        raise ConfigError("\n  ".join([head, *problems]))
+
+
+class _Section(BaseModel, metaclass=_Explained):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
@@ -24,10 +45,10 @@ class CldrData(_Section):
     name: Literal["cldr"] = "cldr"
     source_locale: str = "en"
     target_locale: str = "zh_Hans"
-    examples: PositiveInt = 156_000  # distinct source phrases over all three splits
-    dev: PositiveInt = 1_000
-    test: PositiveInt = 8_000  # so many that a loss of half a chrF can be told from chance
-    max_length: PositiveInt = 256  # tokens on either side; longer pairs are left out and counted
+    examples: Count = 156_000  # distinct source phrases over all three splits
+    dev: Count = 1_000
+    test: Count = 8_000  # so many that a loss of half a chrF can be told from chance
+    max_length: Length = 256  # tokens on either side; longer pairs are left out and counted
 
 
 class TsvData(_Section):
@@ -37,7 +58,7 @@ class TsvData(_Section):
     train: str
     dev: str
     test: str | None = None  # None: `heedful evaluate` then needs --split dev
-    max_length: PositiveInt = 256
+    max_length: Length = 256
 
 
 class AlignedData(_Section):
@@ -50,7 +71,7 @@ class AlignedData(_Section):
     dev_target: str
     test_source: str | None = None
     test_target: str | None = None
-    max_length: PositiveInt = 256
+    max_length: Length = 256
 
 
 class HubData(_Section):
@@ -64,7 +85,7 @@ class HubData(_Section):
     train: str = "train"
     dev: str = "validation"
     test: OptionalText = "test"  # "": `heedful evaluate` then needs --split dev
-    max_length: PositiveInt = 256
+    max_length: Length = 256
 
 
 Data = Annotated[CldrData | TsvData | AlignedData | HubData, Field(discriminator="name")]
@@ -75,20 +96,20 @@ class Tokens(_Section):
 
     source: Literal["words", "characters", "bpe"] = "words"
     target: Literal["words", "characters", "bpe"] = "characters"
-    vocabulary: PositiveInt = 8_000  # upper limit on each side
-    min_count: PositiveInt = 1  # rarer pieces become <unk>; in bpe, rarer pairs stay apart
+    vocabulary: Annotated[int, Field(gt=0, le=10_000_000)] = 8_000  # upper limit on each side
+    min_count: Count = 1  # rarer pieces become <unk>; in bpe, rarer pairs stay apart
 
 
 class TransformerModel(_Section):
     """`heedful.models.Transformer`."""
 
     name: Literal["transformer"] = "transformer"
-    width: PositiveInt = 128
-    heads: PositiveInt = 4
-    kv_heads: PositiveInt | None = None  # None: as many as heads
-    encoder_layers: PositiveInt = 2
-    decoder_layers: PositiveInt = 2
-    feedforward: PositiveInt = 256
+    width: Width = 128
+    heads: Width = 4
+    kv_heads: Width | None = None  # None: as many as heads
+    encoder_layers: Layers = 2
+    decoder_layers: Layers = 2
+    feedforward: Length = 256
     dropout: Fraction = 0.0
     norm: Literal["pre", "post"] = "pre"
     positions: Literal["sinusoidal", "learned", "rotary", "relative", "rotary+sinusoidal"] = (
@@ -101,10 +122,10 @@ class RnnModel(_Section):
     """`heedful.models.RnnSeq2Seq`."""
 
     name: Literal["rnn"] = "rnn"
-    width: PositiveInt = 128  # of embeddings
-    hidden: PositiveInt = 192  # of each encoder direction and of the decoder
+    width: Width = 128  # of embeddings
+    hidden: Width = 192  # of each encoder direction and of the decoder
     cell: Literal["gru", "lstm"] = "gru"
-    encoder_layers: PositiveInt = 1
+    encoder_layers: Layers = 1
     attention: Literal[
         "additive", "dot", "scaled_dot", "general", "location", "coverage", "none"
     ] = "additive"
@@ -119,37 +140,37 @@ Model = Annotated[TransformerModel | RnnModel, Field(discriminator="name")]
 class Train(_Section):
     """How long, how fast, how often. The first limit reached ends the training."""
 
-    steps: PositiveInt | None = None
-    epochs: PositiveFloat | None = None
-    minutes: PositiveFloat | None = None
-    tokens_per_batch: PositiveInt = 1_024
-    learning_rate: PositiveFloat = 3e-3
+    steps: Count | None = None
+    epochs: Positive | None = None
+    minutes: Positive | None = None
+    tokens_per_batch: Count = 1_024
+    learning_rate: Annotated[float, Field(ge=1e-12, le=1_000)] = 3e-3
     warmup: Fraction = 0.05  # share of the training
-    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    weight_decay: Annotated[float, Field(ge=0, le=1_000)] = 0.01
     loss: Literal["cross_entropy", "mse"] = "cross_entropy"
     label_smoothing: Fraction = 0.02
-    clip: PositiveFloat = 1.0  # largest gradient norm
+    clip: Positive = 1.0  # largest gradient norm
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    evaluate_every: PositiveFloat = 0.1  # share of the training
-    checkpoint_seconds: Annotated[float, Field(ge=0)] = 30.0  # at least this long between two
-    patience: PositiveInt | None = None  # evaluations without a better dev loss; None: never stop
+    evaluate_every: Positive = 0.1  # share of the training
+    checkpoint_seconds: Annotated[float, Field(ge=0, le=1e9)] = 30.0  # at least, between two
+    patience: Count | None = None  # evaluations without a better dev loss; None: never stop
     tensorboard: bool = False
 
 
 class Decode(_Section):
     """How translations are searched."""
 
-    beam: PositiveInt = 1
-    length_penalty: Annotated[float, Field(ge=0)] = 0.6
-    max_length: PositiveInt = 256
-    batch: PositiveInt = 64
+    beam: Annotated[int, Field(gt=0, le=1_000)] = 1
+    length_penalty: Annotated[float, Field(ge=0, le=10)] = 0.6
+    max_length: Length = 256
+    batch: Annotated[int, Field(gt=0, le=100_000)] = 64
 
 
 class Config(_Section):
     """One training, whole."""
 
     task: Literal["translation"] = "translation"
-    seed: Annotated[int, Field(ge=0)] = 1
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
     output: str | None = None  # run folder; None: runs/<task>-<next free number>
     data: Data = CldrData()
     tokens: Tokens = Tokens()

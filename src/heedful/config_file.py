@@ -3,15 +3,21 @@
 import json
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 from pydantic import ValidationError
 
 from heedful.config import Config, dump
-from heedful.config_problems import describe, show
+from heedful.config_problems import describe, show, variants
 from heedful.errors import ConfigError
+
+MOST_LEVELS = 16  # of tables and lists in each other
+MOST_BYTES = 1 << 20
+# a key of many parts; tomllib takes minutes to read one of 50,000
+_PART = r"""(?:[\w-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*"""
+_DOTTED = re.compile(rf"(?:^|[\[{{,])[ \t]*(?:{_PART}){{{MOST_LEVELS}}}", re.MULTILINE)
 
 
 def load_config(path: Path | str, *, overrides: Sequence[str] = ()) -> Config:
@@ -33,20 +39,26 @@ def parse_config(
     """The config in plain data, with the overrides on top.
 
     A `[data]` or `[model]` table without a `name` has the name that the default config has, and a
-    `[train]` table without a limit has the default's: to change one setting, name only that one.
+    `[train]` table without a limit has the default's: to change one setting, name only that one. An
+    override of a `name` makes a table one of another kind: settings that only the kind before has
+    go, unless they are other than its defaults.
 
     Raises:
         ConfigError: Settings cannot be used; names all of them under the header `name`.
     """
+    _check_depth(data, name)
     tables = _copy(data)
     problems: list[str] = []
+    before = {key: table.get("name") for key, table in tables.items() if isinstance(table, dict)}
     overridden = {key for text in overrides if (key := _override(tables, text, problems))}
+    _check_depth(tables, name)
     _complete(tables)
+    _leave_other_kind(tables, before, overridden)
     try:
         # strict: TOML has types, so "64" and true are not silently the numbers 64 and 1
         config = Config.model_validate(tables, strict=True)
     except ValidationError as error:
-        problems += describe(error, overridden=overridden)
+        problems += describe(error, Config, overridden=overridden)
     else:
         if not problems:
             return config
@@ -87,6 +99,40 @@ def _complete(tables: dict[str, Any]) -> None:
         train["minutes"] = Config().train.minutes
 
 
+def _leave_other_kind(
+    tables: dict[str, Any], before: Mapping[str, Any], overridden: Collection[str]
+) -> None:
+    """Take out what only the kind of table before an override of its `name` had, by default."""
+    for key, field in Config.model_fields.items():
+        table, kinds = tables.get(key), variants(field)
+        if f"{key}.name" not in overridden or not isinstance(table, dict):
+            continue
+        table = cast(dict[str, Any], table)
+        old = kinds.get(str(before.get(key) or field.default.name))
+        new = kinds.get(str(table["name"]))
+        if old is None or new is None:
+            continue
+        for leaf in [*table]:
+            was, is_now = old.model_fields.get(leaf), new.model_fields.get(leaf)
+            same = is_now is not None and was is not None and is_now.annotation == was.annotation
+            if was is None or same or f"{key}.{leaf}" in overridden:
+                continue
+            if table[leaf] == was.default:
+                del table[leaf]
+
+
+def _check_depth(data: Mapping[str, Any], name: str) -> None:
+    """Check, without going down into it, that nothing is nested deeper than anybody nests."""
+    inside: list[Any] = [data]
+    for _ in range(MOST_LEVELS):
+        tables = [x for x in inside if isinstance(x, Mapping)]
+        lists = [x for x in inside if isinstance(x, list)]
+        inside = [y for x in tables for y in x.values()] + [y for x in lists for y in x]
+        if not inside:
+            return
+    raise ConfigError(f"{name} must be nested in at most {MOST_LEVELS} levels, got more")
+
+
 def _copy(data: Mapping[str, Any]) -> dict[str, Any]:
     return {
         key: _copy(cast(Mapping[str, Any], value)) if isinstance(value, Mapping) else value
@@ -113,16 +159,21 @@ def _override(tables: dict[str, Any], text: str, problems: list[str]) -> str | N
 
 
 def _value(text: str) -> Any:
+    if _DOTTED.search(text):
+        return text
     try:
         parsed = tomllib.loads(f"value = {text}")
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):  # also a number of more digits than Python reads
         return text
     return parsed["value"] if len(parsed) == 1 else text  # a line break could smuggle in a key
 
 
 def _read(path: Path) -> str:
     try:
-        raw = path.read_bytes()
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise ConfigError(f"{path} must be a file, got a pipe or a device")
+        with path.open("rb") as file:
+            raw = file.read(MOST_BYTES + 1)
     except FileNotFoundError:
         raise ConfigError(
             f"{path} must be an existing file, got nothing there. "
@@ -131,6 +182,8 @@ def _read(path: Path) -> str:
     except OSError as error:
         got = "a folder" if path.is_dir() else str(error.strerror)
         raise ConfigError(f"{path} must be a readable file, got {got}") from None
+    if len(raw) > MOST_BYTES:
+        raise ConfigError(f"{path} must be a config of at most {MOST_BYTES:,} bytes, got more")
     try:
         return raw.decode("utf-8-sig")  # editors on Windows put a byte order mark in front
     except UnicodeDecodeError as error:
@@ -142,9 +195,13 @@ def _read(path: Path) -> str:
 
 def _parse(text: str, name: str) -> dict[str, Any]:
     text = text.replace("\r\n", "\n")
+    if _DOTTED.search(text):
+        raise ConfigError(f"{name} must have keys of at most {MOST_LEVELS} parts, got more")
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError:
+        raise ConfigError(f"{name} must be valid TOML, got brackets without end") from None
+    except ValueError as error:
         message, place = re.fullmatch(r"(.*?)(?: \(at (.*)\))?", str(error), re.DOTALL).groups()  # type: ignore[union-attr]
         problem = f"{name} must be valid TOML, got {place or 'an error'}: {message}"
         found = re.match(r"line (\d+)", place or "")

@@ -10,8 +10,6 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from heedful.config import Config
-
 _KINDS = {
     "bool_type": "true or false",
     "finite_number": "a finite number",
@@ -39,7 +37,9 @@ def show(value: object) -> str:
     if isinstance(value, bool | str):
         text = json.dumps(value, ensure_ascii=False)
         return text if len(text) <= 60 else text[:57] + '..."'
-    return str(value)
+    if isinstance(value, int) and value.bit_length() > 200:
+        return f"a whole number of {value.bit_length():,} bits"
+    return str(value)[:100]
 
 
 def did_you_mean(got: object, choices: Iterable[str]) -> str:
@@ -68,15 +68,17 @@ def variants(field: FieldInfo) -> dict[str, type[BaseModel]]:
     return {str(kind.model_fields["name"].default): kind for kind in tables}
 
 
-def describe(error: ValidationError, *, overridden: Collection[str] = ()) -> list[str]:
-    """One sentence a problem, in the order of the schema; keys set by `--set` say so."""
+def describe(
+    error: ValidationError, root: type[BaseModel], *, overridden: Collection[str] = ()
+) -> list[str]:
+    """One sentence a problem, in the order of the schema `root`; keys set by `--set` say so."""
     lines: list[str] = []
     for detail in error.errors(include_url=False):
-        key, section, field = _locate(detail["loc"])
+        key, section, field = _locate(detail["loc"], root)
         if detail["type"].startswith("union_tag"):
             key += ".name"
         name = f"{key} (--set)" if key in overridden else key
-        lines.append(_sentence(name, detail, section=section, field=field))
+        lines.append(_sentence(name, detail, root, section=section, field=field))
     return lines
 
 
@@ -87,10 +89,10 @@ def _one_of(choices: Iterable[str], got: object) -> str:
 
 
 def _locate(
-    location: tuple[int | str, ...],
+    location: tuple[int | str, ...], root: type[BaseModel]
 ) -> tuple[str, type[BaseModel], FieldInfo | None]:
     """The dotted key (without the variant's name that pydantic adds), its table, its field."""
-    section: type[BaseModel] = Config
+    section = root
     field: FieldInfo | None = None
     keys: list[str] = []
     rest = [str(part) for part in location]
@@ -105,11 +107,16 @@ def _locate(
 
 
 def _sentence(
-    key: str, detail: ErrorDetails, *, section: type[BaseModel], field: FieldInfo | None
+    key: str,
+    detail: ErrorDetails,
+    root: type[BaseModel],
+    *,
+    section: type[BaseModel],
+    field: FieldInfo | None,
 ) -> str:
     kind, got, context = detail["type"], detail["input"], detail.get("ctx", {})
     if kind == "extra_forbidden":
-        return _unknown_key(key, str(detail["loc"][-1]), section=section)
+        return _unknown_key(key, str(detail["loc"][-1]), root, section=section)
     if kind == "literal_error" and field is not None:
         return unknown_choice(key, choices_of(field.annotation), got)
     if kind.startswith("union_tag") and field is not None:
@@ -121,24 +128,28 @@ def _sentence(
         return f"{key} must be a whole number, got {got}. Did you mean {int(got)}?"
     if kind in _BOUNDS:
         words, bound = _BOUNDS[kind]
-        return f"{key} must be {words} {context[bound]:g}, got {show(got)}"
+        limit = context[bound]
+        limit = str(limit) if isinstance(limit, int) else f"{limit:g}"
+        return f"{key} must be {words} {limit}, got {show(got)}"
     must = _KINDS.get(kind) or detail["msg"].removeprefix("Input should be ")
     return f"{key} must be {must}, got {show(got)}"
 
 
-def _unknown_key(key: str, leaf: str, *, section: type[BaseModel]) -> str:
+def _unknown_key(
+    key: str, leaf: str, root: type[BaseModel], *, section: type[BaseModel]
+) -> str:
     keys = list(section.model_fields)
-    hint = _elsewhere(leaf, section) or did_you_mean(leaf, keys)
+    hint = _elsewhere(leaf, root, section) or did_you_mean(leaf, keys)
     return f"{key} must be a known key: {_one_of(keys, leaf)}, got {show(leaf)}{hint}"
 
 
-def _elsewhere(leaf: str, section: type[BaseModel]) -> str:
+def _elsewhere(leaf: str, root: type[BaseModel], section: type[BaseModel]) -> str:
     """A hint when another table has exactly this key."""
-    for name, field in Config.model_fields.items():
+    for name, field in root.model_fields.items():
         tables = variants(field)
         owners = [variant for variant, table in tables.items() if leaf in table.model_fields]
         if section in tables.values() and owners:
             return f". It is a key of {name} with name = {' or '.join(map(show, owners))}."
-        if section is Config and owners:
+        if section is root and owners:
             return f". Did you mean {show(f'{name}.{leaf}')}?"
     return ""

@@ -107,8 +107,8 @@ def install(monkeypatch):
             folder=folder, translator=translator, examples=lambda split: [None] * calls.examples
         )
 
-    def train(config=None, *, resume=None, on_event=None):
-        calls.train.append((config, resume))
+    def train(config=None, *, resume=None, overrides=(), on_event=None):
+        calls.train.append((config, resume, *overrides))
         folder = resume or config.output or "runs/free"
         started = {"parameters": 7, "precision": "fp32", "examples": {"train": 5}, "skipped": 3}
         on_event(Started(run=folder, **started))

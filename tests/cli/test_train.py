@@ -44,13 +44,19 @@ def test_resume(heedful, library):
     assert (trained, str(resume)) == (None, "runs/a")
 
 
+def test_resume_to_a_raised_limit(heedful, library):
+    code, *_ = heedful("train", "--resume", "runs/a", "--set", "train.steps=9")
+    assert code == 0
+    ((trained, resume, raised),) = library.train
+    assert (trained, str(resume), raised) == (None, "runs/a", "train.steps=9")
+
+
 @pytest.mark.parametrize(
     "words, message",
     [
         ((), "train must get CONFIG or --resume RUN, got neither"),
         (("t.toml", "--resume", "r"), "train must get CONFIG or --resume RUN, got both"),
-        (("--resume", "r", "--set", "seed=2"), "--resume .* must stand alone, got --set or"),
-        (("--resume", "r", "-o", "x"), "--resume .* must stand alone, got --set or --output"),
+        (("--resume", "r", "-o", "x"), "--resume must go on in its own folder, got --output"),
         (("no.toml",), "no.toml must be an existing file, got nothing there"),
         (("t.toml", "--set", "task=vision"), 'task .--set. must be "translation", got "vision"'),
     ],

@@ -1,5 +1,6 @@
 """A training with its progress on stderr; `train` and `demo` share it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,11 @@ if TYPE_CHECKING:
 
 
 def run_training(
-    config: "Config | None", *, resume: Path | None, quiet: bool = False
+    config: "Config | None",
+    *,
+    resume: Path | None,
+    overrides: Sequence[str] = (),
+    quiet: bool = False,
 ) -> "tuple[Run, Path]":
     """Train or go on; returns the run and its folder.
 
@@ -26,7 +31,7 @@ def run_training(
     progress = TrainingProgress(quiet=quiet)
     try:
         with progress:
-            run = train(config, resume=resume, on_event=progress)
+            run = train(config, resume=resume, overrides=overrides, on_event=progress)
     except STOPS:
         folder = progress.run or resume
         if folder is not None:

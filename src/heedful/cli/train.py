@@ -23,7 +23,10 @@ def train(
         Path | None, typer.Option("--output", "-o", metavar="RUN", help="New run folder.")
     ] = None,
     resume: Annotated[
-        Path | None, typer.Option(metavar="RUN", help="Go on with a run that was stopped.")
+        Path | None,
+        typer.Option(
+            metavar="RUN", help="Go on with a run that was stopped; --set raises its limits."
+        ),
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
     as_json: AsJson = False,
@@ -32,8 +35,8 @@ def train(
     if (config is None) == (resume is None):
         got = "neither" if config is None else "both"
         raise ConfigError(f"train must get CONFIG or --resume RUN, got {got}")
-    if resume is not None and (settings or output):
-        raise ConfigError("--resume goes on unchanged and must stand alone, got --set or --output")
+    if resume is not None and output:
+        raise ConfigError("--resume must go on in its own folder, got --output")
     from heedful.cli._output import check_folder
     from heedful.cli._training import run_training
     from heedful.config_file import load_config
@@ -46,5 +49,6 @@ def train(
             loaded = loaded.model_copy(update={"output": str(output)})
         if loaded.output is not None:
             check_folder(Path(loaded.output))
-    folder = run_training(loaded, resume=resume, quiet=quiet)[1]
+    raised = overrides if resume is not None else []
+    folder = run_training(loaded, resume=resume, overrides=raised, quiet=quiet)[1]
     typer.echo(json.dumps({"run": str(folder)}, ensure_ascii=False) if as_json else folder)

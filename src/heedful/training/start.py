@@ -11,13 +11,14 @@ from typing import Any
 
 import torch
 
-from heedful.config import Config
+from heedful.config import Config, dump
 from heedful.config_file import load_config
 from heedful.data.examples import Splits
 from heedful.data.load import load_data, load_training, located
 from heedful.data.overlaps import overlaps, told
 from heedful.errors import ConfigError, DataError, RunError
 from heedful.locks import hold, is_unused
+from heedful.models.validity import problem
 from heedful.tasks.translation import Corpus, build_model, encode_splits, train_vocabularies
 from heedful.training.events import Message, Started
 from heedful.training.loop import Listener, Training, ignore
@@ -62,7 +63,7 @@ def train(
         if not isinstance(config, Config):
             config = load_config(config, overrides=overrides)
         config = config.model_copy(update={"data": located(config.data)})
-        _check_limit(config)
+        _check_settings(config)
         with ExitStack() as held:
             folder = decided(lambda: _new_folder(config, held))
             _fresh(config, folder, on_event or ignore).run()
@@ -185,7 +186,11 @@ def _check_same_everywhere(fingerprint: list[int]) -> None:
         raise DataError("all processes must read the same examples, got others in one of them")
 
 
-def _check_limit(config: Config) -> None:
+def _check_settings(config: Config) -> None:
+    """Check what would else be noticed after all data was read, or never."""
+    wrong = problem(dump(config)["model"])
+    if wrong is not None:
+        raise ConfigError(wrong)
     limits = (config.train.steps, config.train.epochs, config.train.minutes)
     if all(limit is None for limit in limits):
         raise ConfigError("train must set one of steps, epochs, minutes, got none")
@@ -207,7 +212,11 @@ def _about(config: Config, corpus: Corpus, training: Training, precision: str) -
     packages = ("heedful", "torch", "accelerate", "tokenizers", "babel", "safetensors")
     return {
         "task": config.task,
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        # bytes of a name that are not UTF-8 as they are escaped elsewhere
+        "command": [
+            word.encode("utf-8", "backslashreplace").decode()
+            for word in (Path(sys.argv[0]).name, *sys.argv[1:])
+        ],
         "versions": {"python": platform.python_version()} | {p: version(p) for p in packages},
         "threads": torch.get_num_threads(),
         "processes": training.accelerator.num_processes,

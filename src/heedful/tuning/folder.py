@@ -210,6 +210,9 @@ def trials_json(
         "best": None if best is None else best.number,
         "trials": [trial.to_json() for trial in trials],
         "seed": seed,
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "command": [
+            word.encode("utf-8", "backslashreplace").decode()
+            for word in (Path(sys.argv[0]).name, *sys.argv[1:])
+        ],
         "versions": {package: version(package) for package in packages},
     }

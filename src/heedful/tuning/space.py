@@ -10,7 +10,7 @@ from typing import Any
 from heedful.config import Config, RnnModel, Train, TransformerModel, dump
 from heedful.config_problems import choices_of
 from heedful.errors import ConfigError
-from heedful.tuning.validity import problem
+from heedful.models.validity import problem
 
 Value = str | int | float | bool
 Settings = dict[str, Value]

@@ -5,7 +5,7 @@ import pytest
 from heedful.config import RnnModel, TransformerModel
 from heedful.errors import ConfigError
 from heedful.models import Transformer
-from heedful.tuning.validity import problem
+from heedful.models.validity import problem
 
 POSITIONS = ("sinusoidal", "learned", "rotary", "relative", "rotary+sinusoidal")
 
