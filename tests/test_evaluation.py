@@ -7,6 +7,7 @@ import pytest
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 
+from heedful import evaluation
 from heedful.data.examples import Example
 from heedful.errors import ConfigError, DataError
 from heedful.evaluation import (
@@ -148,3 +149,8 @@ def test_an_empty_split_is_an_error(trained, monkeypatch):
     monkeypatch.setattr(type(trained), "examples", lambda *_: [])
     with pytest.raises(DataError, match="test split must hold an example, got none"):
         evaluate(trained)
+
+
+def test_memory_that_the_platform_does_not_tell_is_unknown(trained, monkeypatch):
+    monkeypatch.setattr(evaluation, "resource", None)
+    assert evaluate(trained, split="dev").peak_memory_mib is None

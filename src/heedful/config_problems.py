@@ -135,9 +135,7 @@ def _sentence(
     return f"{key} must be {must}, got {show(got)}"
 
 
-def _unknown_key(
-    key: str, leaf: str, root: type[BaseModel], *, section: type[BaseModel]
-) -> str:
+def _unknown_key(key: str, leaf: str, root: type[BaseModel], *, section: type[BaseModel]) -> str:
     keys = list(section.model_fields)
     hint = _elsewhere(leaf, root, section) or did_you_mean(leaf, keys)
     return f"{key} must be a known key: {_one_of(keys, leaf)}, got {show(leaf)}{hint}"

@@ -1,6 +1,5 @@
 """Quality with intervals, and speed and memory beside it."""
 
-import resource
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -14,6 +13,11 @@ from numpy.typing import NDArray
 from sacrebleu.metrics.base import Metric
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
+
+try:
+    import resource
+except ImportError:  # not on Windows
+    resource = None
 
 from heedful.data.examples import Example
 from heedful.data.scripts import composed, unspaced_shares
@@ -53,7 +57,8 @@ class Report:
         by_kind: The same for each kind of example, where the data names kinds.
         tokens_per_second: Target tokens written, search included.
         seconds: Time the search took.
-        peak_memory_mib: Most memory the process has held so far; on a GPU, of the GPU.
+        peak_memory_mib: Most memory the process has held so far; on a GPU, of the GPU. `None` where
+            the platform does not say.
         beam: Beginnings kept in the search.
         too_long: Examples with a source or target beyond `data.max_length`; they are translated and
             counted all the same. Where a model has learned positions, it reads as much as it has
@@ -76,7 +81,7 @@ class Report:
     by_kind: dict[str, KindScores]
     tokens_per_second: float
     seconds: float
-    peak_memory_mib: float
+    peak_memory_mib: float | None
     beam: int
     too_long: int
     cut: int
@@ -232,8 +237,10 @@ def _by_kind(
     return scores
 
 
-def _peak_memory_mib() -> float:
+def _peak_memory_mib() -> float | None:
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated() / 2**20
+    if resource is None:
+        return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (2**20 if sys.platform == "darwin" else 2**10)  # macOS counts bytes, Linux KiB

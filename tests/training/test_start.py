@@ -367,6 +367,17 @@ def test_without_a_limit_nothing_begins(digit_config, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_a_model_that_cannot_be_built_is_refused_before_anything_is_read(
+    digit_config, tmp_path, monkeypatch
+):
+    config = digit_config()
+    config = config.model_copy(update={"model": config.model.model_copy(update={"heads": 3})})
+    monkeypatch.setattr(start, "load_data", None)
+    with pytest.raises(ConfigError, match="heads must divide width, got heads=3, width=32"):
+        train(config)
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("both", [True, False])
 def test_needs_a_config_or_a_run(digit_config, both):
     settings = {"config": digit_config(), "resume": "x"} if both else {}

@@ -54,9 +54,10 @@ def show_report(report: dict[str, Any]) -> None:
             values = (f"{scores['exact_match']:.1f}", f"{scores['chrf']:.1f}")
             kinds.add_row(escape(kind), f"{scores['examples']:,}", *values)
         console.print(kinds)
+    peak = report["peak_memory_mib"]
+    memory = "memory unknown here" if peak is None else f"{peak:,.0f} MiB at most"
     console.print(
-        f"{report['tokens_per_second']:,.0f} tokens/s, {report['seconds']:.1f} s, "
-        f"{report['peak_memory_mib']:,.0f} MiB at most"
+        f"{report['tokens_per_second']:,.0f} tokens/s, {report['seconds']:.1f} s, {memory}"
     )
     # left out of older reports; worth a line only where there is something to know
     for name, words in _NOTES:
