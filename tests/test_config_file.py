@@ -214,11 +214,11 @@ NESTED = "[" * 50 + "]" * 50
 @pytest.mark.parametrize(
     "text, message",
     [
-        pytest.param(f"x = {DEEP}", "must be valid TOML, got brackets without end", id="lists"),
-        pytest.param("x = " + "{a=" * 9_999, "TOML, got brackets without end", id="tables"),
-        pytest.param(f"{LONG_KEY} = 1", "must have keys of at most 16 parts", id="a key"),
-        pytest.param(f"[{LONG_KEY}]", "must have keys of at most 16 parts", id="a header"),
-        pytest.param('x={"a"' + '. "a"' * 99 + "=1}", "keys of at most 16 parts", id="quoted"),
+        pytest.param(f"x = {DEEP}", ": brackets without end", id="lists"),
+        pytest.param("x = " + "{a=" * 9_999, ": brackets without end", id="tables"),
+        pytest.param(f"{LONG_KEY} = 1", ": a key of more than 64", id="a key"),
+        pytest.param(f"[{LONG_KEY}]", ": a key of more than 64", id="a header"),
+        pytest.param('x={"a"' + '. "a"' * 99 + "=1}", ": a key of more than 64", id="quoted"),
         pytest.param(f"x = {NESTED}", "must be nested in at most 16 levels", id="nested"),
         pytest.param("#" * 1_048_577, "must be a config of at most 1,048,576 bytes", id="large"),
     ],

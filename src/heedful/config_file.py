@@ -2,7 +2,6 @@
 
 import json
 import re
-import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -12,12 +11,10 @@ from pydantic import ValidationError
 from heedful.config import Config, dump
 from heedful.config_problems import describe, show, variants
 from heedful.errors import ConfigError
+from heedful.texts import parse_toml
 
 MOST_LEVELS = 16  # of tables and lists in each other
 MOST_BYTES = 1 << 20
-# a key of many parts; tomllib takes minutes to read one of 50,000
-_PART = r"""(?:[\w-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*"""
-_DOTTED = re.compile(rf"(?:^|[\[{{,])[ \t]*(?:{_PART}){{{MOST_LEVELS}}}", re.MULTILINE)
 
 
 def load_config(path: Path | str, *, overrides: Sequence[str] = ()) -> Config:
@@ -159,11 +156,9 @@ def _override(tables: dict[str, Any], text: str, problems: list[str]) -> str | N
 
 
 def _value(text: str) -> Any:
-    if _DOTTED.search(text):
-        return text
     try:
-        parsed = tomllib.loads(f"value = {text}")
-    except (ValueError, RecursionError):  # also a number of more digits than Python reads
+        parsed = parse_toml(f"value = {text}")
+    except ValueError:  # also a number of more digits than Python reads
         return text
     return parsed["value"] if len(parsed) == 1 else text  # a line break could smuggle in a key
 
@@ -195,12 +190,8 @@ def _read(path: Path) -> str:
 
 def _parse(text: str, name: str) -> dict[str, Any]:
     text = text.replace("\r\n", "\n")
-    if _DOTTED.search(text):
-        raise ConfigError(f"{name} must have keys of at most {MOST_LEVELS} parts, got more")
     try:
-        return tomllib.loads(text)
-    except RecursionError:
-        raise ConfigError(f"{name} must be valid TOML, got brackets without end") from None
+        return parse_toml(text)
     except ValueError as error:
         message, place = re.fullmatch(r"(.*?)(?: \(at (.*)\))?", str(error), re.DOTALL).groups()  # type: ignore[union-attr]
         problem = f"{name} must be valid TOML, got {place or 'an error'}: {message}"

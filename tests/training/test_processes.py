@@ -3,10 +3,11 @@
 from types import SimpleNamespace
 
 import pytest
+import torch
 
-from heedful.errors import ConfigError
+from heedful.errors import ConfigError, UnsupportedError
 from heedful.training import processes
-from heedful.training.processes import decided
+from heedful.training.processes import accelerator, decided, draw_apart
 
 
 def test_alone_a_process_decides_for_itself():
@@ -32,7 +33,7 @@ def test_all_get_what_the_main_process_decided(monkeypatch, main, said):
         return said
 
     state = SimpleNamespace(num_processes=2, is_main_process=main)
-    monkeypatch.setattr(processes, "Accelerator", lambda: state)
+    monkeypatch.setattr(processes, "accelerator", lambda: state)
     monkeypatch.setattr(processes, "broadcast_object_list", broadcast)
     if isinstance(said, ConfigError):
         with pytest.raises(ConfigError, match="steps must be, got none"):
@@ -40,3 +41,43 @@ def test_all_get_what_the_main_process_decided(monkeypatch, main, said):
     else:
         assert decided(decide) == 7
     assert wire == (right if main else [])
+
+
+@pytest.mark.parametrize(
+    "kind, steps, message",
+    [
+        ("FSDP", 1, "every process must hold the whole model, got FSDP"),
+        ("MULTI_GPU", 4, "decide what one step sees, got 4 gradient accumulation steps"),
+        (None, 1, "must begin with mixed_precision = no in Accelerate, got: another one"),
+        ("MULTI_GPU", 1, None),
+    ],
+)
+def test_what_a_training_cannot_keep_is_refused(monkeypatch, kind, steps, message):
+    def begun(*, mixed_precision):
+        assert mixed_precision == "no"
+        if kind is None:
+            raise ValueError("another one")
+        value = SimpleNamespace(value=kind)
+        return SimpleNamespace(distributed_type=value, gradient_accumulation_steps=steps)
+
+    monkeypatch.setattr(processes, "Accelerator", begun)
+    if message is None:
+        assert accelerator().gradient_accumulation_steps == 1
+    else:
+        with pytest.raises(UnsupportedError, match=message):
+            accelerator()
+
+
+def test_what_is_drawn_depends_on_seed_process_and_step_alone():
+    def drawn(seed, process, step):
+        torch.rand(step + 1)  # whatever was drawn before
+        draw_apart(seed, process=process, step=step)
+        return torch.rand(1).item()
+
+    places = [(seed, process, step) for seed in (1, 2) for process in (0, 1) for step in (0, 1, 2)]
+    state = torch.get_rng_state()
+    try:
+        assert len({drawn(*place) for place in places}) == len(places)
+        assert [drawn(*place) for place in places] == [drawn(*place) for place in places]
+    finally:
+        torch.set_rng_state(state)

@@ -19,7 +19,7 @@ from heedful.data.overlaps import overlaps, told
 from heedful.errors import ConfigError, DataError, RunError
 from heedful.locks import hold, is_unused
 from heedful.models.validity import problem
-from heedful.tasks.translation import Corpus, build_model, encode_splits, train_vocabularies
+from heedful.tasks.translation import Corpus, encode_splits, train_vocabularies
 from heedful.training.events import Message, Started
 from heedful.training.loop import Listener, Training, ignore
 from heedful.training.processes import decided
@@ -112,7 +112,7 @@ def _fresh(config: Config, folder: Path, listener: Listener) -> Training:
     splits = load_data(config.data, config.seed)
     corpus = encode_splits(config, splits, train_vocabularies(config, splits.train))
     torch.manual_seed(config.seed)
-    training = Training(config, corpus, build_model(config, corpus.vocabularies), folder, listener)
+    training = Training(config, corpus, build(config, corpus.vocabularies), folder, listener)
     precision = training.choose_precision()
     shared = overlaps(splits)
     about = _about(config, corpus, training, precision) | {"overlaps": shared}
