@@ -30,6 +30,8 @@ def test_defaults_can_be_used_and_do_not_change():
         ({"finalist_steps": -2}, "finalist_steps must not be negative, got -2"),
         ({"heal_steps": -1}, "heal_steps must not be negative, got -1"),
         ({"minutes": 0.0}, "minutes must be above 0, got 0.0"),
+        ({"seed": -1}, "seed must be at least 0 and below 4294967296, got -1"),
+        ({"seed": 10**40}, f"seed must be at least 0 and below 4294967296, got 1{40 * '0'}"),
         ({"minutes": float("nan")}, "minutes must be above 0, got nan"),
     ],
 )

@@ -71,6 +71,7 @@ class Budget:
         # `normalize` would write 100 as 1E+2
         number = f"{margin:+f}"
         number = number.rstrip("0").rstrip(".") if "." in number else number
+        number = number if self.margin else "0"  # the comparison says its sign
         comparison = ">=" if self.higher_is_better else "<="
         return f"{self.metric} {comparison} {number}{'%' if self.relative else ''}"
 
@@ -102,11 +103,11 @@ def parse_budget(text: str) -> Budget:
     number = found["number"].strip()
     relative = number.endswith("%")
     number = number.removesuffix("%").rstrip()
-    if not _NUMBER.fullmatch(number):
+    margin = _value(number, 100 if relative else 1)
+    if margin is None:
         raise ConfigError(
             f"a budget must end in a finite number, {_EXAMPLES}, got {number!r} in {text!r}"
         )
-    margin = float(Decimal(number) / (100 if relative else 1))
     higher = comparison == ">="
     if margin and higher != (margin < 0):
         raise ConfigError(
@@ -116,3 +117,14 @@ def parse_budget(text: str) -> Budget:
     return Budget(
         metric=metric, margin=math.copysign(margin, -1 if higher else 1), relative=relative
     )
+
+
+def _value(number: str, divisor: int) -> float | None:
+    """A share or a number, rounded once; `None` where it is no finite number."""
+    if not _NUMBER.fullmatch(number):
+        return None
+    try:
+        value = float(Decimal(number) / divisor)
+    except ArithmeticError:  # an exponent that decimals cannot hold
+        return None
+    return value if math.isfinite(value) else None

@@ -6,6 +6,7 @@ from typing import Literal, get_args
 from heedful.errors import ConfigError
 
 Goal = Literal["latency", "memory", "macs"]
+SEEDS = 2**32  # what every generator takes, also with the number of a round added
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +28,7 @@ class Settings:
         finals: How many candidates are healed for so long, at most.
         minutes: No round begins after so long, and no second healing for long; `None` means no
             limit.
-        seed: Of everything that is drawn.
+        seed: Of everything that is drawn. At least 0 and below 2^32.
 
     Raises:
         ConfigError: A number is out of range, or there is no such goal.
@@ -61,3 +62,14 @@ class Settings:
             raise ConfigError(f"bearable must be above 0, got {self.bearable}")
         if self.minutes is not None and not self.minutes > 0:
             raise ConfigError(f"minutes must be above 0, got {self.minutes}")
+        check_seed(self.seed)
+
+
+def check_seed(seed: int) -> None:
+    """Refuse a seed that some generator would not take.
+
+    Raises:
+        ConfigError: It is negative, or too large.
+    """
+    if not 0 <= seed < SEEDS:
+        raise ConfigError(f"seed must be at least 0 and below {SEEDS}, got {seed}")
