@@ -61,7 +61,8 @@ def test_the_last_value_counts(path):
 def test_lines_are_json_and_the_first_one_says_of_what(path):
     opened(path).put({"b": 1, "a": 2}, 7)
     first, second = (json.loads(line) for line in path.read_text().splitlines())
-    assert first == {"heedful_journal": 1, "fingerprint": SEARCH}
+    assert first == {"heedful_journal": 2, "fingerprint": SEARCH}
+    assert len(second.pop("check")) == 16
     assert second == {"key": {"a": 2, "b": 1}, "value": 7}
     assert Journal(path, fingerprint=dict(reversed(SEARCH.items()))).get({"a": 2, "b": 1}) == 7
 
@@ -149,8 +150,8 @@ def test_another_search_is_refused(path, changes, names):
         ("my notes", "search.jsonl must be a journal of heedful, got another file"),
         ("[1]\n", "search.jsonl must be a journal of heedful, got another file"),
         ('{"step": 4}\n', "search.jsonl must be a journal of heedful, got another file"),
-        ('{"heedful_journal": 2}\n', "search.jsonl must be of format 1, got 2"),
-        ('{"heedful_journal": 1}\n', "got a difference in fingerprint. Delete "),
+        ('{"heedful_journal": 1}\n', "search.jsonl must be of format 2, got 1"),
+        ('{"heedful_journal": 2}\n', "got a difference in fingerprint. Delete "),
     ],
 )
 def test_other_files_are_refused_and_left_alone(path, content, message):
@@ -160,12 +161,58 @@ def test_other_files_are_refused_and_left_alone(path, content, message):
     assert path.read_text() == content
 
 
-@pytest.mark.parametrize("line", ['{"key": 1', '{"key": 1}', "[]", ""])
+@pytest.mark.parametrize("line", ['{"key": 1', '{"key": 1}', "[]", "", '{"key": 1, "value": 2}'])
 def test_damage_before_the_last_line_is_named(path, line):
     opened(path).put("a", 1)
     with path.open("a") as file:
         file.write(f'{line}\n{{"key": 2, "value": 3}}\n')
     with pytest.raises(RunError, match=r"jsonl must be whole, got damaged JSON in line 3"):
+        opened(path)
+
+
+DAMAGES = {
+    "a digit": (lambda lines: [*lines[:2], lines[2].replace(b"0.25", b"0.75"), *lines[3:]], 3),
+    "a key": (lambda lines: [lines[0], lines[1].replace(b'"a"', b'"x"'), *lines[2:]], 2),
+    "a line that is gone": (lambda lines: [*lines[:2], *lines[3:]], 3),
+    "two lines in another order": (lambda lines: [*lines[:2], lines[3], lines[2], lines[4]], 3),
+    "a line that stands twice": (lambda lines: [*lines[:3], lines[2], *lines[3:]], 4),
+    "no number": (lambda lines: [*lines[:2], lines[2].replace(b"0.25", b"NaN"), *lines[3:]], 3),
+    "a line of another journal": (lambda lines: [*lines[:4], FOREIGN], 5),
+}
+FOREIGN = b'{"key": "d", "value": 4, "check": "0123456789abcdef"}\n'
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_lines_that_are_whole_and_not_what_was_written_are_named(path, damage):
+    journal = opened(path)
+    for key, value in zip("abcd", (1, 0.25, [2], "x"), strict=True):
+        journal.put(key, value)
+    do, line = DAMAGES[damage]
+    damaged = b"".join(do(path.read_bytes().splitlines(keepends=True)))
+    path.write_bytes(damaged)
+    with pytest.raises(RunError, match=rf"jsonl must be whole, got a sum in line {line} that is"):
+        opened(path)
+    assert path.read_bytes() == damaged
+
+
+def test_lines_of_another_process_are_never_taken_back(path):
+    ours, theirs = opened(path), opened(path)
+    theirs.put("a", 1)
+    kept = path.read_bytes()
+    with pytest.raises(RunError, match="must be written by one process, got lines of another one"):
+        ours.put("b", 2)
+    assert path.read_bytes() == kept
+    assert "b" not in ours
+    path.write_bytes(b"")
+    with pytest.raises(RunError, match="by one process, got a file that is shorter now"):
+        theirs.put("c", 3)
+
+
+def test_a_journal_without_a_value_gives_way(path):
+    opened(path)
+    opened(path, model="77aa").put("a", 1)
+    assert opened(path, model="77aa").get("a") == 1
+    with pytest.raises(RunError, match="got a difference in model"):
         opened(path)
 
 
