@@ -19,6 +19,7 @@ from torch import Tensor
 
 import heedful
 from heedful.optimizing.events import Event, RoundDone
+from heedful.optimizing.of_model import Training
 from heedful.optimizing.outcome import Outcome
 from heedful.optimizing.settings import Settings
 
@@ -84,6 +85,7 @@ def optimised(task: Task) -> Outcome:
         quality=task.quality,
         keep=task.keep,
         settings=SETTINGS,
+        training=Training(outputs="logits"),
         on_event=heard,
     )
 

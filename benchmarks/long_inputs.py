@@ -110,7 +110,7 @@ def subject_of(model: nn.Module, text: Text, context: int) -> Subject:
         losses,
         metric="loss",
         higher_is_better=False,
-        training=Training(learning_rate=RATE, bf16=True),
+        training=Training(outputs="logits", learning_rate=RATE, bf16=True),
     )
     # a pass over the 16 batches that are usual would take seconds, and there are hundreds of passes
     few = [subject.calibration[i] for i in range(CALIBRATED)]

@@ -10,9 +10,9 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from _cheapest import cheapest
 from _measure import write
 
-from heedful.optimizing.cheapest import cheapest
 from heedful.optimizing.knapsack import knapsack
 from heedful.optimizing.level import Candidate, Level, cost_of, damage_of
 
@@ -269,7 +269,9 @@ def main() -> None:
         "* values: the sum of the damages of single levels, which the search knows, and a term for "
         "each pair of changed sites, which it does not know. *Strength* is the root mean square of "
         "the sum of these terms over all candidates, as a share of the mean sum of damages.",
-        "* search: `heedful.optimizing.cheapest` with 20 % of the evaluations of looking at all",
+        "* search: `benchmarks/_cheapest.py` with 20 % of the evaluations of looking at all; "
+        "`heedful.optimize` does not run it: it begins with `knapsack` at one limit, then "
+        "`evolve`",
         "* at random: as many candidates, drawn without replacement",
         "* knapsack: the best of what `knapsack` proposes at 200 limits, each one evaluated",
         "* damages broken: how often the cheapest candidate that the sum of damages promises to be "

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 import heedful
 from heedful.optimizing.events import Event, Stage
+from heedful.optimizing.of_model import Training
 from heedful.optimizing.settings import Settings
 
 KEYS, VALUES, WIDTH = 24, 4, 64
@@ -75,6 +76,7 @@ def main() -> None:
             test=look_up(1_000, seed=4),
         ),
         quality=accuracy,
+        training=Training(outputs="logits"),  # a plain tensor could be numbers as well
         keep=-0.01,  # at most one right answer in a hundred fewer
         settings=Settings(rounds=3, trials=24, finalist_steps=20, heal_steps=60, final_steps=200),
         on_event=tell,

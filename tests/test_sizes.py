@@ -36,7 +36,7 @@ EXCEPTIONS = {
     ("parameters", "cli/tune.py:tune"): Excess(13, "one argument for each option of a search"),
     ("lines of file", "optimizing/rounds.py"): Excess(320, "the class below and its parts"),
     ("lines of class", "optimizing/rounds.py:Search"): Excess(
-        255, "one search is one state: what is measured once serves every round"
+        257, "one search is one state: what is measured once serves every round"
     ),
     ("parameters", "models/rnn_seq2seq.py:RnnSeq2Seq.__init__"): Excess(
         10, "one argument for each setting of a network, keyword-only"

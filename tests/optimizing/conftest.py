@@ -123,7 +123,7 @@ class Kit:
             quality or cls.agreement(model),
             metric="quality",
             higher_is_better=higher,
-            training=training or Training(),
+            training=training or Training(outputs="logits"),
         )
 
 

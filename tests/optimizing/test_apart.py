@@ -68,6 +68,7 @@ def test_optimize_says_it_and_compares_with_the_model_itself(kit):
         quality=kit.agreement(model),
         keep=-1,
         settings=kit.quick(rounds=1, trials=2, finals=0),
+        training=kit.Training(outputs="logits"),
         on_event=said.append,
     )
     assert any("differs from the model by" in getattr(event, "text", "") for event in said)

@@ -15,7 +15,9 @@ from heedful.optimizing.subject import Reference
 @pytest.fixture(params=["heedful", "torch"])
 def subject(kit, request):
     kind = kit.Tiny if request.param == "heedful" else kit.Layers
-    return kit.subject(kind(layers=2).eval(), training=kit.Training(learning_rate=3e-3))
+    return kit.subject(
+        kind(layers=2).eval(), training=kit.Training(outputs="logits", learning_rate=3e-3)
+    )
 
 
 @pytest.fixture

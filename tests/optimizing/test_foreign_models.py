@@ -207,6 +207,7 @@ def optimised_example(kit):
         quality=module.accuracy,
         keep=-0.9,
         settings=kit.quick(**ONCE),
+        training=Training(outputs="logits"),
     )
 
 

@@ -17,7 +17,7 @@ from heedful.testing.tolerance import assert_close
 
 @pytest.fixture
 def subject(kit):
-    return kit.subject(training=kit.Training(learning_rate=1e-2))
+    return kit.subject(training=kit.Training(outputs="logits", learning_rate=1e-2))
 
 
 def hurt(model, seed=1):
@@ -96,7 +96,9 @@ def test_the_truth_counts_where_it_is_known(kit):
     rows = kit.rows(48)
     batches = [(part, torch.ones(len(part), dtype=torch.int32)) for part in rows.split(16)]
     data = replace(kit.splits(), calibration=batches)
-    subject = kit.subject(model, data=data, training=kit.Training(learning_rate=1e-2))
+    subject = kit.subject(
+        model, data=data, training=kit.Training(outputs="logits", learning_rate=1e-2)
+    )
     alone, taught = copy.deepcopy(model), copy.deepcopy(model)
     heal(alone, replace(subject, truth=None), Healing(steps=20))
     heal(taught, subject, Healing(steps=20))

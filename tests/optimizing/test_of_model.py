@@ -3,7 +3,7 @@
 import copy
 import re
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from types import SimpleNamespace
 
@@ -14,7 +14,10 @@ from torch import nn
 
 import heedful
 from heedful.errors import ConfigError, DataError, UnsupportedError
-from heedful.optimizing.of_model import Training, check_rows, subject_of_model
+from heedful.optimizing.of_model import Training, check_rows, identity, subject_of_model
+from heedful.optimizing.subject import Reference
+
+SAID = Training(outputs="logits")
 
 
 class Output(SimpleNamespace):
@@ -52,7 +55,7 @@ def made(answer, batch=None, *, training=None, data=None, quality=None, kind=Ech
         quality or (lambda model, split: torch.ones(7)),
         metric="m",
         higher_is_better=True,
-        training=training or Training(),
+        training=training or SAID,
     )
     return subject, model
 
@@ -87,7 +90,7 @@ def test_the_caller_may_know_better_how_to_call():
         answers.append(batch)
         return {"strange": 1, "right": torch.ones(4, 3)}["right"]
 
-    subject, model = made("unused", batch, training=Training(forward=forward))
+    subject, model = made("unused", batch, training=Training(forward=forward, outputs="logits"))
     subject.work(model)
     assert subject.outputs(model, batch).shape == (4, 3)
     assert all(answer is batch for answer in answers)
@@ -95,27 +98,109 @@ def test_the_caller_may_know_better_how_to_call():
     assert not model.calls
 
 
+FLOATS, WHOLE = torch.zeros(4, 3), torch.tensor([0, 2, 1, 1])
+
+
 @pytest.mark.parametrize(
-    "answer, kind",
+    "answer, labels, problem, kind",
     [
-        (torch.ones(4, 3), "logits"),
-        (torch.ones(4, 1), "values"),
-        (torch.ones(4), "values"),
-        ((torch.ones(4, 3), "state"), "logits"),
-        (Output(logits=torch.ones(4, 5, 3)), "logits"),
-        (Output(logits=torch.ones(4, 1)), "values"),
-        (Output(last_hidden_state=torch.ones(4, 5, 3)), "values"),
+        (torch.ones(4, 1), None, None, "values"),
+        (torch.ones(4), None, None, "values"),
+        ((torch.ones(4, 1), "state"), None, None, "values"),
+        (Output(logits=torch.ones(4, 5, 3)), None, None, "logits"),
+        (Output(logits=torch.ones(4, 3)), WHOLE, "single_label_classification", "logits"),
+        (Output(logits=torch.ones(4, 3)), None, "regression", "values"),
+        (Output(logits=torch.ones(4, 3)), None, "multi_label_classification", "values"),
+        (Output(logits=torch.ones(4, 3)), FLOATS, None, "values"),
+        (Output(logits=torch.ones(4, 1)), None, None, "values"),
+        (Output(last_hidden_state=torch.ones(4, 5, 3)), None, None, "values"),
+        (Output(last_hidden_state=torch.ones(4, 3)), WHOLE, None, "values"),
     ],
 )
-def test_outputs_are_found_and_known(answer, kind):
-    subject, model = made(answer)
+def test_outputs_are_found_and_known(answer, labels, problem, kind):
+    of = type("Configured", (Echo,), {"config": SimpleNamespace(problem_type=problem)})
+    batch = {"ids": rows(1)} | ({} if labels is None else {"labels": labels})
+    subject, model = made(answer, batch, training=Training(), kind=of)
     assert subject.kind == kind
-    assert subject.outputs(model, rows(1)).ndim == 2
+    assert subject.outputs(model, batch).ndim == 2
     assert (subject.truth is None) or kind == "logits"
+
+
+@pytest.mark.parametrize(
+    "answer, batch",
+    [
+        (torch.ones(4, 3), None),
+        ((torch.ones(4, 3), "state"), None),
+        (torch.ones(4, 5, 3), None),  # hidden states, or the words of a text
+        (torch.ones(4, 3), (rows(1), FLOATS)),
+        (torch.ones(4, 3), (rows(1), WHOLE)),  # of a layer that follows elsewhere, or of this one
+        (Output(logits=torch.ones(4, 3, 8, 8)), None),  # a class for each pixel: along which axis?
+    ],
+)
+def test_what_no_model_says_is_asked_for(answer, batch):
+    message = (
+        r"training must say whether the outputs are logits or values where the model does not, got "
+        r"a tensor of shape \(4, .*\) from Echo\. Pass Training\(outputs='logits'\)"
+    )
+    with pytest.raises(ConfigError, match=message):
+        made(answer, batch, training=Training())
 
 
 def test_the_kind_may_be_said():
     assert made(torch.ones(4, 3), training=Training(outputs="values"))[0].kind == "values"
+    assert made(torch.ones(4, 3), training=Training(outputs="logits"))[0].kind == "logits"
+    with pytest.raises(ConfigError, match="outputs must be one of logits, values, got 'classes'"):
+        Training(outputs="classes")
+
+
+@pytest.mark.parametrize("answer", [torch.ones(4, 1), torch.ones(4)])
+def test_one_alternative_is_none(answer):
+    message = r"logits must be of two alternatives at least, got outputs of shape \(4,"
+    with pytest.raises(ConfigError, match=message):
+        made(answer, training=Training(outputs="logits"))
+
+
+@pytest.mark.parametrize("label", [-1, 3])
+def test_labels_that_no_output_stands_for_are_refused(label):
+    message = r"labels must be numbers of one of the 3 alternatives that the model has, got "
+    with pytest.raises(DataError, match=message):
+        made(torch.ones(4, 3), (rows(1), torch.tensor([0, label, 1, 2])))
+
+
+@pytest.mark.parametrize("name", ["stack", "regression", "bert"])
+def test_a_shift_of_all_features_is_damage_to_what_is_no_distribution(name):
+    """Softmax does not see it, so hidden states imitated as logits could drift for free."""
+    torch.manual_seed(0)
+    layer = nn.TransformerEncoderLayer(16, 4, 24, batch_first=True)
+    model = nn.TransformerEncoder(layer, 1, enable_nested_tensor=False)
+    batches = [torch.randn(4, 5, 16) for _ in range(3)]
+    last = model.layers[-1].norm2
+    if name == "regression":
+        model = nn.Sequential(model, nn.Flatten(), nn.Linear(80, 2))
+        last = model[-1]
+    if name == "bert":
+        transformers = pytest.importorskip("transformers")
+        sizes = {"hidden_size": 16, "num_attention_heads": 4, "intermediate_size": 24}
+        config = transformers.BertConfig(vocab_size=30, num_hidden_layers=1, **sizes)
+        model = transformers.BertModel(config)
+        batches = [{"input_ids": torch.randint(30, (4, 5))} for _ in range(3)]
+        last = model.encoder.layer[-1].output.LayerNorm
+    data = heedful.Splits(calibration=batches[:1], validation=batches[1:2], test=batches[2:])
+    says = Training() if name == "bert" else Training(outputs="values")
+    subject = subject_of_model(
+        model, data, lambda *_: [1.0], metric="m", higher_is_better=True, training=says
+    )
+    assert subject.kind == "values"
+    moved = copy.deepcopy(subject.model)
+    reference = Reference(subject)
+    with torch.no_grad():
+        dict(moved.named_modules())[name_of(model, last)].bias += 3
+    assert reference.damage(moved) > 1
+    assert Reference(replace(subject, kind="logits")).damage(moved) < 1e-3
+
+
+def name_of(model, module):
+    return next(name for name, found in model.named_modules() if found is module)
 
 
 @pytest.mark.parametrize("answer", ["text", {"logits": torch.ones(2)}, (), (None,)])
@@ -170,7 +255,6 @@ def test_unknown_truth_is_said_to_be():
         (torch.ones(4, 3), rows(1)),
         (torch.ones(4, 3), (rows(1), torch.zeros(4))),
         (torch.ones(4, 3), (rows(1), torch.zeros(4, 2, dtype=torch.long))),
-        (torch.ones(4, 1), (rows(1), torch.zeros(4, dtype=torch.long))),
         # nobody knows whether this one shifts labels itself
         (Output(logits=torch.ones(4, 3, 7)), {"ids": rows(1), "labels": rows(1)}),
     ],
@@ -224,9 +308,9 @@ def test_quality_sees_each_split_in_evaluation_mode(kit):
     subject = kit.subject(model, quality=quality, data=data)
     assert subject.test_examples == 40
     subject.statistics(model.train(), "validation")
-    (_, first, _), (_, second, _) = seen
-    assert first is data.test
-    assert second is data.validation
+    assert subject.validation_examples == 40
+    subject.statistics(subject.model, "test")  # known already
+    assert [split for _, split, _ in seen] == [data.validation, data.test, data.validation]
     assert all(inference and not training for training, _, inference in seen)
 
 
@@ -268,6 +352,24 @@ def test_a_model_without_parameters_is_refused():
 def test_a_learning_rate_must_be_above_0(rate):
     with pytest.raises(ConfigError, match=f"learning_rate must be above 0, got {rate}"):
         Training(learning_rate=rate)
+
+
+# ---- the same model ------------------------------------------------------------------------------
+
+
+def test_a_model_is_known_by_its_modules_and_its_numbers(kit):
+    model = kit.planted()
+    assert identity(model) == identity(copy.deepcopy(model))
+    other = copy.deepcopy(model)
+    with torch.no_grad():
+        other.head.bias[1] += 1e-6
+    wider = copy.deepcopy(model)
+    wider.activation = nn.GELU()
+    buffered = copy.deepcopy(model)
+    buffered.register_buffer("seen", torch.zeros(2), persistent=False)
+    ids = [identity(x) for x in (model, other, wider, buffered, kit.planted(seed=1))]
+    assert len(set(ids)) == 5
+    assert identity(nn.Sequential(nn.Linear(2, 3))) != identity(nn.Linear(2, 3))
 
 
 # ---- no example in two splits --------------------------------------------------------------------

@@ -1,17 +1,17 @@
 """A run as a subject: what it says is what its translator writes."""
 
-import re
 from dataclasses import replace
 from itertools import islice
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import sacrebleu
 import torch
 from torch import nn
 
-from heedful.data.tokens import PAD
-from heedful.errors import ConfigError, DataError, UnsupportedError
+from heedful.data.tokens import PAD, Vocabulary
+from heedful.errors import ConfigError, DataError, RunError, UnsupportedError
 from heedful.optimizing import of_run
 from heedful.optimizing.of_run import METRICS, subject_of_run, subject_to_heal, translator_of
 from heedful.optimizing.subject import Reference
@@ -42,9 +42,14 @@ def test_quality_is_that_of_the_texts_it_writes(digit_run, subjects, metric, spl
     exact = np.mean([100 * (x.target == y) for x, y in zip(examples, written, strict=True)])
     score = subject.metric.score(statistics)
     assert subject.metric.higher_is_better
-    if metric == "exact_match":
-        assert score == pytest.approx(exact)
-    assert 0 <= score <= 100
+    references = [x.target for x in examples]
+    found = {
+        "exact_match": lambda: exact,
+        "chrf": lambda: sacrebleu.corpus_chrf(written, [references]).score,
+        "bleu": lambda: sacrebleu.corpus_bleu(written, [references], tokenize="zh").score,
+    }[metric]()
+    assert metric == "exact_match" or 0 < score < 100
+    assert score == pytest.approx(found, rel=1e-9)
 
 
 @pytest.mark.parametrize("metric", ["loss", "token_accuracy"])
@@ -206,7 +211,7 @@ def test_other_examples_can_stand_in_for_the_test_split(digit_run, subject):
     assert other.test_examples == 30
     found, want = (of.statistics(of.model, "test") for of in (other, subject))
     assert np.allclose(found, want[:30], rtol=1e-5)
-    with pytest.raises(DataError, match="in both validation and test"):
+    with pytest.raises(DataError, match="test split must hold an example that no earlier split"):
         subject_of_run(digit_run, "loss", test=digit_run.examples("dev")[:3])
 
 
@@ -221,13 +226,42 @@ def test_healing_needs_the_training_split_alone(digit_run, subject):
         healing.statistics(healing.model, "test")
 
 
-def test_a_pair_in_two_splits_is_refused(digit_run):
-    shared = digit_run.examples("dev")[4]
+def test_what_an_earlier_split_holds_is_left_out_and_counted(digit_run, subject):
+    """A verdict is about what neither training nor the search has seen."""
+    dev, test = digit_run.examples("dev"), digit_run.examples("test")
+    train = of_run.load_training(digit_run.config.data, 0)
 
     def examples(split):
-        found = digit_run.examples(split)
-        return [replace(shared), *found] if split == "test" else found
+        if split == "dev":
+            return [*dev, replace(train[7])]
+        return [replace(dev[4]), replace(train[3]), *test, replace(dev[5])]
 
-    message = "got 1 example in both validation and test, the first at validation[4] and test[0]"
-    with pytest.raises(DataError, match=re.escape(message)):
-        subject_of_run(Changed(digit_run, examples=examples), "loss")
+    found = subject_of_run(Changed(digit_run, examples=examples), "loss")
+    assert found.left_out == {"dev": 1, "test": 3}
+    assert (found.validation_examples, found.test_examples) == (80, 80)
+    for split in ("validation", "test"):
+        first, second = (of.statistics(of.model, split) for of in (found, subject))
+        assert np.allclose(first, second, rtol=1e-5)
+    assert subject.left_out == {"dev": 0, "test": 0}
+
+
+@pytest.mark.parametrize("how", [subject_to_heal, lambda run: subject_of_run(run, "loss")])
+def test_training_data_that_changed_since_is_refused(digit_run, monkeypatch, how):
+    train = of_run.load_training(digit_run.config.data, 0)
+    train[3] = replace(train[3], target="九九九")
+    monkeypatch.setattr(of_run, "load_training", lambda *_: train)
+    with pytest.raises(RunError, match=r"training data of .* must be what it was, got other"):
+        how(digit_run)
+
+
+def test_the_files_of_other_splits_are_not_needed(digit_run, tmp_path):
+    data = digit_run.config.data.model_copy(update={"dev": "none", "test": str(tmp_path / "none")})
+    run = Changed(digit_run, config=digit_run.config.model_copy(update={"data": data}))
+    assert subject_of_run(run, "loss").test_examples == 80
+
+
+def test_no_file_is_read_while_the_work_is_timed(digit_run, subjects, monkeypatch):
+    monkeypatch.setattr(Vocabulary, "load", lambda *_: pytest.fail("read a tokeniser"))
+    for metric in ("loss", "chrf"):
+        subjects[metric].use(subjects[metric].model)
+        subjects[metric].work(subjects[metric].model)

@@ -2,19 +2,22 @@
 
 import copy
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 import heedful
 from heedful.bench.timing import Ratio
-from heedful.errors import BudgetError, ConfigError, DataError, UnsupportedError
+from heedful.errors import BudgetError, ConfigError, DataError, RunError, UnsupportedError
+from heedful.locks import hold
 from heedful.nn import Attention
 from heedful.nn.positions import AlibiPositions
 from heedful.optimizing import optimize as optimize_file
@@ -28,6 +31,7 @@ from heedful.optimizing.rounds import Search
 KEYS = {"accepted", "reason", "quality", "speedup", "speedup_middle_half", "latency_ms"} | {
     *("attention_operations", "parameters", "seconds", "plan", "goal", "attention_share"),
     *("speedup_bound", "sites", "not_adaptable", "rounds", "machine", "seed", "taken_apart"),
+    *("baseline", "test_looks", "left_out"),
 }
 
 
@@ -38,7 +42,7 @@ def optimized(kit, model, *, keep=-0.1, settings=None, quality=None, data=None, 
         quality=quality or kit.agreement(copy.deepcopy(model).eval()),
         keep=keep,
         settings=settings or kit.quick(),
-        **more,
+        **{"training": Training(outputs="logits"), **more},
     )
 
 
@@ -62,7 +66,13 @@ def test_what_does_nothing_is_cut_and_proved_not_to_matter(kit, timed, kind):
     assert report["quality"]["bound"] >= report["quality"]["budget"] == -0.1
     assert report["quality"]["split"] == "test"
     assert outcome.verdict.examples == report["quality"]["examples"] == 120
-    assert outcome.reason.endswith("; 1.50x (1.40 to 1.60) faster")
+    assert report["baseline"] in outcome.reason
+    assert outcome.reason.removesuffix(f". {report['baseline']}").endswith(
+        "; 1.50x (1.40 to 1.60) faster"
+    )
+    assert "had none of the training that healing is" in report["baseline"]
+    assert report["test_looks"] == 1
+    assert report["left_out"] == {}
     assert ".;" not in outcome.reason
     assert all(site["before"] == "4 x 4" for site in report["sites"])
     assert all(max(site["importance"]) == site["importance"][2] for site in report["sites"])
@@ -205,9 +215,9 @@ def test_the_test_split_is_asked_once_for_each_model(kit, timed):
 
     outcome = optimized(kit, model, data=data, quality=watched)
     assert outcome.accepted
-    assert sum(asked) == 3  # how many examples there are; then the original and the best
-    assert asked[-2:] == [True, True]
-    assert not any(asked[1:-2])
+    assert sum(asked) == 2
+    assert asked[1]  # the original, which also tells how many examples there are
+    assert asked[-1]  # and the best
 
 
 def test_attention_that_is_not_used_is_left_alone(kit, timed):
@@ -288,6 +298,7 @@ def test_what_is_not_faster_is_refused_before_the_test_split(kit, timed, ratio):
     assert outcome.reason.startswith(f"it must be faster, got {ratio}: attention takes ")
     assert "attention takes 0%" not in outcome.reason  # also where nothing else was timed
     assert outcome.report["quality"]["split"] == "validation"
+    assert outcome.report["test_looks"] == 0
     assert sum(asked) == 1
 
 
@@ -355,6 +366,128 @@ def test_a_search_goes_on_where_it_was_killed(kit, timed, tmp_path):
         assert torch.equal(tensor, undisturbed.model.state_dict()[name])
 
 
+def nudged(model):
+    """The same modules with one other number."""
+    other = copy.deepcopy(model)
+    with torch.no_grad():
+        other.head.bias[0] += 1e-3
+    return other
+
+
+class Switched(nn.Module):
+    """The same numbers, used in another way."""
+
+    def __new__(cls, model):
+        other = copy.deepcopy(model)
+        other.embed.padding_idx = 0
+        return other
+
+
+OTHERS = {
+    "model": lambda kit, model: {"model": nudged(model)},
+    "modules": lambda kit, model: {"model": Switched(model)},
+    "calibration": lambda kit, model: {"data": kit.splits(batches=4)},
+    "test": lambda kit, model: {"data": replace(kit.splits(), test=[kit.rows(40, seed=9)])},
+    "budget": lambda kit, model: {"keep": -0.2},
+    "settings": lambda kit, model: {"settings": kit.quick(seed=1)},
+    "training": lambda kit, model: {"training": Training(outputs="values")},
+    "quality": lambda kit, model: {"quality": lambda model, split: torch.arange(120.0)},
+}
+NAMED = {"model": "model", "modules": "model", "calibration": "data.calibration, data.test, "} | {
+    **{"test": "data.test. ", "budget": "budget. ", "settings": "settings.seed. "},
+    "training": "training.outputs. ",
+}
+
+
+@pytest.fixture(scope="module")
+def begun(kit, tmp_path_factory):
+    """A search that one round was done of, and its model."""
+    folder = tmp_path_factory.mktemp("begun") / "search"
+    model = kit.planted(layers=2)
+    with pytest.raises(KeyboardInterrupt):
+        search_killed_in_round_2(kit, model, folder)
+    return folder, model
+
+
+def search_killed_in_round_2(kit, model, folder):
+    def kill(event):
+        if isinstance(event, Stage) and event.text.startswith("round 2"):
+            raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(optimize_file, "_search", lambda search, _: list(search.run()))
+        optimized(kit, model, on_event=kill, resume=folder)
+
+
+@pytest.mark.parametrize("what", OTHERS)
+def test_another_search_is_not_gone_on_with(kit, begun, what):
+    folder, model = begun
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert before.keys() == {"journal.jsonl", "round-1.safetensors"}
+    changes = {"model": model} | OTHERS[what](kit, model)
+    named = NAMED.get(what)
+    message = (
+        "a search must go on with the same quality, got 59.5 for the original after 1"
+        if named is None
+        else f"journal must be of the same search, got a difference in {named}"
+    )
+    with pytest.raises(RunError, match=re.escape(message)):
+        optimized(kit, **changes, resume=folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_a_machine_matters_to_what_is_measured_only(kit, begun, monkeypatch):
+    monkeypatch.setattr(optimize_file, "machine_of", lambda _: {"threads": 99})
+    monkeypatch.setattr(optimize_file, "_timed", lambda *_: (Ratio(1, 1, 1), {}))
+    folder, model = begun
+    optimized(kit, model, resume=shutil.copytree(folder, folder.with_name("elsewhere")))
+
+
+def test_weights_of_a_round_that_were_changed_since_are_named(kit, begun):
+    folder, model = begun
+    folder = shutil.copytree(folder, folder.with_name("changed"))
+    weights = load_file(folder / "round-1.safetensors")
+    weights["head.bias"][0] += 1
+    save_file(weights, folder / "round-1.safetensors")
+    with pytest.raises(
+        RunError, match=r"round-1\.safetensors must be as it was written, got other"
+    ):
+        optimized(kit, model, resume=folder)
+
+
+def test_who_is_stopped_hears_how_to_go_on(kit, tmp_path):
+    events = []
+
+    def kill(text):
+        def listen(event):
+            events.append(event)
+            if isinstance(event, Stage) and event.text.startswith(text):
+                raise KeyboardInterrupt
+
+        return listen
+
+    for text in ("measuring the original", "round 1: what each change breaks"):
+        events.clear()
+        with pytest.raises(KeyboardInterrupt):
+            optimized(kit, kit.planted(), on_event=kill(text), resume=tmp_path / "search")
+        assert events[-1] == Note(
+            text="interrupted before the first round was done; the same call begins anew"
+        )
+        assert not (tmp_path / "search").exists()
+
+
+def test_one_search_at_a_time(kit, begun, tmp_path):
+    folder, model = begun
+    with (
+        hold(folder),
+        pytest.raises(RunError, match=rf"must not be in use, got: held by process {os.getpid()}"),
+    ):
+        optimized(kit, model, resume=folder)
+    (tmp_path / "link").symlink_to(folder)
+    with pytest.raises(RunError, match="the folder of a search must be a folder, got the link"):
+        optimized(kit, model, resume=tmp_path / "link")
+
+
 # ---- what cannot be begun ------------------------------------------------------------------------
 
 
@@ -377,13 +510,14 @@ def test_one_number_for_all_examples_is_refused(kit):
 
 
 @pytest.mark.parametrize("split", ["validation", "test"])
-def test_too_few_examples_are_refused_at_once(kit, monkeypatch, split):
+def test_too_few_examples_are_refused_at_once(kit, monkeypatch, split, tmp_path):
     no_search(monkeypatch)
     data = kit.splits()
     data = replace(data, **{split: [getattr(data, split)[0][:29]]})
     message = f"the {split} split must hold at least 30 examples for a verdict, got 29"
     with pytest.raises(DataError, match=message):
-        optimized(kit, kit.planted(), data=data)
+        optimized(kit, kit.planted(), data=data, resume=tmp_path / "search")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_budget_in_the_wrong_direction_is_refused_at_once(kit, monkeypatch):
@@ -436,6 +570,32 @@ def test_budgets_come_in_three_forms(keep, budget):
 def test_a_budget_that_is_none_is_refused(keep, message):
     with pytest.raises(ConfigError, match=re.escape(message)):
         as_budget(keep)
+
+
+@pytest.mark.parametrize("examples", [60, 120])
+def test_too_few_examples_for_so_small_a_loss_are_said_before_the_work(kit, timed, examples):
+    events, model = [], kit.planted()
+    data = kit.splits(examples)
+    quality = kit.agreement(copy.deepcopy(model))
+
+    def varied(model, split):  # from 0 to 1 from the start, as right and wrong answers are
+        found = quality(model, split)
+        found[0] = 0
+        return found
+
+    settings = kit.quick(rounds=1, trials=1, heal_steps=0, finals=0)
+    keep = "agreement >= -0.03"
+    optimized(
+        kit, model, data=data, keep=keep, quality=varied, settings=settings, on_event=events.append
+    )
+    notes = [event.text for event in events if isinstance(event, Note)]
+    said = (
+        "60 examples of the test split cannot show agreement >= -0.03 unless many change a little "
+        "and none a lot; about 99 can"
+    )
+    assert notes == ([said] if examples == 60 else [])
+    before_the_first_round = [isinstance(event, RoundDone) for event in events].index(True)
+    assert all(events.index(Note(text=note)) < before_the_first_round for note in notes)
 
 
 def test_no_loss_at_all_can_be_asked_for():

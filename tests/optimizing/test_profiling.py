@@ -88,7 +88,8 @@ def found(two):
 @pytest.fixture(scope="module")
 def planted(kit):
     model = kit.planted(layers=2)
-    return model, profile(model, [kit.rows(16), kit.rows(16, seed=1)])
+    batches = [kit.rows(16), kit.rows(16, seed=1)]
+    return model, profile(model, batches, outputs="logits")
 
 
 # ---- costs ---------------------------------------------------------------------------------------
@@ -220,6 +221,14 @@ def test_the_planted_head_matters_and_the_others_do_not(planted):
         assert site.importance.fisher == pytest.approx(1)
     assert found.importance.heads == 8
     assert found.importance.gate_gradient == pytest.approx(1)
+
+
+def test_what_says_no_kind_is_compared_as_values(kit, planted, monkeypatch):
+    kinds = []
+    monkeypatch.setattr(profiling, "_profile", lambda subject, *_: kinds.append(subject.kind))
+    for outputs in (None, "logits", "values"):
+        profile(planted[0], [kit.rows(4)], outputs=outputs)
+    assert kinds == ["values", "logits", "values"]
 
 
 @torch.no_grad()

@@ -3,29 +3,34 @@
 import json
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from heedful.allocation.moves import DropSite, KeepHeads
 from heedful.allocation.plan import Plan, load_plan
 from heedful.errors import BudgetError, ConfigError, DataError, RunError, UnsupportedError
+from heedful.locks import hold
 from heedful.optimizing import run_folder
 from heedful.optimizing.budget import Budget
-from heedful.optimizing.events import Stage
+from heedful.optimizing.events import RoundDone, Stage
 from heedful.optimizing.operations import parameters
 from heedful.optimizing.run_folder import apply_plan, optimize_run, output_of, search_of
-from heedful.training.run import load
+from heedful.training.run import LEDGER, load
 from heedful.training.start import train
 
 NAMES = {"config.toml", "run.json", "tokens", "splits", "checkpoints", "checkpoints.json"} | {
-    *("plan.toml", "report.json", "manifest.json"),
+    *("plan.toml", "report.json", "manifest.json", LEDGER),
 }
 TEXTS = ["one two three", "nine zero four seven five"]
 
 
 def contents(folder):
-    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    """All files but the ledger of looks, which is all that may grow."""
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != LEDGER)
+    return {path: path.read_bytes() for path in files}
 
 
 def quick(kit, **settings):
@@ -74,6 +79,42 @@ def test_its_report_says_what_the_outcome_said(digit_run, optimised):
     assert run.about["seed"] == digit_run.about["seed"]
 
 
+def test_looks_at_a_test_split_are_counted(digit_run, kit, timed, untested, tmp_path):
+    folder, file = untested
+    looks = []
+    settings = quick(kit, trials=1, heal_steps=0, finals=0)
+    for number, test in enumerate((None, file), 1):
+        run = digit_run.folder if test is None else folder
+        before = len((run / LEDGER).read_bytes().splitlines()) if (run / LEDGER).exists() else 0
+        events = []
+        out = tmp_path / f"out{number}"
+        outcome = optimize_run(
+            run,
+            keep="loss <= +9",
+            output=out,
+            test=test,
+            settings=settings,
+            on_event=events.append,
+        )
+        looks.append(outcome.report["test_looks"])
+        assert len((run / LEDGER).read_bytes().splitlines()) == before + 1
+        assert json.loads((out / "report.json").read_bytes())["test_looks"] == looks[-1]
+        said = f"The test split has now been judged on {looks[-1]} times, and the confidence is"
+        assert (said in outcome.reason) == (looks[-1] > 1)
+    assert looks[1] == looks[0]  # the same examples, whatever file they come from
+    assert (tmp_path / "out1" / LEDGER).read_bytes() == (digit_run.folder / LEDGER).read_bytes()
+
+
+def test_a_ledger_that_cannot_be_written_is_said(digit_run, tmp_path):
+    (tmp_path / LEDGER).mkdir()
+    events = []
+    assert run_folder._look(tmp_path, "abc", "loss <= +1", events.append) == 1
+    assert events[0].text.startswith("looks at the test split are not counted: ")
+    (tmp_path / LEDGER).rmdir()
+    (tmp_path / LEDGER).write_text('[1]\nnot json\n{"test": "abd"}\n{"test": "abc"}\n')
+    assert run_folder._look(tmp_path, "abc", "loss <= +1", events.append) == 2
+
+
 def test_the_search_is_kept_only_until_it_is_done(optimised):
     assert not search_of(optimised[0].folder).exists()
 
@@ -99,15 +140,95 @@ def test_a_refusal_leaves_its_report_and_gives_way_to_the_next_try(digit_run, ki
     out = tmp_path / "out"
     settings = quick(kit, trials=1, heal_steps=0, finals=0)
     for keep in ("loss <= +0.0000001", "loss <= +0.0000002"):
+        if out.exists():  # links are not followed, other files are not deleted
+            search_of(out).mkdir()
+            (search_of(out) / "letter.txt").write_text("dear")
         with pytest.raises(BudgetError, match="a change must keep loss <="):
             optimize_run(digit_run, keep=keep, output=out, settings=settings)
         assert [path.name for path in out.iterdir()] == ["report.json"]
-        assert [path.name for path in tmp_path.iterdir()] == ["out"]
+        left = {path.name for path in tmp_path.rglob("*")} - {"out", "report.json"}
+        assert left == (set() if keep.endswith("1") else {"out.search", "letter.txt"})
         report = json.loads((out / "report.json").read_bytes())
         assert (report["accepted"], report["quality"]["budget"]) == (False, float(keep[8:]))
     budget = Budget(metric="loss", margin=9.0)
     assert optimize_run(digit_run, keep=budget, output=out, settings=settings).accepted
     assert {path.name for path in out.iterdir()} == NAMES
+
+
+@pytest.mark.parametrize(
+    "keep, error, message",
+    [
+        ("loss >= -0.5", ConfigError, "must know that lower loss is better"),
+        ("rouge >= -1", ConfigError, "metric must be one of"),
+        ("loss <= 1e9999999%", ConfigError, "a budget must end in a finite number"),
+        ("loss <= +0.5", DataError, "test split must hold at least 30 examples"),
+    ],
+)
+def test_what_is_refused_leaves_nothing_and_blocks_nothing(
+    digit_run, kit, timed, tmp_path, keep, error, message
+):
+    few = tmp_path / "few.tsv"
+    pairs = [f"{x.source}\t{x.target}\n" for x in digit_run.examples("test")[:29]]
+    few.write_text("".join(pairs), encoding="utf-8")
+    test = few if error is DataError else None
+    with pytest.raises(error, match=message):
+        optimize_run(digit_run, keep=keep, output=tmp_path / "out", test=test)
+    assert list(tmp_path.iterdir()) == [few]
+
+
+def test_a_search_is_of_one_model_and_one_data(digit_run, kit, timed, tmp_path):
+    """Trained on meanwhile, or with another test file: that is another search."""
+    folder, out = tmp_path / "run", tmp_path / "out"
+    shutil.copytree(digit_run.folder, folder)
+
+    def kill(event):
+        if isinstance(event, RoundDone):
+            raise ZeroDivisionError
+
+    def begin(**changes):
+        call = {"keep": "loss <= +9", "output": out, "settings": quick(kit)} | changes
+        return optimize_run(folder, **call)
+
+    with pytest.raises(ZeroDivisionError):
+        begin(on_event=kill)
+    kept = contents(search_of(out))
+    assert {path.name for path in kept} == {"journal.jsonl", "round-1.safetensors"}
+    file = tmp_path / "new.tsv"
+    pairs = [f"{x.source}\t{x.target}\n" for x in digit_run.examples("test")[:40]]
+    file.write_text("".join(pairs), encoding="utf-8")
+    with pytest.raises(RunError, match=r"must be of the same search, got a difference in test\. "):
+        begin(test=file)
+    checkpoints = list((folder / "checkpoints").glob("*/model.safetensors"))
+    right = [path.read_bytes() for path in checkpoints]
+    for path in checkpoints:
+        tensors = load_file(path)
+        next(iter(tensors.values())).mul_(1.001)
+        save_file(tensors, path)
+        path.with_name("manifest.json").unlink(missing_ok=True)  # as older runs have none
+    with pytest.raises(RunError, match=r"must be of the same search, got a difference in model\. "):
+        begin()
+    for path, content in zip(checkpoints, right, strict=True):
+        path.write_bytes(content)
+    assert contents(search_of(out)) == kept
+    shutil.move(folder, tmp_path / "moved")
+    folder = tmp_path / "moved"
+    (search_of(out) / "letter.txt").write_text("dear")
+    events = []
+    assert begin(on_event=events.append).accepted
+    assert any("going on behind round 1" in getattr(event, "text", "") for event in events)
+    assert [path.name for path in search_of(out).iterdir()] == ["letter.txt"]
+    assert events[-1].text.endswith("out.search holds what no search wrote, and stays")
+
+
+def test_only_one_process_optimises_into_an_output(digit_run, tmp_path, monkeypatch):
+    monkeypatch.setattr(run_folder, "subject_of_run", lambda *_, **__: pytest.fail("began"))
+    out = tmp_path / "out"
+    with (
+        hold(search_of(out), make=True),
+        pytest.raises(RunError, match=r"out\.search must not be in use, got: held by process"),
+    ):
+        optimize_run(digit_run, keep="loss <= +9", output=out)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.fixture
@@ -156,6 +277,12 @@ def test_what_stands_in_the_output_is_never_touched(digit_run, monkeypatch, tmp_
         with pytest.raises(RunError, match="output must be a new or an empty folder, got"):
             call()
     assert len(list(tmp_path.iterdir())) == 2
+    (tmp_path / "thesis.txt").unlink()
+    for report in ("{}", "[1]", "my notes", '{"accepted": true}'):
+        (tmp_path / "report.json").write_text(report)
+        with pytest.raises(RunError, match=r"report\.json is of no optimisation that was refused"):
+            optimize_run(digit_run, keep="loss <= 1", output=tmp_path)
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_an_unknown_metric_is_refused(digit_run, tmp_path):
@@ -169,6 +296,10 @@ def test_without_a_name_it_stands_beside_the_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / "run")
     assert output_of(tmp_path / "run", None) == tmp_path / "run-optimised"
     assert output_of(tmp_path / "run", "x").name == "x"
+    assert output_of(Path(), None) == tmp_path / "run-optimised"
+    assert output_of(Path(".."), None) == tmp_path.with_name(f"{tmp_path.name}-optimised")
+    assert search_of(output_of(Path(), ".")) == tmp_path / "run.search"
+    assert output_of(Path("../run"), None) == Path("../run-optimised")
     assert search_of(tmp_path / "run-optimised") == tmp_path / "run-optimised.search"
 
 
@@ -244,6 +375,14 @@ def test_what_does_not_fit_is_refused_before_the_data_is_read(
     with pytest.raises(error, match=message):
         apply_plan(plan, digit_run, output=tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("seed", [-1, 10**30])
+def test_a_seed_that_nothing_takes_is_refused(digit_run, tmp_path, seed):
+    with pytest.raises(
+        ConfigError, match=f"seed must be at least 0 and below 4294967296, got {seed}"
+    ):
+        apply_plan(Plan(), digit_run, output=tmp_path / "out", seed=seed)
 
 
 def test_a_plan_that_is_not_there_is_an_error(digit_run, tmp_path):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from heedful.optimizing import subject as subject_file
 from heedful.optimizing.subject import Reference, divergence
 
 
@@ -75,6 +76,40 @@ def test_the_reference_weighs_rows_not_batches(kit):
     assert damage == pytest.approx(Reference(whole).damage(other), rel=1e-5)
     assert damage > 0.01
     assert Reference(subject).damage(model) == pytest.approx(0, abs=1e-6)
+
+
+def test_a_large_vocabulary_costs_time_not_memory(kit, monkeypatch):
+    """What is kept is bounded, and what is computed again is the same."""
+    vocabulary, batches = 500, 6
+    model, other = (kit.planted(seed=seed, classes=vocabulary) for seed in (0, 1))
+    rows = list(kit.rows(8 * batches).split(8))
+    subject = replace(kit.subject(model), calibration=rows)
+    whole = Reference(subject)
+    each = 8 * vocabulary * 4
+    assert sum(kept.nbytes for kept in whole.kept.values()) == batches * each
+    monkeypatch.setattr(subject_file, "KEPT", 2.5 * each)
+    monkeypatch.setattr(subject_file, "CELLS", 3 * vocabulary)
+    asked = []
+    outputs = subject.outputs
+
+    def counted(model, batch):
+        asked.append(model is subject.model)
+        return outputs(model, batch)
+
+    bounded = Reference(replace(subject, outputs=counted))
+    storages = {kept.untyped_storage().data_ptr(): kept for kept in bounded.kept.values()}
+    assert sum(x.untyped_storage().nbytes() for x in storages.values()) <= subject_file.KEPT
+    asked.clear()
+    assert bounded.damage(other) == pytest.approx(whole.damage(other), rel=1e-6)
+    assert sum(asked) == batches - 2
+    assert bounded.damage(model) == pytest.approx(0, abs=1e-6)
+
+
+def test_what_is_kept_is_no_part_of_something_larger(kit):
+    subject = kit.subject()
+    large = torch.randn(64, 3)
+    reference = Reference(replace(subject, outputs=lambda *_: large[:4]))
+    assert all(x.untyped_storage().nbytes() == 4 * 3 * 4 for x in reference.kept.values())
 
 
 def test_knows_its_device_and_its_precision(kit):

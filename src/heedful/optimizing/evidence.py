@@ -1,6 +1,5 @@
 """Everything that is known of an optimisation, as plain data: what a page or a program needs."""
 
-import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,10 +16,16 @@ from heedful.optimizing.candidate import Candidate
 from heedful.optimizing.cost import CostTable
 from heedful.optimizing.events import RoundDone
 from heedful.optimizing.importance import fisher
+from heedful.optimizing.memory import machine_of
 from heedful.optimizing.operations import operations, parameters, total_operations
 from heedful.optimizing.rounds import Search
 from heedful.optimizing.verdict import Verdict
 from heedful.optimizing.why_slow import Share, explain
+
+BASELINE = (
+    "The original is judged as it was given: it had none of the training that healing is, and "
+    "might have gained from it too."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +38,7 @@ class Evidence:
         verdict: On the test split; `None` where it did not come to that.
         speed: How many times faster the best one is than the original.
         latency: Milliseconds of the work, `before` and `after`.
+        looks: How often the test split was judged on, as far as is known; 0 where it was not.
     """
 
     search: Search
@@ -40,6 +46,7 @@ class Evidence:
     verdict: Verdict | None
     speed: Ratio
     latency: Mapping[str, float]
+    looks: int = 0
 
     @property
     def accepted(self) -> bool:
@@ -56,7 +63,13 @@ class Evidence:
             )
         if self.verdict is None:
             return explain(self.share, str(self.speed))
-        return f"{self.verdict.reason.removesuffix('.')}; {self.speed} faster"
+        reason = f"{self.verdict.reason.removesuffix('.')}; {self.speed} faster. {BASELINE}"
+        if self.looks > 1:
+            reason += (
+                f" The test split has now been judged on {self.looks} times, and the confidence is "
+                "that of one."
+            )
+        return reason
 
     @cached_property
     def share(self) -> Share:
@@ -104,6 +117,7 @@ class Evidence:
             "attention_operations": both(
                 lambda model: total_operations(model, search.sites, search.visits)
             ),
+            # as the user has it: taking attention apart may copy what was shared
             "parameters": {
                 "before": parameters(search.subject.model),
                 "after": parameters(best.model),
@@ -116,6 +130,9 @@ class Evidence:
             "sites": self._sites(),
             "not_adaptable": dict(not_adaptable),
             "rounds": list(history),
+            "baseline": BASELINE,
+            "test_looks": self.looks,
+            "left_out": dict(search.subject.left_out),
             "machine": _machine(search.subject.device),
             "seed": search.settings.seed,
         }
@@ -170,11 +187,6 @@ def round_of(event: RoundDone) -> dict[str, Any]:
 
 
 def _machine(device: torch.device) -> dict[str, Any]:
-    packages = {package: version(package) for package in ("heedful", "torch")}
-    return {
-        "versions": {"python": platform.python_version()} | packages,
-        "processor": platform.machine(),
-        "device": str(device),
-        "threads": torch.get_num_threads(),
-        "cores": os.cpu_count(),
-    }
+    found = machine_of(device)
+    versions = {"python": platform.python_version(), "heedful": version("heedful")}
+    return {"versions": versions | {"torch": found.pop("torch")}, **found}

@@ -22,7 +22,7 @@ class Journal:
     Keys and values are anything that JSON can hold; a tuple is the same as a list. Every line says
     what it and all before it sum up to, so that one that was changed, lost or moved is noticed.
     Lines are only ever added. Only one process at a time may write: whoever opens a journal holds
-    its folder (`heedful.locks`); lines that come from elsewhere all the same are kept, and an error.
+    its folder (`heedful.locks`). Lines that come from elsewhere all the same stay, and end it.
 
     Args:
         path: Made where it is missing. A last line that a kill cut off is dropped from the file,

@@ -1,49 +1,90 @@
 """A search that goes on where it was killed: its rounds and its measurements, in a folder."""
 
-from collections.abc import Mapping
+import math
+import os
+import platform
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import save
 
 from heedful.allocation.plan import Plan, parse_plan
 from heedful.allocation.weights import fill, read_tensors, weights_of
 from heedful.errors import RunError
-from heedful.files import write_bytes
+from heedful.files import remove_written, write_bytes
+from heedful.locks import LOCK, hold
 from heedful.optimizing.budget import Budget
 from heedful.optimizing.candidate import Candidate
+from heedful.optimizing.events import Listener, Note
 from heedful.optimizing.journal import Journal
+from heedful.optimizing.metric import Floats
 from heedful.optimizing.settings import Settings
+from heedful.optimizing.splits import digest
 from heedful.optimizing.subject import Subject
 from heedful.optimizing.verdict import Verdict
 
-COSTS = "costs"
+JOURNAL, COSTS = "journal.jsonl", "costs"
+STAGES = ("round", "final")
+NOISE = 1e-3  # a share by which a score may differ when it is measured again
 
 
 class Memory:
-    """The finished rounds of one search.
+    """The finished rounds of one search. Nothing is read or written before it is opened.
 
     Args:
         folder: Made where it is missing; holds `journal.jsonl` and the weights of each round.
         budget: A search under another budget is another search.
         settings: The same.
-        about: What else makes it the same search, such as where the model is from.
-
-    Raises:
-        RunError: The folder holds another search, or cannot be written.
+        about: What else makes it the same search: of which model, with which data. May be added to
+            before it is opened.
     """
 
     def __init__(
-        self, folder: Path, budget: Budget, settings: Settings, about: Mapping[str, Any]
+        self,
+        folder: Path,
+        budget: Budget,
+        settings: Settings,
+        about: Mapping[str, Any] | None = None,
     ) -> None:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise RunError(f"{folder} must be writable, got: {error.strerror or error}") from None
         self.folder = folder
-        fingerprint = {"budget": str(budget), "settings": asdict(settings), **about}
-        self.journal = Journal(folder / "journal.jsonl", fingerprint=fingerprint)
+        self.about = {"budget": str(budget), "settings": asdict(settings), **(about or {})}
+        self._journal: Journal | None = None
+
+    @property
+    def journal(self) -> Journal:
+        """What was measured; opening it checks that it is of this search.
+
+        Raises:
+            RunError: The folder holds another search, or cannot be written.
+        """
+        if self._journal is None:
+            self._journal = Journal(self.folder / JOURNAL, fingerprint=self.about)
+        return self._journal
+
+    @property
+    def opened(self) -> bool:
+        """Was it?"""
+        return self._journal is not None
+
+    def forget(self) -> bool:
+        """Delete what was written; say whether the folder is gone, or holds something else."""
+        names = [self._weights(stage, n).name for stage in STAGES for n in range(1, self._next())]
+        if remove_written(self.folder, [JOURNAL, LOCK, *names]):
+            return True
+        for name in () if self.folder.is_symlink() else (JOURNAL, *names):
+            path = self.folder / name
+            if path.is_file() and not path.is_symlink():
+                path.unlink()
+        return False
+
+    def _next(self) -> int:
+        """One more than the number of the last weights that there may be."""
+        return 2 + (0 if self._journal is None else len(self._journal))
 
     @property
     def rounds(self) -> int:
@@ -53,34 +94,59 @@ class Memory:
             number += 1
         return number
 
-    def recall(self, stage: str, number: int, subject: Subject) -> Candidate | None:
+    def recall(
+        self, stage: str, number: int, subject: Subject, original: Candidate, before: Floats
+    ) -> Candidate | None:
         """Return the candidate that a finished round, or other stage, came to.
 
+        Args:
+            stage: One of `STAGES`.
+            number: From 1.
+            subject: Whose original the plan is applied to.
+            original: As the search sees it.
+            before: Statistics of the original on the validation split.
+
         Raises:
-            RunError: Its weights are missing or damaged.
+            RunError: Its weights are missing or damaged, or it is of another model or quality.
         """
         kept = self.journal.get([stage, number])
         if kept is None:
             return None
-        plan = Plan(moves=parse_plan(kept["plan"]).moves, was=kept["was"])
-        model = plan.apply(subject.model)
         path = self._weights(stage, number)
-        fill(model, read_tensors(path), path)
-        return Candidate(
-            plan=plan,
-            model=model.eval(),
-            share=kept["share"],
-            damage=kept["damage"],
-            verdict=Verdict(**kept["verdict"]),
-            slack=kept["slack"],
-            within=kept["within"],
-        )
+        try:
+            plan = Plan(moves=parse_plan(kept["plan"]).moves, was=kept["was"])
+            verdict = Verdict(**kept["verdict"])
+            found = {name: kept[name] for name in ("share", "damage", "slack", "within")}
+            whole = kept["weights"]
+        except (KeyError, TypeError) as error:
+            raise RunError(f"{self.folder} must hold a search of heedful, got no {error}") from None
+        self._check(plan, original, verdict.before, subject.metric.score(before))
+        model = plan.apply(subject.model)
+        stored = read_tensors(path)
+        if digest(stored).hex() != whole:
+            raise RunError(f"{path} must be as it was written, got other numbers")
+        fill(model, stored, path)
+        return Candidate(plan=plan, model=model.eval(), verdict=verdict, **found)
+
+    def _check(self, plan: Plan, original: Candidate, before: float, score: float) -> None:
+        anew = f"Delete {self.folder} to search anew."
+        if dict(plan.was) != dict(original.plan.was):
+            raise RunError(
+                f"a search must go on with the same attention, got {dict(original.plan.was)} "
+                f"after {dict(plan.was)}. {anew}"
+            )
+        if not math.isclose(before, score, rel_tol=NOISE, abs_tol=1e-12):
+            raise RunError(
+                "a search must go on with the same quality, got "
+                f"{score:.6g} for the original after {before:.6g}. {anew}"
+            )
 
     def keep(self, stage: str, number: int, candidate: Candidate) -> None:
         """Write down what a stage came to; first the weights, so that a kill leaves no gap."""
         if candidate.verdict is None:
             return
-        write_bytes(self._weights(stage, number), save(weights_of(candidate.model)))
+        weights = weights_of(candidate.model)
+        write_bytes(self._weights(stage, number), save(weights))
         self.journal.put(
             [stage, number],
             {
@@ -91,6 +157,7 @@ class Memory:
                 "slack": candidate.slack,
                 "within": candidate.within,
                 "verdict": candidate.verdict.to_json(),
+                "weights": digest(weights).hex(),
             },
         )
 
@@ -104,3 +171,47 @@ class Memory:
 
     def _weights(self, stage: str, number: int) -> Path:
         return self.folder / f"{stage}-{number}.safetensors"
+
+
+@contextmanager
+def remembering(memory: Memory, listener: Listener) -> Generator[Memory]:
+    """Hold the folder of a search; whoever is stopped hears how to go on, and nothing empty stays.
+
+    Args:
+        memory: Of the search.
+        listener: Told when Ctrl-C ends it.
+
+    Raises:
+        RunError: Another process holds the folder, or it is a link, or cannot be written.
+    """
+    folder = memory.folder
+    if folder.is_symlink():
+        raise RunError(f"the folder of a search must be a folder, got the link {folder}")
+    with hold(folder, make=True):
+        try:
+            yield memory
+        except BaseException as error:
+            opened = (folder / JOURNAL).is_file() and memory.opened
+            if opened and not len(memory.journal):
+                memory.forget()
+            if isinstance(error, KeyboardInterrupt):
+                listener(Note(text=_on_from(memory.rounds if opened else 0, folder)))
+            raise
+
+
+def _on_from(rounds: int, folder: Path) -> str:
+    if not rounds:
+        return "interrupted before the first round was done; the same call begins anew"
+    done = f"{rounds} round{'s are' if rounds > 1 else ' is'}"
+    return f"interrupted: {done} kept in {folder}, and the same call goes on from there"
+
+
+def machine_of(device: torch.device) -> dict[str, Any]:
+    """Return what measured times depend on."""
+    return {
+        "processor": platform.machine(),
+        "device": str(device),
+        "threads": torch.get_num_threads(),
+        "cores": os.cpu_count(),
+        "torch": version("torch"),
+    }

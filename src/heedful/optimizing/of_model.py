@@ -1,9 +1,10 @@
 """Any module as a subject of optimisation."""
 
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, cast
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
@@ -11,12 +12,20 @@ from torch import Tensor, nn
 from heedful.allocation.attached import copied
 from heedful.errors import ConfigError, DataError, ShapeError, UnsupportedError
 from heedful.optimizing.metric import Floats, mean_metric, per_example
-from heedful.optimizing.splits import Splits
-from heedful.optimizing.subject import UNKNOWN, Batch, Split, Subject, unjudged
+from heedful.optimizing.outputs import (
+    Kind,
+    call_model,
+    check_kind,
+    kind_of,
+    rows_of,
+    tensor_of,
+    tensors_of,
+    truths_of,
+)
+from heedful.optimizing.splits import Splits, digest
+from heedful.optimizing.subject import Batch, Split, Subject, unjudged
 
 CALIBRATION = 16  # batches for scores and least squares
-LABELS = "labels"  # what transformers calls the truth in a batch
-DECODED = "decoder_input_ids"  # and what a decoder has written so far
 NEXT = ("ForCausalLM", "LMHeadModel")  # ends of its names for models that shift labels themselves
 
 Quality = Callable[[nn.Module, Any], Any]
@@ -31,23 +40,50 @@ class Training:
             without its labels, from which a decoder of transformers gets its inputs where there are
             no others; of a tuple or list the first part, which may be a tuple itself; and anything
             else as it is.
-        outputs: Are the outputs logits of alternatives, or values? `None` means logits where a
-            module of transformers says so, or where the last axis has at least two.
+        outputs: Are the outputs logits of alternatives along the last axis, which are imitated by
+            their probabilities, or values, such as hidden states or what a regression returns,
+            which are imitated by their squares? `None` means what the model says, and that is an
+            error where it does not: see `kind_of`.
         learning_rate: The largest one while healing.
         bf16: Heal under bf16 autocast?
 
     Raises:
-        ConfigError: The learning rate is not above 0.
+        ConfigError: The learning rate is not above 0, or there is no such kind of outputs.
     """
 
     forward: Callable[[nn.Module, Batch], Any] | None = None
-    outputs: Literal["logits", "values"] | None = None
+    outputs: Kind | None = None
     learning_rate: float = 3e-4
     bf16: bool = False
 
     def __post_init__(self) -> None:
         if not self.learning_rate > 0:
             raise ConfigError(f"learning_rate must be above 0, got {self.learning_rate}")
+        if self.outputs not in (None, *get_args(Kind)):
+            raise ConfigError(f"outputs must be one of logits, values, got {self.outputs!r}")
+
+    def about(self) -> dict[str, Any]:
+        """Return what a search depends on of these settings."""
+        forward = getattr(self.forward, "__qualname__", type(self.forward).__name__)
+        return {
+            "forward": None if self.forward is None else forward,
+            "outputs": self.outputs,
+            "learning_rate": self.learning_rate,
+            "bf16": self.bf16,
+        }
+
+
+def identity(model: nn.Module) -> str:
+    """Return 32 letters that are the same for the same modules with the same numbers only.
+
+    Raises:
+        DataError: A number of it cannot be read, such as that of a sparse tensor.
+
+    Cost:
+        Reads every number once.
+    """
+    shown = re.sub(r"\b0x[0-9a-fA-F]+", "", repr(model))  # where a function stands in memory
+    return digest([shown, dict(model.named_parameters()), dict(model.named_buffers())]).hex()
 
 
 def subject_of_model(
@@ -71,15 +107,22 @@ def subject_of_model(
         training: How the module is called and healed.
 
     Raises:
-        ConfigError: `quality` does not give one number an example, or outputs are no tensors.
+        ConfigError: `quality` does not give one number an example, outputs are no tensors, or
+            nothing says whether they are logits.
         DataError: An example is in two splits, also where they stand in different batches.
         UnsupportedError: The model has no parameters.
+
+    Cost:
+        Both splits are run once through the original, which is not done again for the verdict.
     """
     check_rows(data)
     subject = subject_of_batches(model, data.calibration, training)
     splits = {"validation": data.validation, "test": data.test}
+    known: dict[Split, Floats] = {}
 
     def statistics(model: nn.Module, split: Split) -> Floats:
+        if model is subject.model and split in known:
+            return known[split]
         with torch.inference_mode():
             found = quality(model.eval(), splits[split])
         try:
@@ -89,24 +132,30 @@ def subject_of_model(
                 f"quality must return one number for each example of a split, got: {error}"
             ) from None
 
+    for split in get_args(Split):
+        known[split] = statistics(subject.model, split)
     return replace(
         subject,
         statistics=statistics,
         metric=mean_metric(metric, higher_is_better=higher_is_better),
-        test_examples=len(statistics(subject.model, "test")),
+        validation_examples=len(known["validation"]),
+        test_examples=len(known["test"]),
     )
 
 
-def subject_of_batches(model: nn.Module, data: Iterable[Batch], training: Training) -> Subject:
+def subject_of_batches(
+    model: nn.Module, data: Iterable[Batch], training: Training, *, unsaid: Kind | None = None
+) -> Subject:
     """Return what can be known about a module from batches alone; it cannot be judged.
 
     Args:
         model: Never changed; a copy of it is the original.
         data: What the model is called with.
         training: How the module is called and healed.
+        unsaid: The kind of outputs where nothing says it; `None` refuses them.
 
     Raises:
-        ConfigError: Outputs are no tensors.
+        ConfigError: Outputs are no tensors, or nothing says whether they are logits.
         DataError: There is no batch.
         UnsupportedError: The model has no parameters.
     """
@@ -117,33 +166,33 @@ def subject_of_batches(model: nn.Module, data: Iterable[Batch], training: Traini
     if not batches:
         raise DataError("batches must hold one at least, got none")
     calibration = batches[:CALIBRATION]
-    call = training.forward or _call
+    call = training.forward or call_model
     shifted = type(original).__name__.endswith(NEXT)
     with torch.inference_mode():
-        output, named = _tensor(call(original, calibration[0]))
+        output, named = tensor_of(call(original, calibration[0]))
 
     def outputs(model: nn.Module, batch: Batch) -> Tensor:
-        return _rows(_tensor(call(model, batch))[0], batch, shifted=shifted)
+        return rows_of(tensor_of(call(model, batch))[0], batch, shifted=shifted)
 
     def work(model: nn.Module) -> None:
         with torch.inference_mode():
             for batch in calibration:
                 call(model, batch)
 
-    several = output.ndim > 1 and output.shape[-1] > 1
-    found = "logits" if named in ("logits", None) and several else "values"
-    kind = training.outputs or found
+    kind = training.outputs or kind_of(original, calibration[0], output, named, unsaid=unsaid)
+    check_kind(kind, output)
     return Subject(
         model=original,
         calibration=calibration,
         training=lambda seed: _endless(batches, seed),
         outputs=outputs,
         kind=kind,
-        truth=_truths(original, calibration[0], output, shifted=shifted)
+        truth=truths_of(original, calibration[0], output, shifted=shifted)
         if kind == "logits"
         else None,
         statistics=unjudged,
         metric=mean_metric("quality"),
+        validation_examples=0,
         test_examples=0,
         work=work,
         use=work,
@@ -160,7 +209,7 @@ def check_rows(data: Splits) -> None:
     """
     if data.key is not None:
         return  # it says what an example is, and was asked already
-    axes = max((x.ndim for x in _tensors(data.calibration[0])), default=0)
+    axes = max((x.ndim for x in tensors_of(data.calibration[0])), default=0)
     Splits(
         calibration=[row for item in data.calibration for row in _examples(item, axes)],
         validation=[row for item in data.validation for row in _examples(item, axes)],
@@ -170,7 +219,7 @@ def check_rows(data: Splits) -> None:
 
 def _examples(item: Any, axes: int) -> list[Any]:
     """The inputs of a batch, one by one; what has fewer axes than a batch is one example."""
-    tensors = _tensors(item)
+    tensors = tensors_of(item)
     if not tensors:
         return [item]
     if max(x.ndim for x in tensors) < axes:
@@ -179,89 +228,6 @@ def _examples(item: Any, axes: int) -> list[Any]:
     if len(sizes) != 1 or any(not x.ndim for x in tensors):
         return [item]
     return [tuple(x[row] for x in tensors) for row in range(sizes.pop())]
-
-
-def _tensors(item: Any) -> list[Tensor]:
-    inputs = _inputs(item)
-    parts = list(inputs.values()) if isinstance(inputs, Mapping) else inputs
-    parts = [parts] if isinstance(parts, Tensor) else parts
-    return [x for x in parts if isinstance(x, Tensor)] if isinstance(parts, list | tuple) else []
-
-
-def _inputs(batch: Batch) -> Any:
-    if isinstance(batch, Mapping):
-        return {name: value for name, value in batch.items() if name != LABELS}
-    return batch[0] if isinstance(batch, list | tuple) and batch else batch
-
-
-def _call(model: nn.Module, batch: Batch) -> Any:
-    inputs = _inputs(batch)
-    if isinstance(inputs, Mapping):
-        shift = getattr(model, "prepare_decoder_input_ids_from_labels", None)
-        if shift is not None and LABELS in batch and DECODED not in inputs:
-            inputs = {**inputs, DECODED: shift(labels=batch[LABELS])}
-        return model(**inputs)
-    return model(*inputs) if isinstance(inputs, tuple) else model(inputs)
-
-
-def _tensor(output: Any) -> tuple[Tensor, str | None]:
-    """The tensor that counts of an output, and what the output calls it."""
-    if isinstance(output, Tensor):
-        return output, None
-    for name in ("logits", "last_hidden_state"):
-        found = getattr(output, name, None)
-        if isinstance(found, Tensor):
-            return found, name
-    first = output[0] if isinstance(output, tuple) and output else None
-    if isinstance(first, Tensor):
-        return first, None
-    raise ConfigError(
-        f"the output of the model must be a tensor, got {type(output).__name__}; "
-        "pass Training(forward=...)"
-    )
-
-
-def _rows(output: Tensor, batch: Batch, *, shifted: bool) -> Tensor:
-    """One row for each place that counts: no padding, where the batch says what that is."""
-    if output.ndim == 1:
-        return output[:, None]
-    if isinstance(batch, Mapping) and output.ndim > 2:
-        for name, without in ((LABELS, UNKNOWN), ("attention_mask", 0)):
-            given = batch.get(name)
-            if isinstance(given, Tensor) and given.shape == output.shape[:-1]:
-                if shifted and name == LABELS:  # the place before says what this label asks for
-                    given = nn.functional.pad(given[:, 1:], (0, 1), value=without)
-                return output[given != without]
-    return output.flatten(0, -2)
-
-
-def _truth(batch: Batch) -> Any:
-    if isinstance(batch, Mapping):
-        return batch.get(LABELS)
-    return batch[1] if isinstance(batch, list | tuple) and len(batch) > 1 else None
-
-
-def _truths(
-    model: nn.Module, example: Batch, output: Tensor, *, shifted: bool
-) -> Callable[[Batch], Tensor] | None:
-    """What is right in each row of outputs, where batches bring it along."""
-    truth = _truth(example)
-    if isinstance(example, Mapping) and output.ndim > 2 and not hasattr(model, "config"):
-        return None  # whether labels are shifted inside is known of transformers' models only
-    if not isinstance(truth, Tensor) or truth.is_floating_point():
-        return None
-    if truth.shape != output.shape[:-1]:
-        return None
-
-    def truths(batch: Batch) -> Tensor:
-        given = cast(Tensor, _truth(batch)).long()
-        if not isinstance(batch, Mapping) or given.ndim == 1:
-            return given.flatten()
-        if shifted:
-            given = nn.functional.pad(given[:, 1:], (0, 1), value=UNKNOWN)
-        return given[given != UNKNOWN]
-
-    return truths
 
 
 def _endless(batches: Sequence[Batch], seed: int) -> Iterator[Batch]:

@@ -1,6 +1,6 @@
 """A trained translator as a subject of optimisation."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import cast
@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from heedful.data.batches import token_batches
 from heedful.data.examples import Example
-from heedful.data.load import load_data
+from heedful.data.load import load_training
 from heedful.data.scripts import composed
-from heedful.data.tokens import BOS, PAD
-from heedful.errors import ConfigError, DataError, UnsupportedError
+from heedful.data.tokens import PAD
+from heedful.errors import ConfigError, DataError, RunError, UnsupportedError
 from heedful.models import Transformer
 from heedful.optimizing.metric import (
     TEXT_METRICS,
@@ -24,9 +24,9 @@ from heedful.optimizing.metric import (
     ratio_metric,
     text_metric,
 )
-from heedful.optimizing.splits import Splits
+from heedful.optimizing.rewriting import Rewriting
 from heedful.optimizing.subject import Split, Subject, unjudged
-from heedful.tasks.translation import Pairs, Translator, encode
+from heedful.tasks.translation import Pairs, Translator, Vocabularies, encode
 from heedful.training.run import Run
 
 CALIBRATION = 256  # pairs for scores and least squares
@@ -45,6 +45,8 @@ def subject_of_run(
     """Return what must be known about a run.
 
     It is calibrated and healed on the training split, searched with on `dev`, and judged on `test`.
+    An example that training saw is left out of `dev` and `test`, and one of `dev` out of `test`:
+    the verdict is about what neither has seen.
 
     Args:
         run: A Transformer that translates.
@@ -55,7 +57,8 @@ def subject_of_run(
     Raises:
         ConfigError: There is no such metric.
         UnsupportedError: The model is no Transformer.
-        DataError: A split is empty, or examples are in two of them.
+        DataError: A split is empty, or all of its examples are in another one.
+        RunError: The training data is not what it was.
     """
     if metric not in METRICS:
         raise ConfigError(f"metric must be one of {', '.join(METRICS)}, got {metric!r}")
@@ -66,11 +69,11 @@ def subject_of_run(
             f"{run.folder} must have a test split for the verdict, got none. "
             "Give a file of examples to judge with (--test), or set data.test and train anew."
         )
-    train = load_data(run.config.data, run.config.seed).train
-    Splits(calibration=_texts(train), validation=_texts(data["dev"]), test=_texts(data["test"]))
+    train = _trained_on(run)
+    fresh, left_out = _unseen(train, data)
     pairs = {
         split: encode(examples, run.vocabularies)[0].cut(model.longest)
-        for split, examples in data.items()
+        for split, examples in fresh.items()
     }
     quality, statistics = _quality(metric, run, pairs)
     timed = pairs["dev"].examples[:TIMED]
@@ -78,9 +81,11 @@ def subject_of_run(
         _to_heal(run, model, train, seed),
         statistics=statistics,
         metric=quality,
-        test_examples=len(data["test"]),
+        validation_examples=len(pairs["dev"]),
+        test_examples=len(pairs["test"]),
         work=Rewriting(run.translator, timed),
         use=_writing(run, timed),
+        left_out=left_out,
     )
 
 
@@ -93,9 +98,10 @@ def subject_to_heal(run: Run, *, seed: int = 0) -> Subject:
 
     Raises:
         UnsupportedError: The model is no Transformer.
+        RunError: The training data is not what it was.
     """
     model = _transformer(run)  # another network is refused before its data is read
-    return _to_heal(run, model, load_data(run.config.data, run.config.seed).train, seed)
+    return _to_heal(run, model, _trained_on(run), seed)
 
 
 def subject_to_profile(run: Run, *, seed: int = 0) -> Subject:
@@ -119,59 +125,35 @@ def subject_to_profile(run: Run, *, seed: int = 0) -> Subject:
     )
 
 
-class Rewriting:
-    """Let a model write again, step by step, what the original wrote: the same work for all.
+def translator_of(
+    run: Run, model: nn.Module, vocabularies: Vocabularies | None = None
+) -> Translator:
+    """Return a translator like the run's with another model.
 
     Args:
-        translator: With the original.
-        examples: Whose sources are read.
+        run: Of the original.
+        model: In its place.
+        vocabularies: Those of the run where they were read already.
     """
-
-    def __init__(self, translator: Translator, examples: Sequence[Example]) -> None:
-        vocabularies = translator.vocabularies
-        source = encode(examples, vocabularies)[0].source.cut(translator.model.longest)
-        texts = translator.write(source, beam=1)
-        order = sorted(range(len(texts)), key=lambda row: int(source.lengths[row]))
-        device = next(translator.model.parameters()).device
-        size = translator.decode.batch
-        self.batches: list[tuple[Tensor, Tensor, Tensor, list[int]]] = []
-        for start in range(0, len(order), size):
-            rows = order[start : start + size]
-            # finished texts leave the batch: those that end first stand last
-            rows.sort(key=lambda row: -len(texts[row]))
-            tokens, lengths = (
-                torch.from_numpy(array).to(device) for array in source.padded(rows, pad=PAD)
-            )
-            written = nn.utils.rnn.pad_sequence(
-                [torch.tensor([BOS, *texts[row]]) for row in rows], batch_first=True
-            ).to(device)
-            self.batches.append((tokens, lengths, written, [len(texts[row]) for row in rows]))
-
-    @torch.inference_mode()
-    def __call__(self, model: nn.Module) -> None:
-        """Write everything once."""
-        network = cast(Transformer, model)
-        for tokens, lengths, written, ends in self.batches:
-            state = network.start(tokens, lengths)
-            active = len(ends)
-            for place in range(max(ends) + 1):
-                network.step(written[:active, place], state).argmax(-1)
-                still = sum(end > place for end in ends)
-                if not still:
-                    break
-                if still < active:
-                    state.select(torch.arange(still, device=tokens.device))
-                    active = still
-
-
-def translator_of(run: Run, model: nn.Module) -> Translator:
-    """Return a translator like the run's with another model."""
     return Translator(
         cast(Transformer, model),
-        run.vocabularies,
+        run.vocabularies if vocabularies is None else vocabularies,
         run.config.decode,
         longest=run.config.data.max_length,
     )
+
+
+def _trained_on(run: Run) -> list[Example]:
+    """The training split, which must be what the run was trained on."""
+    train = load_training(run.config.data, run.config.seed)
+    pairs = _encoded(run, train)
+    found = [pairs.source.fingerprint(), pairs.target.fingerprint()]
+    if run.about.get("data_fingerprint") != found:
+        raise RunError(
+            f"the training data of {run.folder} must be what it was, got other examples. "
+            "Restore the files, or train anew."
+        )
+    return train
 
 
 def _to_heal(run: Run, model: Transformer, train: Sequence[Example], seed: int) -> Subject:
@@ -197,6 +179,7 @@ def _bare(model: Transformer, calibration: Sequence[Pair]) -> Subject:
         truth=_truth,
         statistics=unjudged,
         metric=ratio_metric("loss", higher_is_better=False),
+        validation_examples=0,
         test_examples=0,
         work=unjudged,
         use=unjudged,
@@ -217,8 +200,28 @@ def _transformer(run: Run) -> Transformer:
 
 
 def _writing(run: Run, examples: Sequence[Example]) -> Callable[[nn.Module], object]:
-    source = encode(examples, run.vocabularies)[0].source
-    return lambda model: translator_of(run, model).write(source)
+    vocabularies = run.vocabularies  # read once: the files are no part of the time
+    source = encode(examples, vocabularies)[0].source
+    return lambda model: translator_of(run, model, vocabularies).write(source)
+
+
+def _unseen(
+    train: Sequence[Example], data: Mapping[str, Sequence[Example]]
+) -> tuple[dict[str, list[Example]], dict[str, int]]:
+    """The examples of splits that neither the training split nor an earlier one holds."""
+    seen = set(_texts(train))
+    fresh, left_out = dict[str, list[Example]](), dict[str, int]()
+    for split, examples in data.items():
+        texts = _texts(examples)
+        fresh[split] = [x for x, text in zip(examples, texts, strict=True) if text not in seen]
+        left_out[split] = len(examples) - len(fresh[split])
+        if not fresh[split]:
+            raise DataError(
+                f"the {split} split must hold an example that no earlier split holds, "
+                f"got {len(examples)} that one does"
+            )
+        seen.update(texts)
+    return fresh, left_out
 
 
 def _texts(examples: Sequence[Example]) -> list[str]:
@@ -257,11 +260,12 @@ def _quality(
         metric = ratio_metric(name, higher_is_better=name != "loss")
         return metric, lambda model, split: _token_statistics(model, splits[split], run, name)
     texts = {key: [example.target for example in of.examples] for key, of in splits.items()}
+    vocabularies = run.vocabularies
     made = {key: text_metric(name, references) for key, references in texts.items()}
 
     def statistics(model: nn.Module, split: Split) -> Floats:
-        written = translator_of(run, model).write(splits[split].source)
-        return made[split][1](run.vocabularies.target.decode(written))
+        written = translator_of(run, model, vocabularies).write(splits[split].source)
+        return made[split][1](vocabularies.target.decode(written))
 
     return made["test"][0], statistics
 

@@ -15,11 +15,11 @@ from heedful.errors import ConfigError, DataError, UnsupportedError
 from heedful.optimizing.apart import apart_by, why_apart
 from heedful.optimizing.budget import Budget, parse_budget
 from heedful.optimizing.candidate import Candidate
+from heedful.optimizing.enough import enough_examples
 from heedful.optimizing.events import Event, Listener, Note, RoundDone, Stage, ignore
 from heedful.optimizing.evidence import Evidence, round_of
-from heedful.optimizing.memory import Memory
-from heedful.optimizing.of_model import Quality, Training, subject_of_model
-from heedful.optimizing.operations import parameters
+from heedful.optimizing.memory import Memory, machine_of, remembering
+from heedful.optimizing.of_model import Quality, Training, identity, subject_of_model
 from heedful.optimizing.outcome import Outcome
 from heedful.optimizing.rounds import Search
 from heedful.optimizing.settings import Settings
@@ -55,8 +55,9 @@ def optimize(
         settings: How far and how carefully to search. `None` means `Settings()`.
         training: How the model is called and healed. `None` means `Training()`.
         on_event: Called with every event of `heedful.optimizing.events`.
-        resume: A folder that keeps the rounds: the same call goes on where it was killed. Delete
-            it when it is done.
+        resume: A folder that keeps the rounds: the same call goes on where it was killed. It knows
+            the model by its weights, the data by its content, and the quality by what it says of
+            the original; anything else is refused. Delete it when it is done.
 
     Returns:
         The outcome: `accepted` or refused with the reason; `save` writes it.
@@ -64,23 +65,31 @@ def optimize(
     Raises:
         ConfigError: A setting cannot be used, or `quality` does not give one number an example.
         DataError: An example is in two splits, or a split has too few examples for a verdict.
+        RunError: `resume` holds another search, is in use, or cannot be written.
         UnsupportedError: The model holds no attention that can be changed.
     """
     budget = as_budget(keep)
+    settings = settings or Settings()
+    training = Training() if training is None else training
     subject = subject_of_model(
         model,
         data,
         quality,
         metric=budget.metric,
         higher_is_better=budget.higher_is_better,
-        training=Training() if training is None else training,
+        training=training,
     )
-    settings = settings or Settings()
-    memory = None
-    if resume is not None:
-        about = {"model": type(model).__name__, "parameters": parameters(model)}
-        memory = Memory(Path(resume), budget, settings, about)
-    return optimize_subject(subject, budget, settings, on_event, memory)
+    if resume is None:
+        return optimize_subject(subject, budget, settings, on_event)
+    about = {
+        "model": identity(model),
+        "data": data.contents(),
+        "training": training.about(),
+        "machine": machine_of(subject.device) if settings.goal == "latency" else None,
+    }
+    memory = Memory(Path(resume), budget, settings, about)
+    with remembering(memory, on_event):
+        return optimize_subject(subject, budget, settings, on_event, memory)
 
 
 def optimize_subject(
@@ -92,7 +101,19 @@ def optimize_subject(
 ) -> Outcome:
     """Do the same for anything that a `Subject` describes.
 
+    What cannot be judged is refused before anything is measured or written.
+
+    Args:
+        subject: What is optimised.
+        budget: What must be kept.
+        settings: How much work it may take.
+        on_event: Called with every event of `heedful.optimizing.events`.
+        memory: Opened behind the checks; whoever gives one holds its folder.
+
     Raises:
+        ConfigError: The budget is in the wrong direction.
+        DataError: A split has too few examples for a verdict.
+        RunError: The memory is of another search, or cannot be written.
         UnsupportedError: The model holds no attention that can be changed.
     """
     began = time.monotonic()
@@ -103,6 +124,7 @@ def optimize_subject(
         reasons = "; ".join(f"{name}: {why}" for name, why in unknown.items())
         reasons = reasons or f"none among {kinds_of(subject.model)}"
         raise UnsupportedError(f"a model must hold attention that can be changed, got: {reasons}")
+    _check(subject, budget)
     history: list[dict[str, Any]] = []
 
     def listen(event: Event) -> None:
@@ -111,19 +133,18 @@ def optimize_subject(
         on_event(event)
 
     torch.manual_seed(settings.seed)
-    if memory is not None and memory.rounds:
-        on_event(Note(text=f"going on behind round {memory.rounds} of {memory.folder}"))
+    _open(memory, on_event)
     search = Search(subject, budget, settings, listen, memory)
-    _check(search)
-    distance = _apart(search, on_event)
+    distance = _seen_before_the_work(search, on_event)
     best = _search(search, on_event)
     on_event(Stage(text="timing the best against the original"))
     speed, latency = _timed(subject, None if best is search.original else best.model)
-    verdict = None
+    verdict, looks = None, 0
     if best is not search.original and speed.low > 1 and speed.median > 1:
-        on_event(Stage(text="judging on the test split"))
-        verdict = _judged(subject, best.model, budget, settings)
-    found = Evidence(search=search, best=best, verdict=verdict, speed=speed, latency=latency)
+        verdict, looks = _judged(subject, best.model, budget, settings, on_event)
+    found = Evidence(
+        search=search, best=best, verdict=verdict, speed=speed, latency=latency, looks=looks
+    )
     return Outcome(
         accepted=found.accepted,
         reason=found.reason,
@@ -137,6 +158,20 @@ def optimize_subject(
     )
 
 
+def _open(memory: Memory | None, on_event: Listener) -> None:
+    """Read what an earlier part of the search has kept, before anything is measured."""
+    if memory is not None and memory.rounds:
+        on_event(Note(text=f"going on behind round {memory.rounds} of {memory.folder}"))
+
+
+def _seen_before_the_work(search: Search, on_event: Listener) -> float | None:
+    """Say what makes a good end unlikely; return how far the changeable form is from the model."""
+    metric = search.subject.metric
+    search.budget.check(metric.score(search.before), floor=metric.floor)
+    _tell_doubts(search, on_event)
+    return _apart(search, on_event)
+
+
 def _apart(search: Search, on_event: Listener) -> float | None:
     """Say how far the changeable form is from the model; `None` where that is no number."""
     distance = apart_by(search.subject, search.start)
@@ -146,10 +181,16 @@ def _apart(search: Search, on_event: Listener) -> float | None:
     return distance if math.isfinite(distance) else None
 
 
-def _judged(subject: Subject, model: nn.Module, budget: Budget, settings: Settings) -> Verdict:
+def _judged(
+    subject: Subject, model: nn.Module, budget: Budget, settings: Settings, on_event: Listener
+) -> tuple[Verdict, int]:
+    """The verdict, and how often the test split was looked at by now."""
+    on_event(Stage(text="judging on the test split"))
+    looks = subject.look()
     before = subject.statistics(subject.model, "test")
     after = subject.statistics(model, "test")
-    return judge(before, after, metric=subject.metric, budget=budget, seed=settings.seed)
+    found = judge(before, after, metric=subject.metric, budget=budget, seed=settings.seed)
+    return found, looks
 
 
 def as_budget(keep: float | str | Budget) -> Budget:
@@ -170,21 +211,33 @@ def as_budget(keep: float | str | Budget) -> Budget:
     return Budget(metric="quality", margin=float(keep))
 
 
-def _check(search: Search) -> None:
+def _check(subject: Subject, budget: Budget) -> None:
     """Refuse before the work what no verdict could be given on after it."""
-    counts = {"validation": len(search.before), "test": search.subject.test_examples}
+    metric = subject.metric
+    if budget.margin and metric.higher_is_better != budget.higher_is_better:
+        better = "higher" if metric.higher_is_better else "lower"
+        raise ConfigError(
+            f"the budget must know that {better} {metric.name} is better, got {budget}"
+        )
+    counts = {"validation": subject.validation_examples, "test": subject.test_examples}
     for split, examples in counts.items():
         if examples < FEWEST_EXAMPLES:
             raise DataError(
                 f"the {split} split must hold at least {FEWEST_EXAMPLES} examples for a verdict, "
                 f"got {examples}"
             )
-    metric, budget = search.subject.metric, search.budget
-    if budget.margin and metric.higher_is_better != budget.higher_is_better:
-        better = "higher" if metric.higher_is_better else "lower"
-        raise ConfigError(
-            f"the budget must know that {better} {metric.name} is better, got {budget}"
+
+
+def _tell_doubts(search: Search, on_event: Listener) -> None:
+    """Say before the work that there are too few examples to show so small a loss."""
+    metric, examples = search.subject.metric, search.subject.test_examples
+    needed = enough_examples(search.before, metric=metric, budget=search.budget)
+    if needed is not None and examples < needed:
+        text = (
+            f"{examples} examples of the test split cannot show {search.budget} unless many change "
+            f"a little and none a lot; about {needed:,} can"
         )
+        on_event(Note(text=text))
 
 
 def _search(search: Search, on_event: Listener) -> Candidate:

@@ -98,7 +98,8 @@ def profile(
         model: Never changed.
         batches: What it is called with; the first 16 are used.
         forward: As in `heedful.optimizing.of_model.Training`.
-        outputs: As in `heedful.optimizing.of_model.Training`.
+        outputs: As in `heedful.optimizing.of_model.Training`, but `None` means values where nothing
+            says that they are logits.
         leave_out: At most so many heads, spread over the sites, are left out one by one, to judge
             the cheap scores by; 0 means none.
         key_block: Keys in a block. `None` means 64, and fewer where texts are shorter than 512.
@@ -116,7 +117,7 @@ def profile(
     """
     _check(leave_out, key_block)
     training = Training(forward=forward, outputs=outputs)
-    subject = subject_of_batches(model, batches, training)
+    subject = subject_of_batches(model, batches, training, unsaid="values")
     return _profile(subject, leave_out, key_block, seed, listen)
 
 

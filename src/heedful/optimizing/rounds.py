@@ -272,7 +272,9 @@ class Search:
     # ---- small things ----------------------------------------------------------------------------
 
     def _recalled(self, stage: str, number: int) -> Candidate | None:
-        return None if self.memory is None else self.memory.recall(stage, number, self.subject)
+        if self.memory is None:
+            return None
+        return self.memory.recall(stage, number, self.subject, self.original, self.before)
 
     def _remember(self, stage: str, number: int, candidate: Candidate) -> None:
         if self.memory is not None:

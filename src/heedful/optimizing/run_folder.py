@@ -2,8 +2,10 @@
 
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from safetensors.torch import save
 from torch import nn
@@ -15,22 +17,25 @@ from heedful.allocation.stored import PLAN, REPORT
 from heedful.allocation.weights import weights_of
 from heedful.data.examples import Example
 from heedful.data.files import read_tsv
-from heedful.errors import BudgetError
-from heedful.files import write_bytes, write_into, write_json
+from heedful.errors import BudgetError, RunError
+from heedful.files import read_json, write_bytes, write_into, write_json
 from heedful.manifest import seal
 from heedful.optimizing.budget import Budget, parse_budget
 from heedful.optimizing.distil import distil
-from heedful.optimizing.events import Listener, Stage, ignore
+from heedful.optimizing.events import Listener, Note, Stage, ignore
 from heedful.optimizing.heal import Healing, heal
-from heedful.optimizing.memory import Memory
+from heedful.optimizing.ledger import add_look, count_looks
+from heedful.optimizing.memory import Memory, machine_of, remembering
 from heedful.optimizing.of_run import subject_of_run, subject_to_heal
 from heedful.optimizing.operations import parameters
 from heedful.optimizing.optimize import optimize_subject
 from heedful.optimizing.outcome import Outcome
-from heedful.optimizing.settings import Settings
+from heedful.optimizing.settings import Settings, check_seed
+from heedful.optimizing.splits import digest
+from heedful.optimizing.subject import Subject
 from heedful.training.checkpoint import OPTIMISED, POINTER, WEIGHTS
 from heedful.training.run import FIXED, WRITTEN, Run, check_unused
-from heedful.training.splits import write_split
+from heedful.training.splits import LEDGER, write_split
 
 
 def optimize_run(
@@ -45,10 +50,11 @@ def optimize_run(
     """Optimise a trained translator and write a new run.
 
     What a search has found is kept beside the new folder until it is done, in `OUT.search`: the
-    same call goes on where it was killed.
+    same call goes on where it was killed. It is of one model with one data, known by their content.
 
     Args:
-        run: A run or its folder; never changed.
+        run: A run or its folder; never changed, but for a line in `test-looks.jsonl` for each time
+            that a test split was judged on.
         keep: The budget, e.g. `chrf >= -0.5`; metrics are chrf, bleu, exact_match, token_accuracy
             and loss.
         output: New folder. `None` means the run's name with `-optimised` behind it.
@@ -62,10 +68,11 @@ def optimize_run(
 
     Raises:
         BudgetError: Nothing was found that is faster and good enough; only the report is written.
-        DataError: There is no test split, it cannot be read or is too small, or an example is in
-            two splits.
+        DataError: There is no test split, it cannot be read, or is too small where examples that
+            another split holds are left out.
         ConfigError: The budget cannot be read, or names an unknown metric.
-        RunError: The run is damaged, or the output folder holds something.
+        RunError: The run is damaged, its training data is not what it was, or the output folder
+            holds something; or another process optimises into it.
         UnsupportedError: The model has no attention that can be changed.
     """
     run = run if isinstance(run, Run) else Run(run)
@@ -73,20 +80,22 @@ def optimize_run(
     _check_free(folder)
     budget = parse_budget(keep) if isinstance(keep, str) else keep
     settings = settings or Settings()
-    on_event(Stage(text="reading the run and its training data"))
-    examples = None if test is None else read_tsv(test)
-    subject = subject_of_run(run, budget.metric, seed=settings.seed, test=examples)
-    about = {"run": str(run.folder.resolve()), "made": run.about}
-    memory = Memory(search_of(folder), budget, settings, about)
-    outcome = optimize_subject(subject, budget, settings, on_event, memory)
-    report = {"run": str(run.folder), **outcome.report}
+    memory = Memory(search_of(folder), budget, settings)
+    with remembering(memory, on_event):  # before the work, not behind it
+        on_event(Stage(text="reading the run and its training data"))
+        examples = None if test is None else read_tsv(test)
+        subject = _subject(run, examples, memory, budget, settings, on_event)
+        outcome = optimize_subject(subject, budget, settings, on_event, memory)
+        report = {"run": str(run.folder), **outcome.report}
+        if outcome.accepted:
+            write_run(folder, run, outcome.model, outcome.plan, report, test=examples)
+        else:
+            folder.mkdir(parents=True, exist_ok=True)
+            write_json(folder / REPORT, report)
+        if not memory.forget():
+            on_event(Note(text=f"{memory.folder} holds what no search wrote, and stays"))
     if not outcome.accepted:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / REPORT, report)
-        shutil.rmtree(memory.folder)
         raise BudgetError(outcome.reason)
-    write_run(folder, run, outcome.model, outcome.plan, report, test=examples)
-    shutil.rmtree(memory.folder)
     return outcome
 
 
@@ -117,8 +126,9 @@ def apply_plan(
         RunError: The run is damaged, or the output folder holds something.
         UnsupportedError: A move cannot be made, and why.
     """
+    check_seed(seed)
     run = run if isinstance(run, Run) else Run(run)
-    folder = Path(output)
+    folder = _named(Path(output))
     check_unused(folder)
     plan = plan if isinstance(plan, Plan) else load_plan(Path(plan))
     plan.apply(run.translator.model)  # what does not fit is refused before the data is read
@@ -138,13 +148,62 @@ def apply_plan(
 
 def output_of(run: Path, output: str | Path | None) -> Path:
     """Return the folder that an optimised run goes to."""
-    named = run.with_name(f"{run.resolve().name}-optimised")
-    return named if output is None else Path(output)
+    named = _named(run)
+    named = named.with_name(f"{run.resolve().name}-optimised")
+    return named if output is None else _named(Path(output))
 
 
 def search_of(folder: Path) -> Path:
     """Return where the search for an optimised run is kept until it is done."""
+    folder = _named(folder)
     return folder.with_name(f"{folder.name}.search")
+
+
+def _named(folder: Path) -> Path:
+    """The same place by a path that ends in a name, which `.` and `..` do not."""
+    return folder if folder.name not in ("", "..") else folder.resolve()
+
+
+def _subject(
+    run: Run,
+    test: Sequence[Example] | None,
+    memory: Memory,
+    budget: Budget,
+    settings: Settings,
+    on_event: Listener,
+) -> Subject:
+    """The run as it is optimised; its memory and the ledger of looks know what it is."""
+    subject = subject_of_run(run, budget.metric, seed=settings.seed, test=test)
+    judged = digest(run.examples("test") if test is None else test).hex()
+    memory.about |= {
+        "made": run.about,
+        "model": digest(weights_of(subject.model)).hex(),
+        "dev": digest(run.examples("dev")).hex(),
+        "test": judged,
+        "machine": machine_of(subject.device) if settings.goal == "latency" else None,
+    }
+    for split, count in subject.left_out.items():
+        if count:
+            on_event(Note(text=_left_out(split, count)))
+    return replace(subject, look=partial(_look, run.folder, judged, str(budget), on_event))
+
+
+def _left_out(split: str, count: int) -> str:
+    what = "1 example" if count == 1 else f"{count:,} examples"
+    return f"left {what} of {split} out, which an earlier split holds as well"
+
+
+def _look(run: Path, test: str, budget: str, on_event: Listener) -> int:
+    """Count a look at the test split, before it; where nothing can be written, say so."""
+    try:
+        looks = 1 + count_looks(run, test)
+        add_look(run, test, budget)
+    except RunError as error:
+        on_event(Note(text=f"looks at the test split are not counted: {error}"))
+        return 1
+    if looks > 1:
+        on_event(Note(text=f"the test split of {run} is judged on for the {looks}th time"))
+    return looks
 
 
 def write_run(
@@ -177,6 +236,8 @@ def write_run(
 
     def fill(temporary: Path) -> None:
         run.copy(temporary)
+        if test is None and (run.folder / LEDGER).is_file():
+            shutil.copy2(run.folder / LEDGER, temporary / LEDGER)
         if test is not None:
             write_split(temporary, "test", test)
         checkpoint = temporary / "checkpoints" / OPTIMISED
@@ -197,6 +258,19 @@ def _check_free(folder: Path) -> None:
     """Check that nothing is there; the report of an earlier refusal gives way."""
     if not (folder.is_dir() and [path.name for path in folder.iterdir()] == [REPORT]):
         check_unused(folder)
+    elif not _is_refusal(folder / REPORT):
+        raise RunError(
+            f"output must be a new or an empty folder, got {folder}, whose {REPORT} is of no "
+            "optimisation that was refused"
+        )
+
+
+def _is_refusal(path: Path) -> bool:
+    try:
+        content = read_json(path)
+    except RunError:
+        return False
+    return isinstance(content, dict) and cast(dict[str, Any], content).get("accepted") is False
 
 
 def _behind(first: Plan | None, second: Plan) -> Plan:

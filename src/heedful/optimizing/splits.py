@@ -57,6 +57,24 @@ class Splits:
                     f"{second}[{places[second][example]}]"
                 )
 
+    def contents(self) -> dict[str, str]:
+        """Return what each split holds, as 32 letters that are the same for the same content only.
+
+        Where an example holds what has no content to compare, it is what `key` says of it.
+        """
+        return {name: self._content(getattr(self, name)) for name in NAMES}
+
+    def _content(self, split: Sequence[Any]) -> str:
+        def of(example: Any) -> bytes:
+            try:
+                return digest(example)
+            except DataError:
+                if self.key is None:
+                    raise
+                return digest(self.key(example))
+
+        return digest([of(split[row]) for row in range(len(split))]).hex()
+
     def _places(self, split: Sequence[Any]) -> dict[bytes, int]:
         """Where each content first stands."""
         places: dict[bytes, int] = {}

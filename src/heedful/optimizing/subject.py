@@ -1,8 +1,8 @@
 """A model and all that must be known about it, to spend less of it and prove that it is as good."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, NoReturn
 
 import torch
@@ -14,6 +14,8 @@ from heedful.optimizing.metric import Floats, Metric
 Batch = Any
 Split = Literal["validation", "test"]
 IMPOSSIBLE = -1e4  # the logarithm of what some models forbid, so that 0 times it is 0
+KEPT = 1 << 28  # bytes of what the original says that are kept, not computed again
+CELLS = 1 << 24  # logits that are compared at a time, in float32
 UNKNOWN = -100  # stands for the truth of a row where nobody knows it
 
 
@@ -31,11 +33,15 @@ class Subject:
             knows; `None` where no batch says it, or outputs are values.
         statistics: The quality on a split, a row each example, as `metric` reads them.
         metric: What the budget is about.
-        test_examples: How many examples the test split has.
+        validation_examples: How many examples the validation split has.
+        test_examples: How many the test split has.
         work: What is to become faster: the same amount of work for every candidate.
         use: What users do, for the final timing; not the same amount where outputs differ.
         learning_rate: The largest one while healing.
         low_precision: Heal under bf16 autocast?
+        look: Called before the test split is judged on; returns how often it was, as far as is
+            known, this time included.
+        left_out: How many examples of each split were left out, because an earlier one holds them.
     """
 
     model: nn.Module
@@ -46,11 +52,14 @@ class Subject:
     truth: Callable[[Batch], Tensor] | None
     statistics: Callable[[nn.Module, Split], Floats]
     metric: Metric
+    validation_examples: int
     test_examples: int
     work: Callable[[nn.Module], object]
     use: Callable[[nn.Module], object]
     learning_rate: float = 3e-4
     low_precision: bool = False
+    look: Callable[[], int] = lambda: 1
+    left_out: Mapping[str, int] = field(default_factory=dict[str, int])
 
     @property
     def device(self) -> torch.device:
@@ -84,18 +93,25 @@ def divergence(kind: str, student: Tensor, teacher: Tensor) -> Tensor:
     Source:
         Hinton et al. 2015, arXiv:1503.02531, section 2 (at temperature 1).
     """
-    student, teacher = student.float(), teacher.float()
     if kind == "logits":
-        student, teacher = (x.log_softmax(-1).clamp(min=IMPOSSIBLE) for x in (student, teacher))
-        return (
-            nn.functional.kl_div(student, teacher, log_target=True, reduction="none").sum(-1).mean()
-        )
+        rows = max(1, CELLS // max(1, student.shape[-1]))
+        parts = zip(student.split(rows), teacher.split(rows), strict=True)
+        return torch.cat([_per_row(*part) for part in parts]).mean()
+    student, teacher = student.float(), teacher.float()
     spread = teacher.var(0, correction=0).sum().clamp(min=torch.finfo(torch.float32).tiny)
     return (student - teacher).square().sum(-1).mean() / spread
 
 
+def _per_row(student: Tensor, teacher: Tensor) -> Tensor:
+    student, teacher = (x.float().log_softmax(-1).clamp(min=IMPOSSIBLE) for x in (student, teacher))
+    return nn.functional.kl_div(student, teacher, log_target=True, reduction="none").sum(-1)
+
+
 class Reference:
     """What the original says to the calibration batches, to compare candidates with.
+
+    As much of it is kept as fits into `KEPT`; to the other batches the original says it again each
+    time, which takes a pass of its own: a large vocabulary costs time, not memory.
 
     Args:
         subject: Whose original.
@@ -103,15 +119,31 @@ class Reference:
 
     def __init__(self, subject: Subject) -> None:
         self.subject = subject
-        with torch.inference_mode():
-            self.teacher = [subject.outputs(subject.model, x) for x in subject.calibration]
+        self.kept: dict[int, Tensor] = {}
+        left = KEPT
+        for number in range(len(subject.calibration)):
+            said = self._said(number)
+            left -= said.nbytes
+            if left < 0:
+                break
+            self.kept[number] = said
 
     @torch.inference_mode()
     def damage(self, model: nn.Module) -> float:
         """Return the mean divergence of a model from the original, over rows."""
         rows, total = 0, 0.0
-        for batch, teacher in zip(self.subject.calibration, self.teacher, strict=True):
+        for number, batch in enumerate(self.subject.calibration):
+            teacher = self._said(number)
             student = self.subject.outputs(model, batch)
             total += divergence(self.subject.kind, student, teacher).item() * len(teacher)
             rows += len(teacher)
         return total / rows
+
+    @torch.inference_mode()
+    def _said(self, number: int) -> Tensor:
+        kept = self.kept.get(number)
+        if kept is not None:
+            return kept
+        said = self.subject.outputs(self.subject.model, self.subject.calibration[number])
+        # a part of a larger tensor would keep all of it
+        return said.clone() if said.untyped_storage().nbytes() > said.nbytes else said

@@ -43,7 +43,7 @@ from heedful.training.checkpoint import (
     load_weights,
     read_pointer,
 )
-from heedful.training.splits import LARGEST, parse_split, write_split
+from heedful.training.splits import LARGEST, LEDGER, parse_split, write_split
 
 SIDES = ("source", "target")
 ABOUT, CONFIG = "run.json", "config.toml"
@@ -53,7 +53,7 @@ FIXED = (
     *("splits/dev.jsonl", "splits/test.jsonl"),
 )
 _EVER = (
-    *(*FIXED, MANIFEST, POINTER, PLAN, REPORT, LOCK),
+    *(*FIXED, MANIFEST, POINTER, PLAN, REPORT, LEDGER, LOCK),
     *("metrics.jsonl", "tensorboard/events.out.tfevents.*"),
     *(f"{FOLDER}/{name}/{file}" for name in ("step-*", OPTIMISED) for file in FILES),
 )

@@ -10,6 +10,7 @@ from heedful.errors import RunError
 from heedful.files import reason, write_bytes
 
 LARGEST = 1 << 32  # bytes of a split
+LEDGER = "test-looks.jsonl"  # a line for each time that a test split was judged on
 
 
 def write_split(folder: Path, split: str, examples: Sequence[Example]) -> None:

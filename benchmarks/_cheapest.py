@@ -1,4 +1,4 @@
-"""The most saved while the value of the whole stays within what is tolerated."""
+"""The most saved while the value of the whole stays within what is tolerated: an experiment."""
 
 import math
 import random

@@ -1,0 +1,59 @@
+"""How often the test split of a run was looked at: a line for every look, beside the split."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any, cast
+
+from heedful.errors import RunError
+from heedful.files import read_whole, reason
+from heedful.training.splits import LEDGER
+
+MOST = 1 << 24  # bytes
+
+
+def count_looks(folder: Path, test: str) -> int:
+    """Return how often these examples were judged on; lines that say nothing do not count.
+
+    Args:
+        folder: Of the run.
+        test: What `digest` says of the examples.
+
+    Raises:
+        RunError: The file cannot be read.
+    """
+    path = folder / LEDGER
+    if not os.path.lexists(path):
+        return 0
+    lines = read_whole(path, most=MOST).splitlines()
+    return sum(_test_of(line) == test for line in lines)
+
+
+def add_look(folder: Path, test: str, budget: str) -> None:
+    """Write down that these examples are about to be judged on.
+
+    Args:
+        folder: Of the run.
+        test: What `digest` says of the examples.
+        budget: What is to be shown.
+
+    Raises:
+        RunError: The file cannot be written.
+    """
+    path = folder / LEDGER
+    line = json.dumps({"test": test, "budget": budget}, ensure_ascii=False)
+    try:
+        with path.open("ab") as file:
+            file.write(f"{line}\n".encode())
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise RunError(f"{path} must be writable, got: {reason(error)}") from None
+
+
+def _test_of(line: bytes) -> str | None:
+    try:
+        content = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return cast(dict[str, Any], content).get("test") if isinstance(content, dict) else None

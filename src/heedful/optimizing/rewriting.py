@@ -1,0 +1,57 @@
+"""The work of a translator that is the same for every model: to write what the original wrote."""
+
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from heedful.data.examples import Example
+from heedful.data.tokens import BOS, PAD
+from heedful.models import Transformer
+from heedful.tasks.translation import Translator, encode
+
+
+class Rewriting:
+    """Let a model write again, step by step, what the original wrote: the same work for all.
+
+    Args:
+        translator: With the original.
+        examples: Whose sources are read.
+    """
+
+    def __init__(self, translator: Translator, examples: Sequence[Example]) -> None:
+        vocabularies = translator.vocabularies
+        source = encode(examples, vocabularies)[0].source.cut(translator.model.longest)
+        texts = translator.write(source, beam=1)
+        order = sorted(range(len(texts)), key=lambda row: int(source.lengths[row]))
+        device = next(translator.model.parameters()).device
+        size = translator.decode.batch
+        self.batches: list[tuple[Tensor, Tensor, Tensor, list[int]]] = []
+        for start in range(0, len(order), size):
+            rows = order[start : start + size]
+            # finished texts leave the batch: those that end first stand last
+            rows.sort(key=lambda row: -len(texts[row]))
+            tokens, lengths = (
+                torch.from_numpy(array).to(device) for array in source.padded(rows, pad=PAD)
+            )
+            written = nn.utils.rnn.pad_sequence(
+                [torch.tensor([BOS, *texts[row]]) for row in rows], batch_first=True
+            ).to(device)
+            self.batches.append((tokens, lengths, written, [len(texts[row]) for row in rows]))
+
+    @torch.inference_mode()
+    def __call__(self, model: nn.Module) -> None:
+        """Write everything once."""
+        network = cast(Transformer, model)
+        for tokens, lengths, written, ends in self.batches:
+            state = network.start(tokens, lengths)
+            active = len(ends)
+            for place in range(max(ends) + 1):
+                network.step(written[:active, place], state).argmax(-1)
+                still = sum(end > place for end in ends)
+                if not still:
+                    break
+                if still < active:
+                    state.select(torch.arange(still, device=tokens.device))
+                    active = still
