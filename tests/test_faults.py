@@ -287,7 +287,7 @@ FAULTS = [
 
 
 @contextmanager
-def planted(fault: Fault | None, folder: Path) -> Iterator[None]:
+def planted(fault: "Fault | PlanFault | None", folder: Path) -> Iterator[None]:
     """Import heedful from a copy with the fault; afterwards the right one is back."""
     copy = folder / "heedful"
     shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
@@ -347,3 +347,120 @@ def test_the_right_package_is_back(tmp_path):
 
 def test_there_are_enough_of_them():
     assert len({fault.what for fault in FAULTS}) == len(FAULTS) >= 20
+
+
+# ---- plans ---------------------------------------------------------------------------------------
+
+
+class PlanFault(NamedTuple):
+    """One wrong line of what reads and changes sites, and the check that must see it."""
+
+    what: str
+    file: str
+    right: str
+    wrong: str
+    check: str
+
+
+PLAN_FAULTS = [
+    PlanFault(
+        "other heads kept",
+        "allocation/moves/keep_heads.py",
+        "rows = list(self.heads)",
+        "rows = list(range(len(self.heads)))",
+        "heads",
+    ),
+    PlanFault(
+        "masks of other heads",
+        "allocation/adapters/torch.py",
+        "origin, original_heads = projections.origin, attention.num_heads",
+        "origin, original_heads = tuple(range(len(projections.origin))), attention.num_heads",
+        "masks",
+    ),
+    PlanFault(
+        "hooks dropped",
+        "allocation/attached.py",
+        "getattr(new, name).update(hooks)",
+        "pass",
+        "hooks",
+    ),
+    PlanFault(
+        "a bias gained",
+        "allocation/adapters/torch.py",
+        "out_biased=projections.out_bias is not None",
+        "out_biased=True",
+        "parameters",
+    ),
+    PlanFault(
+        "values measured on what keys are made of",
+        "allocation/moves/share_kv.py",
+        "seen.values, site.value",
+        "seen.context, site.value",
+        "values",
+    ),
+    PlanFault(
+        "one scale for all rows",
+        "nn/low_precision.py",
+        "sizes = rows.abs().amax(1, keepdim=True)",
+        "sizes = rows.abs().amax().expand(len(rows), 1)",
+        "rows",
+    ),
+    PlanFault(
+        "an old weight",
+        "nn/low_precision.py",
+        "if not torch.equal(self.some, self.were):",
+        "if False:",
+        "weight",
+    ),
+]
+
+
+def told_apart(check: str) -> bool:
+    """Does what heedful gives now differ from what it must give?"""
+    torch, nn = importlib.import_module("torch"), importlib.import_module("torch.nn")
+    plan = importlib.import_module("heedful.allocation.plan")
+    moves = importlib.import_module("heedful.allocation.moves")
+    low = importlib.import_module("heedful.nn.low_precision")
+    torch.manual_seed(1)
+    site = nn.MultiheadAttention(12, 4, bias=check != "parameters", batch_first=True)
+    model, x, y = nn.ModuleDict({"a": site, "b": nn.Identity()}).eval(), *torch.randn(2, 2, 5, 12)
+    with torch.no_grad():
+        if check in ("heads", "masks"):
+            kept = plan.Plan(moves={"a": (moves.KeepHeads(heads=(1, 3)),)}).apply(model)
+            mask = torch.rand(8, 5, 5) < 0.3 if check == "masks" else None
+            got = kept["a"](x, x, x, attn_mask=mask)[0]
+            for head in (0, 2):
+                site.out_proj.weight[:, 3 * head : 3 * head + 3] = 0
+            return not torch.allclose(got, site(x, x, x, attn_mask=mask)[0], atol=1e-5)
+        if check == "hooks":
+            heard = []
+            site.register_forward_hook(lambda *_: heard.append(1))
+            plan.separated(model)["a"](x, x, x)
+            return not heard
+        if check == "parameters":
+            return len(list(plan.separated(model).parameters())) > len(list(model.parameters())) + 2
+        if check == "values":
+            sites, seen = plan.find_sites(apart := plan.separated(model))[0], []
+            look = importlib.import_module("heedful.allocation.seen").look
+            apart["a"].core.query.weight.zero_()
+            seen = look(apart, sites, [lambda: apart["a"](x, x, y + 5)])
+            merged = plan.Plan(moves={"a": (moves.ShareKeyValue(kv_heads=2),)}).apply(apart, seen)
+            want, got = (model["a"](x, x, y + 5)[0].mean((0, 1)) for model in (apart, merged))
+            return not torch.allclose(got, want, atol=1e-3)
+        layer = low.LowPrecisionLinear(12, 12, precision="int8").eval()
+        first = layer(x[0])
+        if check == "rows":
+            return not torch.equal(layer(torch.cat([x[0], 100 * y[0]]))[:5], first)
+        layer.weight.data.mul_(2)
+        return torch.equal(layer(x[0]), first)
+
+
+@pytest.mark.parametrize("fault", PLAN_FAULTS, ids=lambda fault: fault.what)
+def test_a_planted_fault_in_plans_is_seen(fault, tmp_path):
+    with planted(fault, tmp_path):
+        assert told_apart(fault.check)
+
+
+@pytest.mark.parametrize("check", sorted({fault.check for fault in PLAN_FAULTS}))
+def test_plans_without_a_fault_are_right(check):
+    assert not told_apart(check)
