@@ -445,7 +445,7 @@ def told_apart(check: str) -> bool:
             apart["a"].core.query.weight.zero_()
             seen = look(apart, sites, [lambda: apart["a"](x, x, y + 5)])
             merged = plan.Plan(moves={"a": (moves.ShareKeyValue(kv_heads=2),)}).apply(apart, seen)
-            want, got = (model["a"](x, x, y + 5)[0].mean((0, 1)) for model in (apart, merged))
+            want, got = (m["a"](x, x, y + 5)[0].mean((0, 1)) for m in (apart, merged))
             return not torch.allclose(got, want, atol=1e-3)
         layer = low.LowPrecisionLinear(12, 12, precision="int8").eval()
         first = layer(x[0])

@@ -57,7 +57,8 @@ def strangers(
 def why_unknown(module: nn.Module) -> str | None:
     """Say why a module that looks like attention is none that is known; `None` for all others."""
     kind = getattr(module, "original_name", type(module).__name__)
-    for part in (module, *module.children()):  # what stands in the place of attention says so
+    inside = module.children() if _is_named(kind) else ()  # of what only holds attention, nothing
+    for part in (module, *inside):  # what stands in the place of attention says so
         if isinstance(reason := getattr(type(part), "heedful_reason", None), str):
             return reason
     if isinstance(module, Aligner):

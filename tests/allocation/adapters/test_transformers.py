@@ -17,6 +17,7 @@ from heedful.allocation.seen import look
 from heedful.allocation.sites import find_sites
 from heedful.errors import UnsupportedError
 from heedful.probing.sites import find_sites as heard
+from heedful.probing.sites import find_sites as probed
 from heedful.testing.tolerance import assert_close, roundings
 
 T = pytest.importorskip("transformers")
@@ -482,6 +483,18 @@ def test_only_what_a_plan_names_is_changed(name, move):
     added = new.state_dict().keys() - model.state_dict().keys()
     assert added
     assert all(key.startswith(f"{first}.") for key in added)
+
+
+@pytest.mark.parametrize("name", ["bert", "distilbert", "llama", "whisper"])
+def test_a_dropped_site_is_said_to_be_one_by_all_who_list_attention(name):
+    model = make(name)
+    first = sites_of(model)[0]
+    new = Plan(moves={first: (DropSite(),)}).apply(model)
+    assert find_sites(new)[1] == {first: "it was dropped already"}
+    heard = probed(new)[1]
+    assert first in heard
+    assert all(site == first or site.startswith(f"{first}.") for site in heard)
+    assert {reason.partition(",")[0] for reason in heard.values()} == {"it was dropped"}
 
 
 @pytest.mark.parametrize("name", ROTARY)
