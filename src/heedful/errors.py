@@ -14,8 +14,8 @@ HeedfulError
 └── MissingExtraError (ImportError)   an optional package is not installed
 ```
 
-Apart from them stands `KernelWarning` (UserWarning): the native kernel cannot be had, and what runs
-in its place is slower.
+Apart from them stand `KernelWarning` (UserWarning): the native kernel cannot be had, and what runs
+in its place is slower; and `RunWarning` (UserWarning): a run opens, but not as its best model.
 
 Messages say what must hold, then, after a comma, what was got. Each error is also the builtin that
 a caller without heedful in mind would catch. Only `heedful.cli` turns errors into exit codes.
@@ -64,6 +64,10 @@ class KernelError(HeedfulError, RuntimeError):
 
 class KernelWarning(UserWarning):
     """The native kernel cannot be had here; something slower runs in its place."""
+
+
+class RunWarning(UserWarning):
+    """A run was stopped before anything was evaluated, so that no model of it is its best."""
 
 
 class MissingExtraError(HeedfulError, ImportError):

@@ -196,7 +196,7 @@ def remove_written(folder: Path, holds: Sequence[str]) -> bool:
 def reason(error: BaseException) -> str:
     """Say in one line why a file cannot be read or written."""
     said = error.strerror if isinstance(error, OSError) else None
-    return " ".join(str(said or error or type(error).__name__).split())
+    return " ".join((said or str(error) or type(error).__name__).split())
 
 
 def _listed(folder: Path) -> tuple[list[Path], list[Path]]:

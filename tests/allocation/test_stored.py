@@ -149,13 +149,18 @@ def test_may_be_written_where_one_stands_and_through_a_link(tmp_path, monkeypatc
     assert load_model(tmp_path / "here", into=Model())
 
 
-def test_a_plan_that_needs_more_memory_than_there_is_is_an_error(tmp_path):
+def test_a_plan_that_needs_more_memory_than_there_is_is_an_error(tmp_path, monkeypatch):
     save_model(tmp_path / "out", Model(), Plan())
-    (tmp_path / "out" / MANIFEST).unlink()
-    move = 'version = 1\n[[site]]\nname = "first"\n[[site.move]]\nmove = "convolution"\n'
-    (tmp_path / "out" / "plan.toml").write_text(f"{move}kernel = {10**12 + 1}\n")
-    with pytest.raises(RunError, match=r"plan\.toml must fit the model, got: .*memory"):
-        load_model(tmp_path / "out", into=Model())
+    for error in (MemoryError(), RuntimeError("can't allocate\nmemory"), IndexError("row 9")):
+
+        def apply(*_, error=error):
+            raise error
+
+        monkeypatch.setattr(Plan, "apply", apply)
+        said = {"RuntimeError": "can't allocate memory", "IndexError": "row 9"}
+        got = said.get(type(error).__name__, "MemoryError")
+        with pytest.raises(RunError, match=rf"plan\.toml must fit the model, got: {got}"):
+            load_model(tmp_path / "out", into=Model())
 
 
 # ---- models of transformers ----------------------------------------------------------------------

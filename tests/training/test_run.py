@@ -16,7 +16,7 @@ from heedful.allocation.plan import Plan
 from heedful.allocation.sites import find_sites
 from heedful.allocation.stored import save_model
 from heedful.config import Config, Decode, Train, TransformerModel, TsvData
-from heedful.errors import ConfigError, RunError
+from heedful.errors import ConfigError, RunError, RunWarning
 from heedful.manifest import MANIFEST
 from heedful.nn import Attention
 from heedful.training.loop import Training
@@ -183,7 +183,7 @@ def stopped(digit_files, tmp_path, monkeypatch):
 def test_a_run_that_was_never_evaluated_opens_as_its_last_checkpoint_and_says_so(stopped):
     run = load(stopped)
     assert not run.evaluated
-    with pytest.warns(UserWarning, match=r"stopped before its first evaluation: .*step-0000003,"):
+    with pytest.warns(RunWarning, match=r"stopped before its first evaluation: .*step-0000003,"):
         model = run.translator.model
     stored = load_file(stopped / "checkpoints" / "step-0000003" / "model.safetensors")
     assert all(torch.equal(model.state_dict()[name], x) for name, x in stored.items())

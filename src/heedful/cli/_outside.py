@@ -64,7 +64,7 @@ def readable_warnings() -> Generator[None]:
         shown = warnings.showwarning
 
         def show(message: Any, category: Any, *where: Any, **more: Any) -> None:
-            # not imported above: errors.KernelWarning is the only kind that concerns users
+            # not imported above: errors.KernelWarning and errors.RunWarning are what concerns users
             if category.__module__.partition(".")[0] == "heedful":
                 sys.stderr.write(f"heedful: {message}\n")
             else:

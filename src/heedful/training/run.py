@@ -30,7 +30,7 @@ from heedful.config import Config
 from heedful.config_file import dump_toml, load_config
 from heedful.data.examples import Example
 from heedful.data.tokens import Vocabulary
-from heedful.errors import ConfigError, HeedfulError, RunError
+from heedful.errors import ConfigError, HeedfulError, RunError, RunWarning
 from heedful.files import reason, write_bytes, write_into, write_json
 from heedful.locks import LOCK, is_unused
 from heedful.manifest import MANIFEST, Sealed, seal, sealed
@@ -112,8 +112,7 @@ class Run:
     def translator(self) -> Translator:
         """The best model with its tokenisers, loaded once.
 
-        Where training was stopped before its first evaluation there is no best model: then this is
-        the last one, and a warning says so.
+        Before the first evaluation there is none: then it is the last one, and a warning says so.
         """
         if self._translator is None:
             vocabularies = self.vocabularies
@@ -123,6 +122,7 @@ class Run:
                 warnings.warn(
                     f"{self.folder} was stopped before its first evaluation: this is its last "
                     f"checkpoint, {checkpoint}, and nobody knows what it is worth",
+                    RunWarning,
                     stacklevel=2,
                 )
             self._translator = Translator(
@@ -290,7 +290,7 @@ def _read_config(kept: Sealed) -> Config:
     try:
         return load_config(path)
     except HeedfulError as error:
-        raise RunError(f"{path} must be a whole config, got: {error}") from None
+        raise RunError(f"{path} must be a whole config, got: {reason(error):.500}") from None
 
 
 def _is_there(path: Path) -> bool:
