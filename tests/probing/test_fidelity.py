@@ -8,7 +8,7 @@ from torch import nn
 
 from heedful.mask import Mask
 from heedful.nn.attention import Attention
-from heedful.probing.fidelity import fidelity
+from heedful.probing.fidelity import fidelity, is_off
 from heedful.probing.probe import probe
 from heedful.probing.weighing import Rules
 
@@ -80,3 +80,77 @@ def test_a_missing_number_is_not_forgiven():
     call = next(calls())
     call.used[0, 0, 0, 0] = torch.nan
     assert not fidelity(call).error < 1.0
+
+
+# ---- what is said unasked ------------------------------------------------------------------------
+
+
+def shown(fault, kind):
+    """A probe whose one call was misread."""
+    torch.manual_seed(0)
+    x, hidden = torch.randn(2, 40, 24), torch.ones(40, 40).triu(1).bool()
+    module, given = [
+        (Attention(width=24, heads=6, kv_heads=3), {"mask": Mask.causal()}),
+        (nn.MultiheadAttention(24, 6, batch_first=True), {"attn_mask": hidden}),
+        (nn.TransformerEncoderLayer(24, 6, 32, batch_first=True).eval(), {"src_mask": hidden}),
+    ][kind]
+    inputs = (x, x, x) if kind == 1 else (x,)
+    with torch.no_grad(), probe(module) as p:
+        module(*inputs, **given)
+    (calls,) = p._hearing.calls.values()
+    calls[0] = fault(calls[0])
+    return p, p.sites[0]
+
+
+READINGS = {
+    "maps": lambda p, site: p.maps(site),
+    "blocks": lambda p, site: list(p.blocks(site)),
+    "statistics": lambda p, site: p.statistics(),
+}
+
+
+@pytest.mark.parametrize("kind", [0, 1, 2], ids=["heedful", "torch", "fused"])
+@pytest.mark.parametrize("reading", READINGS)
+def test_a_wrong_map_is_said_once(kind, reading):
+    p, site = shown(FAULTS["mask"], kind)
+    with pytest.warns(UserWarning, match=f"the maps of '{site}' are not those that the model used"):
+        READINGS[reading](p, site)
+    READINGS[reading](p, site)  # a second warning would be an error here
+    assert p.statistics()[site].error > 0.01
+
+
+@pytest.mark.parametrize("kind", [0, 1, 2], ids=["heedful", "torch", "fused"])
+def test_a_right_map_says_nothing_and_has_its_error(kind):
+    p, site = shown(lambda call: call, kind)
+    for read in READINGS.values():
+        read(p, site)
+    assert p.statistics()[site].error < 1e-5
+
+
+@pytest.mark.parametrize("kind", [0, 1, 2], ids=["heedful", "torch", "fused"])
+def test_some_rows_are_compared_as_all_are(kind):
+    p, site = shown(FAULTS["key"], kind)
+    (call,) = p.calls(site)
+    every = fidelity(call).error
+    assert fidelity(call, rows=40).error == every
+    found = [fidelity(call, rows=rows).error for rows in (1, 8, 39)]
+    assert all(0.01 < error < 3 * every for error in found)
+
+
+def test_what_cannot_be_judged_has_no_error():
+    p, site = shown(lambda call: replace(call, unproven="dropout was active"), 0)
+    assert p.statistics()[site].error is None
+
+
+def test_without_rows_there_is_nothing_to_compare():
+    with torch.no_grad(), probe(module := Attention(width=24, heads=6), rows=[]) as p:
+        module(torch.randn(2, 7, 24))
+    assert p.fidelity()[""].reason == "there is no row to compare"
+
+
+def test_half_precision_may_be_off_by_its_rounding():
+    call = next(calls())
+    half = replace(call, used=call.used.bfloat16())
+    assert not is_off(half, 0.05)
+    assert is_off(call, 0.05)
+    assert is_off(half, float("nan"))

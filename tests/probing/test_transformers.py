@@ -381,12 +381,17 @@ def test_calls_that_nobody_understands_are_named(rest, named, message):
     assert p.unobservable["encoder.layer.0.attention.self"].startswith(message)
 
 
+NOT_ATTENTION = "ignore:the maps of .* are not those that the model used"  # `plain` above is none
+
+
+@pytest.mark.filterwarnings(NOT_ATTENTION)
 def test_the_mask_may_be_given_by_name():
     hidden = torch.zeros(2, 1, 7, 7).masked_fill(torch.ones(7, 7).triu(1).bool(), -torch.inf)
     p = attend(make("bert", "eager"), attention_mask=hidden)
     assert p.maps("encoder.layer.0.attention.self").triu(1).sum() == 0
 
 
+@pytest.mark.filterwarnings(NOT_ATTENTION)
 def test_truth_values_are_added_by_eager_attention():
     # a trap: True raises a score by 1 there and hides nothing
     truth = torch.ones(2, 1, 7, 7).tril().bool()

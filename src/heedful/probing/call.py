@@ -21,8 +21,8 @@ class Call:
         value: `(batch, kv_heads, keys, value_dim)`.
         used: What the model went on with, at the rows that were kept.
         compared: What `used` is, in words.
-        finish: From the mixed values `(batch, heads, rows, value_dim)` to what `used` is. `None`
-            means that `used` are the mixed values.
+        finish: From the mixed values `(batch, heads, rows, value_dim)`, of these of the rows that
+            were kept, to what `used` is. `None` means that `used` are the mixed values.
         unproven: Why `used` is not what the map gives, e.g. dropout. `None` means: it is.
         missing: Rows that only stand for padding, `(batch, rows)`; what they hold is no output.
         parameters: What `finish` depends on, as it was.
@@ -33,7 +33,7 @@ class Call:
     value: Tensor
     used: Tensor
     compared: str
-    finish: Callable[[Tensor], Tensor] | None = None
+    finish: Callable[[Tensor, Sequence[int]], Tensor] | None = None
     unproven: str | None = None
     missing: Tensor | None = None
     parameters: tuple["Stamp", ...] = ()

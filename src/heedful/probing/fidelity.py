@@ -1,12 +1,19 @@
 """Proof that a map is the one the model used: what it gives, against what the model took."""
 
+import math
+import warnings
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from heedful.probing.call import Call
-from heedful.probing.parts import Room, parts, quiet, wide
+from heedful.probing.parts import Part, Room, evenly, parts, quiet, wide
+
+SAMPLED = 8  # rows of a call that are compared whenever its map is read
+VOUCHED = 4  # calls of a site of which they are
+LIMIT = 0.01  # what is further off than this is another map
 
 
 class Fidelity(NamedTuple):
@@ -25,7 +32,7 @@ class Fidelity(NamedTuple):
     compared: str
 
 
-def fidelity(call: Call) -> Fidelity:
+def fidelity(call: Call, *, rows: int | None = None) -> Fidelity:
     """Compute the output from the map and compare.
 
     Where the model shows only what comes after attention, that is computed too: the output
@@ -33,27 +40,72 @@ def fidelity(call: Call) -> Fidelity:
     The share of attention is what changes there when its mixed values are set to 0. Rows that only
     are padding are left out, and so are rows that see nothing where the model has no number.
 
+    Args:
+        call: Whose map.
+        rows: How many rows of it are compared, evenly spread. `None` means all.
+
     Cost:
         Time for the scores and two passes over each weight; memory for one block and the output.
     """
     if call.unproven is not None:
         return Fidelity(None, call.unproven, call.compared)
+    if not call.used.numel():
+        return Fidelity(None, "there is no row to compare", call.compared)
     if any(stamp.changed() for stamp in call.parameters):
         reason = "the parameters after attention have changed since"
         return Fidelity(None, reason, call.compared)
     with quiet(call.used.device):
-        return _compare(call)
+        return _compare(call, evenly(len(call.weigher.rows), rows))
 
 
-def _compare(call: Call) -> Fidelity:
-    mixed, blind = _mix(call)
-    used = wide(call.used)
-    expected = mixed if call.finish is None else call.finish(mixed)
-    without = torch.zeros_like(mixed) if call.finish is None else call.finish(mixed.zero_())
+def is_off(call: Call, error: float | None) -> bool:
+    """Is the map so far from what the model used that it is another one?"""
+    if error is None:
+        return False
+    limit = max(LIMIT, 8 * torch.finfo(call.used.dtype).eps)
+    return math.isnan(error) or error > limit
+
+
+class Doubts:
+    """What was found out about maps that were read, so that it is found out and said once."""
+
+    def __init__(self) -> None:
+        self._errors: dict[int, float | None] = {}
+        self._warned: set[str] = set()
+
+    def look(self, site: str, calls: Sequence[Call]) -> float | None:
+        """Compare a few rows of a few calls; return the largest error that can be told.
+
+        Args:
+            site: What warns of its maps, once, when they are not those that the model used.
+            calls: Which were read; they live as long as this.
+        """
+        worst: float | None = None
+        for call in [calls[place] for place in evenly(len(calls), VOUCHED)]:
+            if id(call) not in self._errors:
+                self._errors[id(call)] = fidelity(call, rows=SAMPLED).error
+            error = self._errors[id(call)]
+            if is_off(call, error) and site not in self._warned:
+                self._warned.add(site)
+                warnings.warn(
+                    f"the maps of {site!r} are not those that the model used, got an error of "
+                    f"{error:.2g} of what attention adds there; Probe.fidelity says more",
+                    stacklevel=3,
+                )
+            if error is not None and (worst is None or math.isnan(error) or error > worst):
+                worst = error
+        return worst
+
+
+def _compare(call: Call, rows: Sequence[int]) -> Fidelity:
+    mixed, blind = _mix(call, rows)
+    used = wide(call.used[:, :, rows] if call.used.ndim == 4 else call.used[:, rows])
+    expected = mixed if call.finish is None else call.finish(mixed, rows)
+    without = torch.zeros_like(mixed) if call.finish is None else call.finish(mixed.zero_(), rows)
     blind = blind[:, None, :, None] if used.ndim == 4 else blind[..., None]
     left_out = blind & used.isnan()
     if call.missing is not None:
-        left_out = left_out | call.missing[..., None]
+        left_out = left_out | call.missing[:, rows, None]
     difference = (expected - used).masked_fill(left_out, 0.0).abs()
     share = (used - without).masked_fill(left_out, 0.0).abs().max().item()
     largest = used.masked_fill(left_out, 0.0).abs().max().item()
@@ -64,15 +116,30 @@ def _compare(call: Call) -> Fidelity:
     return Fidelity(error / share if share else float(error > 0), None, call.compared)
 
 
-def _mix(call: Call) -> tuple[Tensor, Tensor]:
+def _mix(call: Call, rows: Sequence[int]) -> tuple[Tensor, Tensor]:
     """The sums of values `(batch, heads, rows, value_dim)`, and which rows see nothing."""
     weigher, value = call.weigher, call.value
-    size = (weigher.batch, len(weigher.heads), len(weigher.rows))
+    size = (weigher.batch, len(weigher.heads), len(rows))
     mixed = wide(value).new_zeros(*size, value.shape[3])
     blind = torch.zeros(size[0], size[2], dtype=torch.bool, device=value.device)
-    cut = parts(size[0], range(size[1]), size[2], weigher.keys)
-    for part, weights, counts, _ in weigher.blocks(cut, Room()):
+    for part, weights, counts, _ in weigher.blocks(_cut(call, rows), Room()):
+        here = slice(*_places(rows, part.rows))
         shared = wide(weigher.shared(value, part))[:, :, : weights.shape[3]]
-        mixed[part.batch, list(part.heads), part.rows] = weights @ shared
-        blind[part.batch, part.rows] |= (counts == 0).any(1)
+        mixed[part.batch, list(part.heads), here] = weights @ shared
+        blind[part.batch, here] |= (counts == 0).any(1)
     return mixed, blind
+
+
+def _cut(call: Call, rows: Sequence[int]) -> list[Part]:
+    weigher = call.weigher
+    size = weigher.batch, range(len(weigher.heads))
+    if len(rows) == len(weigher.rows):
+        return [*parts(*size, len(rows), weigher.keys)]
+    single = [*parts(*size, 1, weigher.keys)]
+    return [part._replace(rows=slice(row, row + 1)) for part in single for row in rows]
+
+
+def _places(rows: Sequence[int], part: slice) -> tuple[int, int]:
+    """Where the rows of a part stand among those that are compared."""
+    start = rows.index(part.start)
+    return start, start + part.stop - part.start

@@ -61,6 +61,13 @@ class Room:
         return piece[:size].view(*shape)
 
 
+def evenly(rows: int, limit: int | None) -> list[int]:
+    """At most `limit` of the row numbers, each standing for as many neighbours."""
+    if limit is None or rows <= limit:
+        return list(range(rows))
+    return [(2 * place + 1) * rows // (2 * limit) for place in range(limit)]
+
+
 def quiet(device: torch.device) -> ExitStack:
     """Without gradients and without autocast, whatever the caller has switched on."""
     stack = ExitStack()

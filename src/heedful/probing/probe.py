@@ -3,6 +3,7 @@
 import operator
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 
 from heedful.errors import ConfigError, UnsupportedError
 from heedful.probing.call import Call, Wanted
-from heedful.probing.fidelity import Fidelity, fidelity
+from heedful.probing.fidelity import Doubts, Fidelity, fidelity
 from heedful.probing.kind import Hearing
 from heedful.probing.parts import Part, Room, parts
 from heedful.probing.sites import KINDS, choose_sites, find_sites, nearest
@@ -38,6 +39,7 @@ class Probe:
     def __init__(self, hearing: Hearing, unknown: Mapping[str, str]) -> None:
         self._hearing = hearing
         self._unknown = dict(unknown)
+        self._doubts = Doubts()
 
     @property
     def sites(self) -> list[str]:
@@ -82,6 +84,7 @@ class Probe:
             UnsupportedError: Nothing can be said of the site.
         """
         chosen = self._call(site, call)
+        self._doubts.look(site, [chosen])
         batch, heads, rows, keys = chosen.shape
         for block in _row_blocks(chosen, max(1, rows)):
             return block.weights
@@ -104,7 +107,9 @@ class Probe:
         """
         if block < 1:
             raise ConfigError(f"block must be at least 1, got {block}")
-        return _row_blocks(self._call(site, call), block)
+        chosen = self._call(site, call)
+        self._doubts.look(site, [chosen])
+        return _row_blocks(chosen, block)
 
     def statistics(
         self,
@@ -148,7 +153,8 @@ class Probe:
                 calls = [calls[call]] if -len(calls) <= call < len(calls) else []
             if calls:
                 pairs = [(chosen.weigher, chosen.shown) for chosen in calls]
-                found[site] = statistics(pairs, settings, block=block)
+                error = self._doubts.look(site, calls)
+                found[site] = replace(statistics(pairs, settings, block=block), error=error)
         return found
 
     def fidelity(self) -> dict[str, Fidelity]:
@@ -191,8 +197,9 @@ def probe(
 
     Fused kernels return no weights. So queries, keys and masks are kept as they go into the kernel,
     and the weights are computed from them afterwards, for those who ask; `Probe.fidelity` proves
-    that they are the ones. The model computes what it would, bit for bit, and everything that
-    stands in its way meanwhile is taken away in the end, whatever happens.
+    that they are the ones, and whoever reads maps or statistics is warned when a few rows of them
+    are not. The model computes what it would, bit for bit, and everything that stands in its way
+    meanwhile is taken away in the end, whatever happens.
 
     Heard are `heedful.nn.Attention`, `torch.nn.MultiheadAttention`, also in fused Transformer
     layers, and the models of transformers that use its attention interface; `Probe.unobservable`

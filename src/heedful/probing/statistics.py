@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import groupby
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from heedful.errors import ConfigError, UnsupportedError
-from heedful.probing.parts import NUMBERS, Room, parts
+from heedful.probing.parts import NUMBERS, Room, evenly, parts
 from heedful.probing.weighing import Block, Weigher
 
 
@@ -72,6 +72,8 @@ class Statistics:
         rows: Rows that see something and give it weight.
         empty_rows: The others, which are in no mean, and so are rows that only are padding.
         ordered_rows: Rows that were sorted.
+        error: How far some rows of the maps are from what the model used; see `Fidelity`. `None`
+            where nothing can be told.
 
     Source:
         Entropy and effective keys as perplexity: Shannon 1948. Gini: Hurley and Rickard 2009,
@@ -91,6 +93,7 @@ class Statistics:
     rows: Tensor
     empty_rows: Tensor
     ordered_rows: Tensor
+    error: float | None = None
 
 
 def statistics(
@@ -111,7 +114,7 @@ def statistics(
     room = Room()
     for weigher, heads in calls:
         totals.begin(len(heads))
-        chosen = _evenly(len(weigher.rows), settings.ordered)
+        chosen = evenly(len(weigher.rows), settings.ordered)
         cut = parts(weigher.batch, heads, len(weigher.rows), weigher.keys, block=block)
         for (_, some), group in groupby(weigher.blocks(cut, room), key=_batch_and_heads):
             places = [list(heads).index(head) for head in some]
@@ -248,23 +251,16 @@ class _Totals:
 
     def mean(self) -> Statistics:
         nothing = torch.zeros(self._heads, dtype=torch.float64)
-        counted = {
+        counted: dict[str, Any] = {
             "rows": self._rows.get("entropy", nothing),
             "empty_rows": self._sums.get("empty", nothing),
             "ordered_rows": self._rows.get("gini", nothing),
         }
-        names = {field.name for field in fields(Statistics)} - set(counted)
-        means = {
+        names = {field.name for field in fields(Statistics)} - {*counted, "error"}
+        means: dict[str, Any] = {
             name: self._sums.get(name, nothing) / self._rows.get(name, nothing) for name in names
         }
         return Statistics(**means, **counted)
-
-
-def _evenly(rows: int, limit: int | None) -> list[int]:
-    """At most `limit` of the row numbers, each standing for as many neighbours."""
-    if limit is None or rows <= limit:
-        return list(range(rows))
-    return [(2 * place + 1) * rows // (2 * limit) for place in range(limit)]
 
 
 def _padded(weights: Tensor, keys: int) -> Tensor:

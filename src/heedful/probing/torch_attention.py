@@ -3,7 +3,7 @@
 import inspect
 import math
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from typing import Any, NamedTuple, TypeGuard, final
@@ -193,7 +193,7 @@ def _call(
     used: Tensor,
     wanted: Wanted,
     *,
-    finish: Callable[[Tensor, Tensor], Tensor],
+    finish: Callable[[Tensor, Sequence[int]], Tensor],
     **told: Any,
 ) -> Call:
     """A call in which all heads are kept, because the output mixes them."""
@@ -219,7 +219,7 @@ def _call(
         shown=wanted.heads_of(heads),
         value=choice.of_key(projected.value),
         used=choice.of_rows(used, axis=1),
-        finish=lambda mixed: finish(mixed, rows),
+        finish=finish,
         unproven="dropout was active" if dropping else None,
         **told,
     )
@@ -243,7 +243,7 @@ def _keep_layer(layer: Any, given: Mapping[str, Any], used: Tensor, wanted: Want
         rules,
         used,
         wanted,
-        finish=lambda mixed, rows: _replay(layer, kept, mixed),
+        finish=lambda mixed, rows: _replay(layer, kept[:, rows], mixed),
         compared="the layer's output",
         missing=missing,
         parameters=Stamp.of(*layer.parameters()),
