@@ -607,6 +607,8 @@ def test_the_final_timing_takes_turns(kit):
     model = kit.planted(seed=1)
     subject = replace(kit.subject(), use=calls.append)
     ratio, latency = optimize_file._timed(subject, model)
-    assert calls == [subject.model, model] * (1 + optimize_file.TIMINGS)
+    first, second = [subject.model, model], [model, subject.model]
+    rounds = [(first, second)[number % 2] for number in range(optimize_file.TIMINGS)]
+    assert calls == [each for pair in (first, *rounds) for each in pair]
     assert set(latency) == {"before", "after"}
     assert ratio.low <= ratio.median <= ratio.high

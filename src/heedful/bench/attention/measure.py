@@ -3,7 +3,7 @@
 import statistics
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
@@ -29,7 +29,6 @@ SAMPLE = 0.002  # seconds below which a call is repeated, so that the clock is n
 REPEATS = 100
 ROUNDS = (3, 101)
 NEVER_BELOW = 0.97  # of SDPA's speed, whatever the shape
-AGAIN = 3  # times as long is measured, a second time, what seems to be below
 
 READING = "reading"
 
@@ -79,7 +78,7 @@ def measure(
         with _threads(count):
             for group in groups:
                 listen(f"{group[-1]}, {count} threads")
-                found += _never_below(group, settings, rates)
+                found += _decided_beforehand(group, settings, rates)
     return found
 
 
@@ -93,17 +92,11 @@ def _threads(count: int) -> Generator[None]:
         torch.set_num_threads(before)
 
 
-def _never_below(group: Group, settings: Settings, rates: MatrixRates) -> list[Measured]:
-    """Measure a group; in a sweep, again and for longer when it seems to lose."""
+def _decided_beforehand(group: Group, settings: Settings, rates: MatrixRates) -> list[Measured]:
+    """Measure a group once, and as long as any other: who loses gets no second draw."""
     if group[0].way == "door":
         return [_door(case, settings) for case in group]
-    if group[0].name != "sweep":
-        return _group(group, settings, rates)
-    brief = replace(settings, seconds=settings.seconds / 2)
-    found = _group(group, brief, rates)
-    if all((one.row.speedup or 0) >= NEVER_BELOW for one in found):
-        return found
-    return _group(group, replace(brief, seconds=AGAIN * brief.seconds), rates)
+    return _group(group, settings, rates)
 
 
 def in_rounds(ways: Mapping[str, Callable[[], object]], seconds: float) -> dict[str, Times]:

@@ -1,0 +1,144 @@
+"""Faults planted in what everything rests on: verdict, journal, metrics. Each one is seen."""
+
+import importlib
+import sys
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sacrebleu
+
+from heedful.errors import HeedfulError
+from heedful.optimizing import journal, metric, verdict
+from heedful.optimizing.budget import parse_budget
+
+HYPOTHESES = ["a dog runs in the park", "the cat is here", "no", "two red birds sing"] * 8
+REFERENCES = ["a dog ran in a park", "the cat is here", "yes", "two red birds sang"] * 8
+
+
+def verdict_holds(module, folder):
+    """Accepts what loses nothing, refuses what loses too much or cannot be shown."""
+    of = metric.mean_metric("m", span=1.0)
+    down, up = parse_budget("m >= -0.1"), parse_budget("m <= 0.1")
+    right = metric.per_example(np.ones(200))
+    worse = metric.per_example(np.r_[np.zeros(19), np.ones(181)])
+    assert module.judge(right, right, metric=of, budget=down).accepted
+    bad = module.judge(right, worse, metric=of, budget=down)
+    assert not bad.accepted  # 9.5 % are lost, and it may be more
+    assert bad.difference == pytest.approx(-0.095)
+    assert bad.bound < -0.11
+    few = metric.per_example(np.ones(30))
+    assert module.judge(few, few, metric=of, budget=down).accepted
+    tight = parse_budget("m >= -0.05")
+    assert not module.judge(few, few, metric=of, budget=tight).accepted  # the rule of three
+    low = metric.mean_metric("m", higher_is_better=False, span=1.0)
+    assert not module.judge(worse, right, metric=low, budget=up).accepted
+    assert module.judge(right, worse, metric=low, budget=up).accepted
+    assert module.examples_needed(-0.1, span=1.0) == 30
+    assert module.examples_needed(-0.01, span=1.0) == 299
+
+
+def journal_holds(module, folder):
+    """Gives back what was put, to the same search only, and notices what was changed."""
+    path = folder / "journal.jsonl"
+    path.unlink(missing_ok=True)
+    first = module.Journal(path, fingerprint={"model": 1})
+    first.put("a", 1)
+    first.put("b", [0.25])
+    assert module.Journal(path, fingerprint={"model": 1}).get("b") == [0.25]
+    with pytest.raises(HeedfulError, match="got a difference in model"):
+        module.Journal(path, fingerprint={"model": 2})
+    kept = path.read_bytes()
+    path.write_bytes(kept.replace(b"0.25", b"0.75"))
+    refused(lambda: module.Journal(path, fingerprint={"model": 1}))
+    path.write_bytes(b"".join(kept.splitlines(keepends=True)[::2]))
+    refused(lambda: module.Journal(path, fingerprint={"model": 1}))
+    path.write_bytes(kept + b'{"key": "c"')
+    assert module.Journal(path, fingerprint={"model": 1}).get("a") == 1
+    assert path.read_bytes() == kept
+    other = module.Journal(path, fingerprint={"model": 1})
+    other.put("c", 3)
+    longer = path.read_bytes()
+    refused(lambda: first.put("d", 4))
+    assert path.read_bytes() == longer
+
+
+def metrics_hold(module, folder):
+    """Say what sacrebleu says, whole and redrawn, and what means and ratios are."""
+    for name, score in (("chrf", sacrebleu.corpus_chrf), ("bleu", sacrebleu.corpus_bleu)):
+        of, read = module.text_metric(name, REFERENCES)
+        rows = read(HYPOTHESES)
+        want = score(HYPOTHESES, [REFERENCES]).score
+        assert of.score(rows) == pytest.approx(want, rel=1e-9)
+        drawn = [0, 0, 1, 3, 3, 3]
+        texts = ([HYPOTHESES[row] for row in drawn], [[REFERENCES[row] for row in drawn]])
+        assert of.score(rows[drawn]) == pytest.approx(score(*texts).score, rel=1e-9)
+        assert of.higher_is_better
+        assert of.span == 100
+    of, read = module.text_metric("exact_match", REFERENCES)
+    assert of.score(read(HYPOTHESES)) == 25
+    ratio = module.ratio_metric("loss", higher_is_better=False)
+    rows = module.per_example([6.0, 2.0], [3.0, 1.0])
+    assert ratio.score(rows) == 2
+    mean = module.mean_metric("m")
+    values = module.per_example([1.0, 4.0, 7.0])
+    assert mean.influence(values) == pytest.approx([1, 4, 7])
+    refused(lambda: module.per_example([1.0, float("nan")]))
+    refused(lambda: read(HYPOTHESES[1:]))
+
+
+def refused(call):
+    with pytest.raises(HeedfulError):
+        call()
+
+
+FAULTS = [
+    (verdict, "accepted=bound >= allowed if", "accepted=bound <= allowed if"),
+    (verdict, "np.quantile(sign * excess, 1 - CONFIDENCE)", "np.quantile(sign * excess, 0.5)"),
+    (verdict, "(1 - unseen) * (new - old) + unseen * loss", "(new - old)"),
+    (verdict, "loss = -lost if metric.higher_is_better else lost", "loss = lost"),
+    (verdict, "math.log1p(-share)", "math.log1p(-2 * share)"),
+    (verdict, "difference=scores[1] - scores[0]", "difference=scores[0] - scores[1]"),
+    (journal, 'if entry["check"] != self._sum:', "if False:"),
+    (journal, "if different and not (empty and", "if different and empty and not (empty and"),
+    (journal, 'or b"\\n" in file.read()', "and True"),
+    (journal, "lines = lines[:-1]", "lines = lines[:]"),
+    (journal, '"\\n".join([before, *texts])', '"\\n".join([*texts])'),
+    (metric, "return sums[:, 0] / sums[:, 1]", "return sums[:, 0]"),
+    (metric, "text == reference", "text != reference"),
+    (metric, "whole + (examples - 1) * (whole - rest)", "whole + examples * (whole - rest)"),
+    (metric, "if not np.isfinite(column).all():", "if False:"),
+    (metric, "if len(texts) != len(references):", "if False:"),
+    (metric, 'CHRF() if name == "chrf"', 'CHRF(word_order=2) if name == "chrf"'),
+    (metric, "extract(texts, [references])", "extract(references, [texts])"),
+]
+HOLDS = {verdict: verdict_holds, journal: journal_holds, metric: metrics_hold}
+
+
+def planted(module, right=None, wrong=None):
+    """The module from its source with one line changed; nobody else sees it."""
+    text = Path(module.__file__).read_text(encoding="utf-8")
+    if right is not None:
+        assert right in text, f"{module.__name__} no longer holds: {right}"
+        text = text.replace(right, wrong)
+    made = types.ModuleType(f"{module.__name__}_planted")
+    made.__file__ = module.__file__
+    sys.modules[made.__name__] = made  # dataclasses look their module up
+    try:
+        exec(compile(text, module.__file__, "exec"), made.__dict__)
+    finally:
+        del sys.modules[made.__name__]
+    return made
+
+
+@pytest.mark.parametrize("module, right, wrong", FAULTS, ids=[right for _, right, _ in FAULTS])
+def test_a_planted_fault_is_seen(module, right, wrong, tmp_path):
+    with pytest.raises((AssertionError, HeedfulError, ValueError, pytest.fail.Exception)):
+        HOLDS[module](planted(module, right, wrong), tmp_path)
+
+
+@pytest.mark.parametrize("module", HOLDS)
+def test_without_a_fault_all_holds(module, tmp_path):
+    HOLDS[module](planted(module), tmp_path)
+    HOLDS[module](importlib.import_module(module.__name__), tmp_path)
