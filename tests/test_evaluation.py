@@ -9,7 +9,7 @@ from sacrebleu.metrics.chrf import CHRF
 
 from heedful import evaluation
 from heedful.data.examples import Example
-from heedful.errors import ConfigError, DataError
+from heedful.errors import ConfigError, DataError, RunError
 from heedful.evaluation import (
     bleu_metric,
     corpus_metric,
@@ -154,3 +154,9 @@ def test_an_empty_split_is_an_error(trained, monkeypatch):
 def test_memory_that_the_platform_does_not_tell_is_unknown(trained, monkeypatch):
     monkeypatch.setattr(evaluation, "resource", None)
     assert evaluate(trained, split="dev").peak_memory_mib is None
+
+
+def test_a_model_alone_cannot_be_evaluated(tmp_path):
+    (tmp_path / "model.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(RunError, match="run must be a folder written by heedful train, got"):
+        evaluate(tmp_path)

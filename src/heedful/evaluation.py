@@ -24,7 +24,7 @@ from heedful.data.scripts import composed, unspaced_shares
 from heedful.data.tokens import PAD
 from heedful.errors import DataError
 from heedful.tasks.translation import Pairs, Translator, encode
-from heedful.training.run import Run, load
+from heedful.training.run import Run
 
 Floats = NDArray[np.float64]
 Interval = tuple[float, float]
@@ -114,7 +114,7 @@ def evaluate(
         Koehn 2004, "Statistical significance tests for machine translation evaluation", section 3.
         Post 2018, arXiv:1804.08771 (BLEU that can be compared); Popović 2015, W15-3049 (chrF).
     """
-    run = run if isinstance(run, Run) else load(run)
+    run = run if isinstance(run, Run) else Run(run)
     translator, examples = run.translator, run.examples(split)
     if not examples:
         raise DataError(f"the {split} split must hold an example, got none. Try --split dev.")
