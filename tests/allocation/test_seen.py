@@ -8,6 +8,7 @@ from heedful.allocation.moves import DropSite
 from heedful.allocation.plan import Plan, separated
 from heedful.allocation.seen import look
 from heedful.allocation.sites import find_sites
+from heedful.mask import Mask
 from heedful.nn import Attention
 
 WIDTH, HEADS, DIM, VALUE_DIM = 12, 4, 3, 5
@@ -114,3 +115,42 @@ def test_values_may_be_made_of_other_vectors_than_keys():
     close(seen.query, moments(x))
     close(seen.context, moments(x))
     close(seen.values, moments(other))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("padding", ["boolean", "numbers"])
+def test_padding_does_not_count_in_layers_of_torch(padding):
+    x, absent = draw(2, 5, WIDTH), torch.tensor([[False] * 5, [False] * 3 + [True] * 2])
+    mask = absent if padding == "boolean" else torch.zeros(2, 5).masked_fill(absent, -torch.inf)
+    model = nn.ModuleDict({"site": nn.MultiheadAttention(WIDTH, HEADS, batch_first=True)})
+    apart = separated(model)
+    sites = find_sites(apart)[0]
+    seen = look(apart, sites, [lambda: apart["site"](x, x, x, key_padding_mask=mask)])["site"]
+    there = x[~absent][None]
+    close(seen.query, moments(there))
+    close(seen.context, moments(there))
+    assert seen.rows == seen.mixed[-1, -1] == 8
+    other = draw(2, 4, WIDTH, seed=2)
+    run = [lambda: apart["site"](other, x, x, key_padding_mask=mask)]
+    seen = look(apart, sites, run)["site"]
+    close(seen.query, moments(other))
+    close(seen.values, moments(there))
+
+
+@torch.no_grad()
+def test_padding_does_not_count_in_attention_of_ours():
+    model, x, context = Model(), draw(2, 5, WIDTH), draw(2, 7, WIDTH, seed=2)
+    lengths = torch.tensor([5, 3])
+    mask = Mask.lengths(lengths)
+
+    def run():
+        model.own(x, mask=mask & Mask.causal())
+        model.cross(x, context, mask=mask)
+
+    seen = look(model, find_sites(model)[0], [run])
+    there = torch.cat([x[0], x[1, :3]])[None]
+    close(seen["own"].query, moments(there))
+    close(seen["own"].values, moments(there))
+    assert seen["own"].rows == 8
+    close(seen["cross"].query, moments(x))
+    close(seen["cross"].context, moments(torch.cat([context[0, :5], context[1, :3]])[None]))

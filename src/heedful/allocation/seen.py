@@ -18,6 +18,8 @@ from heedful.allocation.sites import Site
 class Seen:
     """Sums over positions of `x x^T`, each `x` with a 1 behind it, so that means are in it too.
 
+    Padding does not count, as far as the masks of a call say what it is.
+
     Args:
         query: Of the vectors that look.
         context: Of those that are looked at: what keys are made of.
@@ -77,7 +79,9 @@ def look(
             apart = ("value",) if taps.value is not taps.context else ()
             for name in ("query", "context", *apart, "out"):
                 moment = moments[site.name, name] = _Moment()
-                handle = getattr(taps, name).register_forward_pre_hook(partial(_add, moment))
+                handle = getattr(taps, name).register_forward_pre_hook(
+                    partial(_add, moment, pair, name)
+                )
                 stack.callback(handle.remove)
         for run in runs:
             run()
@@ -103,8 +107,13 @@ class _Moment:
         self.rows += len(flat)
 
 
-def _add(moment: _Moment, module: nn.Module, args: tuple[Any, ...]) -> None:
-    moment.add(args[0])
+def _add(
+    moment: _Moment, pair: "_Pair", name: str, module: nn.Module, args: tuple[Any, ...]
+) -> None:
+    x, there = args[0], pair.keys if name in ("context", "value") else pair.queries
+    if there is not None and x.ndim == 3 and there.shape[1] == x.shape[1]:
+        x = x[there.expand(len(x), -1)]
+    moment.add(x)
 
 
 class _Pair:
@@ -114,12 +123,15 @@ class _Pair:
         self.inputs: dict[str, Tensor] = {}
         self.same = True
         self.causal = True
+        self.queries: Tensor | None = None  # those of this call that are no padding
+        self.keys: Tensor | None = None
 
 
 def _ask(
     pair: _Pair, adapter: Adapter, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> None:
     pair.causal &= adapter.looks_back(args, kwargs)
+    pair.queries, pair.keys = adapter.present(args, kwargs)
 
 
 def _keep(pair: _Pair, name: str, module: nn.Module, args: tuple[Any, ...]) -> None:

@@ -497,6 +497,18 @@ def test_a_dropped_site_is_said_to_be_one_by_all_who_list_attention(name):
     assert {reason.partition(",")[0] for reason in heard.values()} == {"it was dropped"}
 
 
+@pytest.mark.parametrize("implementation", ["eager", "sdpa"])
+@pytest.mark.parametrize("name", ["bert", "distilbert", "marian", "t5"])
+def test_padding_does_not_count_in_what_was_seen(name, implementation):
+    model, given = copy.deepcopy(make(name)), inputs(name)
+    model.set_attn_implementation(implementation)
+    first = find_sites(model)[0][0]
+    seen = look(model, [first], [lambda: answer(model, given)])[first.name]
+    visible = int(given["attention_mask"].sum())
+    assert visible < given["attention_mask"].numel()
+    assert seen.rows == seen.query[-1, -1] == seen.context[-1, -1] == visible
+
+
 @pytest.mark.parametrize("name", ROTARY)
 def test_key_heads_that_are_turns_of_each_other_share_where_nothing_stands_behind(name):
     model = copy.deepcopy(make(name))

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from heedful.allocation.projections import Projections
 
@@ -50,6 +50,15 @@ class Adapter(abc.ABC):
     def looks_back(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
         """Do the arguments of a call say that nobody sees the future? No where nobody knows."""
         return False
+
+    def present(
+        self, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """Which queries and which keys of a call are no padding, `(#batch, length)`, True = there.
+
+        `None` where nobody knows: then all of them count.
+        """
+        return None, None
 
     @abc.abstractmethod
     def write(self, module: nn.Module, projections: Projections) -> nn.Module:

@@ -144,6 +144,20 @@ class HeedfulAdapter(Adapter):
         parts = mask.factors(queries, keys, batch=x.shape[0], heads=1, device=x.device)
         return parts is not None and parts.causal is not None
 
+    def present(
+        self, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> tuple[Tensor | None, Tensor | None]:
+        mask, x, cache = kwargs.get("mask"), args[0], kwargs.get("cache")
+        context = args[1] if len(args) > 1 else kwargs.get("context")
+        if not isinstance(mask, Mask) or cache is not None:
+            return None, None
+        keys = x.shape[1] if context is None else context.shape[1]
+        parts = mask.factors(x.shape[1], keys, batch=len(x), heads=1, device=x.device)
+        if parts is None or parts.keys is None:
+            return None, None
+        there = parts.keys.any(1)
+        return there if context is None else None, there
+
     def taps(self, module: nn.Module) -> Taps:
         if isinstance(module, GatedRecurrence):
             return Taps(

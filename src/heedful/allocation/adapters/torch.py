@@ -1,7 +1,9 @@
 """Sites of torch: `nn.MultiheadAttention`, also in its Transformer layers."""
 
-from typing import cast, final
+from collections.abc import Mapping
+from typing import Any, cast, final
 
+import torch
 from torch import Tensor, nn
 
 from heedful.allocation.adapters.base import Adapter, Taps
@@ -72,6 +74,19 @@ class TorchAdapter(Adapter):
     def refuses(self, module: nn.Module, projections: Projections) -> str | None:
         attention = cast(nn.MultiheadAttention, module)
         return refuses_mixing(projections, attention.dropout)
+
+    def present(
+        self, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> tuple[Tensor | None, Tensor | None]:
+        query, key, padding = (
+            args[place] if len(args) > place else kwargs.get(name)
+            for place, name in ((0, "query"), (1, "key"), (3, "key_padding_mask"))
+        )
+        if padding is None:
+            return None, None
+        keys = ~padding if padding.dtype == torch.bool else ~padding.isneginf()
+        keys = keys if keys.ndim == 2 else keys[None]
+        return keys if key is query else None, keys
 
     def write(self, module: nn.Module, projections: Projections) -> nn.Module:
         attention = cast(nn.MultiheadAttention | SeparableMultihead, module)

@@ -2,6 +2,7 @@
 
 import copy
 import sys
+from collections.abc import Mapping
 from typing import Any, cast, final
 
 import torch
@@ -139,6 +140,19 @@ class TransformersAdapter(Adapter):
         core.scaling = projections.scale
         _mix(layout, core, projections)
         return module if plain else _biased(module, core, projections)
+
+    def present(
+        self, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> tuple[Tensor | None, Tensor | None]:
+        given = (kwargs.get("attention_mask"), kwargs.get("mask"), *args[1:2])
+        mask = next((x for x in given if isinstance(x, Tensor) and x.ndim == 4), None)
+        if mask is None or mask.shape[2] not in (1, mask.shape[3]):
+            return None, None
+        visible = mask if mask.dtype == torch.bool else mask > torch.finfo(mask.dtype).min / 2
+        keys = visible.any(2).any(1)  # what nobody sees is padding
+        others = ("key_value_states", "encoder_hidden_states")
+        crossing = any(kwargs.get(name) is not None for name in others)
+        return (None, None) if crossing else (keys, keys)
 
     def taps(self, module: nn.Module) -> Taps:
         site, layout, _ = _parts(module)
