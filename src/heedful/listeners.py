@@ -10,6 +10,11 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 _PLAIN = (Tensor, torch.nn.Parameter)
+_compiling = torch.compiler.is_compiling
+_dispatch_modes = torch._C._len_torch_dispatch_stack  # pyright: ignore[reportPrivateUsage]
+_function_modes = torch._C._len_torch_function_stack  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
+_transform = torch._C._functorch.peek_interpreter_stack  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
+_tracing = torch._C._is_tracing  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
 
 
 def raw(*tensors: Tensor | None) -> bool:
@@ -18,34 +23,33 @@ def raw(*tensors: Tensor | None) -> bool:
     Args:
         tensors: All that a call reads; `None` is nothing.
     """
-    if not unobserved():
-        return False
-    for tensor in tensors:
-        if tensor is not None and not in_memory(tensor):
+    return unobserved() and in_memory(*tensors)
+
+
+def in_memory(*tensors: Tensor | None) -> bool:
+    """Do the numbers of these tensors lie at their addresses, with their strides?"""
+    for x in tensors:
+        if x is not None and (
+            type(x) not in _PLAIN
+            or x.layout is not torch.strided
+            or x.is_neg()
+            or x._is_zerotensor()  # pyright: ignore[reportPrivateUsage]
+            or x.is_meta
+        ):
             return False
     return True
 
 
-def in_memory(tensor: Tensor) -> bool:
-    """Do the tensor's numbers lie at its address, with its strides?"""
-    return (
-        type(tensor) in _PLAIN
-        and tensor.layout is torch.strided
-        and not tensor.is_neg()
-        and not tensor._is_zerotensor()  # pyright: ignore[reportPrivateUsage]
-        and not tensor.is_meta
-    )
-
-
 def unobserved() -> bool:
     """Does nobody want to see the operations themselves?"""
-    return (
-        not compiling()
-        and not torch._C._len_torch_dispatch_stack()  # pyright: ignore[reportPrivateUsage]
-        and not torch._C._len_torch_function_stack()  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
-        and not transformed()
-        and not dual()
-        and not traced()
+    # in one piece, because every call of attention pays for it
+    return not (
+        _compiling()
+        or _dispatch_modes()
+        or _function_modes()
+        or _transform() is not None
+        or forward_ad._current_level >= 0  # pyright: ignore[reportPrivateUsage]
+        or _tracing()
     )
 
 
@@ -59,19 +63,24 @@ def compiling() -> bool:
 
     Asked before anything else, because their tracer follows no other question.
     """
-    return torch.compiler.is_compiling()
+    return _compiling()
 
 
 def transformed() -> bool:
     """Is a transform of torch.func under way, such as `vmap` or `grad`?"""
-    return not compiling() and torch._C._functorch.peek_interpreter_stack() is not None  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
+    return not _compiling() and _transform() is not None
 
 
 def dual() -> bool:
     """Are tangents carried along, by dual numbers or `torch.func.jvp`?"""
-    return not compiling() and forward_ad._current_level >= 0  # pyright: ignore[reportPrivateUsage]
+    return not _compiling() and forward_ad._current_level >= 0  # pyright: ignore[reportPrivateUsage]
+
+
+def exported() -> bool:
+    """Is what is written down meant for other programs?"""
+    return torch.compiler.is_exporting() if compiling() else traced()
 
 
 def traced() -> bool:
     """Does `torch.jit.trace` write operations down?"""
-    return not compiling() and torch._C._is_tracing()  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
+    return not _compiling() and bool(_tracing())

@@ -212,3 +212,23 @@ def test_a_graph_keeps_out_what_nobody_sees(dtype):
     key[0, :, 10:] = math.nan
     traced = torch.jit.trace(lambda q, k, v: attend(q, k, v, mask=mask), (query, key, value))
     assert bool(traced(query, key, value).isfinite().all())
+
+
+@pytest.mark.parametrize(
+    "fault, wrong",
+    [
+        ("finite", lambda *tensors: True),
+        ("clean", lambda *given: None),
+        ("_spoilt", lambda query, key, value, scale: torch.zeros(2, 2, KEYS, 1).bool()),
+        ("_sees", lambda seen, spoilt, query: torch.zeros(2, 4, QUERIES).bool()),
+    ],
+)
+def test_a_guard_that_is_taken_away_is_missed(monkeypatch, fault, wrong):
+    """Each part of the guard is needed: without it NaN comes through, or is swallowed."""
+    query, key, value = tensors(torch.float64)
+    value[:, :, 12] = math.nan
+    row = 12 - (KEYS - QUERIES)
+    monkeypatch.setattr(hidden, fault, wrong)
+    answer = attend(query, key, value, mask=Mask.causal(), impl="sdpa")
+    kept_out, told = answer[:, :, :row].isfinite().all(), answer[:, :, row:].isnan().all()
+    assert not (kept_out and told)

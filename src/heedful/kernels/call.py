@@ -83,7 +83,7 @@ class Call(NamedTuple):
             check_qkv(query, key, value)
         if bias is not None:
             check_bias(bias, (q[0], q[1], q[2], k[2]))
-        if mask is not None and not isinstance(mask, Mask):
+        if mask is not None and not isinstance(mask, Mask):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise _no_mask(mask)
         if not 0 <= dropout < 1:
             raise ConfigError(f"dropout must be at least 0 and below 1, got {dropout}")
@@ -94,8 +94,8 @@ class Call(NamedTuple):
         if device in ("cpu", "cuda", "mps", "xpu") and torch.is_autocast_enabled(device):
             dtype = torch.get_autocast_dtype(device)
             query, key, value = _cast(query, dtype), _cast(key, dtype), _cast(value, dtype)
-        alike = query.dtype == key.dtype == value.dtype
-        if not (alike and query.device == key.device == value.device):
+        near = key.is_cpu and value.is_cpu if query.is_cpu else _one_device(query, key, value)
+        if not (near and query.dtype == key.dtype == value.dtype):
             raise _unlike(query, key, value)
         if scale is None:
             scale = 1 / math.sqrt(q[3]) if q[3] else 1.0
@@ -221,6 +221,10 @@ def bias_as(bias: Tensor, dtype: torch.dtype) -> Tensor:
         return bias.to(dtype)
     low = bias.clamp(min=torch.finfo(dtype).min).to(dtype)
     return torch.where(bias == float("-inf"), float("-inf"), low)
+
+
+def _one_device(query: Tensor, key: Tensor, value: Tensor) -> bool:
+    return query.device == key.device == value.device
 
 
 def _unlike(*tensors: Tensor) -> UnsupportedError:

@@ -12,7 +12,7 @@ from heedful.kernels import _measure, _table
 from heedful.kernels._kernels import KERNELS, candidates, first
 from heedful.kernels._shape import Shape, exact, shape_of
 from heedful.kernels.call import Call
-from heedful.listeners import raw
+from heedful.listeners import in_memory, unobserved
 
 VARIABLE = "HEEDFUL_CHOICE"
 TIE = 1.03  # the native kernel may take this many times as long and is still preferred
@@ -93,7 +93,8 @@ def measurable(call: Call) -> bool:
     """Would the clock tell anything, and would looking at it change nothing?"""
     return (
         call.dropout == 0
-        and raw(call.query, call.key, call.value, call.bias)
+        and unobserved()
+        and in_memory(call.query)
         and not (call.query.is_cuda and torch.cuda.is_current_stream_capturing())
     )
 

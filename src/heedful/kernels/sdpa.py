@@ -1,11 +1,12 @@
 """Torch's own fused kernel, which takes everything; on a GPU it is Flash where that is possible."""
 
+import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 from heedful.kernels import composed, hidden
 from heedful.kernels.call import Call, bias_as
-from heedful.listeners import dual, transformed
+from heedful.listeners import dual, exported, transformed
 
 
 def refuses(call: Call) -> str | None:
@@ -37,7 +38,7 @@ def _run(call: Call) -> Tensor:
     added = visible if bias is None else bias_as(bias, query.dtype)
     if bias is not None and visible is not None:
         added = bias_as(bias, query.dtype).masked_fill(~visible, float("-inf"))
-    return scaled_dot_product_attention(
+    output = scaled_dot_product_attention(
         query,
         key,
         value,
@@ -47,3 +48,6 @@ def _run(call: Call) -> Tensor:
         scale=scale,
         enable_gqa=shared,
     )
+    seen = composed.sees(visible, bias) if exported() else None
+    # other programs that run the graph have their own idea of a row that sees nothing
+    return output if seen is None else torch.where(seen.any(-1, keepdim=True), output, 0.0)

@@ -191,6 +191,97 @@ def test_exports(kind):
     assert "heedful.attend.default" in names
 
 
+class Masked(torch.nn.Module):
+    """Attention whose mask is made of an input."""
+
+    def __init__(self, kind):
+        super().__init__()
+        self.kind = kind
+
+    def forward(self, x, given):
+        masks = {
+            "lengths": Mask.lengths,
+            "segments": Mask.segments,
+            "dense": lambda table: Mask.dense(table[:, None, None] > 0),
+        }
+        x = x.unflatten(-1, (4, -1)).transpose(1, 2)
+        return heedful.attend(x, x, x, mask=masks[self.kind](given) & Mask.causal())
+
+    def inputs(self, batch, length, dtype=torch.float32):
+        """The first text is whole, the second empty."""
+        x, lengths = draw(batch, length, 32, dtype=dtype), torch.tensor([length, 0, 3, 2])[:batch]
+        there = torch.arange(length) < lengths[:, None]
+        table = there.long() if self.kind == "dense" else torch.arange(length) // 2 * there
+        return x, lengths if self.kind == "lengths" else table
+
+    def exported(self, dtype):
+        batch = torch.export.Dim("batch", min=2, max=64)
+        length = torch.export.Dim("length", min=2, max=512)
+        shapes = (
+            {0: batch, 1: length},
+            {0: batch} | ({} if self.kind == "lengths" else {1: length}),
+        )
+        with torch.no_grad():
+            return torch.export.export(self, self.inputs(3, 9, dtype), dynamic_shapes=shapes)
+
+
+def agree_for_other_sizes(run, module, dtype):
+    for batch, length in ((2, 5), (4, 12)):
+        given = module.inputs(batch, length, dtype)
+        torch.testing.assert_close(run(*given), module(*given))
+
+
+LEAF = "ignore:.*LeafSpec:FutureWarning"  # which torch itself raises
+
+
+@pytest.mark.filterwarnings(LEAF)
+@pytest.mark.parametrize(
+    "kind, dtype",
+    [("lengths", torch.float32), ("segments", torch.float32), ("dense", torch.float64)],
+)
+def test_exports_for_any_batch_and_length(kind, dtype):
+    module = Masked(kind)
+    program = module.exported(dtype)
+    agree_for_other_sizes(program.module(), module, dtype)
+    plain = {**torch.export.default_decompositions()}
+    plain |= torch._decomp.get_decompositions([torch.ops.heedful.attend])
+    program = program.run_decompositions(plain)
+    assert not any("heedful" in str(node.target) for node in program.graph.nodes)
+    agree_for_other_sizes(program.module(), module, dtype)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_onnx_runtime_gives_the_same(tmp_path, dtype):
+    for name in ("onnx", "onnxscript"):
+        pytest.importorskip(name)
+    runtime = pytest.importorskip("onnxruntime")
+    module = Masked("lengths")
+    torch.onnx.export(module.exported(dtype), dynamo=True).save(tmp_path / "model.onnx")
+    session = runtime.InferenceSession(tmp_path / "model.onnx")
+    names = [x.name for x in session.get_inputs()]
+
+    def run(*given):
+        found = session.run(None, {n: x.numpy() for n, x in zip(names, given, strict=True)})
+        return torch.from_numpy(found[0])
+
+    agree_for_other_sizes(run, module, dtype)
+    assert bool((run(*module.inputs(2, 5, dtype))[1] == 0).all())
+
+
+@pytest.mark.parametrize("kind", MASKS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_the_decomposition_is_the_operator(kind, dtype):
+    call = Call.of(*tensors(dtype=dtype), MASKS[kind](SMALL)[0], draw(4, 1, 7, seed=4))
+    turned = call.query.transpose(1, 2).contiguous().transpose(1, 2)
+    for query in (call.query, turned):
+        want = operator.attend(call._replace(query=query))
+        found = operator._composed(query, *arguments(call)[1:])
+        for a, b in zip(found, want, strict=True):
+            torch.testing.assert_close(a, b)
+            assert a.stride() == b.stride()
+
+
 # ---- counting ------------------------------------------------------------------------------------
 
 

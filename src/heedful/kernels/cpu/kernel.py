@@ -6,7 +6,7 @@ from torch import Tensor
 from heedful.errors import KernelError
 from heedful.kernels.call import Call, Missing
 from heedful.kernels.cpu import autograd, guarded, native
-from heedful.listeners import dual, raw, traced, transformed
+from heedful.listeners import dual, raw, traced, transformed, unobserved
 
 
 def refuses(call: Call) -> str | None:
@@ -20,10 +20,9 @@ def refuses(call: Call) -> str | None:
         return "dropout needs the weights, which the native kernel never stores"
     if query.dtype not in native.TYPES:
         return f"the native kernel computes in float32, bfloat16 or float16, got {query.dtype}"
-    if transformed():
-        return "transforms of torch.func need plain torch operations"
-    if dual():
-        return "forward-mode derivatives need plain torch operations"
+    if not unobserved() and (transformed() or dual()):
+        what = "transforms of torch.func" if transformed() else "forward-mode derivatives"
+        return f"{what} need plain torch operations"
     if query.layout is not torch.strided or key.layout is not torch.strided:
         return f"query and key must be dense, got {query.layout} and {key.layout}"
     if not (query.numel() and key.numel() and value.numel()):
