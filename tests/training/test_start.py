@@ -250,15 +250,21 @@ def test_examples_in_two_splits_are_counted_and_said(own_files):
     )
 
 
+@pytest.mark.parametrize("by_hand", [False, True], ids=["--set", "edited"])
 @pytest.mark.parametrize("stopped", [False, True], ids=["finished", "stopped"])
-def test_a_raised_limit_goes_on(digit_config, tmp_path, stopped):
+def test_a_raised_limit_goes_on(digit_config, tmp_path, stopped, by_hand):
     config = digit_config(steps=20, evaluate_every=0.25)
     if stopped:
         train_until(config, 10)
     else:
         train(config)
     events = []
-    run = train(resume=tmp_path / "run", overrides=["train.steps=40"], on_event=events.append)
+    overrides = ["train.steps=40"]
+    if by_hand:
+        file = tmp_path / "run" / "config.toml"
+        file.write_text(file.read_text().replace("steps = 20", "steps = 40"), encoding="utf-8")
+        overrides = []
+    run = train(resume=tmp_path / "run", overrides=overrides, on_event=events.append)
     assert (events[-1].step, run.config.train.steps) == (40, 40)
     evaluated = [event.step for event in events if isinstance(event, Evaluated)]
     assert evaluated == [*range(20 if stopped else 30, 41, 10)], "a quarter of 40 each"

@@ -43,10 +43,11 @@ from heedful.training.checkpoint import (
     load_weights,
     read_pointer,
 )
+from heedful.training.settled import CONFIG, edited
 from heedful.training.splits import LARGEST, LEDGER, parse_split, write_split
 
 SIDES = ("source", "target")
-ABOUT, CONFIG = "run.json", "config.toml"
+ABOUT = "run.json"
 # what never changes once it is written
 FIXED = (
     *(ABOUT, CONFIG, "tokens/source.json", "tokens/target.json"),
@@ -79,7 +80,7 @@ class Run:
             raise RunError(f"run must be a folder written by heedful train, got {self.folder}")
         self.device = device or default_device()
         self._sealed = sealed(self.folder)
-        self.config = _read_config(self._sealed)
+        self.config = _read_config(self._sealed)  # as written, or edited as far as it may be
         self._translator: Translator | None = None
 
     @property
@@ -269,24 +270,15 @@ def create(
     write_into(folder, write, last=ABOUT, holds=WRITTEN)
 
 
-def change_config(folder: Path, config: Config) -> None:
-    """Write another config into a run; a kill meanwhile leaves it without a manifest, not damaged.
-
-    Raises:
-        RunError: What the run holds is not what was written, or it cannot be written.
-    """
-    names = list(sealed(folder).files or ())
-    for name in names:  # nothing is sealed again that has changed meanwhile
-        sealed(folder).read(name, most=LARGEST)
-    (folder / MANIFEST).unlink(missing_ok=True)
-    write_bytes(folder / CONFIG, dump_toml(config).encode())
-    if names:
-        seal(folder, names)
-
-
 def _read_config(kept: Sealed) -> Config:
     path = kept.folder / CONFIG
-    kept.read(CONFIG)
+    try:
+        kept.read(CONFIG)
+    except RunError:
+        config = edited(path, kept.json(ABOUT)) if _is_there(path) else None
+        if config is None:
+            raise
+        return config
     try:
         return load_config(path)
     except HeedfulError as error:

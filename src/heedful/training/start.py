@@ -23,10 +23,8 @@ from heedful.tasks.translation import Corpus, encode_splits, train_vocabularies
 from heedful.training.events import Message, Started
 from heedful.training.loop import Listener, Training, ignore
 from heedful.training.processes import decided
-from heedful.training.run import Run, build, change_config, check_unused, create
-
-# What may change while a run is gone on with: how long, and how it keeps its books.
-FREE = ("steps", "epochs", "minutes", "patience", "checkpoint_seconds", "tensorboard")
+from heedful.training.run import Run, build, check_unused, create
+from heedful.training.settled import FREE, change_config, mark, settled
 
 
 def train(
@@ -147,7 +145,7 @@ def _resumed(folder: Path, overrides: Sequence[str], listener: Listener) -> Trai
     training = Training(config, corpus, model, folder, listener)
     training.precision = about["precision"]
     training.restore()
-    if training.main and config != run.config:
+    if training.main:
         change_config(folder, config)
     _announce(training, corpus)
     processes = training.accelerator.num_processes
@@ -167,18 +165,12 @@ def _going_on(before: Config, folder: Path, overrides: Sequence[str]) -> Config:
     if not overrides:
         return before
     config = load_config(folder / "config.toml", overrides=overrides)
-    if _bound(config) != _bound(before):
+    if settled(config) != settled(before):
         raise ConfigError(
             f"a run that is gone on with may change {', '.join(f'train.{key}' for key in FREE)} "
             f"alone, got {', '.join(overrides)}"
         )
     return config
-
-
-def _bound(config: Config) -> Config:
-    """Return a config without what may change."""
-    free: dict[str, None] = dict.fromkeys(FREE)
-    return config.model_copy(update={"train": config.train.model_copy(update=free)})
 
 
 def _check_same_everywhere(fingerprint: list[int]) -> None:
@@ -225,6 +217,7 @@ def _about(config: Config, corpus: Corpus, training: Training, precision: str) -
         "cores": os.cpu_count(),
         "seed": config.seed,
         "precision": precision,
+        "config": mark(config),
         "parameters": _parameters(training),
         "examples": _examples(corpus),
         "skipped": corpus.skipped,

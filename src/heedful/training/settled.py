@@ -1,0 +1,74 @@
+"""What of a config must stay as it was while a run is gone on with."""
+
+import hashlib
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, cast
+
+from heedful.config import Config, dump
+from heedful.config_file import dump_toml, load_config
+from heedful.errors import HeedfulError, RunError
+from heedful.files import write_bytes
+from heedful.manifest import MANIFEST, seal, sealed
+from heedful.texts import parse_toml
+from heedful.training.splits import LARGEST
+
+CONFIG = "config.toml"
+# What may change: how long it goes on, and how it keeps its books.
+FREE = ("steps", "epochs", "minutes", "patience", "checkpoint_seconds", "tensorboard")
+
+
+def settled(config: Config) -> Config:
+    """Return a config without what may change."""
+    free: dict[str, None] = dict.fromkeys(FREE)
+    return config.model_copy(update={"train": config.train.model_copy(update=free)})
+
+
+def mark(config: Config) -> str:
+    """Return a hash of all that must stay."""
+    return hashlib.sha256(dump_toml(settled(config)).encode()).hexdigest()
+
+
+def edited(path: Path, about: Any) -> Config | None:
+    """Return the config of a run that somebody has edited, where only what may change has.
+
+    Args:
+        path: Of the file, which is not what was written.
+        about: What `run.json` holds, with the `mark` of what was written.
+
+    Returns:
+        `None` where anything else has changed, or is missing: a file that was cut is damaged.
+    """
+    try:
+        config = load_config(path)
+        text = path.read_text(encoding="utf-8-sig")
+        whole = text.endswith("\n") and _keys(dump(config)) <= _keys(parse_toml(text))
+    except (HeedfulError, OSError, ValueError):
+        return None
+    if not whole or not isinstance(about, dict):
+        return None
+    return config if cast(dict[str, Any], about).get("config") == mark(config) else None
+
+
+def change_config(folder: Path, config: Config) -> None:
+    """Let a run have this config; a kill meanwhile leaves it without a manifest, not damaged.
+
+    Raises:
+        RunError: What the run holds is not what was written, or it cannot be written.
+    """
+    content, kept = dump_toml(config).encode(), sealed(folder)
+    with suppress(RunError):  # it was edited
+        if kept.read(CONFIG) == content:
+            return
+    names = list(kept.files or ())
+    for name in {*names} - {CONFIG}:  # nothing is sealed again that has changed meanwhile
+        kept.read(name, most=LARGEST)
+    (folder / MANIFEST).unlink(missing_ok=True)
+    write_bytes(folder / CONFIG, content)
+    if names:
+        seal(folder, names)
+
+
+def _keys(tables: dict[str, Any]) -> set[str]:
+    inner = {key: value for key, value in tables.items() if isinstance(value, dict)}
+    return {*tables, *(f"{key}.{name}" for key, table in inner.items() for name in table)}

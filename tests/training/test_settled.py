@@ -1,0 +1,49 @@
+"""A config that was edited is the run's where only what may change has changed."""
+
+import pytest
+
+from heedful.config import Config, Decode, Train
+from heedful.config_file import dump_toml
+from heedful.training.settled import edited, mark, settled
+
+CONFIG = Config(train=Train(steps=40, patience=3), decode=Decode(beam=2))
+
+
+def test_limits_may_change_and_nothing_else():
+    longer = CONFIG.model_copy(update={"train": Train(minutes=9.0, tensorboard=True)})
+    assert settled(longer) == settled(CONFIG)
+    assert mark(longer) == mark(CONFIG)
+    for other in (Config(seed=2), Config(train=Train(steps=40, clip=0.5))):
+        assert mark(other) != mark(CONFIG)
+
+
+@pytest.mark.parametrize(
+    "old, new, taken",
+    [
+        ("steps = 40", "steps = 90", True),
+        ("tensorboard = false", "tensorboard = true  # to see", True),
+        ("patience = 3\n", "", True),
+        ("clip = 1.0", "clip = 0.5", False),
+        ("clip = 1.0\n", "", False),
+        ("steps = 40", "steps = no", False),
+        ("seed = 1", "seed = 2", False),
+    ],
+)
+def test_what_somebody_edited(tmp_path, old, new, taken):
+    path = tmp_path / "config.toml"
+    text = dump_toml(CONFIG)
+    assert old in text
+    path.write_text(text.replace(old, new), encoding="utf-8")
+    assert (edited(path, {"config": mark(CONFIG)}) is not None) == taken
+    assert edited(path, {}) is edited(path, []) is None, "of a run that does not say what it was"
+
+
+def test_a_config_that_was_cut_is_never_taken_for_an_edited_one(tmp_path):
+    path = tmp_path / "config.toml"
+    text = dump_toml(CONFIG.model_copy(update={"decode": Decode()}))
+    about = {"config": mark(CONFIG.model_copy(update={"decode": Decode()}))}
+    lines = text.splitlines(keepends=True)
+    for count in range(len(lines)):
+        path.write_text("".join(lines[:count]), encoding="utf-8")
+        assert edited(path, about) is None, count
+    assert edited(tmp_path / "absent", about) is None
