@@ -170,7 +170,7 @@ def answer(model: Any, padding: str | None) -> list[torch.Tensor]:
             continue
         if count is not None and value.shape[:2] == count.shape:
             value = value[count]
-        elif padding and name != "logits":
+        elif padding and (count is not None or name != "logits"):
             continue
         found.append(value)
     if not found:

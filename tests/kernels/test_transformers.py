@@ -384,8 +384,21 @@ def test_cut_masks_are_what_they_show(T, asked):
 
 def test_one_query_needs_no_mask(T):
     assert _transformers_masks.truth_values(batch_size=2, q_length=1, kv_length=5) is None
-    everything = {"allow_is_causal_skip": False, "allow_is_bidirectional_skip": True}
-    assert _transformers_masks.truth_values(**SIZES, **everything) is None
+
+
+@pytest.mark.parametrize("is_causal", [True, False])
+def test_a_mask_that_hides_nothing_is_there_whatever_a_module_says_of_itself(T, asked, is_causal):
+    """As encoders of images that call themselves causal."""
+    from transformers import masking_utils
+
+    skips = {"allow_is_causal_skip": False, "allow_is_bidirectional_skip": True}
+    everything = {"mask_function": masking_utils.bidirectional_mask_function}
+    made = _transformers_masks.truth_values(**SIZES, **skips, **everything)
+    assert made.all()
+    assert made.shape == (2, 1, 5, 5)
+    module = SimpleNamespace(is_causal=is_causal)
+    hf.attention(module, QUERY, KEY[:, :, :5], VALUE[:, :, :5], made)
+    assert asked[-1].mask is None
 
 
 def test_no_number_means_all_is_seen(asked):

@@ -251,3 +251,21 @@ def test_a_class_that_inherits_from_a_model_is_what_it_inherits_from():
     config = T.BloomConfig(**AROUND["bloom"][2])
     with pytest.warns(UserWarning, match="Own stays with attention 'eager', not 'heedful'"):
         assert Own._from_config(config, attn_implementation="heedful").config._attn_implementation
+
+
+def test_an_encoder_of_images_that_calls_itself_causal_sees_all():
+    """Phi-4's, which sdpa of transformers takes at its word."""
+    if not hasattr(T, "Phi4MultimodalVisionModel"):
+        pytest.skip(f"transformers {T.__version__} has no Phi4MultimodalVisionModel")
+    from transformers import Phi4MultimodalVisionConfig, Phi4MultimodalVisionModel
+
+    sizes = {"hidden_size": 32, "intermediate_size": 40, "num_hidden_layers": 2}
+    config = Phi4MultimodalVisionConfig(
+        **sizes, num_attention_heads=4, image_size=32, crop_size=32, patch_size=8
+    )
+    torch.manual_seed(0)
+    model = Phi4MultimodalVisionModel._from_config(config, attn_implementation="eager").eval()
+    given = {"pixel_values": torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))}
+    want = answer(model, given)
+    model.set_attn_implementation("heedful")
+    assert_alike(want, answer(model, given))

@@ -14,6 +14,7 @@ from torch import Tensor
 from heedful.errors import MissingExtraError, ShapeError, UnsupportedError
 from heedful.kernels._transformers_arguments import refuse, selected, sinks_of, with_sinks
 from heedful.kernels._transformers_masks import (
+    ALL,
     CAUSAL,
     mask_of,
     numbers,
@@ -188,6 +189,7 @@ def _attend(
         mask = mask_of(attention_mask)
         if mask is CAUSAL:
             mask, key, value, bias = _first(query.shape[2], key, value, bias)
+        mask = None if mask is ALL else mask
     else:
         bias = attention_mask if bias is None else bias + attention_mask
     if settings.get("indices") is not None:
@@ -241,6 +243,8 @@ def allocated(
             mask, key, value, _ = _first(query.shape[2], key, value, None)
     elif attention_mask.dtype == torch.bool and mask_of(attention_mask) is CAUSAL:
         mask, key, value, _ = _first(query.shape[2], key, value, None)
+    elif attention_mask.dtype == torch.bool and mask_of(attention_mask) is ALL:
+        mask = None
     elif attention_mask.dtype != torch.bool:
         raise UnsupportedError(
             f"attention_mask must hold truth values, got {attention_mask.dtype}; "
