@@ -198,7 +198,7 @@ def test_a_budget_is_read_before_anything_is_written(verb, keep, message):
     assert not list(Path().glob("new*"))
 
 
-def test_few_examples_are_doubted_before_the_work(monkeypatch):
+def test_a_search_that_is_stopped_early_says_how_to_go_on(monkeypatch):
     from heedful.cli import _optimizing
 
     def stop(*_, **__):
@@ -206,11 +206,11 @@ def test_few_examples_are_doubted_before_the_work(monkeypatch):
 
     monkeypatch.setattr(_optimizing, "optimize_with_progress", stop)
     said = run("optimize", "run", "--keep", "chrf >= -0.5", "-o", "new")
-    first, again, last = said.err.splitlines()
-    assert first.startswith("heedful: 60 test examples can hardly show that no more than 0.5 chrf")
-    assert "about 598 can" in first
-    assert again == "Go on with: heedful optimize run --keep 'chrf >= -0.5' -o new"
-    assert (said.code, last) == (130, "heedful: interrupted")
+    assert said.err.splitlines() == [
+        "Go on with: heedful optimize run --keep 'chrf >= -0.5' -o new",
+        "heedful: interrupted",
+    ]
+    assert said.code == 130
 
 
 def test_the_current_folder_is_a_run_too(monkeypatch):

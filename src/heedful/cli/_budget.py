@@ -1,6 +1,5 @@
-"""A budget, read and doubted before anything is trained, searched or written."""
+"""A budget, read before anything is trained, searched or written."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from heedful.errors import ConfigError
@@ -28,33 +27,3 @@ def check_budget(keep: str) -> "Budget":
             f"the budget must know that {better} {budget.metric} is better, got {keep!r}"
         )
     return budget
-
-
-def too_few(budget: "Budget", examples: int) -> str | None:
-    """Say, before the work, when a test split is too small for what it is to show."""
-    from heedful.optimizing.metric import TEXT_METRICS
-    from heedful.optimizing.verdict import examples_needed
-
-    if budget.metric not in TEXT_METRICS or budget.relative or not budget.margin:
-        return None
-    needed = examples_needed(budget.margin, span=100.0)
-    if examples >= needed:
-        return None
-    return (
-        f"{examples:,} test examples can hardly show that no more than {abs(budget.margin):g} "
-        f"{budget.metric} is lost, about {needed:,} can: good candidates may be refused"
-    )
-
-
-def test_examples(run: Path, file: Path | None) -> int:
-    """How many examples the verdict will rest on.
-
-    Raises:
-        RunError: The run is damaged.
-        DataError: The file cannot be read.
-    """
-    from heedful.cli._runs import open_run
-    from heedful.data.files import read_tsv
-
-    found = open_run(run)
-    return len(found.examples("test") if file is None else read_tsv(file))

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from heedful.bench.attention.row import Measured
 
 
+MOST_THREADS = 4_096
+
+
 def bench(
     context: typer.Context,
     what: Annotated[
@@ -186,8 +189,11 @@ def _attention(
     from heedful.bench.attention.rates import MatrixRates
     from heedful.cli.progress import working
 
-    if threads is not None and min(threads) < 1:
-        raise ConfigError(f"threads must be at least 1, got {min(threads)}")
+    for number in threads or ():
+        if not 1 <= number <= MOST_THREADS:
+            raise ConfigError(
+                f"threads must be at least 1 and at most {MOST_THREADS}, got {number}"
+            )
     chosen, rates = groups(cases), MatrixRates()
     number, total = count(1), len(chosen) * len(threads or (0,))
     with working("measuring") as tell:

@@ -51,7 +51,7 @@ def optimize(
     as_json: AsJson = False,
 ) -> None:
     """Search for the fastest run that keeps the budget; exit code 3 where there is none."""
-    from heedful.cli._budget import check_budget, test_examples, too_few
+    from heedful.cli._budget import check_budget
     from heedful.cli._optimizing import optimize_with_progress, refused
     from heedful.cli._output import check_replaced, named
     from heedful.optimizing.outcome import summary_of
@@ -61,10 +61,7 @@ def optimize(
     run = named(run)
     output = output_of(run, None if output is None else named(output))
     check_replaced(output)
-    budget = check_budget(keep)
-    doubt = too_few(budget, test_examples(run, test))
-    if doubt is not None:
-        typer.echo(f"heedful: {doubt}", err=True)
+    check_budget(keep)
     settings = Settings(goal=goal, trials=trials, minutes=minutes, final_steps=heal, seed=seed)
     try:
         report = optimize_with_progress(run, keep=keep, output=output, test=test, settings=settings)
