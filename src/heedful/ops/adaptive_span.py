@@ -11,6 +11,7 @@ from heedful.mask import Mask
 from heedful.mask._tensors import readable
 from heedful.ops._band import Band, masked_shares
 from heedful.ops._check import check_axes, check_qkv
+from heedful.ops._hidden import hidden_kept_out
 from heedful.ops._softmax import share_heads, widen
 
 
@@ -68,6 +69,7 @@ def adaptive_span_weights(
     return masked_shares(scores, visible, amount).to(query.dtype)
 
 
+@hidden_kept_out
 def adaptive_span_attention(
     query: Float[Tensor, "batch heads queries dim"],
     key: Float[Tensor, "batch kv_heads keys dim"],

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from heedful.mask import Mask
 from heedful.ops._check import check_axes, check_qkv
+from heedful.ops._hidden import hidden_kept_out
 from heedful.ops._softmax import aggregate, masked_softmax, share_heads, widen
 
 
@@ -47,6 +48,7 @@ def additive_weights(
     return masked_softmax(scores, mask).to(query.dtype)
 
 
+@hidden_kept_out
 def additive_attention(
     query: Float[Tensor, "batch heads queries dim"],
     key: Float[Tensor, "batch kv_heads keys dim"],

@@ -13,6 +13,7 @@ from heedful.kernels.native import native
 from heedful.mask import Mask
 from heedful.ops._blocks import NEVER, Plan, finite, hides_all
 from heedful.ops._check import check_qkv
+from heedful.ops._hidden import hidden_kept_out
 from heedful.ops._softmax import share_heads, widen
 from heedful.ops.scaled_dot import scaled_dot_attention, scaled_dot_weights
 
@@ -59,6 +60,7 @@ def block_sparse_weights(
     )
 
 
+@hidden_kept_out
 def block_sparse_attention(
     query: Float[Tensor, "batch heads queries dim"],
     key: Float[Tensor, "batch kv_heads keys dim"],

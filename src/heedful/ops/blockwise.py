@@ -11,6 +11,7 @@ from heedful.errors import ConfigError, ShapeError
 from heedful.mask import Mask
 from heedful.ops._blocks import NEVER, Plan, attend
 from heedful.ops._check import check_qkv
+from heedful.ops._hidden import hidden_kept_out
 from heedful.ops.scaled_dot import scaled_dot_weights
 
 
@@ -49,6 +50,7 @@ def blockwise_weights(
     return scaled_dot_weights(query, key, mask=mask, scale=scale)
 
 
+@hidden_kept_out
 def blockwise_attention(
     query: Float[Tensor, "batch heads queries dim"],
     key: Float[Tensor, "batch kv_heads keys dim"],

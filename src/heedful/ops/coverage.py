@@ -5,6 +5,7 @@ from torch import Tensor
 
 from heedful.mask import Mask
 from heedful.ops._check import check_axes, check_one_query, check_qkv
+from heedful.ops._hidden import hidden_kept_out
 from heedful.ops._softmax import aggregate, share_heads, widen
 from heedful.ops.additive import additive_weights
 
@@ -54,6 +55,7 @@ def coverage_weights(
     return additive_weights(query, key, score_weight=score_weight, mask=mask)
 
 
+@hidden_kept_out
 def coverage_attention(
     query: Float[Tensor, "batch heads 1 dim"],
     key: Float[Tensor, "batch kv_heads keys dim"],

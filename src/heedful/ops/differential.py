@@ -7,6 +7,7 @@ from heedful.errors import ShapeError
 from heedful.mask import Mask
 from heedful.ops._check import check_axes, check_qkv
 from heedful.ops._dot import scaled_scores
+from heedful.ops._hidden import hidden_kept_out
 from heedful.ops._softmax import aggregate, masked_softmax, widen
 
 
@@ -55,6 +56,7 @@ def differential_weights(
     return (first - widen(subtracted)[:, None, None] * second).to(query.dtype)
 
 
+@hidden_kept_out
 def differential_attention(
     query: Float[Tensor, "batch heads queries dim"],
     key: Float[Tensor, "batch kv_heads keys dim"],

@@ -11,6 +11,7 @@ from heedful.mask._tensors import readable
 from heedful.ops._check import check_axes, check_qkv
 from heedful.ops._dot import drop, hide, scaled_scores, visible_keys
 from heedful.ops._entmax import entmax
+from heedful.ops._hidden import hidden_kept_out
 from heedful.ops._softmax import aggregate, widen
 
 
@@ -87,6 +88,7 @@ def entmax_weights(
     return masked_entmax(scores, alpha=alpha, mask=mask).to(query.dtype)
 
 
+@hidden_kept_out
 def entmax_attention(
     query: Float[Tensor, "batch heads queries dim"],
     key: Float[Tensor, "batch kv_heads keys dim"],

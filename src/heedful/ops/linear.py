@@ -7,6 +7,7 @@ from heedful.errors import ShapeError
 from heedful.mask import Mask
 from heedful.ops._check import check_axes, check_qkv
 from heedful.ops._feature_maps import Sums, advance, attend, time_and_keys, visible_rows, weigh
+from heedful.ops._hidden import hidden_kept_out
 from heedful.ops._softmax import share_heads, widen
 
 
@@ -46,6 +47,7 @@ def linear_weights(
     return weigh(_log_elu(widen(query)), _log_elu(rows), seen).to(query.dtype)
 
 
+@hidden_kept_out
 def linear_attention(
     query: Float[Tensor, "batch heads queries dim"],
     key: Float[Tensor, "batch kv_heads keys dim"],

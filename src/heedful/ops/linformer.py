@@ -9,6 +9,7 @@ from heedful.errors import ConfigError, ShapeError
 from heedful.mask import Mask
 from heedful.ops._check import check_qkv
 from heedful.ops._chosen_keys import chosen_keys, hide, shares
+from heedful.ops._hidden import hidden_kept_out
 from heedful.ops._softmax import share_heads, widen
 
 REASON = "Linformer mixes the keys before a query sees them"
@@ -61,6 +62,7 @@ def linformer_weights(
     return (slots @ _hide_columns(spread, visible)).to(query.dtype)
 
 
+@hidden_kept_out
 def linformer_attention(
     query: Float[Tensor, "batch heads queries dim"],
     key: Float[Tensor, "batch kv_heads keys dim"],

@@ -10,6 +10,7 @@ from torch import Tensor
 from heedful.errors import ConfigError, ShapeError
 from heedful.mask import Mask
 from heedful.ops._check import check_qkv
+from heedful.ops._hidden import hidden_kept_out
 from heedful.ops._softmax import share_heads, widen
 from heedful.ops.scaled_dot import scaled_dot_attention, scaled_dot_weights
 
@@ -53,6 +54,7 @@ def low_rank_weights(
     return scaled_dot_weights(small_query, small_key, mask=mask, scale=factor).to(query.dtype)
 
 
+@hidden_kept_out
 def low_rank_attention(
     query: Float[Tensor, "batch heads queries dim"],
     key: Float[Tensor, "batch kv_heads keys dim"],

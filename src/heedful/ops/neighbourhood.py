@@ -10,6 +10,7 @@ from torch import Tensor
 from heedful.mask import Mask
 from heedful.ops._band import masked_shares
 from heedful.ops._check import check_qkv
+from heedful.ops._hidden import hidden_kept_out
 from heedful.ops._softmax import share_heads, widen
 from heedful.ops.scaled_dot import scaled_dot_weights
 
@@ -56,6 +57,7 @@ def neighbourhood_weights(
     return scaled_dot_weights(query, key, mask=near if mask is None else near & mask, scale=scale)
 
 
+@hidden_kept_out
 def neighbourhood_attention(
     query: Float[Tensor, "batch heads places dim"],
     key: Float[Tensor, "batch kv_heads places dim"],

@@ -11,6 +11,7 @@ from heedful.errors import ConfigError, ShapeError
 from heedful.mask import Mask
 from heedful.ops._check import check_qkv
 from heedful.ops._chosen_keys import chosen_keys, hide, shares
+from heedful.ops._hidden import hidden_kept_out
 from heedful.ops._softmax import share_heads, widen
 
 REASON = "the landmarks of Nyström attention mix the keys before a query sees them"
@@ -77,6 +78,7 @@ def nystrom_weights(
     return weights.to(query.dtype)
 
 
+@hidden_kept_out
 def nystrom_attention(
     query: Float[Tensor, "batch heads queries dim"],
     key: Float[Tensor, "batch kv_heads keys dim"],

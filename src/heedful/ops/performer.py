@@ -8,6 +8,7 @@ from heedful.errors import ConfigError, ShapeError
 from heedful.mask import Mask
 from heedful.ops._check import check_qkv
 from heedful.ops._feature_maps import attend, time_and_keys, visible_rows, weigh
+from heedful.ops._hidden import hidden_kept_out
 from heedful.ops._softmax import widen
 
 
@@ -55,6 +56,7 @@ def performer_weights(
     return weigh(_log_query(query, projection), _log_key(rows, projection), seen).to(query.dtype)
 
 
+@hidden_kept_out
 def performer_attention(
     query: Float[Tensor, "batch heads queries dim"],
     key: Float[Tensor, "batch kv_heads keys dim"],

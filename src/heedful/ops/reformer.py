@@ -11,6 +11,7 @@ from heedful.mask import Mask
 from heedful.ops._check import check_qkv
 from heedful.ops._chosen_keys import shares
 from heedful.ops._hashing import Plan, plan_meetings
+from heedful.ops._hidden import hidden_kept_out
 from heedful.ops._softmax import masked_softmax, share_heads, widen
 
 
@@ -75,6 +76,7 @@ def reformer_weights(
     return masked_softmax(wide * factor @ shared.mT, seen).to(query.dtype)
 
 
+@hidden_kept_out
 def reformer_attention(
     query: Float[Tensor, "batch heads queries dim"],
     key: Float[Tensor, "batch kv_heads keys dim"],

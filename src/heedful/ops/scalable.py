@@ -6,6 +6,7 @@ from torch import Tensor
 from heedful.mask import Mask
 from heedful.ops._check import check_axes, check_qkv
 from heedful.ops._dot import count_visible, drop, hide, scaled_scores, visible_keys
+from heedful.ops._hidden import hidden_kept_out
 from heedful.ops._softmax import aggregate, widen
 
 
@@ -51,6 +52,7 @@ def scalable_weights(
     return drop(scores.softmax(-1), visible).to(query.dtype)
 
 
+@hidden_kept_out
 def scalable_attention(
     query: Float[Tensor, "batch heads queries dim"],
     key: Float[Tensor, "batch kv_heads keys dim"],

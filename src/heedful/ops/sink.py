@@ -7,6 +7,7 @@ from torch import Tensor
 from heedful.mask import Mask
 from heedful.ops._check import check_axes, check_qkv
 from heedful.ops._dot import hide, scaled_scores, visible_keys
+from heedful.ops._hidden import hidden_kept_out
 from heedful.ops._softmax import aggregate, widen
 
 
@@ -58,6 +59,7 @@ def sink_weights(
     return (scores.softmax(-1) * kept).to(query.dtype)
 
 
+@hidden_kept_out
 def sink_attention(
     query: Float[Tensor, "batch heads queries dim"],
     key: Float[Tensor, "batch kv_heads keys dim"],

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from heedful.mask import Mask
 from heedful.ops._check import check_qkv
+from heedful.ops._hidden import hidden_kept_out
 from heedful.ops._softmax import aggregate, widen
 from heedful.ops.entmax import entmax_weights
 
@@ -44,6 +45,7 @@ def sparsemax_weights(
     return entmax_weights(query, key, alpha=2.0, mask=mask, scale=scale)
 
 
+@hidden_kept_out
 def sparsemax_attention(
     query: Float[Tensor, "batch heads queries dim"],
     key: Float[Tensor, "batch kv_heads keys dim"],

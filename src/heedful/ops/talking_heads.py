@@ -7,6 +7,7 @@ from heedful.errors import UnsupportedError
 from heedful.mask import Mask
 from heedful.ops._check import check_axes, check_qkv
 from heedful.ops._dot import drop, hide, scaled_scores, visible_keys
+from heedful.ops._hidden import hidden_kept_out
 from heedful.ops._softmax import aggregate, widen
 
 
@@ -65,6 +66,7 @@ def talking_heads_weights(
     return _mix(widen(weight_mix), alone).to(query.dtype)
 
 
+@hidden_kept_out
 def talking_heads_attention(
     query: Float[Tensor, "batch heads queries dim"],
     key: Float[Tensor, "batch kv_heads keys dim"],

@@ -10,6 +10,7 @@ from heedful.errors import ConfigError
 from heedful.mask import Mask
 from heedful.ops._check import check_qkv
 from heedful.ops._dot import drop, hide, scaled_scores, visible_keys
+from heedful.ops._hidden import hidden_kept_out
 from heedful.ops._softmax import aggregate, widen
 
 # Highest power first.
@@ -69,6 +70,7 @@ def temperature_weights(
     return drop(hide(scores * beta, visible).softmax(-1), visible).to(query.dtype)
 
 
+@hidden_kept_out
 def temperature_attention(
     query: Float[Tensor, "batch heads queries dim"],
     key: Float[Tensor, "batch kv_heads keys dim"],

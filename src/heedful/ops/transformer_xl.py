@@ -9,6 +9,7 @@ from torch.nn.functional import pad
 from heedful.errors import ConfigError
 from heedful.mask import Mask
 from heedful.ops._check import check_axes, check_qkv
+from heedful.ops._hidden import hidden_kept_out
 from heedful.ops._softmax import aggregate, masked_softmax, share_heads, widen
 
 
@@ -73,6 +74,7 @@ def transformer_xl_weights(
     return masked_softmax((content + _shifted(place, keys)) * factor, mask).to(query.dtype)
 
 
+@hidden_kept_out
 def transformer_xl_attention(
     query: Float[Tensor, "batch heads queries dim"],
     key: Float[Tensor, "batch kv_heads keys dim"],

@@ -11,6 +11,7 @@ from heedful.kernels.native import native
 from heedful.mask import Mask
 from heedful.ops._band import Band, look_up, masked_shares
 from heedful.ops._check import check_qkv
+from heedful.ops._hidden import hidden_kept_out
 from heedful.ops._softmax import share_heads, widen
 from heedful.ops.scaled_dot import scaled_dot_weights
 
@@ -58,6 +59,7 @@ def window_weights(
     return scaled_dot_weights(query, key, mask=near if mask is None else near & mask, scale=scale)
 
 
+@hidden_kept_out
 def window_attention(
     query: Float[Tensor, "batch heads queries dim"],
     key: Float[Tensor, "batch kv_heads keys dim"],

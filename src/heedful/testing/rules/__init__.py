@@ -11,6 +11,7 @@ from heedful.testing.rules.masking import (
     empty_rows,
     hidden_keys_cannot_matter,
     hidden_keys_get_no_gradient,
+    hidden_numbers_cannot_matter,
     other_masks_are_refused,
 )
 from heedful.testing.rules.output import (
@@ -62,6 +63,11 @@ RULES: dict[str, Rule] = {
         "hidden keys and values cannot matter, bit for bit",
         hidden_keys_cannot_matter,
         grid(kind=_KEYS),
+    ),
+    "hidden_numbers": Rule(
+        "neither can NaN and inf there, in the output and in gradients",
+        hidden_numbers_cannot_matter,
+        grid(kind=("lengths", "causal", "dense_shared"), number=(float("nan"), float("inf"))),
     ),
     "hidden_gradients": Rule(
         "a key that nobody sees gets gradient 0",

@@ -1,13 +1,15 @@
 """Rules on masks: what is hidden does not exist."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
+from torch import Tensor
 
 from heedful.errors import UnsupportedError
+from heedful.mask import Mask
 from heedful.testing.claim import Claim, NotClaimed, Refused
 from heedful.testing.masks import MASKS, Sizes
-from heedful.testing.rules._rule import backward, masked, table
+from heedful.testing.rules._rule import assert_same, backward, masked, size_of, table
 
 
 def hidden_keys_cannot_matter(claim: Claim, kind: str) -> None:
@@ -26,6 +28,44 @@ def hidden_keys_cannot_matter(claim: Claim, kind: str) -> None:
         changed["value"] = tensors["value"].masked_fill(where, -1e6)
         after = claim.attend(changed, mask)
         assert torch.equal(after[:, :, i], before[:, :, i]), f"a hidden key changes query {i}"
+
+
+def hidden_numbers_cannot_matter(claim: Claim, kind: str, number: float) -> None:
+    """A hidden key or value that is no number changes neither the output nor a gradient.
+
+    It is nowhere what a model computes, but stands in a cache that was never written, or in padding
+    whose features are missing.
+    """
+    sizes = claim.fit(Sizes())
+    mask, sees = masked(claim, kind, sizes)
+    tensors = claim.draw(sizes)
+    visible = table(sees, sizes).any(1)
+    alone = range(sizes.queries) if claim.queries_are_alone else [slice(None)]
+    for i in alone:
+        seen = visible[:, i] if isinstance(i, int) else visible.any(1)
+        where = ~seen[:, None, :, None]
+        before, gradient = _answer(claim, tensors, mask, i)
+        changed = dict(tensors)
+        for name in ("key", "value"):
+            changed[name] = tensors[name].masked_fill(where, number)
+        after, other = _answer(claim, changed, mask, i)
+        assert torch.equal(after, before), f"{number} at a hidden key changes query {i}"
+        if gradient is not None and other is not None:
+            # the gradient of what is seen, by another order of the same sums
+            assert other.isfinite().all(), f"{number} at a hidden key reaches the gradient of {i}"
+            assert_same(claim, sizes, other, gradient, largest=max(1.0, size_of(gradient)))
+
+
+def _answer(
+    claim: Claim, tensors: Mapping[str, Tensor], mask: Mask | None, rows: int | slice
+) -> tuple[Tensor, Tensor | None]:
+    """The output of some queries and, where there is one, its gradient by them."""
+    leaves = {name: x.clone().requires_grad_() for name, x in tensors.items()}
+    output = claim.attend(leaves, mask)[:, :, rows]
+    if output.requires_grad:
+        backward(output)
+    gradient = leaves["query"].grad
+    return output.detach(), None if gradient is None else gradient[:, :, rows]
 
 
 def hidden_keys_get_no_gradient(claim: Claim, kind: str) -> None:
