@@ -86,7 +86,8 @@ def keep_out(attend: Attend, query: Tensor, key: Tensor, value: Tensor, visible:
     output = attend(found.query, found.key, found.value).masked_fill(found.blind, 0.0)
     if found.sees is None:
         return output
-    return torch.where(found.sees, query.sum(-1, keepdim=True) * float("nan"), output)
+    spoilt = torch.where(found.sees, float("nan"), 0.0)  # elsewhere NaN would meet gradients of 0
+    return torch.where(found.sees, query.sum(-1, keepdim=True) * spoilt, output)
 
 
 def run(kernel: Callable[[Call], Tensor], call: Call, *more: Tensor) -> Tensor:
