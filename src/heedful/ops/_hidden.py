@@ -24,16 +24,18 @@ def hidden_kept_out(attention: Attention) -> Attention:
     def kept_out(
         query: Tensor, key: Tensor, value: Tensor, *, mask: Mask | None = None, **extras: Any
     ) -> Tensor:
+        if mask is None:
+            return attention(query, key, value, mask=None, **extras)
+
         def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
             return attention(query, key, value, mask=mask, **extras)
 
         def visible() -> Tensor | None:
             batch, heads, queries, _ = query.shape
-            sizes = {"batch": batch, "heads": heads, "device": query.device}
-            return None if mask is None else mask.to_bool(queries, key.shape[2], **sizes)
+            return mask.to_bool(
+                queries, key.shape[2], batch=batch, heads=heads, device=query.device
+            )
 
-        if mask is None:
-            return attend(query, key, value)
         return keep_out(attend, query, key, value, visible)
 
     return kept_out
