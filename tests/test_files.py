@@ -2,6 +2,7 @@
 
 import errno
 import os
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from heedful.files import (
     remove_written,
     write_bytes,
     write_folder,
+    write_into,
     write_json,
 )
 
@@ -147,6 +149,30 @@ def test_a_rename_is_forced_to_the_disk(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_ino))
     write_bytes(tmp_path / "a", b"1")
     assert synced == [(tmp_path / "a").stat().st_ino, tmp_path.stat().st_ino]
+
+
+@pytest.mark.parametrize("write", [write_folder, partial(write_into, last="b", holds=())])
+def test_a_folder_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch, write):
+    """Each file and each folder in it once, however deep; the name after all of them."""
+    made, synced = tmp_path / "made", []
+
+    def fsync(descriptor):
+        synced.append((os.fstat(descriptor).st_ino, (made / "b").exists()))
+
+    def fill(folder):
+        write_json(folder / "b", {})
+        write_folder(folder / "in" / "deep", lambda deep: write_bytes(deep / "c", b"2"))
+        (folder / "in" / "plain").write_bytes(b"3")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    write(made, fill)
+    *before, (last, named) = synced
+    inside = [path.stat().st_ino for path in made.rglob("*")]
+    assert len(inside) == 5
+    assert {*inside} < {inode for inode, _ in before}
+    assert len(before) == 6, "these and the folder itself"
+    assert not any(named for _, named in before)
+    assert (last, named) == ((tmp_path if write is write_folder else made).stat().st_ino, True)
 
 
 def test_a_folder_system_without_sync_will_do(tmp_path, monkeypatch):
