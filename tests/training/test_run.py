@@ -16,11 +16,12 @@ from heedful.allocation.plan import Plan
 from heedful.allocation.sites import find_sites
 from heedful.allocation.stored import save_model
 from heedful.config import Config, Decode, Train, TransformerModel, TsvData
+from heedful.config_file import load_config
 from heedful.errors import ConfigError, RunError, RunWarning
 from heedful.manifest import MANIFEST
 from heedful.nn import Attention
 from heedful.training.loop import Training
-from heedful.training.run import Run, build, load
+from heedful.training.run import FIXED, Run, build, load
 from heedful.training.start import train
 
 
@@ -203,7 +204,7 @@ def test_a_run_that_was_evaluated_says_nothing(run):
 def test_a_full_disk_before_the_first_step_leaves_nothing(digit_files, tmp_path, monkeypatch):
     honest = os.fsync
     config = tiny(digit_files, tmp_path / "run", steps=2)
-    for writes in (1, 4, 9, 12):
+    for writes in (1, 9, 17, 18):
         calls = itertools.count(1)
 
         def failing(descriptor, calls=calls, writes=writes):
@@ -231,6 +232,20 @@ def test_a_kill_before_the_first_step_leaves_nothing_that_is_in_the_way(digit_fi
 
 
 # ---- what may be asked for -----------------------------------------------------------------------
+
+
+def test_a_run_with_other_limits_is_copied_with_them(run, tmp_path):
+    """As an optimisation does at its end."""
+    file = run.folder / "config.toml"
+    file.write_text(file.read_text().replace("steps = 4", "steps = 6"), encoding="utf-8")
+    edited = load(run.folder)
+    edited.copy(tmp_path / "copy")
+    copied = load_config(tmp_path / "copy" / "config.toml")
+    assert copied == edited.config
+    assert copied.train.steps == 6
+    for name in FIXED:
+        same = (tmp_path / "copy" / name).read_bytes() == (run.folder / name).read_bytes()
+        assert same, name
 
 
 def test_only_held_out_splits_can_be_asked_for(run):

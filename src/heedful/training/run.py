@@ -143,13 +143,18 @@ class Run:
         return load_plan(self.folder / PLAN)
 
     def copy(self, folder: Path) -> None:
-        """Copy what a run that is made from this one keeps: all that is fixed, as it was written.
+        """Copy what a run that is made from this one keeps: all that is fixed.
+
+        Its config is the one it has now, which may be another than was written: see `edited`.
 
         Raises:
             RunError: A file is missing or damaged, or the folder cannot be written.
         """
         for name in FIXED:
-            content = self._sealed.read(name, most=LARGEST)
+            if name == CONFIG:
+                content = dump_toml(self.config).encode()
+            else:
+                content = self._sealed.read(name, most=LARGEST)
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             write_bytes(folder / name, content)
 
