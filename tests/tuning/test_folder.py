@@ -111,6 +111,14 @@ def test_tidying_leaves_what_no_training_wrote(tmp_path, number, name):
         assert sorted(path for path in run.rglob("*") if path.is_file()) == before
 
 
+@pytest.mark.parametrize("name", ["001-good", "copy of 001", "1", "0001", "٠٠١", ".001.7.tmp"])
+def test_tidying_leaves_copies_of_runs(tmp_path, name):
+    fill(tmp_path / "trials" / name)
+    before = sorted((tmp_path / "trials").rglob("*"))
+    tidy(tmp_path, known={2}, weights=set())
+    assert sorted((tmp_path / "trials").rglob("*")) == before
+
+
 def test_tidying_deletes_nothing_through_a_link(tmp_path):
     fill(tmp_path / "else")
     (tmp_path / "out" / "trials").mkdir(parents=True)

@@ -12,6 +12,7 @@ workers/           what the worker processes print
 
 import hashlib
 import json
+import re
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from importlib.metadata import version
@@ -157,19 +158,21 @@ def discard(folder: Path) -> None:
 def tidy(folder: Path, *, known: Collection[int], weights: Collection[int]) -> None:
     """Delete the runs of unknown trials, and the weights of those known ones that lost.
 
-    What a training does not write stays, and so does the folder that it is in.
+    What a training does not write stays, and so does the folder that it is in; so does a copy of a
+    run under a name of its own.
 
     Args:
         folder: Of the search.
         known: Trials whose runs stay.
         weights: Trials whose weights stay as well.
     """
-    for run in (folder / "trials").iterdir():
-        if run.is_symlink():
+    for run in list((folder / "trials").iterdir()):
+        number = int(run.name) if re.fullmatch("[0-9]{3,9}", run.name) else None
+        if number is None or run != run_folder(folder, number) or run.is_symlink():
             continue
-        if not run.name.isdecimal() or int(run.name) not in known:
+        if number not in known:
             remove_written(run, run_files.WRITTEN)
-        elif int(run.name) not in weights:
+        elif number not in weights:
             for name in ("checkpoints", "splits", "tokens"):
                 start = f"{name}/"
                 own = [x.removeprefix(start) for x in run_files.WRITTEN if x.startswith(start)]
