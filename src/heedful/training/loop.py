@@ -143,6 +143,8 @@ class Training:
             if signal:
                 self._interrupts.obey(signal)
         self._finish()
+        if self._interrupts.number:  # heard while the last evaluation ran
+            self._interrupts.obey(self._interrupts.number)
 
     def _stream(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Yield batches for ever, from where the training stands."""
