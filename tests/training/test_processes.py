@@ -7,7 +7,7 @@ import torch
 
 from heedful.errors import ConfigError, UnsupportedError
 from heedful.training import processes
-from heedful.training.processes import accelerator, decided, draw_apart
+from heedful.training.processes import accelerator, alike, decided, draw_apart
 
 
 def test_alone_a_process_decides_for_itself():
@@ -41,6 +41,14 @@ def test_all_get_what_the_main_process_decided(monkeypatch, main, said):
     else:
         assert decided(decide) == 7
     assert wire == (right if main else [])
+
+
+@pytest.mark.parametrize("others", [[[1, 2], [1, 2]], [[1, 2], [1, 3]], [[1, 3], [1, 2]]])
+def test_all_processes_notice_that_one_is_different(monkeypatch, others):
+    assert alike([1, 2])  # alone
+    monkeypatch.setattr(processes, "gather_object", lambda own: others)
+    same = others[0] == others[1]
+    assert {alike(own) for own in others} == {same}, "else those that notice nothing wait for ever"
 
 
 @pytest.mark.parametrize(

@@ -84,10 +84,11 @@ def test_kill_9_then_resume_gives_the_result_of_an_undisturbed_training(
     config = config.model_copy(
         update={"model": config.model.model_copy(update={"dropout": dropout})}
     )
-    undisturbed = train(config.model_copy(update={"output": str(tmp_path / "whole")}))
+    rarely = {"train": config.train.model_copy(update={"checkpoint_seconds": 1e6})}
+    undisturbed = train(config.model_copy(update={"output": str(tmp_path / "whole"), **rarely}))
     killed = _train_and_kill(config, tmp_path)
     assert read_pointer(killed).last != "step-0000400", "the kill came too late to test anything"
-    run = train(resume=killed)
+    run = train(resume=killed, overrides=["train.checkpoint_seconds=1e6"])
     assert_same_weights(weights(undisturbed.folder), weights(run.folder))
     assert_same_weights(weights(undisturbed.folder, "best"), weights(run.folder, "best"))
     kept = ("step", "loss", "dev_loss")
@@ -138,6 +139,25 @@ def test_an_interrupt_loses_no_step(digit_config, tmp_path, number, kind):
     assert read_pointer(tmp_path / "run").last in ("step-0000020", "step-0000021")
     resumed = train(resume=tmp_path / "run")
     assert_same_weights(weights(undisturbed.folder), weights(resumed.folder))
+
+
+def test_an_interrupt_while_the_last_evaluation_runs_is_obeyed_after_it(digit_config, monkeypatch):
+    honest = loop.dev_scores
+
+    def interrupted(*arguments):
+        os.kill(os.getpid(), signal.SIGINT)
+        return honest(*arguments)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    monkeypatch.setattr(loop, "dev_scores", interrupted)
+    events = []
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            train(digit_config(steps=2, evaluate_every=1.0), on_event=events.append)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert isinstance(events[-1], Finished)
+    assert load(events[-1].run).evaluated
 
 
 def test_trains_with_tensorboard_and_every_step_is_there_once(digit_config, tmp_path, monkeypatch):
@@ -482,6 +502,13 @@ def test_a_training_that_never_began_leaves_no_folder(digit_config, tmp_path):
     with pytest.raises(DataError, match="absent"):
         train(config.model_copy(update={"data": data, "output": str(tmp_path / "a" / "b")}))
     assert not (tmp_path / "a").exists()
+
+
+def test_where_processes_read_other_examples_nothing_begins(digit_config, tmp_path, monkeypatch):
+    monkeypatch.setattr(start, "alike", lambda fingerprint: False)
+    with pytest.raises(DataError, match="all processes must read the same examples, got others"):
+        train(digit_config(steps=2))
+    assert not (tmp_path / "run").exists()
 
 
 def test_about_says_how_the_run_came_about(digit_config):

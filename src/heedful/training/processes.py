@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import broadcast_object_list
+from accelerate.utils import broadcast_object_list, gather_object
 
 from heedful.errors import HeedfulError, UnsupportedError
 
@@ -59,6 +59,11 @@ def decided(decide: Callable[[], T]) -> T:
     if said[1] is not None:
         raise said[1]
     return said[0]
+
+
+def alike(value: object) -> bool:
+    """Say, in every process the same, whether all have the same value."""
+    return all(other == value for other in gather_object([value]))
 
 
 def draw_apart(seed: int, *, process: int, step: int) -> None:

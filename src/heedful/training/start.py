@@ -22,7 +22,7 @@ from heedful.models.validity import problem
 from heedful.tasks.translation import Corpus, encode_splits, train_vocabularies
 from heedful.training.events import Message, Started
 from heedful.training.loop import Listener, Training, ignore
-from heedful.training.processes import decided
+from heedful.training.processes import alike, decided
 from heedful.training.run import Run, build, check_unused, create
 from heedful.training.settled import FREE, change_config, mark, settled
 
@@ -114,7 +114,8 @@ def _fresh(config: Config, folder: Path, listener: Listener) -> Training:
     precision = training.choose_precision()
     shared = overlaps(splits)
     about = _about(config, corpus, training, precision) | {"overlaps": shared}
-    _check_same_everywhere(_fingerprint(corpus))
+    if not alike(_fingerprint(corpus)):
+        raise DataError("all processes must read the same examples, got others in one of them")
     if training.main:
         create(folder, config, corpus, about, training.save)
     _announce(training, corpus)
@@ -171,11 +172,6 @@ def _going_on(before: Config, folder: Path, overrides: Sequence[str]) -> Config:
             f"alone, got {', '.join(overrides)}"
         )
     return config
-
-
-def _check_same_everywhere(fingerprint: list[int]) -> None:
-    if decided(lambda: fingerprint) != fingerprint:
-        raise DataError("all processes must read the same examples, got others in one of them")
 
 
 def _check_settings(config: Config) -> None:
