@@ -15,6 +15,7 @@ from heedful.optimizing.candidate import Candidate
 from heedful.optimizing.events import Note, RoundDone, Stage
 from heedful.optimizing.outcome import SUMMARY
 from heedful.training.events import Finished, Started
+from heedful.training.run import WRITTEN
 
 REPORT = {
     "run": "runs/x",
@@ -129,7 +130,7 @@ def install(monkeypatch):
     verbs = {"optimize_run": calls.optimize_run, "apply_plan": calls.apply_plan}
     module(monkeypatch, "heedful.optimizing.run_folder", output_of=output_of, **verbs)
     module(monkeypatch, "heedful.training.start", train=train)
-    module(monkeypatch, "heedful.training.run", Run=load)
+    module(monkeypatch, "heedful.training.run", Run=load, WRITTEN=WRITTEN)
     module(monkeypatch, "heedful.evaluation", evaluate=evaluate)
     return calls
 

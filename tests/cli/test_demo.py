@@ -1,6 +1,7 @@
 import pytest
 
 from heedful.config import Config, Train
+from heedful.locks import LOCK, hold
 
 
 def test_trains_measures_translates_draws_and_says_what_next(heedful, library):
@@ -131,6 +132,29 @@ def test_the_current_folder_can_be_gone_on_with_but_not_deleted(heedful, library
     assert (code, library.train) == (2, [])
     assert "--force must not delete the current folder, got" in err
     assert heedful("demo", "-o", ".", "--resume", "--keep", "")[0] == 0
+
+
+def test_force_deletes_nothing_but_the_run(heedful, library, run):
+    (run / "notes.txt").write_text("mine", encoding="utf-8")
+    code, _, err = heedful("demo", "-o", "d", "--force")
+    assert (code, library.train) == (2, [])
+    assert "--force deletes runs alone, got d, which holds something else" in err
+    assert {path.name for path in run.iterdir()} == {"notes.txt", "run.json"}
+
+
+def test_force_deletes_no_run_that_is_being_trained(heedful, library, run):
+    with hold(run):
+        code, _, err = heedful("demo", "-o", "d", "--force")
+        assert (code, library.train) == (2, [])
+        assert "d must not be in use, got: held by process" in err
+        assert (run / "run.json").exists()
+
+
+def test_what_a_kill_left_before_the_run_began_is_nobodys(heedful, library, tmp_path):
+    (tmp_path / "d" / ".start.7.tmp").mkdir(parents=True)
+    (tmp_path / "d" / LOCK).touch()
+    assert heedful("demo", "-o", "d")[0] == 0
+    assert len(library.train) == 1
 
 
 def test_a_taken_place_of_the_smaller_run_is_named_first(heedful, library, tmp_path):

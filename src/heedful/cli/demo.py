@@ -1,7 +1,6 @@
 """`heedful demo`: train, measure, look at and optimise a small translator in minutes."""
 
 import os
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -87,11 +86,13 @@ def make_room(output: Path, *, resume: bool, force: bool) -> None:
     """
     if resume and force:
         raise ConfigError("--resume and --force must not stand together, got both")
+    from heedful.locks import is_unused
+
     is_run = _is_run(output)
     if resume:
         if not is_run:
             raise ConfigError(f"--resume must find a run, got none in {output}")
-    elif os.path.lexists(output) and not (output.is_dir() and not any(output.iterdir())):
+    elif not is_unused(output):
         if force and is_run:
             _remove(output)
         elif force:
@@ -114,14 +115,24 @@ def _remove(folder: Path) -> None:
     """Delete a folder of ours, never through a link; one that is not there is fine.
 
     Raises:
-        ConfigError: It is a link, or the current folder.
+        ConfigError: It is a link, or the current folder, or holds anything that heedful never
+            writes into a run.
+        RunError: Somebody trains in it.
     """
     if folder.is_symlink():
         raise ConfigError(f"--force deletes folders and never follows links, got the link {folder}")
     if Path.cwd().is_relative_to(folder.resolve()):
         raise ConfigError(f"--force must not delete the current folder, got {folder}")
-    if folder.exists():
-        shutil.rmtree(folder)
+    if not folder.exists():
+        return
+    from heedful.files import remove_written
+    from heedful.locks import hold
+    from heedful.training.run import WRITTEN
+
+    with hold(folder):
+        pass  # nobody else does
+    if not remove_written(folder, WRITTEN):
+        raise ConfigError(f"--force deletes runs alone, got {folder}, which holds something else")
 
 
 def check_room_beside(smaller: Path, *, resume: bool, force: bool) -> None:
