@@ -142,6 +142,7 @@ def test_people_get_a_table_for_each_case(heedful, measured, monkeypatch, column
         ("attention", ("--threads", "-1,x"), "threads must be whole numbers, got 'x'"),
         ("attention", ("--threads", "2,0"), "threads must be at least 1 and at most 4096, got 0"),
         ("attention", ("--threads", "99999999999"), "at most 4096, got 99999999999"),
+        ("attention", ("--seconds", "inf"), "less than or equal to"),
         (
             "attention",
             ("--lengths", "8"),

@@ -135,6 +135,7 @@ def test_a_candidate_without_a_verdict_can_be_told(library):
         ((), "Missing option '--keep'"),
         ((*KEEP, "--for", "speed"), "'speed' is not one of"),
         ((*KEEP, "--trials", "0"), "greater than or equal to 1"),
+        ((*KEEP, "--minutes", "inf"), "less than or equal to"),
         ((*KEEP, "--minutes", "0"), "0.01"),
         ((*KEEP, "--seed", "-1"), "greater than or equal to 0"),
     ],

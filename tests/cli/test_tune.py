@@ -146,6 +146,8 @@ def test_control_c_says_how_to_go_on(heedful, found, config, resume):
         (("-o", "out"), "Missing option '--keep'"),
         ((*KEEP, "-o", "out", "--search", "head=1"), 'search must be one of "heads"'),
         ((*KEEP, "-o", "out", "--trials", "0"), "greater than or equal to 1"),
+        ((*KEEP, "-o", "out", "--minutes", "inf"), "less than or equal to"),
+        ((*KEEP, "-o", "out", "--minutes", "nan"), "or equal to"),
         ((*KEEP, "-o", "out", "--for", "speed"), "'speed' is not one of 'macs'"),
         ((*KEEP, "-o", "out", "--set", "seed=x"), "seed (--set) must be a whole number"),
     ],

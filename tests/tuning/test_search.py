@@ -94,10 +94,17 @@ def test_none_that_is_good_enough_is_an_error_that_names_the_nearest(pretend, tm
     assert not (tmp_path / "out" / "best.toml").exists()
 
 
-@pytest.mark.parametrize("name", ["trials", "workers"])
-def test_counts_are_at_least_1(tmp_path, small, name):
-    with pytest.raises(ConfigError, match=f"{name} must be at least 1, got 0"):
-        tune(small, goal=goal(), output=tmp_path / "out", **{name: 0})
+@pytest.mark.parametrize(
+    "counts, message",
+    [
+        ({"trials": 0}, "trials must be at least 1, got 0"),
+        ({"workers": 0}, "workers must be at least 1, got 0"),
+        ({"workers": 10**6, "trials": 2}, "workers must be at most 1,024, got 1000000"),
+    ],
+)
+def test_counts_are_within_reason(tmp_path, small, counts, message):
+    with pytest.raises(ConfigError, match=message):
+        tune(small, goal=goal(), output=tmp_path / "out", **counts)
     assert not (tmp_path / "out").exists()
 
 

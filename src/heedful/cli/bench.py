@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from heedful.cli._options import AsJson, Force
+from heedful.cli._options import LONGEST, AsJson, Force
 from heedful.cli._output import check_file
 from heedful.errors import ConfigError
 
@@ -45,7 +45,8 @@ def bench(
         bool, typer.Option("--flex", help="attention: compile FlexAttention beside, slowly.")
     ] = False,
     seconds: Annotated[
-        float, typer.Option(min=0.01, help="About how long each is measured at each length.")
+        float,
+        typer.Option(min=0.01, max=LONGEST, help="About how long each is measured at each length."),
     ] = 2.0,
     output: Annotated[
         Path | None,

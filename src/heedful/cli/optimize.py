@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from heedful.cli._options import AsJson, RunFolder, Seed
+from heedful.cli._options import LONGEST, AsJson, RunFolder, Seed
 from heedful.cli._program import typed
 from heedful.cli._signals import STOPS
 from heedful.errors import BudgetError
@@ -39,7 +39,12 @@ def optimize(
     ] = None,
     minutes: Annotated[
         float | None,
-        typer.Option(min=0.01, metavar="MINUTES", help="Begin no round of the search after these."),
+        typer.Option(
+            min=0.01,
+            max=LONGEST,
+            metavar="MINUTES",
+            help="Begin no round of the search after these.",
+        ),
     ] = None,
     heal: Annotated[
         int,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from heedful.cli._options import AsJson
+from heedful.cli._options import LONGEST, AsJson
 from heedful.cli._program import again, typed
 from heedful.cli._signals import STOPS
 from heedful.errors import BudgetError
@@ -56,6 +56,7 @@ def tune(
         float | None,
         typer.Option(
             min=0.001,
+            max=LONGEST,
             metavar="MINUTES",
             help="How long one training takes; by default as configured.",
         ),

@@ -17,6 +17,8 @@ from heedful.tuning.steering import Listener, Steering, ignore
 from heedful.tuning.study import Study, check_optuna
 from heedful.tuning.trial import Trial, nearest
 
+MOST_WORKERS = 1_024  # each is a process of some hundred megabytes
+
 
 @dataclass(frozen=True, kw_only=True)
 class Tuned:
@@ -70,7 +72,8 @@ def tune(
 
     Raises:
         BudgetError: No trial keeps the quality.
-        ConfigError: A count is below 1, or the config or the space cannot be used.
+        ConfigError: A count is below 1, or there are more workers than any machine bears, or the
+            config or the space cannot be used.
         DataError: The data cannot be used.
         MissingExtraError: Optuna is not installed.
         RunError: The folder holds something else, or workers do not live.
@@ -82,6 +85,8 @@ def tune(
     for name, count in (("trials", trials), ("workers", workers)):
         if count < 1:
             raise ConfigError(f"{name} must be at least 1, got {count}")
+    if workers > MOST_WORKERS:
+        raise ConfigError(f"workers must be at most {MOST_WORKERS:,}, got {workers}")
     check_optuna()
     config = config if isinstance(config, Config) else load_config(config)
     folder, space = Path(output), default_space(config) if space is None else space
