@@ -85,7 +85,7 @@ def test_whoever_listens_is_heard():
     assert seen[-1]
 
 
-@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*torch.jit")
 @pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
 @pytest.mark.parametrize("kind", ["none", "causal", "lengths", "segments", "dense"])
 def test_a_trace_gives_what_is_traced(kind):

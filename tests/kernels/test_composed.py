@@ -12,7 +12,7 @@ from heedful.kernels.call import Call
 from heedful.mask import Mask
 
 # how torch itself finds some derivatives along a direction
-pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit")
 
 
 def draw(*shape, seed=1):

@@ -203,7 +203,7 @@ def test_mechanisms_keep_out_what_nobody_may_see():
     assert hidden.keep_out(mechanism, query, key, value, lambda: pytest.fail("looked")) is not None
 
 
-@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*torch.jit")
 @pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_a_graph_keeps_out_what_nobody_sees(dtype):

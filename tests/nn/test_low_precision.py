@@ -107,7 +107,7 @@ def test_gradients_are_those_that_are_asked_for(make, precision):
     assert torch.autograd.grad(again.sum(), x)[0].isfinite().all()
 
 
-@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore:.*torch.jit")
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("how", ["grad", "vmap", "jvp", "export"])
 def test_who_looks_into_it_sees_the_product_by_the_rounded_weight(make, precision, how):
