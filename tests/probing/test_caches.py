@@ -1,5 +1,7 @@
 """Statistics of a text in pieces, through whatever cache, are those of the text in one go."""
 
+import inspect
+
 import pytest
 import torch
 
@@ -17,6 +19,12 @@ SIZES = {
     "intermediate_size": 48,
 }
 SITE = "layers.0.self_attn"
+# what a model of this version of transformers calls the cache that it is given
+CACHE = next(
+    name
+    for name in ("cache", "past_key_values")
+    if name in inspect.signature(transformers.MistralModel.forward).parameters
+)
 PIECES = (4, 1, 1, 3, 1)
 
 
@@ -58,7 +66,7 @@ def test_pieces_are_the_whole(cache, window, implementation, padded):
         for size in PIECES:
             piece = slice(end, end := end + size)
             given = {"attention_mask": mask[:, :end], "position_ids": places[:, piece]}
-            model(text[:, piece], past_key_values=cached, **given)
+            model(text[:, piece], **given, **{CACHE: cached})
     found = p.statistics(sinks=2)[SITE]
     assert found.rows.tolist() == want.rows.tolist() == [18 if padded else 20] * 4
     names = ("entropy", "effective_keys", "sink_mass", "distance", "support", "gini", "top_mass")
@@ -70,12 +78,12 @@ def test_pieces_are_the_whole(cache, window, implementation, padded):
 def test_where_nobody_can_tell_the_first_keys_no_mean_is_taken():
     model, text = make(3), torch.arange(3, 9)[None]
     cached = transformers.DynamicCache(config=model.config)
-    model(text, past_key_values=cached)
+    model(text, **{CACHE: cached})
     site = model.layers[0].self_attn
     plain = site.forward
     site.forward = lambda *args, **given: plain(*args, **{**given, "position_ids": None})
     with probe(model) as p:
-        model(text[:, :1], past_key_values=cached)
+        model(text[:, :1], **{CACHE: cached})
     found = p.statistics()[SITE]
     assert found.sink_mass.isnan().all()
     assert not found.distance.isnan().any()

@@ -1,5 +1,6 @@
 """What stands in a model of transformers where its own attention module cannot: two modules."""
 
+from collections.abc import Mapping
 from typing import Any, cast
 
 import torch
@@ -30,14 +31,13 @@ class Dropped(nn.Module):
         self,
         hidden_states: Tensor,
         *rest: Any,
-        past_key_values: Any = None,
         key_value_states: Tensor | None = None,
         encoder_hidden_states: Tensor | None = None,
         **given: Any,
     ) -> tuple[Tensor, None]:
         """Return the vector for every position."""
         other = encoder_hidden_states if key_value_states is None else key_value_states
-        count(past_key_values, self.layer, hidden_states, other)
+        count(cache_of(given), self.layer, hidden_states, other)
         return self.after(everywhere(self.vector, hidden_states)), None
 
 
@@ -67,21 +67,19 @@ class BiasedHeads(nn.Module):
         mask: Tensor | None = None,
         key_value_states: Tensor | None = None,
         position_bias: Tensor | None = None,
-        past_key_values: Any = None,
         **given: Any,
     ) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """Return the output, the bias of all heads, and the weights if there are any."""
         if position_bias is None and self.inner.has_relative_attention_bias:
-            position_bias = self._bias(hidden_states, past_key_values)
+            position_bias = self._bias(hidden_states, cache_of(given))
         if self.vector is not None:
-            count(past_key_values, self.inner.layer_idx, hidden_states, key_value_states)
+            count(cache_of(given), self.inner.layer_idx, hidden_states, key_value_states)
             return everywhere(self.vector, hidden_states), position_bias, None
         output, _, weights = self.inner(
             hidden_states,
             mask=mask,
             key_value_states=key_value_states,
             position_bias=None if position_bias is None else position_bias[:, self.heads],
-            past_key_values=past_key_values,
             **given,
         )
         return output, position_bias, weights
@@ -105,16 +103,23 @@ def everywhere(vector: Tensor, x: Tensor) -> Tensor:
     return vector.to(x.dtype).expand(*x.shape[:-1], -1)
 
 
+def cache_of(given: Mapping[str, Any]) -> Any:
+    """Return the cache that a module is called with: transformers 5.24 gave it another name."""
+    cache = given.get("cache")
+    return given.get("past_key_values") if cache is None else cache
+
+
 def count(cache: Any, layer: int | None, x: Tensor, other: Tensor | None) -> None:
     """Let a layer of a cache know how long a text is, by keys and values of one number.
 
     Args:
-        cache: Of one text or of two; `None` where nothing is kept.
+        cache: Of one text or of two; `None` where nothing is kept. One in pages, which knows how
+            long the texts are by itself, is left alone.
         layer: Which layer of it.
         x: The positions that came.
         other: Those of the other text, where that would have been looked at.
     """
-    if cache is None:
+    if not hasattr(cache, "get_seq_length"):
         return
     if other is None:
         cache = getattr(cache, "self_attention_cache", cache)
