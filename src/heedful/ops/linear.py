@@ -137,4 +137,5 @@ def linear_step(
 
 def _log_elu(x: Tensor) -> Tensor:
     """`log(elu(x) + 1)`: where `elu(x) + 1` is `exp(x)`, that is `x` itself."""
-    return x.clamp_max(0.0) + x.relu().log1p()
+    # not `clamp_max(0)`: what gradient that has at 0 depends on the version of torch
+    return x.masked_fill(x > 0, 0.0) + x.relu().log1p()

@@ -56,6 +56,12 @@ def test_the_scale_starts_where_it_is_told_and_never_exceeds_the_largest():
     assert mechanism.log_scale.grad[3] == 0
 
 
+def test_a_scale_that_starts_at_the_largest_can_leave_it():
+    mechanism = Cosine(heads=4, dim=3, start=50.0, largest=50.0)
+    mechanism.scale().sum().backward()
+    assert (mechanism.log_scale.grad > 49).all()
+
+
 @pytest.mark.parametrize(
     "settings, message",
     [

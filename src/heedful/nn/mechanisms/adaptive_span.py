@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from heedful.errors import ConfigError
 from heedful.mask import Mask
+from heedful.nn._limit import limited
 from heedful.nn.mechanisms.base import Mechanism
 from heedful.ops.adaptive_span import adaptive_span_attention, adaptive_span_weights
 
@@ -56,7 +57,7 @@ class AdaptiveSpan(Mechanism):
 
     def span(self) -> Float[Tensor, " heads"]:
         """Return up to which distance each head looks in full."""
-        return self.max_span * self.fraction.clamp(0, 1)
+        return self.max_span * limited(self.fraction, least=0, most=1)
 
     def penalty(self) -> Float[Tensor, ""]:
         """Return the mean span: add a small multiple of it to the loss."""

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from heedful.errors import ConfigError
 from heedful.mask import Mask
+from heedful.nn._limit import limited
 from heedful.nn.mechanisms.base import Mechanism
 from heedful.ops._softmax import widen
 from heedful.ops.cosine import cosine_attention, cosine_weights
@@ -49,7 +50,7 @@ class Cosine(Mechanism):
 
     def scale(self) -> Float[Tensor, " heads"]:
         """Return the factor of the cosine in each head, in float32 at least."""
-        return widen(self.log_scale).clamp_max(math.log(self.largest)).exp()
+        return limited(widen(self.log_scale), most=math.log(self.largest)).exp()
 
     def forward(
         self,
