@@ -38,7 +38,8 @@ def kernel(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(build, "SOURCES", tmp_path)
     source = tmp_path / "attention.cpp"
-    source.write_text('extern "C" int answer() { return 41; }\n')
+    functions = "".join(f"int {name}() {{ return 41; }}\n" for name in build.FUNCTIONS)
+    source.write_text(f'extern "C" {{\n{functions}}}\n')
     return source
 
 
