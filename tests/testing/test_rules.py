@@ -12,7 +12,7 @@ from heedful.mask import Mask
 from heedful.ops import dot_attention, dot_weights, scaled_dot_attention
 from heedful.testing import oracle
 from heedful.testing.claim import Claim, NotClaimed, Refused
-from heedful.testing.rules import RULES, describe, grid
+from heedful.testing.rules import RULES, describe, grid, in_turn
 
 GOOD = Claim(attention=dot_attention, weights=dot_weights, oracle=oracle.dot)
 
@@ -112,6 +112,16 @@ def reads_hidden_keys(query, key, value, *, mask):
     return dot_attention(query, key - key.mean(2, keepdim=True) * query.mean(), value, mask=mask)
 
 
+def multiplies_hidden_values(query, key, value, *, mask):
+    return dot_weights(query, key, mask=mask) @ value
+
+
+def differentiates_hidden_keys(query, key, value, *, mask):
+    weights = dot_weights(query, key, mask=mask)
+    seen = torch.where(value.isfinite(), value, 0.0)
+    return weights @ seen
+
+
 def reads_other_queries(query, key, value, *, mask):
     return dot_attention(query, key, value, mask=mask) + query.mean((2, 3), keepdim=True)
 
@@ -189,6 +199,16 @@ FAULTS = [
     ("weights_are_shares", wrong(weights=leaks), {"kind": "causal"}),
     ("hidden_keys", wrong(attention=forgets_mask), {"kind": "causal"}),
     ("hidden_keys", wrong(attention=reads_hidden_keys), {"kind": "lengths"}),
+    (
+        "hidden_numbers",
+        wrong(attention=multiplies_hidden_values),
+        {"kind": "lengths", "number": float("nan")},
+    ),
+    (
+        "hidden_numbers",
+        wrong(attention=differentiates_hidden_keys),
+        {"kind": "causal", "number": float("inf")},
+    ),
     ("hidden_gradients", wrong(attention=reads_hidden_keys), {"kind": "lengths"}),
     (
         "empty_rows",
@@ -335,6 +355,15 @@ def test_a_backward_that_breaks_is_a_failure(rule):
 
     with pytest.raises(AssertionError, match="it raised IndexError: beyond the end"):
         RULES[rule].check(Claim(attention=attention, oracle=oracle.dot), **RULES[rule].cases[0])
+
+
+def test_dtypes_in_turn_meet_every_size_and_every_kind():
+    cases = in_turn(sizes=("a", "b"), kind=("c", "d", "e"), dtype=(torch.float64, torch.float32))
+    pairs = {(case["sizes"], case["kind"]) for case in cases}
+    assert len(cases) == len(pairs) == 6
+    for axis, values in (("sizes", "ab"), ("kind", "cde")):
+        found = {(case[axis], case["dtype"]) for case in cases}
+        assert found == {(x, t) for x in values for t in (torch.float64, torch.float32)}
 
 
 def test_grid_has_every_combination():

@@ -3,7 +3,7 @@
 import torch
 
 from heedful.testing.masks import MASKS
-from heedful.testing.rules._rule import SIZES, Rule, grid
+from heedful.testing.rules._rule import SIZES, Rule, grid, in_turn
 from heedful.testing.rules._rule import Case as Case
 from heedful.testing.rules._rule import describe as describe
 from heedful.testing.rules.gradient import gradients, second_gradients
@@ -43,13 +43,12 @@ RULES: dict[str, Rule] = {
     "output": Rule(
         "output and weights are those of the oracle",
         matches_oracle,
-        grid(sizes=SIZES, kind=MASKS, dtype=[torch.float64])
-        + grid(sizes=["fewer_queries", "grouped"], kind=MASKS, dtype=[torch.float32]),
+        in_turn(sizes=SIZES, kind=MASKS, dtype=_WIDE),
     ),
     "half_precision": Rule(
         "so they are in half precision, up to rounding; the dtype is kept",
         matches_oracle,
-        grid(sizes=["fewer_queries", "square"], kind=MASKS, dtype=_HALF),
+        in_turn(sizes=["fewer_queries", "square"], kind=MASKS, dtype=_HALF),
     ),
     "weights_make_the_output": Rule(
         "the weights times the values are the output",

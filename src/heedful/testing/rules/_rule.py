@@ -1,7 +1,7 @@
 """What a rule is: a promise, the cases in which it is looked at, and the check."""
 
 import itertools
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,6 +48,17 @@ def grid(**axes: Collection[Any]) -> tuple[Case, ...]:
     """Every combination of the given values."""
     return tuple(
         dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())
+    )
+
+
+def in_turn(
+    *, sizes: Collection[str], kind: Collection[str], dtype: Sequence[torch.dtype]
+) -> tuple[Case, ...]:
+    """Every size with every kind of mask, and the dtypes in turn: each meets each size and kind."""
+    return tuple(
+        {"sizes": size, "kind": name, "dtype": dtype[(row + column) % len(dtype)]}
+        for row, size in enumerate(sizes)
+        for column, name in enumerate(kind)
     )
 
 
