@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from heedful.errors import RunError
-from heedful.files import is_unfinished
+from heedful.files import is_unfinished, reason
 
 LOCK = ".heedful-lock"
 _BUSY = (errno.EACCES, errno.EAGAIN, errno.EDEADLK)
@@ -66,12 +66,18 @@ def is_unused(folder: Path) -> bool:
     """Say whether nothing is there, or an empty folder.
 
     The file of a lock does not count, nor what a kill left of writing into the folder.
+
+    Raises:
+        RunError: It cannot be looked at, or no folder can have such a name.
     """
-    if not folder.exists() and not folder.is_symlink():
-        return True
-    return folder.is_dir() and all(
-        child.name == LOCK or is_unfinished(child) for child in folder.iterdir()
-    )
+    try:
+        if not folder.exists() and not folder.is_symlink():
+            return True
+        return folder.is_dir() and all(
+            child.name == LOCK or is_unfinished(child) for child in folder.iterdir()
+        )
+    except (OSError, ValueError) as error:
+        raise RunError(f"{folder} must be readable, got: {reason(error)}") from None
 
 
 def _make(folder: Path) -> list[Path]:
@@ -84,7 +90,7 @@ def _make(folder: Path) -> list[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise RunError(f"{folder} must be writable, got: {error.strerror or error}") from None
+        raise RunError(f"{folder} must be writable, got: {reason(error)}") from None
     return missing
 
 
@@ -100,7 +106,7 @@ def _taken(path: Path) -> int:
         except OSError as error:
             os.close(descriptor)
             if error.errno not in _BUSY:
-                raise RunError(f"{path} must be writable, got: {error.strerror or error}") from None
+                raise RunError(f"{path} must be writable, got: {reason(error)}") from None
             raise RunError(f"{path.parent} must not be in use, got: {_holder(path)}") from None
 
 
@@ -112,7 +118,7 @@ def _opened(path: Path, how: int = os.O_RDWR | os.O_CREAT) -> int:
             raise RunError(f"{path} must be a file, got a link")
         descriptor = os.open(path, how | safely, 0o644)
     except OSError as error:
-        raise RunError(f"{path.parent} must be writable, got: {error.strerror or error}") from None
+        raise RunError(f"{path.parent} must be writable, got: {reason(error)}") from None
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise RunError(f"{path} must be a file, got something else")

@@ -84,7 +84,7 @@ def seal(folder: Path, names: Iterable[str], *, name: str | None = None) -> None
     """
     files: dict[str, dict[str, int | str]] = {}
     for one in sorted(names):
-        size, sha256 = _hash_of(folder / one)
+        size, sha256 = hash_of(folder / one)
         files[one] = {"bytes": size, "sha256": sha256}
     named = {} if name is None else {"name": name}
     write_json(folder / MANIFEST, {"format": FORMAT, **named, "files": files})
@@ -114,7 +114,12 @@ def sealed(folder: Path, *, holder: str = "a run folder") -> Sealed:
     )
 
 
-def _hash_of(path: Path) -> tuple[int, str]:
+def hash_of(path: Path) -> tuple[int, str]:
+    """Return how many bytes a file has, and their SHA-256.
+
+    Raises:
+        RunError: It cannot be read.
+    """
     try:
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256")

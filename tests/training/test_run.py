@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -65,6 +66,14 @@ def test_the_model_is_loaded_once(run):
 def test_a_folder_that_is_no_run_is_an_error(tmp_path):
     with pytest.raises(RunError, match=r"must be a folder written by heedful train, got"):
         load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "a\0b"])
+def test_a_name_that_no_folder_can_have_is_an_error(digit_files, name):
+    with pytest.raises(RunError, match="a run or a saved model must be a folder, got none at"):
+        load(name)
+    with pytest.raises(RunError, match=r"readable, got: (File name too long|embedded null)"):
+        train(tiny(digit_files, Path(name), steps=2))
 
 
 @pytest.mark.parametrize("into", [None, nn.Linear(2, 2)])

@@ -58,6 +58,14 @@ def test_only_a_search_goes_on(tmp_path):
         opened(tmp_path, resume=True)
 
 
+@pytest.mark.parametrize("content", ["[]", "3", "null", '"config"'])
+def test_a_damaged_search_is_an_error(tmp_path, content):
+    opened(tmp_path / "out")
+    (tmp_path / "out" / "search.json").write_text(content)
+    with pytest.raises(RunError, match=r"search\.json must say what is searched, got"):
+        opened(tmp_path / "out", resume=True)
+
+
 def test_nothing_is_overwritten(tmp_path):
     (tmp_path / "file").write_text("mine")
     for folder in (tmp_path, tmp_path / "file"):

@@ -11,6 +11,7 @@ manifest.json       sizes and hashes of the others
 
 import importlib
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any, cast
@@ -71,7 +72,7 @@ def save_model(
 
 def is_model(folder: Path) -> bool:
     """Is this a folder that `save_model` wrote?"""
-    return (folder / MODEL).is_file()
+    return os.path.isfile(folder / MODEL)  # also where no such name can be
 
 
 def load_model(folder: Path, *, into: nn.Module | None = None) -> nn.Module:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from heedful.errors import MissingExtraError, RunError
-from heedful.files import read_whole, write_bytes
+from heedful.files import read_whole, reason, write_bytes
 from heedful.training.events import Evaluated, Step
 
 LARGEST = 1 << 32  # bytes
@@ -120,7 +120,7 @@ def _writable(path: Path) -> Generator[None]:
     try:
         yield
     except OSError as error:
-        raise RunError(f"{path} must be writable, got: {error.strerror or error}") from None
+        raise RunError(f"{path} must be writable, got: {reason(error)}") from None
 
 
 def _writer() -> Any:

@@ -16,6 +16,7 @@ Everything is read as if somebody else had written it, and compared with the man
 one.
 """
 
+import os
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -210,7 +211,7 @@ def load(
         ConfigError: `into` is needed, the plan does not fit it, or it is given for a run.
         MissingExtraError: transformers is needed and not installed.
     """
-    if not Path(folder).is_dir():
+    if not os.path.isdir(folder):  # also where no such name can be
         raise RunError(f"a run or a saved model must be a folder, got none at {folder}")
     if is_model(Path(folder)):
         model = load_model(Path(folder), into=into)

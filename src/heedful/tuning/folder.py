@@ -10,8 +10,8 @@ workers/           what the worker processes print
 ```
 """
 
-import hashlib
 import json
+import os
 import re
 import sys
 from collections.abc import Collection, Mapping, Sequence
@@ -24,8 +24,9 @@ from pydantic import BaseModel
 from heedful.config import Config, dump
 from heedful.config_file import dump_toml
 from heedful.errors import RunError
-from heedful.files import read_json, remove_written, write_bytes, write_json
+from heedful.files import read_json, reason, remove_written, write_bytes, write_json
 from heedful.locks import LOCK, is_unused
+from heedful.manifest import hash_of
 from heedful.training import run as run_files
 from heedful.tuning.goal import Goal
 from heedful.tuning.space import Space
@@ -60,7 +61,7 @@ def open_folder(folder: Path, config: Config, goal: Goal, space: Space, *, resum
         for name in ("trials", "workers"):
             (folder / name).mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise RunError(f"{folder} must be writable, got: {error.strerror or error}") from None
+        raise RunError(f"{folder} must be writable, got: {reason(error)}") from None
     write_json(folder / SEARCH, plain)
 
 
@@ -70,7 +71,7 @@ def check_folder(folder: Path, *, resume: bool) -> None:
     Raises:
         RunError: It does not.
     """
-    there = (folder / SEARCH).is_file()
+    there = os.path.isfile(folder / SEARCH)  # also where no such name can be
     for name in ("trials", "workers"):
         if (folder / name).is_symlink():
             raise RunError(f"{folder / name} must be a folder of the search, got a link")
@@ -85,15 +86,16 @@ def _hashes(data: BaseModel) -> dict[str, str]:
     """SHA-256 of each file that the data section names: a search of other texts is another one."""
     hashes: dict[str, str] = {}
     for key, value in data:
-        path = Path(value) if isinstance(value, str) and value else None
-        if path is not None and path.is_file():
-            with path.open("rb") as file:
-                hashes[key] = hashlib.file_digest(file, "sha256").hexdigest()
+        if isinstance(value, str) and os.path.isfile(value):
+            hashes[key] = hash_of(Path(value))[1]
     return hashes
 
 
 def _check_same(folder: Path, plain: dict[str, Any]) -> None:
-    before, now = _flat(read_json(folder / SEARCH)), _flat(plain)
+    content = read_json(folder / SEARCH)
+    if not isinstance(content, dict):
+        raise RunError(f"{folder / SEARCH} must say what is searched, got {content!r:.80}")
+    before, now = _flat(cast(dict[str, Any], content)), _flat(plain)
     different = [key for key in (*before, *now) if before.get(key) != now.get(key)]
     if different:
         key = different[0]
