@@ -83,13 +83,13 @@ def is_unused(folder: Path) -> bool:
 def _make(folder: Path) -> list[Path]:
     """Make a folder and return those that were not there, the innermost first."""
     missing: list[Path] = []
-    for one in (folder, *folder.parents):
-        if one.exists():
-            break
-        missing.append(one)
     try:
+        for one in (folder, *folder.parents):
+            if one.exists():
+                break
+            missing.append(one)
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise RunError(f"{folder} must be writable, got: {reason(error)}") from None
     return missing
 

@@ -9,6 +9,8 @@ metrics.jsonl            one line a measurement
 checkpoints.json         which checkpoints are the last and the best
 checkpoints/step-…/      model.safetensors, optimizer.safetensors, progress.json
 plan.toml, report.json   of an optimised run: what was changed, and how it was proved
+test-looks.jsonl         one line for each time that the test split was judged on
+tensorboard/             the measurements once more, where asked for
 manifest.json            sizes and hashes of what never changes; each checkpoint has one of its own
 ```
 
