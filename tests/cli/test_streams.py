@@ -34,6 +34,10 @@ def shell(command, folder, **more):
         ("$heedful new translation -o . --force", "--output must be an ordinary file, got ."),
         ("$heedful new translation -o %s", "File name too long"),
         ("$heedful train /dev/null/x.toml", "/dev/null/x.toml"),
+        (
+            "mkdir d && cd d && rmdir ../d && $heedful demo -o x",
+            "heedful: a file or a folder must be usable, got: No such file or directory",
+        ),
         ("$heedful train %s", "File name too long"),
     ],
 )

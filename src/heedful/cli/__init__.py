@@ -15,6 +15,7 @@ from heedful.cli._streams import (
     check_words,
     drop_output,
     keep_places,
+    output_fails,
     restart_in_utf8,
     use_utf8,
     utf8_argument,
@@ -119,7 +120,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             raise
         typer.echo(f"heedful: {words_for_it}", err=True)
         code = USAGE
-        if isinstance(error, OSError) and error.filename is None:
+        if output_fails():
             drop_output()
     if code in STOPPED:
         typer.echo(f"heedful: {STOPPED[code]}", err=True)

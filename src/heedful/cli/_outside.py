@@ -7,6 +7,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
+from heedful.cli._streams import output_fails
 from heedful.errors import ConfigError, HeedfulError
 
 # what torch says when there is too little memory, or numbers that no memory could hold
@@ -21,7 +22,8 @@ _MEMORY = re.compile(
 def outside(error: Exception) -> str | None:
     """Return what to say of an error that the user's machine or numbers cause; `None` is a bug."""
     if isinstance(error, OSError):
-        where = "stdout" if error.filename is None else _text(error.filename)
+        nameless = "stdout" if output_fails() else "a file or a folder"
+        where = nameless if error.filename is None else _text(error.filename)
         return f"{where} must be usable, got: {error.strerror or error}"
     if isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError | ValueError) and _MEMORY.search(str(error))

@@ -53,6 +53,15 @@ def check_streams() -> None:
         raise ConfigError("stdout must be open, for results go there, got it closed")
 
 
+def output_fails() -> bool:
+    """Say whether stdout does not take what was written to it."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        return True
+    return False
+
+
 def drop_output() -> None:
     """Forget what stdout would not take, or Python would try again when it ends."""
     try:
