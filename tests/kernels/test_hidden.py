@@ -1,14 +1,18 @@
 """Whatever stands at a hidden key or value, no bit of an output or a gradient changes."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from heedful.kernels import hidden
 from heedful.kernels.attend import attend
 from heedful.kernels.cpu.build import compiler
 from heedful.mask import Mask
+from heedful.ops import linear_attention
 
 NATIVE = [(torch.float32, 0.0), (torch.bfloat16, 0.0)] if compiler() else []
 WAYS = [
@@ -116,6 +120,37 @@ def test_who_sees_it_gets_it(impl, dtype, dropout):
 
 
 @pytest.mark.parametrize("impl, dtype, dropout", WAYS)
+def test_nor_is_its_gradient_a_number(impl, dtype, dropout):
+    query, key, value = (x.requires_grad_() for x in tensors(dtype))
+    with torch.no_grad():
+        value[:, :, 9, 0], value[:, :, 12, 1] = math.inf, math.nan
+    attend(query, key, value, mask=Mask.causal(), impl=impl, dropout=dropout).sum().backward()
+    first = 9 - (KEYS - QUERIES)
+    assert bool(query.grad[:, :, first:].isnan().all())
+    assert bool(query.grad[:, :, :first].isfinite().all())
+    assert bool(key.grad.isnan().all())  # the last query sees all
+
+
+@pytest.mark.parametrize("impl", ["auto", "sdpa"])
+def test_a_bias_so_low_that_scores_are_lost_is_guarded_alike(impl):
+    query, key, value = tensors(torch.float32)
+    query[:, :, 3] = math.nan
+    bias = torch.zeros(QUERIES, KEYS)
+    bias[1], bias[3] = torch.finfo(torch.float32).min, -math.inf
+    leaves = [x.requires_grad_() for x in (query, key, value)]
+    attend(*leaves, bias=bias, impl=impl).sum().backward()
+    assert all(bool(x.grad.isfinite().all()) for x in leaves)
+
+
+def test_keys_without_numbers_hide_what_their_values_are():
+    query, key, (_, _, value) = torch.zeros(2, 4, 3, 0), torch.zeros(2, 2, KEYS, 0), tensors(None)
+    value[:, :, 5:] = math.nan
+    answer = attend(query, key, value, mask=Mask.lengths(torch.tensor([5, 5])))
+    want = value[:, :, None, :5].mean(3).expand(2, 2, 6, 6).reshape(2, 4, 3, 6)
+    torch.testing.assert_close(answer, want)
+
+
+@pytest.mark.parametrize("impl, dtype, dropout", WAYS)
 def test_a_row_that_sees_nothing_is_0_whatever_its_query_is(impl, dtype, dropout):
     query, key, value = tensors(dtype)
     mask = Mask.dense(blind_row())
@@ -177,7 +212,7 @@ def test_a_step_against_a_cache_that_was_never_written(dtype):
         assert all(torch.equal(answer, want) for answer in answers)
 
 
-def test_mechanisms_keep_out_what_nobody_may_see():
+def test_mechanisms_keep_out_what_nobody_may_see(monkeypatch):
     """What `heedful.ops` use: NaN for who sees it, and nothing of it for the others."""
     query, key, value = (x.requires_grad_() for x in tensors(torch.float64))
     seen = Mask.causal().to_bool(**SIZES)
@@ -193,14 +228,15 @@ def test_mechanisms_keep_out_what_nobody_may_see():
         bad[:, :, 12] = math.nan
     bad.requires_grad_()
     row = 12 - (KEYS - QUERIES)
-    found = hidden.keep_out(mechanism, query, bad, value, lambda: seen)
+    found = hidden.keep_out(mechanism, query, bad, value, Mask.causal())
     assert torch.equal(found[:, :, :row], want[:, :, :row])
     assert bool(found[:, :, row:].isnan().all())
     found[:, :, :row].sum().backward()
     by = [x.grad.clone() for x in (query, bad, value)]
     assert all(bool(x.isfinite().all()) for x in by[1:])
     assert bool((by[1][:, :, 12:] == 0).all())
-    assert hidden.keep_out(mechanism, query, key, value, lambda: pytest.fail("looked")) is not None
+    monkeypatch.setattr(Mask, "to_bool", lambda *_, **__: pytest.fail("looked"))
+    assert hidden.keep_out(mechanism, query, key, value, Mask.causal()) is not None
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit")
@@ -212,6 +248,40 @@ def test_a_graph_keeps_out_what_nobody_sees(dtype):
     key[0, :, 10:] = math.nan
     traced = torch.jit.trace(lambda q, k, v: attend(q, k, v, mask=mask), (query, key, value))
     assert bool(traced(query, key, value).isfinite().all())
+
+
+@pytest.mark.parametrize("shape", [(KEYS,), (2, 1, QUERIES, KEYS)])
+def test_a_bias_that_hides_does_so_under_a_transform(shape):
+    query, key, value = tensors(torch.float32)
+    key[..., 10:, 1], value[..., 10:, :] = math.nan, math.inf
+    bias = draw(*shape)
+    bias[..., 10:] = -math.inf
+    answer = torch.vmap(lambda *given: attend(*given, mask=Mask.causal(), bias=bias))(
+        query[None], key[None], value[None]
+    )
+    assert bool(answer.isfinite().all())
+
+
+class Largest(TorchDispatchMode):
+    """Under it nobody may look at values, as on a GPU."""
+
+    def __init__(self):
+        super().__init__()
+        self.numbers = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        found = [x.numel() for x in tree_leaves(result) if isinstance(x, torch.Tensor)]
+        self.numbers = max(self.numbers, *found, 0)
+        return result
+
+
+@pytest.mark.parametrize("attention", [partial(attend, impl="sdpa"), linear_attention])
+def test_what_nobody_sees_is_told_without_a_look_at_every_pair(attention):
+    given = [draw(1, 1, 512, 4) for _ in range(3)]
+    with Largest() as largest:
+        attention(*given, mask=Mask.causal())
+    assert largest.numbers < 512 * 512 / 4
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,9 @@ def agree(mask, sizes):
     pattern = split(mask, sizes)
     check_tensors(pattern, sizes)
     assert torch.equal(rebuild(pattern, sizes), want)
+    seen = mask.seen(sizes.queries, sizes.keys, batch=sizes.batch, heads=sizes.heads)
+    by_key = torch.ones_like(want[:, :, 0]) if seen is None else seen.expand_as(want[:, :, 0])
+    assert torch.equal(by_key, want.any(2))
 
 
 def check_tensors(pattern, sizes):
@@ -289,10 +292,25 @@ class Distances(torch.nn.Module):
         return scores.masked_fill(~seen, 0.0)
 
 
-def test_can_be_exported_with_sizes_that_vary():
+def test_where_nobody_asks_no_key_is_seen():
+    mask = Mask.window(2) | Mask.anticausal()
+    assert not mask.seen(0, 7).any()
+
+
+class Seen(torch.nn.Module):
+    """Which keys any query sees."""
+
+    def forward(self, scores, lengths):
+        batch, heads, queries, keys = scores.shape
+        mask = Mask.window(3, sinks=1) & Mask.lengths(lengths)
+        return mask.seen(queries, keys, batch=batch, heads=heads)
+
+
+@pytest.mark.parametrize("kind", [Distances, Seen])
+def test_can_be_exported_with_sizes_that_vary(kind):
     queries, keys = torch.export.Dim("queries", min=8), torch.export.Dim("keys", min=8)
     exported = torch.export.export(
-        Distances(),
+        kind(),
         (torch.ones(2, 4, 9, 11), torch.tensor([7, 7])),
         dynamic_shapes=({2: queries, 3: keys}, None),
     ).module()
@@ -300,7 +318,8 @@ def test_can_be_exported_with_sizes_that_vary():
         scores, lengths = torch.ones(2, 4, *sizes), torch.tensor([2, 6])
         want = Mask.window(3, sinks=1) & Mask.lengths(lengths)
         visible = want.to_bool(*sizes, batch=2, heads=4)
-        assert torch.equal(exported(scores, lengths), scores.masked_fill(~visible, 0.0))
+        answer = scores.masked_fill(~visible, 0.0) if kind is Distances else visible.any(2)
+        assert torch.equal(exported(scores, lengths), answer)
 
 
 def test_can_be_compiled_with_sizes_that_vary():

@@ -103,6 +103,7 @@ class Kit:
     @staticmethod
     def quick(**settings):
         few = {"goal": "macs", "rounds": 2, "trials": 6, "heal_steps": 4, "finalist_steps": 2}
+        few["final_steps"] = 100
         return Settings(**(few | settings))
 
     @staticmethod

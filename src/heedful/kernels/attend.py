@@ -72,7 +72,7 @@ def attend(
     """
     call = Call.of(query, key, value, mask, bias, scale, dropout)
     if bias is not None and composed.drowned(call):
-        return hidden.run(composed.run, call)
+        return hidden.run(composed.run, call, call.query)
     if impl == "auto":
         return KERNELS[choose(call)].run(call)
     return named(impl, call).run(call)

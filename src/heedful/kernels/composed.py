@@ -67,15 +67,17 @@ def exact(
     scores = torch.where(as_they_are.isfinite(), scores, as_they_are)
     seen = sees(visible, bias)
     weights, _ = _weigh(scores, bias, seen)
-    weights = torch.dropout(weights, dropout, train=dropout > 0)
-    output = weights @ _numbers(value)
+    kept = torch.dropout(weights, dropout, train=dropout > 0)
     found = torch.ones_like(scores) if seen is None else seen.expand(scores.shape).to(dtype)
     up, down, none = (
         found @ kind.to(dtype) > 0
         for kind in (value == float("inf"), value == float("-inf"), value.isnan())
     )
-    output = output.masked_fill(up, float("inf")).masked_fill(down, float("-inf"))
-    return output.masked_fill(none | (up & down), float("nan")).to(out)
+    put_back = torch.where(up, float("inf"), 0.0).masked_fill(down, float("-inf"))
+    put_back = put_back.masked_fill(none | (up & down), float("nan"))
+    # times the sum of the weights, which is 1, because a gradient must not be a number there either
+    output = kept @ _numbers(value) + weights.sum(-1, keepdim=True) * put_back.to(dtype)
+    return output.to(out)
 
 
 def drowned(call: Call) -> bool:

@@ -15,6 +15,7 @@ from torch import Tensor
 from heedful.kernels import composed
 from heedful.kernels.call import NOTHING, Call, share_heads
 from heedful.listeners import may_look
+from heedful.mask import Mask
 
 MOST = 2**24  # pairs that are looked at together
 
@@ -43,7 +44,6 @@ class Clean(NamedTuple):
 
 
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
-Seeing = Callable[[], Tensor | None]
 
 
 def finite(*tensors: Tensor) -> bool:
@@ -51,7 +51,7 @@ def finite(*tensors: Tensor) -> bool:
     return all(math.isfinite(x.detach().sum().item()) for x in tensors)
 
 
-def keep_out(attend: Attend, query: Tensor, key: Tensor, value: Tensor, visible: Seeing) -> Tensor:
+def keep_out(attend: Attend, query: Tensor, key: Tensor, value: Tensor, mask: Mask) -> Tensor:
     """Run a mechanism so that nothing at a hidden key or value changes an output or a gradient.
 
     For mechanisms in which a query's output comes of what it sees alone. In a graph, under a mode
@@ -62,8 +62,7 @@ def keep_out(attend: Attend, query: Tensor, key: Tensor, value: Tensor, visible:
         query: `(batch, heads, queries, dim)`.
         key: `(batch, kv_heads, keys, dim)`.
         value: `(batch, kv_heads, keys, value_dim)`.
-        visible: Gives the mask as truth values, `(#batch, #heads, #queries, #keys)`; `None`: all
-            is visible. Asked only where it matters.
+        mask: Which query may see which key; looked at only where it matters.
 
     Returns:
         What `attend` gives for keys and values that are 0 where they are no numbers; NaN, also in
@@ -73,14 +72,14 @@ def keep_out(attend: Attend, query: Tensor, key: Tensor, value: Tensor, visible:
         A sum of the output, and with gradients of keys and values. Where something is not finite,
         the call once more and a look at every pair.
     """
+    call = Call(query, key, value, mask, None, 1.0, 0.0)
     if not may_look(query, key, value):
-        return attend(query, *unseen(key, value, visible(), query.shape[1]))
+        return attend(query, *unseen(key, value, _seen(call), query.shape[1]))
     graph = torch.is_grad_enabled() and any(x.requires_grad for x in (query, key, value))
     output = attend(query, key, value) if not graph or finite(key, value) else None
     if output is not None and finite(output):
         return output
-    seen = visible()
-    found = None if seen is None else clean(query, key, value, None, seen, 1.0)
+    found = clean(query, key, value, None, call.visible(), 1.0)
     if found is None:
         return attend(query, key, value) if output is None else output
     output = attend(found.query, found.key, found.value).masked_fill(found.blind, 0.0)
@@ -102,7 +101,7 @@ def run(kernel: Callable[[Call], Tensor], call: Call, *more: Tensor) -> Tensor:
         return kernel(call)
     query, key, value, _, bias, scale, dropout = call
     if not may_look(query, key, value, bias):
-        key, value = unseen(key, value, call.visible(), query.shape[1])
+        key, value = unseen(key, value, _seen(call), query.shape[1])
         return kernel(call._replace(key=key, value=value))
     # what is drawn at random must be drawn again
     state = torch.get_rng_state() if dropout else None
@@ -123,18 +122,17 @@ def run(kernel: Callable[[Call], Tensor], call: Call, *more: Tensor) -> Tensor:
     return torch.where(found.sees, other, output)
 
 
-def unseen(key: Tensor, value: Tensor, visible: Tensor | None, heads: int) -> tuple[Tensor, Tensor]:
+def unseen(key: Tensor, value: Tensor, seen: Tensor | None, heads: int) -> tuple[Tensor, Tensor]:
     """Keys and values with 0 where no query sees them, whatever stands there.
 
     Args:
         key: `(batch, kv_heads, keys, dim)`.
         value: `(batch, kv_heads, keys, value_dim)`.
-        visible: `(#batch, #heads, #queries, #keys)`. `None` means: all is visible.
+        seen: `(#batch, #heads, #keys)`: which keys any query sees. `None` means: all.
         heads: Of the queries.
     """
-    if visible is None:
+    if seen is None:
         return key, value
-    seen = visible.any(-2)
     kv_heads = key.shape[1]
     if seen.shape[1] != 1 and kv_heads != heads:
         seen = seen.unflatten(1, (kv_heads, heads // kv_heads)).any(2)
@@ -186,12 +184,29 @@ def clean(
     )
 
 
+def _seen(call: Call) -> Tensor | None:
+    """Which keys any query sees; pairs are looked at only where mask or bias are pairs."""
+    there = composed.sees(None, call.bias)
+    if there is not None and there.shape[2] != 1:
+        visible = call.visible()
+        return (there if visible is None else there & visible).any(2)
+    there = None if there is None else there[:, :, 0]
+    if call.mask is None:
+        return there
+    batch, heads, queries, _ = call.query.shape
+    keys, device = call.key.shape[2], call.query.device
+    seen = call.mask.seen(queries, keys, batch=batch, heads=heads, device=device)
+    return seen if there is None else there if seen is None else seen & there
+
+
 def _spoilt(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
     """Rows that are not finite, or of which a product may be too large for a number."""
-    most = query.double().abs().nan_to_num(posinf=0.0).amax() if query.numel() else 0.0
+    sound = value.isfinite().all(-1, keepdim=True)
+    if not query.numel() or not key.numel():  # no score is a product
+        return ~sound
+    most = query.double().abs().nan_to_num(posinf=0.0).amax()
     largest = key.double().abs().amax(-1, keepdim=True) * most * (abs(scale) * key.shape[3])
-    bounded = largest < torch.finfo(key.dtype).max / 4  # False for NaN
-    return ~(bounded & value.isfinite().all(-1, keepdim=True))
+    return ~(sound & (largest < torch.finfo(key.dtype).max / 4))  # False for NaN
 
 
 def _sees(seen: Tensor, spoilt: Tensor, query: Tensor) -> Tensor:

@@ -36,6 +36,7 @@ from heedful.mask._rules import (
     Segments,
     Window,
 )
+from heedful.mask._seen import seen
 from heedful.mask._tensors import own
 
 
@@ -404,6 +405,38 @@ class Mask:
             call `check` once before.
         """
         return self._rule.to(key.device).visible(At(batch, head, query, key, queries, keys))
+
+    def seen(
+        self,
+        queries: int,
+        keys: int,
+        *,
+        batch: int = 1,
+        heads: int = 1,
+        device: torch.device | str | None = None,
+    ) -> Bool[Tensor, "#batch #heads #keys"] | None:
+        """Tell which keys any query sees.
+
+        Args:
+            queries: Number of queries.
+            keys: Number of keys.
+            batch: Rows of the batch.
+            heads: Query heads.
+            device: Where the result lives. `None` means: where the mask's tensors are.
+
+        Returns:
+            A tensor in which an axis that the mask does not depend on has size 1, or `None` when
+            every key is known to be seen.
+
+        Raises:
+            ShapeError: A tensor of the mask does not fit these sizes.
+            ConfigError: A length of `Mask.lengths` exceeds `keys`.
+
+        Cost:
+            Grows with the lengths for `lengths`, for `segments` alone, and for bands with one grid
+            of blocks at most; elsewhere every pair is looked at, some at a time.
+        """
+        return seen(self._rule, (batch, heads, queries, keys), device)
 
     def check(self, queries: int, keys: int, *, batch: int, heads: int) -> None:
         """Raise when a tensor of the mask does not fit these sizes.

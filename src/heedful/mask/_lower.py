@@ -19,7 +19,7 @@ def to_bool(rule: Rule, size: Size, device: torch.device | str | None) -> Tensor
     if isinstance(rule, Full):
         return None
     device = rule.device() if device is None else torch.device(device)
-    visible = rule.to(device).visible(_grid(*size, device))
+    visible = rule.to(device).visible(grid(*size, device))
     return visible[(None,) * (4 - visible.ndim)]
 
 
@@ -46,7 +46,7 @@ def to_block_mask(rule: Rule, size: Size, device: torch.device | str, block_size
     batch, heads, queries, keys = size
     device = torch.device(device)
     rule = rule.within(queries, keys).to(device)
-    corner = _grid(batch, heads, 1, 1, device)._replace(queries=queries, keys=keys)
+    corner = grid(batch, heads, 1, 1, device)._replace(queries=queries, keys=keys)
     shape = (1, 1, 1, 1, *rule.visible(corner).shape)  # tells what the rule depends on
 
     # A lambda, because FlexAttention counts parameters, which a type-checking wrapper hides.
@@ -61,7 +61,7 @@ def to_block_mask(rule: Rule, size: Size, device: torch.device | str, block_size
     )
 
 
-def _grid(batch: int, heads: int, queries: int, keys: int, device: torch.device) -> At:
+def grid(batch: int, heads: int, queries: int, keys: int, device: torch.device) -> At:
     sizes = (batch, heads, queries, keys)
     axes = [torch.arange(size, device=device) for size in sizes]
     spread = [x.view([-1 if i == axis else 1 for i in range(4)]) for axis, x in enumerate(axes)]

@@ -92,7 +92,7 @@ def pattern(rule: Rule, size: Size) -> Pattern:
     blocks: Blocks | None = None
     rest: list[Rule] = []
     for part in rule.parts if isinstance(rule, Both) else (rule,):
-        if _is_band(part):
+        if is_band(part):
             together = _meet(band, _band(part, keys - queries))
             if together is None:
                 rest.append(part)
@@ -120,7 +120,7 @@ def pattern(rule: Rule, size: Size) -> Pattern:
     )
 
 
-def _is_band(rule: Rule) -> TypeGuard[Causal | Anticausal | Window]:
+def is_band(rule: Rule) -> TypeGuard[Causal | Anticausal | Window]:
     return isinstance(rule, Causal | Anticausal | Window)
 
 

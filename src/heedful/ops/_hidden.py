@@ -30,12 +30,6 @@ def hidden_kept_out(attention: Attention) -> Attention:
         def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
             return attention(query, key, value, mask=mask, **extras)
 
-        def visible() -> Tensor | None:
-            batch, heads, queries, _ = query.shape
-            return mask.to_bool(
-                queries, key.shape[2], batch=batch, heads=heads, device=query.device
-            )
-
-        return keep_out(attend, query, key, value, visible)
+        return keep_out(attend, query, key, value, mask)
 
     return kept_out

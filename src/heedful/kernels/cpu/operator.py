@@ -83,7 +83,9 @@ def _composed(
     """The operator in torch's own, laid out alike: what an export to another format runs."""
     pattern, scale = _pattern(*rest[:-1]), rest[-1]
     visible = pattern.visible(query.shape[2], key.shape[2], query.device)
-    key, value = hidden.unseen(key, value, visible, query.shape[1])
+    pairs = composed.sees(visible, bias)
+    seen = None if pairs is None else pairs.any(2)
+    key, value = hidden.unseen(key, value, seen, query.shape[1])
     output, log_sum = composed.attend(query, key, value, bias, visible, scale)
     stride = query.stride()
     if stride[1] < stride[2]:
