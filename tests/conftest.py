@@ -2,6 +2,8 @@
 
 import os
 import random
+import sys
+import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -59,5 +61,28 @@ def digit_config(digit_files: Path, tmp_path: Path) -> Callable[..., Config]:
             train=Train(**settings),
             decode=Decode(max_length=24, batch=16),
         )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def planted_module() -> Callable[..., types.ModuleType]:
+    """Make a module from its source with one line changed; nobody else sees it."""
+
+    def make(
+        module: types.ModuleType, right: str | None = None, wrong: str | None = None
+    ) -> types.ModuleType:
+        text = Path(str(module.__file__)).read_text(encoding="utf-8")
+        if right is not None and wrong is not None:
+            assert right in text, f"{module.__name__} no longer holds: {right}"
+            text = text.replace(right, wrong)
+        made = types.ModuleType(f"{module.__name__}_planted")
+        made.__file__ = module.__file__
+        sys.modules[made.__name__] = made  # dataclasses look their module up
+        try:
+            exec(compile(text, str(module.__file__), "exec"), made.__dict__)
+        finally:
+            del sys.modules[made.__name__]
+        return made
 
     return make

@@ -1,9 +1,6 @@
 """Faults planted in what everything rests on: verdict, journal, metrics. Each one is seen."""
 
 import importlib
-import sys
-import types
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -116,29 +113,13 @@ FAULTS = [
 HOLDS = {verdict: verdict_holds, journal: journal_holds, metric: metrics_hold}
 
 
-def planted(module, right=None, wrong=None):
-    """The module from its source with one line changed; nobody else sees it."""
-    text = Path(module.__file__).read_text(encoding="utf-8")
-    if right is not None:
-        assert right in text, f"{module.__name__} no longer holds: {right}"
-        text = text.replace(right, wrong)
-    made = types.ModuleType(f"{module.__name__}_planted")
-    made.__file__ = module.__file__
-    sys.modules[made.__name__] = made  # dataclasses look their module up
-    try:
-        exec(compile(text, module.__file__, "exec"), made.__dict__)
-    finally:
-        del sys.modules[made.__name__]
-    return made
-
-
 @pytest.mark.parametrize("module, right, wrong", FAULTS, ids=[right for _, right, _ in FAULTS])
-def test_a_planted_fault_is_seen(module, right, wrong, tmp_path):
+def test_a_planted_fault_is_seen(planted_module, module, right, wrong, tmp_path):
     with pytest.raises((AssertionError, HeedfulError, ValueError, pytest.fail.Exception)):
-        HOLDS[module](planted(module, right, wrong), tmp_path)
+        HOLDS[module](planted_module(module, right, wrong), tmp_path)
 
 
 @pytest.mark.parametrize("module", HOLDS)
-def test_without_a_fault_all_holds(module, tmp_path):
-    HOLDS[module](planted(module), tmp_path)
+def test_without_a_fault_all_holds(planted_module, module, tmp_path):
+    HOLDS[module](planted_module(module), tmp_path)
     HOLDS[module](importlib.import_module(module.__name__), tmp_path)

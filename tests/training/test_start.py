@@ -515,7 +515,7 @@ def test_about_says_how_the_run_came_about(digit_config):
     run = train(digit_config(steps=2))
     about = json.loads((run.folder / "run.json").read_text(encoding="utf-8"))
     assert about["seed"] == 1
-    assert about["versions"]["torch"] == torch.__version__
+    assert torch.__version__.startswith(about["versions"]["torch"])  # which may leave out +cu130
     assert about["precision"] == "fp32"
     assert about["parameters"] == sum(p.numel() for p in run.translator.model.parameters())
 

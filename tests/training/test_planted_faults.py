@@ -1,0 +1,343 @@
+"""Faults planted in the training loop and in what it keeps, one at a time: each one is seen.
+
+A check here is small and does by hand what the loop does; the tests beside this one go further.
+"""
+
+import itertools
+import shutil
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from heedful import manifest
+from heedful.config import Config, Train, TransformerModel, TsvData
+from heedful.data.batches import token_batches
+from heedful.data.load import load_data
+from heedful.data.tokens import PAD
+from heedful.errors import HeedfulError, TrainingError
+from heedful.tasks.translation import encode_splits, train_vocabularies
+from heedful.training import checkpoint, loop, metrics
+from heedful.training.checkpoint import read_pointer
+from heedful.training.events import Step
+from heedful.training.optimizer import adamw
+from heedful.training.run import build
+from heedful.training.schedule import rate
+
+
+@pytest.fixture(scope="module")
+def task(digit_files):
+    config = Config(
+        output="unused",
+        data=TsvData(
+            **{name: str(digit_files / f"{name}.tsv") for name in ("train", "dev", "test")},
+            max_length=32,
+        ),
+        model=TransformerModel(
+            width=16, heads=2, encoder_layers=1, decoder_layers=1, feedforward=16, dropout=0.3
+        ),
+        train=Train(
+            steps=4, tokens_per_batch=256, precision="fp32", learning_rate=0.01, warmup=0.5
+        ),
+    )
+    splits = load_data(config.data, config.seed)
+    splits = replace(splits, train=splits.train[:120])
+    return config, encode_splits(config, splits, train_vocabularies(config, splits.train))
+
+
+def begin(module, task, folder, **settings):
+    config, corpus = task
+    config = config.model_copy(update={"train": config.train.model_copy(update=settings)})
+    torch.manual_seed(config.seed)
+    folder.mkdir(parents=True)
+    model = build(config, corpus.vocabularies)
+    return module.Training(config, corpus, model, folder, lambda event: None)
+
+
+def mean_loss(model, batch, smoothing=0.0):
+    source, lengths, target = batch
+    logits = model(source, lengths, target[:, :-1]).flatten(0, 1)
+    truth = target[:, 1:].flatten()
+    return F.cross_entropy(logits, truth, ignore_index=PAD, label_smoothing=smoothing)
+
+
+def steps_hold(module, task, folder):
+    """Gradients and weights of some steps are those of steps taken by hand."""
+    for clip in (1e9, 0.05):
+        settings = {"clip": clip, "label_smoothing": 0.2, "evaluate_every": 1.0}
+        training, gradients = begin(module, task, folder / str(clip), **settings), []
+
+        def keep(*_, training=training, gradients=gradients):
+            gradients.append([x.grad.clone() for x in training.bare.parameters()])
+
+        training.plain.register_step_pre_hook(keep)
+        model = begin(loop, task, folder / f"{clip} by hand").bare
+        optimizer, (config, corpus) = adamw(model, training.settings), task
+        torch.manual_seed(1)
+        training.run()
+        torch.manual_seed(1)
+        batches = token_batches(
+            corpus.train.lengths, tokens_per_batch=256, seed=config.seed, epoch=0
+        )
+        model.train()
+        assert len(gradients) == 4
+        for step in range(4):
+            optimizer.zero_grad()
+            mean_loss(model, corpus.train.batch(batches[step], "cpu"), 0.2).backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
+            for found, parameter in zip(gradients[step], model.parameters(), strict=True):
+                torch.testing.assert_close(found, parameter.grad, atol=1e-5, rtol=1e-4)
+                parameter.grad.copy_(found)  # AdamW makes much of noise around 0
+            for group in optimizer.param_groups:
+                group["lr"] = 0.01 * rate(step / 4, warmup=0.5)
+            optimizer.step()
+        for found, parameter in zip(training.bare.parameters(), model.parameters(), strict=True):
+            torch.testing.assert_close(found, parameter, atol=1e-5, rtol=1e-4)
+    poisoned = begin(module, task, folder / "poisoned")
+    poisoned.loss = lambda *tensors, **given: loop.cross_entropy(*tensors, **given) * torch.nan
+    with pytest.raises(TrainingError, match="the loss must stay a number"):
+        poisoned.run()
+
+
+def resuming_holds(module, task, folder):
+    """What was stopped in the second epoch, and goes on, ends as if it had never stopped."""
+    settings = {"steps": 7, "tokens_per_batch": 640, "evaluate_every": 0.3}
+    settings["checkpoint_seconds"] = 0.0
+    module.LOG_EVERY = 1
+    whole, epochs = begin(module, task, folder / "whole", **settings), set()
+    batches = whole._batches
+    whole._batches = lambda epoch: epochs.add(epoch) or batches(epoch)
+    torch.manual_seed(1)
+    whole.run()
+    assert max(epochs) == whole.progress.epoch >= 1
+    stopped = begin(module, task, folder / "stopped", **settings)
+    honest, calls = stopped._step, itertools.count()
+    stopped._step = lambda *given: honest(*given) if next(calls) < 5 else pytest.exit("stop")
+    torch.manual_seed(1)
+    with pytest.raises(pytest.exit.Exception):
+        stopped.run()
+    with (stopped.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
+        file.write('{"step": 6, "loss": 1.0}\n')  # as a kill between it and a checkpoint leaves
+    folder = shutil.move(stopped.folder, folder / "moved")
+    again = begin(module, task, folder.parent / "again", **settings)
+    again.folder, again.metrics = folder, metrics.MetricsLog(folder)
+    torch.manual_seed(7)
+    again.restore()
+    again.run()
+    for left, right in zip(whole.bare.parameters(), again.bare.parameters(), strict=True):
+        assert torch.equal(left, right)
+    assert replace(again.progress, seconds=0) == replace(whole.progress, seconds=0)
+    said = [
+        [(line["step"], line.get("loss")) for line in metrics.read_metrics(one.folder)]
+        for one in (whole, again)
+    ]
+    assert said[0] == said[1]
+
+
+def best_holds(module, task, folder):
+    """The best one is that of the lowest loss, and too many worse ones end it."""
+    losses = itertools.chain([3.0, 1.0, 2.0, 1.5], itertools.repeat(9.0))
+    honest, module.dev_scores = module.dev_scores, lambda *_: (next(losses), 0.5)
+    training = begin(module, task, folder / "best", steps=8, evaluate_every=0.125, patience=2)
+    try:
+        training.run()
+    finally:
+        module.dev_scores = honest
+    assert (read_pointer(training.folder).best, training.progress.step) == ("step-0000002", 4)
+    assert (training.progress.best_loss, training.progress.waiting) == (1.0, 2)
+
+
+def dev_holds(module, task, folder):
+    """The loss of the dev split is that of its pairs, each by itself, without dropout."""
+    training, dev = begin(module, task, folder / "dev"), task[1].dev
+    found, share = module.dev_scores(training.bare.train(), dev, "cpu")
+    model, total, right, tokens = training.bare.eval(), 0.0, 0, 0
+    with torch.no_grad():
+        for row in range(len(dev)):
+            source, lengths, target = batch = dev.batch([row], "cpu")
+            count = int((target[0, 1:] != PAD).sum())
+            total, tokens = total + mean_loss(model, batch).item() * count, tokens + count
+            guessed = model(source, lengths, target[:, :-1]).argmax(-1)[0, :count]
+            right += int((guessed == target[0, 1 : count + 1]).sum())
+    assert found == pytest.approx(total / tokens, rel=1e-5)
+    assert share == right / tokens
+
+
+def trained():
+    torch.manual_seed(0)
+    model = torch.nn.Linear(3, 2)
+    optimizer = torch.optim.AdamW(model.parameters(), 0.1)
+    for _ in range(2):
+        model(torch.randn(5, 3)).square().sum().backward()
+        optimizer.step()
+    return model, optimizer
+
+
+def checkpoints_hold(module, task, folder):
+    """All comes back, the best one stays, a kill leaves the old ones, a damage is noticed."""
+    (model, optimizer), fresh = trained(), torch.nn.Linear(3, 2)
+    fresh_optimizer = torch.optim.AdamW(fresh.parameters(), 0.1)
+    first = model.weight.detach().clone()
+    module.save_checkpoint(folder, model, optimizer, module.Progress(step=1), best=True)
+    with torch.no_grad():
+        model.weight += 1
+    for step in (2, 3, 3):
+        module.save_checkpoint(
+            folder, model, optimizer, module.Progress(step=step, batch=4), best=False
+        )
+    drawn = torch.rand(3)
+    assert read_pointer(folder) == checkpoint.Pointer(last="step-0000003-2", best="step-0000001")
+    kept = sorted(path.name for path in (folder / "checkpoints").iterdir())
+    assert kept == ["step-0000001", "step-0000003-2"]
+    assert module.load_checkpoint(folder, fresh, fresh_optimizer) == module.Progress(
+        step=3, batch=4
+    )
+    assert torch.equal(torch.rand(3), drawn)
+    assert torch.equal(fresh.weight, model.weight)
+    for left, right in zip(model.parameters(), fresh.parameters(), strict=True):
+        assert optimizer.state[left].keys() == fresh_optimizer.state[right].keys()
+        for key, value in optimizer.state[left].items():
+            assert torch.equal(value, fresh_optimizer.state[right][key])
+    module.load_weights(folder, fresh)
+    assert torch.equal(fresh.weight, first)
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    honest, module.write_folder = module.write_folder, killed
+    with pytest.raises(KeyboardInterrupt):
+        module.save_checkpoint(folder, model, optimizer, module.Progress(step=4), best=True)
+    module.write_folder = honest
+    assert module.load_checkpoint(folder, fresh, fresh_optimizer).step == 3
+    for name in (checkpoint.WEIGHTS, checkpoint.OPTIMIZER):
+        damaged(lambda: module.load_checkpoint(folder, fresh, fresh_optimizer), folder, name)
+
+
+def damaged(call, folder, name):
+    """Each file of the last checkpoint is one of those that are compared."""
+    path = folder / "checkpoints" / read_pointer(folder).last / name
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(HeedfulError, match="must be as it was written"):
+        call()
+    path.write_bytes(content)
+
+
+def manifest_holds(module, task, folder):
+    (folder / "a").write_bytes(b"first\nsecond\n")
+    module.seal(folder, ["a"])
+    assert module.sealed(folder).read("a") == b"first\nsecond\n"
+    (folder / "b").write_bytes(b"came later")
+    for name, content in (("b", b"came later"), ("a", b"first\nsecond?"), ("a", b"first\n")):
+        (folder / name).write_bytes(content)
+        with pytest.raises(HeedfulError):
+            module.sealed(folder).read(name)
+
+
+def metrics_hold(module, task, folder):
+    log = module.MetricsLog(folder)
+    measured = {"fraction": 0.5, "learning_rate": 1.0, "tokens_per_second": 1.0}
+    for step in (1, 2, 3):
+        log.write(Step(step=step, loss=float(step), seconds=1.0, remaining=1.0, **measured))
+    with log.path.open("a", encoding="utf-8") as file:
+        file.write('{"step": 2, "lo')
+    assert [line["loss"] for line in module.read_metrics(folder)] == [1, 2, 3]
+    log.forget_after(2)
+    assert [line["loss"] for line in module.read_metrics(folder)] == [1, 2]
+    assert log.path.read_bytes().endswith(b"}\n")
+
+
+WRITTEN = "    write_folder(root / name, write)\n"
+POINTED = """    pointer = Pointer(last=name, best=name if best else before and before.best)
+    write_json(folder / POINTER, asdict(pointer))
+"""
+RESTORED = "load_checkpoint(self.folder, self.bare, self.plain)"
+STEPPED, EMPTIED = "        self.optimizer.step()\n", "        self.optimizer.zero_grad()\n"
+FINITE = "if not math.isfinite(summed) or norm is None or not math.isfinite(norm.item()):"
+FAULTS = {
+    "the pointer before the checkpoint": (checkpoints_hold, WRITTEN + POINTED, POINTED + WRITTEN),
+    "stale checkpoints kept": (checkpoints_hold, "remove_written(child, FILES)", "pass"),
+    "the best one deleted": (
+        checkpoints_hold,
+        "not in (pointer.last, pointer.best)",
+        "!= pointer.last",
+    ),
+    "the last one called best": (checkpoints_hold, "best=name if best else", "best=name or"),
+    "a folder in use replaced": (checkpoints_hold, "_unused(root, f", "str(f"),
+    "random numbers anew": (
+        checkpoints_hold,
+        '_draw_on(random["random/cpu"], torch.set',
+        "(random, torch.set",
+    ),
+    "moments anew": (checkpoints_hold, "optimizer.state[parameter] = {", "_ = {"),
+    "weights anew": (
+        checkpoints_hold,
+        "    fill(model, weights, kept",
+        "    (model, weights, kept",
+    ),
+    "gone on from the best": (
+        checkpoints_hold,
+        'kept = open_checkpoint(folder, which="last")',
+        'kept = open_checkpoint(folder, which="best")',
+    ),
+    "no manifest read": (checkpoints_hold, "return sealed(place,", "return Sealed(folder=place,"),
+    "half a manifest": (
+        checkpoints_hold,
+        "(WEIGHTS, OPTIMIZER, PROGRESS), name",
+        "(WEIGHTS,), name",
+    ),
+    "no hash compared": (manifest_holds, ".hexdigest() != sha256:", ".hexdigest() is None:"),
+    "others taken as they are": (
+        manifest_holds,
+        'self.files.get(name, (-1, ""))',
+        "self.files.get(name)",
+    ),
+    "nothing forgotten": (metrics_hold, "if _step(line) <= step]", "]"),
+    "a cut line read": (metrics_hold, 'if _step(line) < float("inf")]', "]"),
+    "no step": (steps_hold, STEPPED + EMPTIED, EMPTIED),
+    "gradients piled up": (steps_hold, STEPPED + EMPTIED, STEPPED),
+    "not clipped": (steps_hold, "self.settings.clip)", "math.inf)"),
+    "not divided by tokens": (steps_hold, "num_processes / everywhere", "num_processes"),
+    "trained without dropout": (steps_hold, "self.model.train()", "self.model.eval()"),
+    "the same rate all the time": (steps_hold, '["lr"] = learning_rate', '["lr"] = 0.01'),
+    "no smoothing": (steps_hold, "smoothing=smoothing)", "smoothing=0.0)"),
+    "no number overlooked": (steps_hold, FINITE, "if not summed:"),
+    "the epoch anew": (resuming_holds, RESTORED, f"replace({RESTORED}, batch=0)"),
+    "the first epoch again": (resuming_holds, RESTORED, f"replace({RESTORED}, epoch=0)"),
+    "one order for all epochs": (
+        resuming_holds,
+        "self._batches(self.progress.epoch)\n            while",
+        "self._batches(0)\n            while",
+    ),
+    "nothing restored": (resuming_holds, f"self.progress = {RESTORED}", "pass"),
+    "measured twice": (resuming_holds, "self.metrics.forget_after(self.progress.step)", "pass"),
+    "a worse one called best": (best_holds, "self.save(best=best)", "self.save(best=True)"),
+    "the highest loss called best": (
+        best_holds,
+        "loss < self.progress.best",
+        "loss > self.progress.best",
+    ),
+    "the last loss called best": (best_holds, "best_loss=loss if best else", "best_loss=loss or"),
+    "patience without end": (best_holds, "else self.progress.waiting + 1", "else 0"),
+    "evaluated with dropout": (dev_holds, "    model.eval()\n", ""),
+    "padding counted": (dev_holds, "tokens += loss_tokens(target)", "tokens += target.numel()"),
+}
+CHECKS = {
+    **dict.fromkeys((steps_hold, resuming_holds, best_holds, dev_holds), loop),
+    checkpoints_hold: checkpoint,
+    manifest_holds: manifest,
+    metrics_hold: metrics,
+}
+
+
+@pytest.mark.parametrize("what", FAULTS)
+def test_a_planted_fault_is_seen(planted_module, task, what, tmp_path):
+    check, right, wrong = FAULTS[what]
+    with pytest.raises((AssertionError, HeedfulError, ValueError, pytest.fail.Exception)):
+        check(planted_module(CHECKS[check], right, wrong), task, tmp_path)
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_without_a_fault_all_holds(planted_module, task, check, tmp_path):
+    check(planted_module(CHECKS[check]), task, tmp_path)
