@@ -80,6 +80,16 @@ def is_unused(folder: Path) -> bool:
         raise RunError(f"{folder} must be readable, got: {reason(error)}") from None
 
 
+def check_unused(folder: Path) -> None:
+    """Check that nothing is there that whoever writes into the folder would overwrite.
+
+    Raises:
+        RunError: The folder is not empty, or is a file, or no folder can have such a name.
+    """
+    if not is_unused(folder):
+        raise RunError(f"output must be a new or an empty folder, got {folder}")
+
+
 def _make(folder: Path) -> list[Path]:
     """Make a folder and return those that were not there, the innermost first."""
     missing: list[Path] = []

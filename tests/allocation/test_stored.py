@@ -63,6 +63,15 @@ def test_without_a_report_none_is_written(tmp_path):
     assert names == {"model.safetensors", "plan.toml", "model.json", "manifest.json"}
 
 
+def test_what_a_kill_left_of_saving_is_in_nobodys_way(tmp_path):
+    (tmp_path / ".start.9.tmp").mkdir()
+    (tmp_path / ".start.9.tmp" / "plan.toml").write_text("half")
+    save_model(tmp_path, Model(), Plan())
+    assert {path.name for path in tmp_path.iterdir()} == {
+        *("model.safetensors", "plan.toml", "model.json", "manifest.json")
+    }
+
+
 def test_nothing_is_overwritten(tmp_path):
     (tmp_path / "x").write_text("all I have")
     for folder in (tmp_path, tmp_path / "x"):

@@ -45,7 +45,8 @@ def test_the_summary_is_what_machines_were_promised(outcome):
 def test_an_accepted_one_is_saved_whole(outcome, tmp_path):
     outcome.save(tmp_path / "out")
     names = {path.name for path in (tmp_path / "out").iterdir()}
-    assert names == {"model.safetensors", "plan.toml", "model.json", "report.json"}
+    files = ("model.safetensors", "plan.toml", "model.json", "report.json", "manifest.json")
+    assert names == {*files}
     assert json.loads((tmp_path / "out" / "report.json").read_bytes()) == REPORT
 
 
@@ -54,6 +55,13 @@ def test_of_a_refused_one_only_the_report(outcome, tmp_path):
     with pytest.raises(BudgetError, match=r"^too bad$"):
         refused.save(str(tmp_path / "a" / "out"))
     assert [path.name for path in (tmp_path / "a" / "out").iterdir()] == ["report.json"]
+
+
+@pytest.mark.parametrize("accepted", [True, False])
+def test_a_place_that_cannot_be_written_is_an_error(outcome, tmp_path, accepted):
+    (tmp_path / "file").touch()
+    with pytest.raises(RunError, match="out must be writable, got: Not a directory"):
+        replace(outcome, accepted=accepted).save(tmp_path / "file" / "out")
 
 
 @pytest.mark.parametrize("accepted", [True, False])

@@ -24,6 +24,7 @@ from heedful.allocation.weights import LARGEST, fill, parse_tensors, weights_of
 from heedful.errors import ConfigError, HeedfulError, MissingExtraError, RunError
 from heedful.files import reason, write_bytes, write_into, write_json
 from heedful.kernels.transformers import NAME, NUMBERS, register
+from heedful.locks import check_unused
 from heedful.manifest import MANIFEST, seal, sealed
 
 WEIGHTS, PLAN, MODEL, REPORT = "model.safetensors", "plan.toml", "model.json", "report.json"
@@ -56,8 +57,7 @@ def save_model(
     Raises:
         RunError: The folder exists, or cannot be written.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise RunError(f"output must be a new or an empty folder, got {folder}")
+    check_unused(folder)
 
     def write(temporary: Path) -> None:
         write_bytes(temporary / WEIGHTS, save(weights_of(model)))

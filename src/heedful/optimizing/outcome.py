@@ -9,9 +9,9 @@ from torch import nn
 from heedful.allocation.plan import Plan
 from heedful.allocation.stored import REPORT, save_model
 from heedful.errors import BudgetError
-from heedful.files import write_json
+from heedful.files import write_into, write_json
+from heedful.locks import check_unused
 from heedful.optimizing.verdict import Verdict
-from heedful.training.run import check_unused
 
 SUMMARY = (
     "accepted",
@@ -62,10 +62,20 @@ class Outcome:
         folder = Path(folder)
         if not self.accepted:
             check_unused(folder)
-            folder.mkdir(parents=True, exist_ok=True)
-            write_json(folder / REPORT, self.report)
+            write_refusal(folder, self.report)
             raise BudgetError(self.reason)
         save_model(folder, self.model, self.plan, report=self.report)
+
+
+def write_refusal(folder: Path, report: dict[str, Any]) -> None:
+    """Write the report of a refusal, in place of one that may be there.
+
+    Raises:
+        RunError: The folder cannot be written.
+    """
+    write_into(
+        folder, lambda start: write_json(start / REPORT, report), last=REPORT, holds=(REPORT,)
+    )
 
 
 def summary_of(report: dict[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from heedful.data.examples import Example
 from heedful.data.files import read_tsv
 from heedful.errors import BudgetError, RunError
 from heedful.files import read_json, write_bytes, write_into, write_json
+from heedful.locks import check_unused
 from heedful.manifest import seal
 from heedful.optimizing.budget import Budget, parse_budget
 from heedful.optimizing.distil import distil
@@ -29,12 +30,12 @@ from heedful.optimizing.memory import Memory, machine_of, remembering
 from heedful.optimizing.of_run import subject_of_run, subject_to_heal
 from heedful.optimizing.operations import parameters
 from heedful.optimizing.optimize import optimize_subject
-from heedful.optimizing.outcome import Outcome
+from heedful.optimizing.outcome import Outcome, write_refusal
 from heedful.optimizing.settings import Settings, check_seed
 from heedful.optimizing.splits import digest
 from heedful.optimizing.subject import Subject
 from heedful.training.checkpoint import OPTIMISED, POINTER, WEIGHTS
-from heedful.training.run import FIXED, WRITTEN, Run, check_unused
+from heedful.training.run import FIXED, WRITTEN, Run
 from heedful.training.splits import LEDGER, write_split
 
 
@@ -90,8 +91,7 @@ def optimize_run(
         if outcome.accepted:
             write_run(folder, run, outcome.model, outcome.plan, report, test=examples)
         else:
-            folder.mkdir(parents=True, exist_ok=True)
-            write_json(folder / REPORT, report)
+            write_refusal(folder, report)
         if not memory.forget():
             on_event(Note(text=f"{memory.folder} holds what no search wrote, and stays"))
     if not outcome.accepted:

@@ -35,7 +35,7 @@ from heedful.data.examples import Example
 from heedful.data.tokens import Vocabulary
 from heedful.errors import ConfigError, HeedfulError, RunError, RunWarning
 from heedful.files import reason, write_bytes, write_into, write_json
-from heedful.locks import LOCK, is_unused
+from heedful.locks import LOCK, check_unused
 from heedful.manifest import MANIFEST, Sealed, seal, sealed
 from heedful.tasks.translation import Corpus, Network, Translator, Vocabularies, build_model
 from heedful.training.checkpoint import (
@@ -230,16 +230,6 @@ def load(
 def default_device() -> str:
     """A GPU where there is one."""
     return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def check_unused(folder: Path) -> None:
-    """Check that nothing is there that a new run would overwrite.
-
-    Raises:
-        RunError: The folder is not empty, or is a file.
-    """
-    if not is_unused(folder):
-        raise RunError(f"output must be a new or an empty folder, got {folder}")
 
 
 def create(

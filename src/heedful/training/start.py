@@ -17,13 +17,13 @@ from heedful.data.examples import Splits
 from heedful.data.load import load_data, load_training, located
 from heedful.data.overlaps import overlaps, told
 from heedful.errors import ConfigError, DataError, RunError
-from heedful.locks import hold, is_unused
+from heedful.locks import check_unused, hold, is_unused
 from heedful.models.validity import problem
 from heedful.tasks.translation import Corpus, encode_splits, train_vocabularies
 from heedful.training.events import Message, Started
 from heedful.training.loop import Listener, Training, ignore
 from heedful.training.processes import alike, decided
-from heedful.training.run import Run, build, check_unused, create
+from heedful.training.run import Run, build, create
 from heedful.training.settled import FREE, change_config, mark, settled
 
 
