@@ -262,6 +262,25 @@ def test_a_bias_that_hides_does_so_under_a_transform(shape):
     assert bool(answer.isfinite().all())
 
 
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+@pytest.mark.parametrize("impl, dtype, dropout", WAYS)
+def test_a_hidden_value_may_be_as_large_as_numbers_are(impl, dtype, dropout, sign):
+    """Its products with a gradient overflow, and the second takes the first out of a sum."""
+    leaves = tensors(dtype)
+    leaves[2][:, :, 10], leaves[2][:, :, 11] = (torch.finfo(dtype).max * x for x in (1.0, sign))
+    leaves = [x.requires_grad_() for x in leaves]
+    mask = Mask.lengths(torch.tensor([10, 10]))
+    attend(*leaves, mask=mask, impl=impl, dropout=dropout).mul(3).sum().backward()
+    assert all(bool(x.grad.isfinite().all()) for x in leaves)
+
+
+def test_a_sum_that_overflows_costs_no_second_answer(monkeypatch):
+    query, key, value = (x.half() for x in tensors(torch.float32))
+    monkeypatch.setattr(hidden, "clean", lambda *_: pytest.fail("looked at every pair"))
+    answer = attend(query, key, value + 60_000, mask=Mask.causal(), impl="sdpa")
+    assert bool(answer.isfinite().all())
+
+
 class Largest(TorchDispatchMode):
     """Under it nobody may look at values, as on a GPU."""
 
@@ -287,7 +306,7 @@ def test_what_nobody_sees_is_told_without_a_look_at_every_pair(attention):
 @pytest.mark.parametrize(
     "fault, wrong",
     [
-        ("finite", lambda *tensors: True),
+        ("finite", lambda output: True),
         ("clean", lambda *given: None),
         ("_spoilt", lambda query, key, value, scale: torch.zeros(2, 2, KEYS, 1).bool()),
         ("_sees", lambda seen, spoilt, query: torch.zeros(2, 4, QUERIES).bool()),

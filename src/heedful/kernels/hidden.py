@@ -25,7 +25,7 @@ class Clean(NamedTuple):
 
     Args:
         query: 0 in rows that see nothing.
-        key: 0 in rows that hold something which is no number, in the key or in the value.
+        key: 0 in rows that hold what is no number, or makes none, in the key or in the value.
         value: As `key`.
         bias: As it was, but -inf where the mask hides.
         spoilt: `(batch, kv_heads, keys, 1)`: the rows of keys that were taken out.
@@ -46,9 +46,24 @@ class Clean(NamedTuple):
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
-def finite(*tensors: Tensor) -> bool:
-    """No NaN and no inf, told by one sum each; a sum that overflows is not called finite."""
-    return all(math.isfinite(x.detach().sum().item()) for x in tensors)
+def finite(output: Tensor) -> bool:
+    """No NaN and no inf, told by one sum; number by number only where that is none."""
+    output = output.detach()
+    return math.isfinite(output.sum().item()) or bool(output.isfinite().all())
+
+
+def calm(*tensors: Tensor) -> bool:
+    """Nothing of which a gradient could become no number although it counts 0 times."""
+    # no number is larger than the length of all together, which is NaN where one of them is
+    return all(
+        torch.linalg.vector_norm(x.detach(), dtype=composed.wide(x.dtype)).item() < _huge(x.dtype)
+        for x in tensors
+    )
+
+
+def _huge(dtype: torch.dtype) -> float:
+    """A product of two numbers below it is one."""
+    return math.sqrt(torch.finfo(composed.wide(dtype)).max)
 
 
 def keep_out(attend: Attend, query: Tensor, key: Tensor, value: Tensor, mask: Mask) -> Tensor:
@@ -65,18 +80,19 @@ def keep_out(attend: Attend, query: Tensor, key: Tensor, value: Tensor, mask: Ma
         mask: Which query may see which key; looked at only where it matters.
 
     Returns:
-        What `attend` gives for keys and values that are 0 where they are no numbers; NaN, also in
-        the gradient of the query, for a query that sees such a one; 0 where nothing is visible.
+        What `attend` gives for keys and values that are 0 where they are no numbers, or so large
+        that a product is none; NaN, also in the gradient of the query, for a query that sees such a
+        one; 0 where nothing is visible.
 
     Cost:
-        A sum of the output, and with gradients of keys and values. Where something is not finite,
-        the call once more and a look at every pair.
+        A sum of the output, and with gradients the length of keys and values. Where something is
+        not finite, the call once more and a look at every pair.
     """
     call = Call(query, key, value, mask, None, 1.0, 0.0)
     if not may_look(query, key, value):
         return attend(query, *unseen(key, value, _seen(call), query.shape[1]))
     graph = torch.is_grad_enabled() and any(x.requires_grad for x in (query, key, value))
-    output = attend(query, key, value) if not graph or finite(key, value) else None
+    output = attend(query, key, value) if not graph or calm(key, value) else None
     if output is not None and finite(output):
         return output
     found = clean(query, key, value, None, call.visible(), 1.0)
@@ -95,7 +111,7 @@ def run(kernel: Callable[[Call], Tensor], call: Call, *more: Tensor) -> Tensor:
     Args:
         kernel: Called with `call`, and once more where its answer is not finite.
         call: What is asked.
-        more: What must be finite for gradients beyond keys and values.
+        more: What must be numbers for gradients beyond keys and values.
     """
     if call.bias is None and (call.mask is None or call.pattern() == NOTHING):
         return kernel(call)
@@ -105,7 +121,7 @@ def run(kernel: Callable[[Call], Tensor], call: Call, *more: Tensor) -> Tensor:
         return kernel(call._replace(key=key, value=value))
     # what is drawn at random must be drawn again
     state = torch.get_rng_state() if dropout else None
-    output = kernel(call) if not call.needs_gradient() or finite(key, value, *more) else None
+    output = kernel(call) if not call.needs_gradient() or calm(key, value, *more) else None
     if output is not None and finite(output):
         return output
     visible = call.visible()
@@ -148,7 +164,7 @@ def clean(
     visible: Tensor | None,
     scale: float,
 ) -> Clean | None:
-    """Take out what is no number, or so large that a score is none; `None`: there is nothing.
+    """Take out what is no number, or so large that a product is none; `None`: there is nothing.
 
     Args:
         query: As for `attend`.
@@ -201,7 +217,7 @@ def _seen(call: Call) -> Tensor | None:
 
 def _spoilt(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
     """Rows that are not finite, or of which a product may be too large for a number."""
-    sound = value.isfinite().all(-1, keepdim=True)
+    sound = (value.abs() < _huge(value.dtype)).all(-1, keepdim=True)  # False for NaN
     if not query.numel() or not key.numel():  # no score is a product
         return ~sound
     most = query.double().abs().nan_to_num(posinf=0.0).amax()
