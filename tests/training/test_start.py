@@ -521,10 +521,11 @@ def test_about_says_how_the_run_came_about(digit_config):
 
 
 TWO = """
-import json, sys
+import json, sys, time
 from pathlib import Path
 import torch
 from heedful.training import loop
+from heedful.training.checkpoint import read_pointer
 from heedful.training.start import train
 
 folder, drawn = Path(sys.argv[1]), {}
@@ -542,8 +543,15 @@ def step(training, *rest):
     draws = drawn.setdefault(training.folder.name, [])
     draws.append((training.precision, torch.rand(1).item()))
 
-loop.Training._step = step
+honest_save = loop.save_checkpoint
+
+def save(folder, model, optimizer, progress, *, best):
+    time.sleep(progress.finished)  # a slow disk
+    honest_save(folder, model, optimizer, progress, best=best)
+
+loop.Training._step, loop.save_checkpoint = step, save
 train(folder / "like_one.toml")
+assert read_pointer(folder / "like_one").last == "step-0000006-2", "it returned too early"
 train(folder / "whole.toml")
 stop = 3
 try:

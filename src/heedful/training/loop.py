@@ -119,8 +119,7 @@ class Training:
                 self._run()
 
     def _run(self) -> None:
-        began = time.monotonic() - self.progress.seconds
-        saved = time.monotonic()
+        began, saved = time.monotonic() - self.progress.seconds, time.monotonic()
         stream, window = self._stream(), Window()
         while (fraction := self._fraction()) < 1 and not self._patience_is_over():
             learning_rate = self.settings.learning_rate * rate(
@@ -143,6 +142,7 @@ class Training:
             if signal:
                 self._interrupts.obey(signal)
         self._finish()
+        self.accelerator.wait_for_everyone()  # else others could open the run before it is whole
         if self._interrupts.number:  # heard while the last evaluation ran
             self._interrupts.obey(self._interrupts.number)
 
