@@ -36,6 +36,8 @@ def arguments(call):
     return (*call[:3], call.bias, *tables, low, high, sinks, block, call.scale)
 
 
+# torch 2.14 looks at gradients of what is no leaf, in its own check
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
 @pytest.mark.parametrize("kind, dtype", CHECKED)
 def test_torch_finds_no_fault(kind, dtype):
     mask, _ = MASKS[kind](SMALL)
