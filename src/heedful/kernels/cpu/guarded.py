@@ -3,6 +3,8 @@
 The library tells it of what it writes, which costs nothing; only then keys are looked at.
 """
 
+from concurrent.futures import ThreadPoolExecutor
+
 import torch
 from torch import Tensor
 
@@ -93,7 +95,10 @@ def backward(
     if found.sees is None:
         return back
     by_output = gradient[0].masked_fill(~found.sees, 0.0)
-    other = _of_exact(by_output, (found.query, *inputs[1:]), visible, scale)
+    # in a thread of its own: within an operator of torch's, nobody keeps what a gradient needs
+    with ThreadPoolExecutor(1) as apart:
+        seen = apart.submit(_of_exact, by_output, (found.query, *inputs[1:]), visible, scale)
+        other = seen.result()
     by_bias = None if back.bias is None or other.bias is None else back.bias + other.bias
     by_query, by_key = back.query + other.query, back.key + other.key
     return Gradients(by_query, by_key, back.value + other.value, by_bias, False)
