@@ -566,6 +566,45 @@ def test_select_by_booleans():
             ConfigError,
             "align must be 'end' or 'start', got 'right'",
         ),
+        (lambda: Mask.window(1.5), ConfigError, "window must be a whole number, got 1.5"),
+        (lambda: Mask.window(float("nan")), ConfigError, "window must be a whole number, got nan"),
+        (lambda: Mask.window(2, sinks="3"), ConfigError, "sinks must be a whole number, got '3'"),
+        (lambda: Mask.window(2, ahead=None), ConfigError, "ahead must be a whole number, got None"),
+        (
+            lambda: Mask.window(torch.tensor(3)),
+            ConfigError,
+            "window must be a whole number, got tensor(3)",
+        ),
+        (
+            lambda: Mask.neighbourhood((3, 4.0), (3, 3)),
+            ConfigError,
+            "shape must be a whole number, got 4.0",
+        ),
+        (
+            lambda: Mask.blocks(torch.ones(1, 1, 2, 2, dtype=torch.bool), block=2.5),
+            ConfigError,
+            "block must be a whole number, got 2.5",
+        ),
+        (lambda: Mask.lengths([3, 4]), ConfigError, "lengths must be a tensor, got list"),
+        (lambda: Mask.segments(None), ConfigError, "query_segments must be a tensor, got NoneType"),
+        (lambda: Mask.dense("causal"), ConfigError, "tensor must be a tensor, got str"),
+        (lambda: Mask.causal() & 3, ConfigError, "masks must be combined with masks, got int"),
+        (
+            lambda: Mask.causal() | torch.ones(2, 2),
+            ConfigError,
+            "masks must be combined with masks, got Tensor",
+        ),
+        (
+            lambda: Mask(torch.ones(2, 2)),
+            ConfigError,
+            "a mask must be made by one of its constructors, such as Mask.dense(tensor) or "
+            "Mask.causal(), got Mask(Tensor)",
+        ),
+        (
+            lambda: Mask.causal().select([0]),
+            ConfigError,
+            "rows must be a tensor, got list",
+        ),
         (lambda: Mask.window(0, ahead=5), ConfigError, "window must be at least 1, got 0"),
         (
             lambda: Mask.neighbourhood((), ()),

@@ -21,10 +21,10 @@ class Excess(NamedTuple):
 # (what, file or file:name) -> how much is right there, and why
 EXCEPTIONS = {
     ("lines of class", "mask/__init__.py:Mask"): Excess(
-        430, "one value object: thin constructors, algebra and lowerings, each with its contract"
+        431, "one value object: thin constructors, algebra and lowerings, each with its contract"
     ),
     ("lines of file", "mask/__init__.py"): Excess(
-        477, "the class below, two thirds of it the contracts of its methods"
+        480, "the class below, two thirds of it the contracts of its methods"
     ),
     ("lines of class", "models/rnn_seq2seq.py:RnnSeq2Seq"): Excess(
         180, "a decoder step by step and one for all steps at once, which must agree"

@@ -3,6 +3,7 @@
 import math
 import re
 
+import numpy as np
 import pytest
 import torch
 
@@ -91,6 +92,20 @@ def test_tensors_that_do_not_fit(other, message):
             "bias must be floating-point (a boolean is a Mask), got torch.bool",
         ),
         ({"dropout": 1.0}, "dropout must be at least 0 and below 1, got 1.0"),
+        ({"query": [[1.0]]}, "query must be a tensor, got list"),
+        ({"key": None}, "key must be a tensor, got NoneType"),
+        ({"value": draw(2, 2, 7, 6).numpy()}, "value must be a tensor, got ndarray"),
+        ({"bias": 0.5}, "bias must be a tensor, got float"),
+        ({"dropout": "0.5"}, "dropout must be at least 0 and below 1, got '0.5'"),
+        ({"scale": math.nan}, "scale must be a finite number, got nan"),
+        ({"scale": -math.inf}, "scale must be a finite number, got -inf"),
+        ({"scale": "0.5"}, "scale must be a finite number, got '0.5'"),
+        ({"scale": [0.5]}, "scale must be a finite number, got [0.5]"),
+        (
+            {"scale": draw(1).requires_grad_()},
+            "scale must be a number, got a tensor that needs a gradient, which would be lost; "
+            "multiply query by it",
+        ),
         ({"dropout": -0.5}, "dropout must be at least 0 and below 1, got -0.5"),
         ({"dropout": math.nan}, "dropout must be at least 0 and below 1, got nan"),
         (
@@ -236,3 +251,15 @@ def test_heads_are_shared_by_neighbours():
     assert share_heads(tensor, 2) is tensor
     assert torch.equal(share_heads(tensor, 4)[:, 1], tensor[:, 0])
     assert torch.equal(share_heads(tensor, 4)[:, 2], tensor[:, 1])
+
+
+def test_numbers_of_8_bits_are_refused():
+    tensors = [draw(1, 2, 3, 4).to(torch.float8_e4m3fn)] * 3
+    message = "query must have 16 bits a number or more, got torch.float8_e4m3fn"
+    with pytest.raises(UnsupportedError, match=message):
+        Call.of(*tensors)
+
+
+def test_any_kind_of_finite_number_is_a_scale():
+    for scale in (2, np.float32(0.5), torch.tensor(0.25), True):
+        assert fitting(scale=scale).scale == scale

@@ -8,6 +8,7 @@ import torch
 from heedful.errors import ConfigError
 from heedful.mask import Mask
 from heedful.nn import Attention, KeyValueCache, RelativePositions, RotaryPositions
+from heedful.nn.mechanisms import Entmax
 from heedful.testing import oracle
 from heedful.testing.masks import MASKS, Sizes
 from heedful.testing.tolerance import assert_close, roundings
@@ -253,6 +254,12 @@ def test_exports_with_any_length(positions):
         ),
         ({"kv_heads": 3}, "kv_heads must divide heads, got kv_heads=3, heads=4"),
         ({"kv_heads": 0}, "kv_heads must divide heads, got kv_heads=0, heads=4"),
+        ({"heads": 4.0}, "heads must be a whole number, got 4.0"),
+        ({"width": "12"}, "width must be a whole number, got '12'"),
+        ({"dropout": 2}, "dropout must be at least 0 and below 1, got 2"),
+        ({"dropout": float("nan")}, "dropout must be at least 0 and below 1, got nan"),
+        ({"mechanism": "entmax"}, "mechanism must be a module of heedful.nn.mechanisms, such as"),
+        ({"mechanism": Entmax}, "mechanism must be a module of heedful.nn.mechanisms, such as"),
         ({"positions": RotaryPositions(2)}, "positions must have dim 3 like a head, got 2"),
         ({"positions": RelativePositions(1)}, "positions must have 4 heads, got 1"),
     ],

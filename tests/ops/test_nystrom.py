@@ -219,3 +219,11 @@ def test_rejects_what_does_not_fit(changed, error, message):
     del given["value"]
     with pytest.raises(error, match=re.escape(message)):
         nystrom_weights(**given)
+
+
+@pytest.mark.parametrize("queries, keys", [(0, 0), (3, 0), (0, 3)])
+def test_where_nothing_is_there_nothing_is_mixed(queries, keys):
+    query, key = torch.zeros(2, 1, queries, 4), torch.zeros(2, 1, keys, 4)
+    mixed = nystrom_attention(query, key, key, landmarks=2)
+    assert mixed.shape == query.shape
+    assert not mixed.any()

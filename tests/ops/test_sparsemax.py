@@ -1,5 +1,7 @@
 """Sparsemax attention keeps the contract, and is the projection onto all possible weights."""
 
+import math
+
 import pytest
 import torch
 
@@ -52,3 +54,9 @@ def test_is_entmax_of_two():
     assert torch.equal(entmax_weights(query, key, alpha=2.0), want)
     searched = entmax_weights(query, key, alpha=torch.full((4,), 2.0))  # another algorithm
     assert_close(searched, want.double(), roundings=roundings(torch.float32, 40, 40), largest=1.0)
+
+
+def test_scores_that_are_no_numbers_give_none():
+    inf = float("inf")
+    assert all(math.isnan(weight) for weight in weigh(1, float("nan"), 2))
+    assert all(math.isnan(weight) for weight in weigh(inf, inf))

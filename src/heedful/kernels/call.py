@@ -2,7 +2,7 @@
 
 import math
 import weakref
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -62,10 +62,12 @@ class Call(NamedTuple):
 
         Raises:
             ShapeError: The tensors, the bias or the mask do not fit together.
-            ConfigError: A tensor is not floating-point, `dropout` is not in [0, 1), `mask` is no
-                `Mask`, or a length of it exceeds `keys`.
-            UnsupportedError: Query, key and value differ in dtype or device.
+            ConfigError: A tensor is none or not floating-point, `dropout` is not in [0, 1), `scale`
+                is no finite number, `mask` is no `Mask`, or a length of it exceeds `keys`.
+            UnsupportedError: Query, key and value differ in dtype or device, or have 8 bits.
         """
+        if not (_is_tensor(query) and _is_tensor(key) and _is_tensor(value)):
+            check_qkv(query, key, value)
         q, k, v = query.shape, key.shape, value.shape
         # the whole of `check_qkv` in one line, because every call pays for it
         if not (
@@ -76,6 +78,7 @@ class Call(NamedTuple):
             and k[2] == v[2]
             and q[3] == k[3]
             and not q[1] % k[1]
+            and query.dtype.itemsize > 1
             and query.is_floating_point()
             and key.is_floating_point()
             and value.is_floating_point()
@@ -85,8 +88,8 @@ class Call(NamedTuple):
             check_bias(bias, (q[0], q[1], q[2], k[2]))
         if mask is not None and not isinstance(mask, Mask):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise _no_mask(mask)
-        if not 0 <= dropout < 1:
-            raise ConfigError(f"dropout must be at least 0 and below 1, got {dropout}")
+        if dropout:
+            check_dropout(dropout)
         if mask is not None:
             mask.check(q[2], k[2], batch=q[0], heads=q[1])
         device = "cpu" if query.is_cpu else query.device.type
@@ -99,6 +102,8 @@ class Call(NamedTuple):
             raise _unlike(query, key, value)
         if scale is None:
             scale = 1 / math.sqrt(q[3]) if q[3] else 1.0
+        else:
+            _check_scale(scale)
         return Call(query, key, value, mask, bias, scale, dropout)
 
     def needs_gradient(self) -> bool:
@@ -161,10 +166,13 @@ def check_qkv(
 
     Raises:
         ShapeError: They do not fit.
-        ConfigError: One of them is not floating-point.
+        ConfigError: One of them is no tensor, or not floating-point.
+        UnsupportedError: One of them has fewer than 16 bits a number, which torch cannot add.
     """
     named = {"query": query, "key": key} | ({} if value is None else {"value": value})
     for name, tensor in named.items():
+        if not _is_tensor(tensor):
+            raise ConfigError(f"{name} must be a tensor, got {type(tensor).__name__}")
         if tensor.ndim != 4:
             raise ShapeError(
                 f"{name} must be 4-D (batch, heads, length, dim), "
@@ -172,6 +180,8 @@ def check_qkv(
             )
         if not tensor.is_floating_point():
             raise ConfigError(f"{name} must be floating-point, got {tensor.dtype}")
+        if tensor.dtype.itemsize < 2:
+            raise UnsupportedError(f"{name} must have 16 bits a number or more, got {tensor.dtype}")
         if tensor.shape[0] != query.shape[0]:
             raise ShapeError(
                 f"query and {name} must have the same batch size, "
@@ -194,6 +204,12 @@ def check_qkv(
         )
 
 
+def check_dropout(dropout: float) -> None:
+    """Raise ConfigError unless it is a share of the weights."""
+    if not _is_number(dropout) or not 0 <= dropout < 1:
+        raise ConfigError(f"dropout must be at least 0 and below 1, got {dropout!r:.80}")
+
+
 def check_bias(bias: Tensor, scores: tuple[int, int, int, int]) -> None:
     """Raise unless `bias` can be added to scores of this shape.
 
@@ -201,6 +217,8 @@ def check_bias(bias: Tensor, scores: tuple[int, int, int, int]) -> None:
         ShapeError: It does not broadcast to `scores`.
         ConfigError: It is not floating-point.
     """
+    if not _is_tensor(bias):
+        raise ConfigError(f"bias must be a tensor, got {type(bias).__name__}")
     if not bias.is_floating_point():
         raise ConfigError(f"bias must be floating-point (a boolean is a Mask), got {bias.dtype}")
     shape = bias.shape
@@ -221,6 +239,29 @@ def bias_as(bias: Tensor, dtype: torch.dtype) -> Tensor:
         return bias.to(dtype)
     low = bias.clamp(min=torch.finfo(dtype).min).to(dtype)
     return torch.where(bias == float("-inf"), float("-inf"), low)
+
+
+def _is_tensor(given: object) -> bool:
+    return isinstance(given, Tensor)
+
+
+def _check_scale(scale: Any) -> None:
+    if type(scale) is float and -math.inf < scale < math.inf:
+        return
+    if isinstance(scale, Tensor) and scale.requires_grad:
+        raise ConfigError(
+            "scale must be a number, got a tensor that needs a gradient, which would be lost; "
+            "multiply query by it"
+        )
+    if not _is_number(scale):
+        raise ConfigError(f"scale must be a finite number, got {scale!r:.80}")
+
+
+def _is_number(given: Any) -> bool:
+    try:  # what a graph keeps open is a number, whichever it will be
+        return isinstance(given, torch.SymInt | torch.SymFloat) or math.isfinite(given)
+    except (TypeError, ValueError, OverflowError, RuntimeError):
+        return False
 
 
 def _one_device(query: Tensor, key: Tensor, value: Tensor) -> bool:

@@ -16,8 +16,10 @@ from heedful.mask._check import (
     check_lengths,
     check_neighbourhood,
     check_rows,
+    check_rule,
     check_segments,
     check_window,
+    rule_of,
 )
 from heedful.mask._combined import both, either
 from heedful.mask._factors import Factors as Factors
@@ -53,6 +55,9 @@ class Mask:
     """
 
     _rule: Rule
+
+    def __post_init__(self) -> None:
+        check_rule(self._rule)
 
     # ---- constructors ---------------------------------------------------------------------------
 
@@ -214,11 +219,11 @@ class Mask:
 
     def __and__(self, other: "Mask") -> "Mask":
         """Visible where both masks say so."""
-        return self._holding(both(self._rule, other._rule), other)
+        return self._holding(both(self._rule, rule_of(other)), other)
 
     def __or__(self, other: "Mask") -> "Mask":
         """Visible where at least one mask says so."""
-        return self._holding(either(self._rule, other._rule), other)
+        return self._holding(either(self._rule, rule_of(other)), other)
 
     def select(self, rows: Tensor) -> "Mask":
         """The mask of the chosen batch rows, in that order; a row may be chosen several times.

@@ -6,6 +6,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from heedful.errors import ConfigError, UnsupportedError
+from heedful.kernels.call import check_dropout
 from heedful.mask import Mask
 from heedful.nn.cache import KeyValueCache
 from heedful.nn.mechanisms.base import Mechanism
@@ -34,8 +35,8 @@ class Attention(nn.Module):
             dot-product attention.
 
     Raises:
-        ConfigError: A head count or a size of heads is below 1, a head count does not divide, or
-            `positions` or `mechanism` were made for other heads.
+        ConfigError: A size is no whole number of at least 1, a head count does not divide,
+            `dropout` is not in [0, 1), or `positions` or `mechanism` were made for other heads.
         UnsupportedError: `mechanism` together with `dropout`, or with positions that add to scores.
 
     Source:
@@ -59,6 +60,7 @@ class Attention(nn.Module):
         mechanism: Mechanism | None = None,
     ) -> None:
         super().__init__()
+        _check_numbers(width, heads, kv_heads, dim, value_dim, dropout=dropout)
         kv_heads = heads if kv_heads is None else kv_heads
         dim = head_dim(width=width, heads=heads) if dim is None else dim
         value_dim = dim if value_dim is None else value_dim
@@ -71,8 +73,7 @@ class Attention(nn.Module):
             raise ConfigError(f"positions must have dim {dim} like a head, got {positions.dim}")
         if isinstance(positions, RelativePositions | AlibiPositions) and positions.heads != heads:
             raise ConfigError(f"positions must have {heads} heads, got {positions.heads}")
-        if mechanism is not None:
-            _check_mechanism(mechanism, heads, dim, dropout, positions)
+        _check_mechanism(mechanism, heads, dim, dropout, positions)
         self.heads, self.kv_heads, self.dropout = heads, kv_heads, dropout
         self.dim, self.value_dim = dim, value_dim
         self.query = nn.Linear(width, heads * self.dim)
@@ -176,8 +177,15 @@ def _narrowed(
 
 
 def _check_mechanism(
-    mechanism: Mechanism, heads: int, dim: int, dropout: float, positions: nn.Module | None
+    mechanism: Mechanism | None, heads: int, dim: int, dropout: float, positions: nn.Module | None
 ) -> None:
+    if mechanism is None:
+        return
+    if not isinstance(mechanism, Mechanism):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ConfigError(
+            "mechanism must be a module of heedful.nn.mechanisms, such as Entmax(heads=8, dim=16), "
+            f"got {mechanism!r:.80}"
+        )
     if (mechanism.heads, mechanism.dim) != (heads, dim):
         raise ConfigError(
             f"mechanism must have heads={heads} and dim={dim}, "
@@ -189,6 +197,14 @@ def _check_mechanism(
         raise UnsupportedError(
             f"positions must not add to the scores of a mechanism, got {type(positions).__name__}"
         )
+
+
+def _check_numbers(*sizes: int | None, dropout: float) -> None:
+    check_dropout(dropout)
+    names = ("width", "heads", "kv_heads", "dim", "value_dim")
+    for name, size in zip(names, sizes, strict=True):
+        if size is not None and not isinstance(size, int):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigError(f"{name} must be a whole number, got {size!r:.80}")
 
 
 def head_dim(*, width: int, heads: int) -> int:

@@ -83,7 +83,7 @@ def _sparsemax(scores: Tensor) -> Tensor:
     sums = falling.cumsum(-1) - 1
     counts = torch.arange(1, x.shape[-1] + 1, device=x.device, dtype=x.dtype)
     count = (counts * falling > sums).sum(-1, keepdim=True)
-    tau = sums.gather(-1, count - 1) / count
+    tau = sums.gather(-1, (count - 1).clamp_min(0)) / count  # none: a row of no numbers
     return (x - tau).relu()
 
 

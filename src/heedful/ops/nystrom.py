@@ -192,6 +192,8 @@ def _pseudo_inverse(
     They converge from `A^T` over the largest sum of a row and that of a column; nothing in a
     softmax is negative, and its rows sum to one.
     """
+    if not matrix.numel():  # nobody looks, or there is nothing to look at
+        return matrix.mT
     norm = matrix.sum(-2).amax(-1)[..., None, None]
     inverse = matrix.mT / torch.where(norm > 0, norm, 1.0)
     one = torch.eye(matrix.shape[2], dtype=matrix.dtype, device=matrix.device)
