@@ -88,8 +88,7 @@ class Call(NamedTuple):
             check_bias(bias, (q[0], q[1], q[2], k[2]))
         if mask is not None and not isinstance(mask, Mask):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise _no_mask(mask)
-        if dropout:
-            check_dropout(dropout)
+        check_dropout(dropout)
         if mask is not None:
             mask.check(q[2], k[2], batch=q[0], heads=q[1])
         device = "cpu" if query.is_cpu else query.device.type
@@ -205,7 +204,11 @@ def check_qkv(
 
 
 def check_dropout(dropout: float) -> None:
-    """Raise ConfigError unless it is a share of the weights."""
+    """Raise unless it is a share of the weights.
+
+    Raises:
+        ConfigError: It is not.
+    """
     if not _is_number(dropout) or not 0 <= dropout < 1:
         raise ConfigError(f"dropout must be at least 0 and below 1, got {dropout!r:.80}")
 
