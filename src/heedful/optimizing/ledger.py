@@ -43,8 +43,11 @@ def add_look(folder: Path, test: str, budget: str) -> None:
     path = folder / LEDGER
     line = json.dumps({"test": test, "budget": budget}, ensure_ascii=False)
     try:
-        with path.open("ab") as file:
-            file.write(f"{line}\n".encode())
+        with path.open("a+b") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - 1))
+            whole = file.read(1) in (b"", b"\n")  # else a kill has cut the line before
+            file.write(f"{'' if whole else chr(10)}{line}\n".encode())
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
