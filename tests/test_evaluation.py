@@ -145,10 +145,12 @@ def test_the_split_and_the_beam_are_the_callers_choice(trained):
         evaluate(trained, split="train")
 
 
-def test_an_empty_split_is_an_error(trained, monkeypatch):
+@pytest.mark.parametrize("split, other", [("test", " Try --split dev."), ("dev", "")])
+def test_an_empty_split_is_an_error(trained, monkeypatch, split, other):
     monkeypatch.setattr(type(trained), "examples", lambda *_: [])
-    with pytest.raises(DataError, match="test split must hold an example, got none"):
-        evaluate(trained)
+    message = f"^the {split} split must hold an example, got none.{other}$"
+    with pytest.raises(DataError, match=message):
+        evaluate(trained, split=split)
 
 
 def test_memory_that_the_platform_does_not_tell_is_unknown(trained, monkeypatch):

@@ -117,7 +117,8 @@ def evaluate(
     run = run if isinstance(run, Run) else Run(run)
     translator, examples = run.translator, run.examples(split)
     if not examples:
-        raise DataError(f"the {split} split must hold an example, got none. Try --split dev.")
+        other = " Try --split dev." if split == "test" else ""
+        raise DataError(f"the {split} split must hold an example, got none.{other}")
     pairs, _ = encode(examples, translator.vocabularies)
     began = time.perf_counter()
     written = translator.write(pairs.source, beam=beam)

@@ -33,6 +33,7 @@ def test_nothing_is_healed_unless_it_is_said(heedful, library):
         (("p", "r"), "Missing option '--output'"),
         (("p",), "Missing argument 'RUN'"),
         (("p", "r", "-o", "o", "--heal", "-1"), "greater than or equal to 0"),
+        (("p", "r", "-o", "o", "--heal", "9" * 40), "less than or equal to 1000000000"),
         (("p", "r", "-o", "o", "--distil", "-1"), "greater than or equal to 0"),
     ],
 )

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 LARGEST_SEED = 2**63 - 1  # torch takes no larger one
+MOST = 10**9  # of anything that is counted one by one
 LONGEST = 1e9  # minutes or seconds, as for train.minutes
 WIDEST_BEAM = 1_000  # wider searches need more memory than they bring
 

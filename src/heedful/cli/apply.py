@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from heedful.cli._options import AsJson, RunFolder, Seed
+from heedful.cli._options import MOST, AsJson, RunFolder, Seed
 
 
 def apply(
@@ -17,12 +17,17 @@ def apply(
     distil: Annotated[
         int,
         typer.Option(
-            min=0, metavar="STEPS", help="First teach each changed site alone, for so many steps."
+            min=0,
+            max=MOST,
+            metavar="STEPS",
+            help="First teach each changed site alone, for so many steps.",
         ),
     ] = 0,
     heal: Annotated[
         int,
-        typer.Option(min=0, metavar="STEPS", help="Then train the whole model for so many steps."),
+        typer.Option(
+            min=0, max=MOST, metavar="STEPS", help="Then train the whole model for so many steps."
+        ),
     ] = 0,
     seed: Seed = 0,
     as_json: AsJson = False,

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from heedful.cli._options import LONGEST, AsJson, RunFolder, Seed
+from heedful.cli._options import LONGEST, MOST, AsJson, RunFolder, Seed
 from heedful.cli._program import typed
 from heedful.cli._signals import STOPS
 from heedful.errors import BudgetError
@@ -23,7 +23,10 @@ def optimize(
         Literal["latency", "memory", "macs"], typer.Option("--for", help="What is to be saved.")
     ] = "latency",
     trials: Annotated[
-        int, typer.Option(min=1, metavar="COUNT", help="How many plans are tried on the model.")
+        int,
+        typer.Option(
+            min=1, max=MOST, metavar="COUNT", help="How many plans are tried on the model."
+        ),
     ] = 96,
     output: Annotated[
         Path | None,
@@ -49,7 +52,10 @@ def optimize(
     heal: Annotated[
         int,
         typer.Option(
-            min=0, metavar="STEPS", help="How long the best candidates are trained at the end."
+            min=0,
+            max=MOST,
+            metavar="STEPS",
+            help="How long the best candidates are trained at the end.",
         ),
     ] = 3000,
     seed: Seed = 0,

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from heedful.cli._options import AsJson, Force, Seed
+from heedful.cli._options import MOST, AsJson, Force, Seed
 from heedful.cli._output import check_file, named
 from heedful.cli._outside import users_code
 from heedful.cli._tables import print_table, table
@@ -26,10 +26,11 @@ def profile(
     ],
     *,
     leave_out: Annotated[
-        int, typer.Option(min=0, help="Heads that are left out one by one, at most.")
+        int, typer.Option(min=0, max=MOST, help="Heads that are left out one by one, at most.")
     ] = 64,
     key_block: Annotated[
-        int | None, typer.Option(min=1, help="Keys in a block; 64, or fewer for short texts.")
+        int | None,
+        typer.Option(min=1, max=MOST, help="Keys in a block; 64, or fewer for short texts."),
     ] = None,
     seed: Seed = 0,
     output: Annotated[

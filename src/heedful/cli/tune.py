@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from heedful.cli._options import LONGEST, AsJson
+from heedful.cli._options import LONGEST, MOST, AsJson
 from heedful.cli._program import again, typed
 from heedful.cli._signals import STOPS
 from heedful.errors import BudgetError
@@ -48,9 +48,10 @@ def tune(
         typer.Option("--for", help="What should become small."),
     ] = "macs",
     length: Annotated[
-        int, typer.Option(min=1, help="Tokens of the text for which operations are counted.")
+        int,
+        typer.Option(min=1, max=MOST, help="Tokens of the text for which operations are counted."),
     ] = 64,
-    trials: Annotated[int, typer.Option(min=1, help="How many trainings at most.")] = 30,
+    trials: Annotated[int, typer.Option(min=1, max=MOST, help="How many trainings at most.")] = 30,
     workers: Annotated[int, typer.Option(min=1, help="How many trainings at the same time.")] = 1,
     minutes: Annotated[
         float | None,
