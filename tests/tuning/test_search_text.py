@@ -76,7 +76,7 @@ def test_several():
         (["heads=0,1"], "model.heads must be greater than 0, got 0"),
         (["width=2x"], 'model.width must be a whole number, got "2x"'),
         (["heads=1,"], "model.heads must be a whole number, got"),
-        (["clip=0..1"], "train.clip must be greater than 0, got 0"),
+        (["clip=0..1"], "train.clip must be at least 1e-09, got 0"),
         (["clip=2..1"], "search must have a lower and a higher number around .., got train.clip"),
         (["clip=1..inf"], "search must have a lower and a higher number around .., got train"),
         (["clip=1..x"], "search must have a lower and a higher number around .., got train"),

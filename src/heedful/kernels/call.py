@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from heedful.errors import ConfigError, ShapeError, UnsupportedError
-from heedful.listeners import unobserved
+from heedful.listeners import compiling, unobserved
 from heedful.mask import Mask, Pattern
 
 REMEMBERED = 8  # masks taken apart that are kept: a model has few, and asks for them in every layer
@@ -88,7 +88,8 @@ class Call(NamedTuple):
             check_bias(bias, (q[0], q[1], q[2], k[2]))
         if mask is not None and not isinstance(mask, Mask):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise _no_mask(mask)
-        check_dropout(dropout)
+        if dropout != 0:
+            check_dropout(dropout)
         if mask is not None:
             mask.check(q[2], k[2], batch=q[0], heads=q[1])
         device = "cpu" if query.is_cpu else query.device.type
@@ -261,8 +262,8 @@ def _check_scale(scale: Any) -> None:
 
 
 def _is_number(given: Any) -> bool:
-    try:  # what a graph keeps open is a number, whichever it will be
-        return isinstance(given, torch.SymInt | torch.SymFloat) or math.isfinite(given)
+    try:  # a graph keeps numbers open, and cannot ask what they are
+        return compiling() or math.isfinite(given)
     except (TypeError, ValueError, OverflowError, RuntimeError):
         return False
 

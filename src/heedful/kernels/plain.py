@@ -16,7 +16,7 @@ def refuses(call: Call) -> str | None:
     """Why not: elsewhere torch's kernel is as fast, and stores no scores."""
     query, dtype = call.query, call.query.dtype
     if dtype not in (torch.bfloat16, torch.float16):
-        return f"scores of {PRECISIONS.get(dtype, str(dtype))} precision gain nothing by it"
+        return f"scores of {PRECISIONS[dtype]} precision gain nothing by it"
     if query.device.type != "cpu":
         return f"it pays on CPU only, got {query.device.type}"
     batch, heads, queries, _ = query.shape
