@@ -44,7 +44,7 @@ def test_off_a_terminal_steps_are_ten_seconds_apart(capsys):
     out, err = capsys.readouterr()
     assert out == ""
     assert err.splitlines() == [
-        "reading or making the training data, and learning its tokens …",  # before any event
+        "data: reading or making it, and learning its tokens …",  # before any event
         "run r: 12,345 parameters in bf16, examples: 2,800 train, 9 dev",
         "  0%  step 0  loss 2.500  4,321 tok/s  eta 1:15",
         " 16%  step 10  loss 2.500  4,321 tok/s  eta 1:15",

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from heedful.training.events import Evaluated, Event, Finished, Message, Started, Step
 
 SECONDS_BETWEEN_LINES = 10.0
-BEFORE = "reading or making the training data, and learning its tokens"
+BEFORE = "data: reading or making it, and learning its tokens"
 
 
 def on_terminal() -> bool:
