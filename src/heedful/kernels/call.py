@@ -128,8 +128,7 @@ class Call(NamedTuple):
         mask = self.mask
         if mask is None:
             return NOTHING
-        batch, heads, queries, _ = self.query.shape
-        keys = self.key.shape[2]
+        (batch, heads, queries, _), keys = self.query.shape, self.key.shape[2]
         if not unobserved():  # what is found now is another's: a graph's, a transform's
             return mask.pattern(queries, keys, batch=batch, heads=heads)
         sizes = (batch, heads, queries, keys)
