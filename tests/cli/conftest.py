@@ -88,7 +88,13 @@ class Translator:
         self.calls.append((list(texts), beam))
         counts = [len(text.split()) for text in texts]
         return [
-            SimpleNamespace(text=f"译:{text}", tokens=n, too_long=n > 6, cut=n >= 9)
+            SimpleNamespace(
+                text=f"译:{text}",
+                tokens=n,
+                unknown=sum("?" in word for word in text.split()),
+                too_long=n > 6,
+                cut=n >= 9,
+            )
             for text, n in zip(texts, counts, strict=True)
         ]
 

@@ -105,7 +105,7 @@ def test_control_c_leaves_with_130_and_a_short_line(heedful, library, monkeypatc
 FAKE = (
     "import sys, types\n"
     "new = types.SimpleNamespace\n"
-    "fine = dict(tokens=1, too_long=False, cut=False)\n"
+    "fine = dict(tokens=1, unknown=0, too_long=False, cut=False)\n"
     "said = lambda text: new(text='{chinese}' + text + str(len(text)), **fine)\n"
     "outcomes = lambda texts, beam=None: [said(text) for text in texts]\n"
     "words = new(pieces=list, encode=lambda texts: [[9] * len(text) for text in texts])\n"

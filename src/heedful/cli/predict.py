@@ -109,24 +109,25 @@ def _answer(translator: "Translator", text: str, answer: "Translation | None") -
     if answer is None:
         wrong: dict[str, Any] = {"too_long": False, "cut": False, "unknown": [], "known": 0}
         return {"text": text, "translation": "", "tokens": 0, **wrong}
-    from heedful.data.tokens import UNKNOWN
-
-    vocabulary = translator.vocabularies.source
-    numbers = vocabulary.encode([text])[0]
-    unknown = [
-        piece
-        for piece, number in zip(vocabulary.pieces(text), numbers, strict=False)
-        if number == UNKNOWN
-    ]
+    unknown = _unknown(translator, text) if answer.unknown else []
     return {
         "text": text,
         "translation": " ".join(answer.text.splitlines()),
         "tokens": answer.tokens,
         "too_long": answer.too_long,
         "cut": answer.cut,
-        "unknown": list(dict.fromkeys(unknown)),
-        "known": len(numbers) - 2 - len(unknown),  # all but the two marks around them
+        "unknown": unknown,
+        "known": answer.tokens - answer.unknown,
     }
+
+
+def _unknown(translator: "Translator", text: str) -> list[str]:
+    """The pieces of a text that the vocabulary does not hold, each once."""
+    from heedful.data.tokens import UNKNOWN
+
+    vocabulary = translator.vocabularies.source
+    pieces = zip(vocabulary.pieces(text), vocabulary.encode([text])[0], strict=False)
+    return list(dict.fromkeys(piece for piece, number in pieces if number == UNKNOWN))
 
 
 def _warn(translator: "Translator", found: dict[str, Any]) -> None:
