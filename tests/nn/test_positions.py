@@ -16,7 +16,7 @@ from heedful.nn import (
     RotaryPositions,
     SinusoidalPositions,
 )
-from heedful.nn.mechanisms.window import Window
+from heedful.nn.mechanisms import Window
 from heedful.nn.positions import AlibiPositions
 from heedful.ops.scaled_dot import scaled_dot_weights
 from heedful.testing import oracle

@@ -6,39 +6,8 @@ import pytest
 import torch
 
 from heedful.errors import ConfigError
-from heedful.mask import Mask
-from heedful.nn import Attention
 from heedful.nn.mechanisms.cosine import Cosine
-from heedful.ops.cosine import cosine_attention, cosine_weights
 from heedful.testing.tolerance import assert_close, roundings
-
-
-def draw(*shape, seed=1):
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
-
-
-def test_is_the_op_with_its_parameters():
-    mechanism = Cosine(heads=4, dim=3)
-    with torch.no_grad():
-        mechanism.log_scale.copy_(draw(4, seed=4))
-    query, key, value = draw(2, 4, 5, 3), draw(2, 2, 7, 3, seed=2), draw(2, 2, 7, 6, seed=3)
-    given = {"scale": mechanism.log_scale.exp(), "mask": Mask.lengths(torch.tensor([4, 7]))}
-    want = cosine_attention(query, key, value, **given)
-    assert torch.equal(mechanism(query, key, value, mask=given["mask"]), want)
-    want = cosine_weights(query, key, **given)
-    assert torch.equal(mechanism.weights(query, key, mask=given["mask"]), want)
-
-
-def test_learns_inside_attention():
-    mechanism = Cosine(heads=4, dim=3)
-    with torch.no_grad():
-        mechanism.log_scale.copy_(draw(4, seed=4))
-    attention = Attention(width=12, heads=4, dim=3, kv_heads=2, mechanism=mechanism)
-    attention(draw(2, 7, 12), mask=Mask.causal()).square().sum().backward()
-    assert list(mechanism.parameters())
-    for name, parameter in [*mechanism.named_parameters(), ("query", attention.query.weight)]:
-        assert parameter.grad.isfinite().all(), name
-        assert parameter.grad.abs().max() > 0, name
 
 
 def test_the_scale_starts_where_it_is_told_and_never_exceeds_the_largest():

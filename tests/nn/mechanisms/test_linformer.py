@@ -6,10 +6,7 @@ import pytest
 import torch
 
 from heedful.errors import ConfigError, ShapeError
-from heedful.mask import Mask
-from heedful.nn import Attention
 from heedful.nn.mechanisms.linformer import Linformer
-from heedful.ops.linformer import linformer_attention, linformer_weights
 
 
 def draw(*shape, seed=1):
@@ -19,30 +16,6 @@ def draw(*shape, seed=1):
 def made(**settings):
     torch.manual_seed(5)
     return Linformer(**{"heads": 4, "dim": 3, "rank": 4, "max_keys": 11} | settings).double()
-
-
-def test_is_the_op_with_its_parameters():
-    mechanism = made()
-    query, key, value = draw(2, 4, 5, 3), draw(2, 2, 9, 3, seed=2), draw(2, 2, 9, 6, seed=3)
-    mask = Mask.lengths(torch.tensor([6, 9]))
-    given = {name: getattr(mechanism, name) for name in ("key_projection", "value_projection")}
-    want = linformer_attention(query, key, value, mask=mask, **given)
-    assert torch.equal(mechanism(query, key, value, mask=mask), want)
-    want = linformer_weights(query, key, mask=mask, **given)
-    assert torch.equal(mechanism.weights(query, key, mask=mask), want)
-
-
-def test_works_inside_attention():
-    attention = Attention(width=12, heads=4, kv_heads=2, mechanism=made()).double()
-    x, mask = draw(2, 9, 12), Mask.lengths(torch.tensor([9, 7]))
-    output = attention(x, mask=mask)
-    assert output.shape == x.shape
-    assert attention.weights(x, mask=mask).shape == (2, 4, 9, 9)
-    output.square().sum().backward()
-    for name, parameter in attention.named_parameters():
-        assert parameter.grad is not None, name
-        assert parameter.grad.isfinite().all(), name
-        assert parameter.grad.any(), name
 
 
 def test_heads_may_share_one_pair_of_projections():

@@ -1,41 +1,13 @@
-"""A sink as a mechanism: its op, with its settings."""
+"""A sink as a mechanism: where it starts, and what it learns."""
 
-import pytest
 import torch
 
-from heedful.mask import Mask
-from heedful.nn import Attention
 from heedful.nn.mechanisms.sink import Sink
-from heedful.ops.sink import sink_attention, sink_weights
 
 
-def draw(*shape, seed=1):
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-@pytest.mark.parametrize("settings", [{}, {"learned": False}])
-def test_is_the_op_with_its_settings(settings):
-    mechanism = Sink(heads=4, dim=3, **settings).double()
-    if mechanism.sink is not None:
-        mechanism.sink.data += draw(4, seed=4)
-    query, key, value = draw(2, 4, 5, 3), draw(2, 2, 9, 3, seed=2), draw(2, 2, 9, 6, seed=3)
-    mask = Mask.lengths(torch.tensor([6, 9]))
-    given = {"sink": mechanism.sink}
-    want = sink_attention(query, key, value, mask=mask, **given)
-    assert torch.equal(mechanism(query, key, value, mask=mask), want)
-    want = sink_weights(query, key, mask=mask, **given)
-    assert torch.equal(mechanism.weights(query, key, mask=mask), want)
-
-
-@pytest.mark.parametrize("settings", [{}, {"learned": False}])
-def test_learns_inside_attention(settings):
-    mechanism = Sink(heads=4, dim=3, **settings)
-    attention = Attention(width=12, heads=4, kv_heads=2, mechanism=mechanism).double()
-    x = draw(2, 9, 12)
-    attention(x, mask=Mask.causal()).square().sum().backward()
-    assert len(list(mechanism.parameters())) == (settings == {})
-    for parameter in attention.parameters():
-        assert parameter.grad.isfinite().all()
-    for parameter in [*attention.query.parameters(), *mechanism.parameters()]:
-        assert (parameter.grad != 0).all()
-    assert attention.weights(x).shape == (2, 4, 9, 9)
+def test_starts_as_softmax_off_by_one():
+    query, key, value = torch.randn(3, 2, 4, 7, 3, generator=torch.Generator().manual_seed(1))
+    learned, fixed = Sink(heads=4, dim=3), Sink(heads=4, dim=3, learned=False)
+    assert list(learned.state_dict()) == ["sink"]
+    assert list(fixed.state_dict()) == []
+    assert torch.equal(learned(query, key, value), fixed(query, key, value))

@@ -1,21 +1,21 @@
 """Adaptive span as a mechanism."""
 
 import math
-from typing import final
+from typing import Any, final
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from heedful.errors import ConfigError
-from heedful.mask import Mask
+from heedful.nn._check import check_sizes
 from heedful.nn._limit import limited
-from heedful.nn.mechanisms.base import Mechanism
+from heedful.nn.mechanisms.base import OpMechanism
 from heedful.ops.adaptive_span import adaptive_span_attention, adaptive_span_weights
 
 
 @final
-class AdaptiveSpan(Mechanism):
+class AdaptiveSpan(OpMechanism, attention=adaptive_span_attention, weights=adaptive_span_weights):
     """Let every head learn how far it looks back; what lies beyond all spans costs nothing.
 
     The span of a head is `max_span * clamp(fraction, 0, 1)` with one learned `fraction` a head. It
@@ -46,8 +46,7 @@ class AdaptiveSpan(Mechanism):
         start: float = 0.5,
     ) -> None:
         super().__init__(heads=heads, dim=dim)
-        if max_span < 1:
-            raise ConfigError(f"max_span must be at least 1, got {max_span}")
+        check_sizes(max_span=max_span)
         if not ramp > 0:
             raise ConfigError(f"ramp must be above 0, got {ramp}")
         if not 0 <= start <= 1:
@@ -72,23 +71,5 @@ class AdaptiveSpan(Mechanism):
         with torch.no_grad():
             self.fraction.clamp_(0, 1)
 
-    def forward(
-        self,
-        query: Float[Tensor, "batch heads queries dim"],
-        key: Float[Tensor, "batch kv_heads keys dim"],
-        value: Float[Tensor, "batch kv_heads keys value_dim"],
-        *,
-        mask: Mask | None = None,
-    ) -> Float[Tensor, "batch heads queries value_dim"]:
-        return adaptive_span_attention(
-            query, key, value, span=self.span(), ramp=self.ramp, mask=mask
-        )
-
-    def weights(
-        self,
-        query: Float[Tensor, "batch heads queries dim"],
-        key: Float[Tensor, "batch kv_heads keys dim"],
-        *,
-        mask: Mask | None = None,
-    ) -> Float[Tensor, "batch heads queries keys"]:
-        return adaptive_span_weights(query, key, span=self.span(), ramp=self.ramp, mask=mask)
+    def arguments(self) -> dict[str, Any]:
+        return {"span": self.span(), "ramp": self.ramp}

@@ -1,18 +1,16 @@
 """Additive attention as a mechanism."""
 
-from typing import final
+from typing import Any, final
 
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
-from heedful.mask import Mask
-from heedful.nn.mechanisms.base import Mechanism
+from heedful.nn.mechanisms.base import OpMechanism
 from heedful.ops.additive import additive_attention, additive_weights
 
 
 @final
-class Additive(Mechanism):
+class Additive(OpMechanism, attention=additive_attention, weights=additive_weights):
     """Score by `v . tanh(query + key)`, with one vector `v` a head.
 
     The projections of the paper are those of `heedful.nn.Attention`.
@@ -32,21 +30,5 @@ class Additive(Mechanism):
         super().__init__(heads=heads, dim=dim)
         self.score_weight = nn.Parameter(torch.randn(heads, dim) * dim**-0.5)
 
-    def forward(
-        self,
-        query: Float[Tensor, "batch heads queries dim"],
-        key: Float[Tensor, "batch kv_heads keys dim"],
-        value: Float[Tensor, "batch kv_heads keys value_dim"],
-        *,
-        mask: Mask | None = None,
-    ) -> Float[Tensor, "batch heads queries value_dim"]:
-        return additive_attention(query, key, value, score_weight=self.score_weight, mask=mask)
-
-    def weights(
-        self,
-        query: Float[Tensor, "batch heads queries dim"],
-        key: Float[Tensor, "batch kv_heads keys dim"],
-        *,
-        mask: Mask | None = None,
-    ) -> Float[Tensor, "batch heads queries keys"]:
-        return additive_weights(query, key, score_weight=self.score_weight, mask=mask)
+    def arguments(self) -> dict[str, Any]:
+        return {"score_weight": self.score_weight}

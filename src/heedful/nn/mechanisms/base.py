@@ -1,6 +1,8 @@
 """A mechanism of `heedful.ops` with its parameters, as `heedful.nn.Attention` uses it."""
 
 import abc
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -64,3 +66,44 @@ class Mechanism(nn.Module, abc.ABC):
         mask: Mask | None = None,
     ) -> Float[Tensor, "batch heads queries keys"]:
         """Return the weights that `forward` sums by, for looking at them."""
+
+
+class OpMechanism(Mechanism):
+    """A mechanism that is one op: a subclass names it and says what it gets beside its tensors.
+
+    Args:
+        heads: Number of query heads.
+        dim: Size of one head of queries and keys.
+    """
+
+    _attention: ClassVar[Callable[..., Tensor]]
+    _weights: ClassVar[Callable[..., Tensor]]
+
+    def __init_subclass__(
+        cls, *, attention: Callable[..., Tensor], weights: Callable[..., Tensor], **more: Any
+    ) -> None:
+        super().__init_subclass__(**more)
+        cls._attention, cls._weights = staticmethod(attention), staticmethod(weights)
+
+    def arguments(self) -> dict[str, Any]:
+        """Return what the op gets beside queries, keys, values and the mask."""
+        return {}
+
+    def forward(
+        self,
+        query: Float[Tensor, "batch heads queries dim"],
+        key: Float[Tensor, "batch kv_heads keys dim"],
+        value: Float[Tensor, "batch kv_heads keys value_dim"],
+        *,
+        mask: Mask | None = None,
+    ) -> Float[Tensor, "batch heads queries value_dim"]:
+        return self._attention(query, key, value, **self.arguments(), mask=mask)
+
+    def weights(
+        self,
+        query: Float[Tensor, "batch heads queries dim"],
+        key: Float[Tensor, "batch kv_heads keys dim"],
+        *,
+        mask: Mask | None = None,
+    ) -> Float[Tensor, "batch heads queries keys"]:
+        return self._weights(query, key, **self.arguments(), mask=mask)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from heedful.errors import ConfigError
 from heedful.mask import Mask
+from heedful.nn._check import check_sizes
 from heedful.nn.mechanisms.base import Mechanism
 from heedful.ops.block_sparse import block_sparse_attention, block_sparse_weights
 
@@ -38,8 +39,7 @@ class BlockSparse(Mechanism):
         self, *, heads: int, dim: int, block: int = 64, sinks: int = 1, near: int = 1
     ) -> None:
         super().__init__(heads=heads, dim=dim)
-        if block < 1:
-            raise ConfigError(f"block must be at least 1, got {block}")
+        check_sizes(block=block)
         if sinks < 0 or near < 0:
             raise ConfigError(f"sinks and near must not be negative, got {sinks=}, {near=}")
         self.block, self.sinks, self.near = block, sinks, near

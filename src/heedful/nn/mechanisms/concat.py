@@ -1,19 +1,17 @@
 """Concat attention as a mechanism."""
 
-from typing import final
+from typing import Any, final
 
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
-from heedful.errors import ConfigError
-from heedful.mask import Mask
-from heedful.nn.mechanisms.base import Mechanism
+from heedful.nn._check import check_sizes
+from heedful.nn.mechanisms.base import OpMechanism
 from heedful.ops.concat import concat_attention, concat_weights
 
 
 @final
-class Concat(Mechanism):
+class Concat(OpMechanism, attention=concat_attention, weights=concat_weights):
     """Score by `v . tanh(W [query; key])`, with `W` and `v` of its own for every head.
 
     Args:
@@ -34,43 +32,15 @@ class Concat(Mechanism):
     def __init__(self, *, heads: int, dim: int, hidden: int | None = None) -> None:
         super().__init__(heads=heads, dim=dim)
         hidden = dim if hidden is None else hidden
-        if hidden < 1:
-            raise ConfigError(f"hidden must be at least 1, got {hidden}")
+        check_sizes(hidden=hidden)
         width = (2 * dim) ** -0.5
         self.query_weight = nn.Parameter(torch.randn(heads, hidden, dim) * width)
         self.key_weight = nn.Parameter(torch.randn(heads, hidden, dim) * width)
         self.score_weight = nn.Parameter(torch.randn(heads, hidden) * hidden**-0.5)
 
-    def forward(
-        self,
-        query: Float[Tensor, "batch heads queries dim"],
-        key: Float[Tensor, "batch kv_heads keys dim"],
-        value: Float[Tensor, "batch kv_heads keys value_dim"],
-        *,
-        mask: Mask | None = None,
-    ) -> Float[Tensor, "batch heads queries value_dim"]:
-        return concat_attention(
-            query,
-            key,
-            value,
-            query_weight=self.query_weight,
-            key_weight=self.key_weight,
-            score_weight=self.score_weight,
-            mask=mask,
-        )
-
-    def weights(
-        self,
-        query: Float[Tensor, "batch heads queries dim"],
-        key: Float[Tensor, "batch kv_heads keys dim"],
-        *,
-        mask: Mask | None = None,
-    ) -> Float[Tensor, "batch heads queries keys"]:
-        return concat_weights(
-            query,
-            key,
-            query_weight=self.query_weight,
-            key_weight=self.key_weight,
-            score_weight=self.score_weight,
-            mask=mask,
-        )
+    def arguments(self) -> dict[str, Any]:
+        return {
+            "query_weight": self.query_weight,
+            "key_weight": self.key_weight,
+            "score_weight": self.score_weight,
+        }

@@ -1,22 +1,21 @@
 """Cosine attention as a mechanism."""
 
 import math
-from typing import final
+from typing import Any, final
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from heedful.errors import ConfigError
-from heedful.mask import Mask
 from heedful.nn._limit import limited
-from heedful.nn.mechanisms.base import Mechanism
+from heedful.nn.mechanisms.base import OpMechanism
 from heedful.ops._softmax import widen
 from heedful.ops.cosine import cosine_attention, cosine_weights
 
 
 @final
-class Cosine(Mechanism):
+class Cosine(OpMechanism, attention=cosine_attention, weights=cosine_weights):
     """Score by `scale * cos(query, key)`, with one learned scale a head.
 
     The logarithm of the scale is learned, so the scale is always above 0, and it counts as
@@ -52,21 +51,5 @@ class Cosine(Mechanism):
         """Return the factor of the cosine in each head, in float32 at least."""
         return limited(widen(self.log_scale), most=math.log(self.largest)).exp()
 
-    def forward(
-        self,
-        query: Float[Tensor, "batch heads queries dim"],
-        key: Float[Tensor, "batch kv_heads keys dim"],
-        value: Float[Tensor, "batch kv_heads keys value_dim"],
-        *,
-        mask: Mask | None = None,
-    ) -> Float[Tensor, "batch heads queries value_dim"]:
-        return cosine_attention(query, key, value, scale=self.scale(), mask=mask)
-
-    def weights(
-        self,
-        query: Float[Tensor, "batch heads queries dim"],
-        key: Float[Tensor, "batch kv_heads keys dim"],
-        *,
-        mask: Mask | None = None,
-    ) -> Float[Tensor, "batch heads queries keys"]:
-        return cosine_weights(query, key, scale=self.scale(), mask=mask)
+    def arguments(self) -> dict[str, Any]:
+        return {"scale": self.scale()}

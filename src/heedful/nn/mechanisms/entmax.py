@@ -1,20 +1,19 @@
 """Entmax attention as a mechanism."""
 
 import math
-from typing import final
+from typing import Any, final
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from heedful.errors import ConfigError
-from heedful.mask import Mask
-from heedful.nn.mechanisms.base import Mechanism
+from heedful.nn.mechanisms.base import OpMechanism
 from heedful.ops.entmax import entmax_attention, entmax_weights
 
 
 @final
-class Entmax(Mechanism):
+class Entmax(OpMechanism, attention=entmax_attention, weights=entmax_weights):
     """Weights with exact zeros; how sparse a head is can be learned.
 
     Args:
@@ -48,21 +47,5 @@ class Entmax(Mechanism):
         """Return how sparse the heads are: one number, or what each has learned."""
         return self.start if self.logit is None else 1 + self.logit.sigmoid()
 
-    def forward(
-        self,
-        query: Float[Tensor, "batch heads queries dim"],
-        key: Float[Tensor, "batch kv_heads keys dim"],
-        value: Float[Tensor, "batch kv_heads keys value_dim"],
-        *,
-        mask: Mask | None = None,
-    ) -> Float[Tensor, "batch heads queries value_dim"]:
-        return entmax_attention(query, key, value, alpha=self.alpha(), mask=mask)
-
-    def weights(
-        self,
-        query: Float[Tensor, "batch heads queries dim"],
-        key: Float[Tensor, "batch kv_heads keys dim"],
-        *,
-        mask: Mask | None = None,
-    ) -> Float[Tensor, "batch heads queries keys"]:
-        return entmax_weights(query, key, alpha=self.alpha(), mask=mask)
+    def arguments(self) -> dict[str, Any]:
+        return {"alpha": self.alpha()}

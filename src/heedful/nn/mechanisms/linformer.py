@@ -1,19 +1,17 @@
 """Linformer attention as a mechanism."""
 
-from typing import final
+from typing import Any, final
 
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
 from heedful.errors import ConfigError
-from heedful.mask import Mask
-from heedful.nn.mechanisms.base import Mechanism
+from heedful.nn.mechanisms.base import OpMechanism
 from heedful.ops.linformer import linformer_attention, linformer_weights
 
 
 @final
-class Linformer(Mechanism):
+class Linformer(OpMechanism, attention=linformer_attention, weights=linformer_weights):
     """Mix all keys and values into `rank` of them, by learned projections along the text.
 
     The projections start as random numbers of such a size that a mixture is as large as one key.
@@ -50,34 +48,5 @@ class Linformer(Mechanism):
         for projection in (self.key_projection, self.value_projection):
             nn.init.normal_(projection, std=max_keys**-0.5)
 
-    def forward(
-        self,
-        query: Float[Tensor, "batch heads queries dim"],
-        key: Float[Tensor, "batch kv_heads keys dim"],
-        value: Float[Tensor, "batch kv_heads keys value_dim"],
-        *,
-        mask: Mask | None = None,
-    ) -> Float[Tensor, "batch heads queries value_dim"]:
-        return linformer_attention(
-            query,
-            key,
-            value,
-            key_projection=self.key_projection,
-            value_projection=self.value_projection,
-            mask=mask,
-        )
-
-    def weights(
-        self,
-        query: Float[Tensor, "batch heads queries dim"],
-        key: Float[Tensor, "batch kv_heads keys dim"],
-        *,
-        mask: Mask | None = None,
-    ) -> Float[Tensor, "batch heads queries keys"]:
-        return linformer_weights(
-            query,
-            key,
-            key_projection=self.key_projection,
-            value_projection=self.value_projection,
-            mask=mask,
-        )
+    def arguments(self) -> dict[str, Any]:
+        return {"key_projection": self.key_projection, "value_projection": self.value_projection}

@@ -1,19 +1,17 @@
 """Low-rank attention as a mechanism."""
 
-from typing import final
+from typing import Any, final
 
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
 from heedful.errors import ConfigError
-from heedful.mask import Mask
-from heedful.nn.mechanisms.base import Mechanism
+from heedful.nn.mechanisms.base import OpMechanism
 from heedful.ops.low_rank import low_rank_attention, low_rank_weights
 
 
 @final
-class LowRank(Mechanism):
+class LowRank(OpMechanism, attention=low_rank_attention, weights=low_rank_weights):
     """Compare queries and keys in `rank` dimensions.
 
     Both projections start as the same orthonormal axes, so that scores start as those of a part
@@ -42,34 +40,5 @@ class LowRank(Mechanism):
         self.query_projection = nn.Parameter(axes)
         self.key_projection = nn.Parameter(axes.clone())
 
-    def forward(
-        self,
-        query: Float[Tensor, "batch heads queries dim"],
-        key: Float[Tensor, "batch kv_heads keys dim"],
-        value: Float[Tensor, "batch kv_heads keys value_dim"],
-        *,
-        mask: Mask | None = None,
-    ) -> Float[Tensor, "batch heads queries value_dim"]:
-        return low_rank_attention(
-            query,
-            key,
-            value,
-            query_projection=self.query_projection,
-            key_projection=self.key_projection,
-            mask=mask,
-        )
-
-    def weights(
-        self,
-        query: Float[Tensor, "batch heads queries dim"],
-        key: Float[Tensor, "batch kv_heads keys dim"],
-        *,
-        mask: Mask | None = None,
-    ) -> Float[Tensor, "batch heads queries keys"]:
-        return low_rank_weights(
-            query,
-            key,
-            query_projection=self.query_projection,
-            key_projection=self.key_projection,
-            mask=mask,
-        )
+    def arguments(self) -> dict[str, Any]:
+        return {"query_projection": self.query_projection, "key_projection": self.key_projection}

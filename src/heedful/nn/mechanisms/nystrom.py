@@ -1,19 +1,18 @@
 """Nyström attention as a mechanism."""
 
-from typing import final
+from typing import Any, final
 
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
 from heedful.errors import ConfigError
-from heedful.mask import Mask
-from heedful.nn.mechanisms.base import Mechanism
+from heedful.nn._check import check_sizes
+from heedful.nn.mechanisms.base import OpMechanism
 from heedful.ops.nystrom import nystrom_attention, nystrom_weights
 
 
 @final
-class Nystrom(Mechanism):
+class Nystrom(OpMechanism, attention=nystrom_attention, weights=nystrom_weights):
     """Let queries and keys meet through landmarks, the means of their segments.
 
     Args:
@@ -47,8 +46,7 @@ class Nystrom(Mechanism):
         aligned: bool = False,
     ) -> None:
         super().__init__(heads=heads, dim=dim)
-        if landmarks < 1:
-            raise ConfigError(f"landmarks must be at least 1, got {landmarks}")
+        check_sizes(landmarks=landmarks)
         if iterations < 0:
             raise ConfigError(f"iterations must not be negative, got {iterations}")
         if convolution is not None and (convolution < 1 or convolution % 2 == 0):
@@ -60,38 +58,10 @@ class Nystrom(Mechanism):
         if convolution is not None:
             self.convolution = nn.Parameter(torch.zeros(heads, convolution))
 
-    def forward(
-        self,
-        query: Float[Tensor, "batch heads queries dim"],
-        key: Float[Tensor, "batch kv_heads keys dim"],
-        value: Float[Tensor, "batch kv_heads keys value_dim"],
-        *,
-        mask: Mask | None = None,
-    ) -> Float[Tensor, "batch heads queries value_dim"]:
-        return nystrom_attention(
-            query,
-            key,
-            value,
-            landmarks=self.landmarks,
-            iterations=self.iterations,
-            convolution=self.convolution,
-            aligned=self.aligned,
-            mask=mask,
-        )
-
-    def weights(
-        self,
-        query: Float[Tensor, "batch heads queries dim"],
-        key: Float[Tensor, "batch kv_heads keys dim"],
-        *,
-        mask: Mask | None = None,
-    ) -> Float[Tensor, "batch heads queries keys"]:
-        return nystrom_weights(
-            query,
-            key,
-            landmarks=self.landmarks,
-            iterations=self.iterations,
-            convolution=self.convolution,
-            aligned=self.aligned,
-            mask=mask,
-        )
+    def arguments(self) -> dict[str, Any]:
+        return {
+            "landmarks": self.landmarks,
+            "iterations": self.iterations,
+            "convolution": self.convolution,
+            "aligned": self.aligned,
+        }

@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from heedful.errors import ConfigError
 from heedful.mask import Mask
+from heedful.nn._check import check_sizes
 from heedful.nn.cache import KeyValueCache
 from heedful.nn.mechanisms.base import Mechanism
 from heedful.ops.scaled_dot import scaled_dot_attention, scaled_dot_weights
@@ -56,8 +57,7 @@ class PagedDecoding(Mechanism):
         recent: int = 1,
     ) -> None:
         super().__init__(heads=heads, dim=dim)
-        if page < 1:
-            raise ConfigError(f"page must be at least 1, got {page}")
+        check_sizes(page=page)
         if sinks < 0 or recent < 0:
             raise ConfigError(f"sinks and recent must not be negative, got {sinks=}, {recent=}")
         if pages < max(1, sinks + recent):

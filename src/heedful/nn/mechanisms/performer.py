@@ -1,18 +1,16 @@
 """Performer attention as a mechanism."""
 
-from typing import final
+from typing import Any, final
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
-from heedful.mask import Mask
-from heedful.nn.mechanisms.base import Mechanism
+from heedful.nn.mechanisms.base import OpMechanism
 from heedful.ops.performer import orthogonal_projection, performer_attention, performer_weights
 
 
 @final
-class Performer(Mechanism):
+class Performer(OpMechanism, attention=performer_attention, weights=performer_weights):
     """Estimate softmax attention with random features, in linear time.
 
     The projection is drawn once, from `seed`, and saved with the module: the same text gets the
@@ -47,24 +45,8 @@ class Performer(Mechanism):
         with torch.no_grad():
             self.projection.copy_(self._draw(seed))
 
-    def forward(
-        self,
-        query: Float[Tensor, "batch heads queries dim"],
-        key: Float[Tensor, "batch kv_heads keys dim"],
-        value: Float[Tensor, "batch kv_heads keys value_dim"],
-        *,
-        mask: Mask | None = None,
-    ) -> Float[Tensor, "batch heads queries value_dim"]:
-        return performer_attention(query, key, value, projection=self.projection, mask=mask)
-
-    def weights(
-        self,
-        query: Float[Tensor, "batch heads queries dim"],
-        key: Float[Tensor, "batch kv_heads keys dim"],
-        *,
-        mask: Mask | None = None,
-    ) -> Float[Tensor, "batch heads queries keys"]:
-        return performer_weights(query, key, projection=self.projection, mask=mask)
+    def arguments(self) -> dict[str, Any]:
+        return {"projection": self.projection}
 
     def _draw(self, seed: int) -> Tensor:
         generator = torch.Generator().manual_seed(seed)

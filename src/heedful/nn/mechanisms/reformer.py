@@ -1,19 +1,17 @@
 """Reformer attention as a mechanism."""
 
-from typing import final
+from typing import Any, final
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from heedful.errors import ConfigError
-from heedful.mask import Mask
-from heedful.nn.mechanisms.base import Mechanism
+from heedful.nn.mechanisms.base import OpMechanism
 from heedful.ops.reformer import reformer_attention, reformer_weights
 
 
 @final
-class Reformer(Mechanism):
+class Reformer(OpMechanism, attention=reformer_attention, weights=reformer_weights):
     """Meet the keys that random hashes put near a query; exact up to `chunk` keys.
 
     The rotations of the hashes are drawn once, from `seed`, and saved with the module, unlike in
@@ -59,36 +57,5 @@ class Reformer(Mechanism):
         drawn = torch.randn(rounds, dim, buckets // 2, generator=generator)
         self.register_buffer("rotations", drawn)
 
-    def forward(
-        self,
-        query: Float[Tensor, "batch heads queries dim"],
-        key: Float[Tensor, "batch kv_heads keys dim"],
-        value: Float[Tensor, "batch kv_heads keys value_dim"],
-        *,
-        mask: Mask | None = None,
-    ) -> Float[Tensor, "batch heads queries value_dim"]:
-        return reformer_attention(
-            query,
-            key,
-            value,
-            rotations=self.rotations,
-            chunk=self.chunk,
-            aligned=self.aligned,
-            mask=mask,
-        )
-
-    def weights(
-        self,
-        query: Float[Tensor, "batch heads queries dim"],
-        key: Float[Tensor, "batch kv_heads keys dim"],
-        *,
-        mask: Mask | None = None,
-    ) -> Float[Tensor, "batch heads queries keys"]:
-        return reformer_weights(
-            query,
-            key,
-            rotations=self.rotations,
-            chunk=self.chunk,
-            aligned=self.aligned,
-            mask=mask,
-        )
+    def arguments(self) -> dict[str, Any]:
+        return {"rotations": self.rotations, "chunk": self.chunk, "aligned": self.aligned}

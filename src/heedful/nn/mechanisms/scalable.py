@@ -1,20 +1,18 @@
 """Scalable-softmax attention as a mechanism."""
 
 import math
-from typing import final
+from typing import Any, final
 
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
 from heedful.errors import ConfigError
-from heedful.mask import Mask
-from heedful.nn.mechanisms.base import Mechanism
+from heedful.nn.mechanisms.base import OpMechanism
 from heedful.ops.scalable import scalable_attention, scalable_weights
 
 
 @final
-class Scalable(Mechanism):
+class Scalable(OpMechanism, attention=scalable_attention, weights=scalable_weights):
     """Scores grow with the logarithm of the number of keys, by a factor learned per head.
 
     Args:
@@ -36,21 +34,5 @@ class Scalable(Mechanism):
             raise ConfigError(f"start must be finite, got {start}")
         self.strength = nn.Parameter(torch.full((heads,), float(start)))
 
-    def forward(
-        self,
-        query: Float[Tensor, "batch heads queries dim"],
-        key: Float[Tensor, "batch kv_heads keys dim"],
-        value: Float[Tensor, "batch kv_heads keys value_dim"],
-        *,
-        mask: Mask | None = None,
-    ) -> Float[Tensor, "batch heads queries value_dim"]:
-        return scalable_attention(query, key, value, strength=self.strength, mask=mask)
-
-    def weights(
-        self,
-        query: Float[Tensor, "batch heads queries dim"],
-        key: Float[Tensor, "batch kv_heads keys dim"],
-        *,
-        mask: Mask | None = None,
-    ) -> Float[Tensor, "batch heads queries keys"]:
-        return scalable_weights(query, key, strength=self.strength, mask=mask)
+    def arguments(self) -> dict[str, Any]:
+        return {"strength": self.strength}

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from heedful.errors import ConfigError
 from heedful.mask import Mask
+from heedful.nn._check import check_sizes
 from heedful.nn.mechanisms.base import Mechanism
 from heedful.ops.block_sparse import block_sparse_attention, block_sparse_weights
 from heedful.ops.scaled_dot import scaled_dot_attention, scaled_dot_weights
@@ -49,10 +50,7 @@ class SelectedBlocks(Mechanism):
         super().__init__(heads=heads, dim=dim)
         if not 0 < share <= 1:
             raise ConfigError(f"share must be above 0 and at most 1, got {share}")
-        if block < 1:
-            raise ConfigError(f"block must be at least 1, got {block}")
-        if least < 1:
-            raise ConfigError(f"least must be at least 1, got {least}")
+        check_sizes(block=block, least=least)
         self.share, self.block, self.least = share, block, least
 
     def forward(

@@ -1,19 +1,17 @@
 """Sigmoid attention as a mechanism."""
 
-from typing import final
+from typing import Any, final
 
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
 from heedful.errors import ConfigError
-from heedful.mask import Mask
-from heedful.nn.mechanisms.base import Mechanism
+from heedful.nn.mechanisms.base import OpMechanism
 from heedful.ops.sigmoid import sigmoid_attention, sigmoid_weights
 
 
 @final
-class Sigmoid(Mechanism):
+class Sigmoid(OpMechanism, attention=sigmoid_attention, weights=sigmoid_weights):
     """Weigh every key for itself; the weights need not sum to one.
 
     Args:
@@ -40,21 +38,5 @@ class Sigmoid(Mechanism):
         if learned and bias is not None:
             self.bias = nn.Parameter(torch.full((heads,), float(bias)))
 
-    def forward(
-        self,
-        query: Float[Tensor, "batch heads queries dim"],
-        key: Float[Tensor, "batch kv_heads keys dim"],
-        value: Float[Tensor, "batch kv_heads keys value_dim"],
-        *,
-        mask: Mask | None = None,
-    ) -> Float[Tensor, "batch heads queries value_dim"]:
-        return sigmoid_attention(query, key, value, bias=self.bias, mask=mask)
-
-    def weights(
-        self,
-        query: Float[Tensor, "batch heads queries dim"],
-        key: Float[Tensor, "batch kv_heads keys dim"],
-        *,
-        mask: Mask | None = None,
-    ) -> Float[Tensor, "batch heads queries keys"]:
-        return sigmoid_weights(query, key, bias=self.bias, mask=mask)
+    def arguments(self) -> dict[str, Any]:
+        return {"bias": self.bias}

@@ -1,18 +1,16 @@
 """Attention with a sink as a mechanism."""
 
-from typing import final
+from typing import Any, final
 
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
-from heedful.mask import Mask
-from heedful.nn.mechanisms.base import Mechanism
+from heedful.nn.mechanisms.base import OpMechanism
 from heedful.ops.sink import sink_attention, sink_weights
 
 
 @final
-class Sink(Mechanism):
+class Sink(OpMechanism, attention=sink_attention, weights=sink_weights):
     """A query may give part of its weight to no key at all.
 
     Args:
@@ -29,21 +27,5 @@ class Sink(Mechanism):
         super().__init__(heads=heads, dim=dim)
         self.sink = nn.Parameter(torch.zeros(heads)) if learned else None
 
-    def forward(
-        self,
-        query: Float[Tensor, "batch heads queries dim"],
-        key: Float[Tensor, "batch kv_heads keys dim"],
-        value: Float[Tensor, "batch kv_heads keys value_dim"],
-        *,
-        mask: Mask | None = None,
-    ) -> Float[Tensor, "batch heads queries value_dim"]:
-        return sink_attention(query, key, value, sink=self.sink, mask=mask)
-
-    def weights(
-        self,
-        query: Float[Tensor, "batch heads queries dim"],
-        key: Float[Tensor, "batch kv_heads keys dim"],
-        *,
-        mask: Mask | None = None,
-    ) -> Float[Tensor, "batch heads queries keys"]:
-        return sink_weights(query, key, sink=self.sink, mask=mask)
+    def arguments(self) -> dict[str, Any]:
+        return {"sink": self.sink}

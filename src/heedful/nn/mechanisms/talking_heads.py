@@ -1,18 +1,16 @@
 """Talking-heads attention as a mechanism."""
 
-from typing import final
+from typing import Any, final
 
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
-from heedful.mask import Mask
-from heedful.nn.mechanisms.base import Mechanism
+from heedful.nn.mechanisms.base import OpMechanism
 from heedful.ops.talking_heads import talking_heads_attention, talking_heads_weights
 
 
 @final
-class TalkingHeads(Mechanism):
+class TalkingHeads(OpMechanism, attention=talking_heads_attention, weights=talking_heads_weights):
     """Let heads mix their scores before the softmax and their weights after it.
 
     Both mixes start as the identity, so that training starts from scaled dot-product attention. All
@@ -34,34 +32,5 @@ class TalkingHeads(Mechanism):
         self.score_mix = nn.Parameter(torch.eye(heads))
         self.weight_mix = nn.Parameter(torch.eye(heads))
 
-    def forward(
-        self,
-        query: Float[Tensor, "batch heads queries dim"],
-        key: Float[Tensor, "batch kv_heads keys dim"],
-        value: Float[Tensor, "batch kv_heads keys value_dim"],
-        *,
-        mask: Mask | None = None,
-    ) -> Float[Tensor, "batch heads queries value_dim"]:
-        return talking_heads_attention(
-            query,
-            key,
-            value,
-            score_mix=self.score_mix,
-            weight_mix=self.weight_mix,
-            mask=mask,
-        )
-
-    def weights(
-        self,
-        query: Float[Tensor, "batch heads queries dim"],
-        key: Float[Tensor, "batch kv_heads keys dim"],
-        *,
-        mask: Mask | None = None,
-    ) -> Float[Tensor, "batch heads queries keys"]:
-        return talking_heads_weights(
-            query,
-            key,
-            score_mix=self.score_mix,
-            weight_mix=self.weight_mix,
-            mask=mask,
-        )
+    def arguments(self) -> dict[str, Any]:
+        return {"score_mix": self.score_mix, "weight_mix": self.weight_mix}
