@@ -23,7 +23,7 @@ ROWS = (
     ("kernels", "selection"),
     ("ops",),
     ("nn",),
-    ("models", "probing", "testing", "allocation"),
+    ("probing", "models", "testing", "allocation"),
     ("config_problems", "config", "config_file", "config_template", "data", "tasks"),
     ("training", "evaluation"),
     ("bench",),

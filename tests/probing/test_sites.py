@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from heedful.allocation.sites import find_sites as changeable
 from heedful.errors import ConfigError, UnsupportedError
 from heedful.models import RnnSeq2Seq
 from heedful.nn.attention import Attention
@@ -45,11 +46,12 @@ def test_a_shared_module_is_one_site():
     assert [site.name for site in sites] == ["0"]
 
 
-def test_aligners_return_their_weights_themselves():
+def test_the_aligner_of_a_recurrent_decoder_is_a_site_that_nothing_changes():
     model = RnnSeq2Seq(source_size=9, target_size=8, width=4, hidden=6)
     sites, unknown = find_sites(model)
-    assert sites == []
-    assert [reason for reason in unknown.values() if "returns its weights itself" in reason]
+    assert [site.name for site in sites] == ["aligner"]
+    assert unknown == {}
+    assert changeable(model) == ([], {"aligner": "Additive returns its weights itself"})
 
 
 @pytest.mark.parametrize("in_place", [True, False])

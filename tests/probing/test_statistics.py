@@ -8,8 +8,9 @@ import torch
 from heedful.errors import ConfigError, UnsupportedError
 from heedful.mask import Mask
 from heedful.nn.mechanisms.base import Mechanism
+from heedful.probing.stated import ByMechanism
 from heedful.probing.statistics import Settings, dispersion_slope, statistics
-from heedful.probing.weighing import ByMechanism, Rules, ScaledDot
+from heedful.probing.weighing import Rules, ScaledDot
 from heedful.testing import tolerance
 from heedful.testing.oracle import scaled_dot
 from heedful.testing.oracle.statistics import attention_statistics

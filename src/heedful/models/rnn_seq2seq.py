@@ -104,7 +104,18 @@ class RnnSeq2Seq(nn.Module):
         target: Int[Tensor, "batch queries"],
     ) -> Float[Tensor, "batch queries target_size"]:
         """Return the logits of the token after each target token."""
-        return self._run(source, lengths, target)[0]
+        state = self.start(source, lengths)
+        own_guesses = self.training and self.teacher_forcing < 1
+        stepwise = self.aligner is not None and self.aligner.stepwise
+        if not (own_guesses or stepwise or self.input_feeding):
+            return self._advance(target, state)
+        outputs: list[Tensor] = []
+        for position in range(target.shape[1]):
+            tokens = target[:, position : position + 1]
+            if own_guesses and outputs and torch.rand(()).item() >= self.teacher_forcing:
+                tokens = outputs[-1].argmax(-1)
+            outputs.append(self._advance(tokens, state))
+        return torch.cat(outputs, dim=1)
 
     def alignment(
         self,
@@ -119,7 +130,12 @@ class RnnSeq2Seq(nn.Module):
         """
         if self.aligner is None:
             raise ConfigError("attention must not be none to have an alignment, got none")
-        return torch.cat(self._run(source, lengths, target)[1], dim=1)
+        from heedful.probing.probe import probe  # here, since only whoever looks pays for it
+
+        with probe(self, sites="aligner") as p:
+            self(source, lengths, target)
+        steps = range(len(p.calls("aligner")))
+        return torch.cat([p.maps("aligner", call=step)[:, 0] for step in steps], dim=1)
 
     def start(
         self, source: Int[Tensor, "batch keys"], lengths: Int[Tensor, " batch"]
@@ -151,28 +167,9 @@ class RnnSeq2Seq(nn.Module):
         self, tokens: Int[Tensor, " batch"], state: "RnnState"
     ) -> Float[Tensor, "batch target_size"]:
         """Return the logits of the next token and advance `state`."""
-        return self._advance(tokens[:, None], state)[0][:, -1]
+        return self._advance(tokens[:, None], state)[:, -1]
 
-    def _run(self, source: Tensor, lengths: Tensor, target: Tensor) -> tuple[Tensor, list[Tensor]]:
-        state = self.start(source, lengths)
-        own_guesses = self.training and self.teacher_forcing < 1
-        stepwise = self.aligner is not None and self.aligner.stepwise
-        if not (own_guesses or stepwise or self.input_feeding):
-            logits, weights = self._advance(target, state)
-            return logits, [weights] if weights is not None else []
-        outputs: list[Tensor] = []
-        maps: list[Tensor] = []
-        for position in range(target.shape[1]):
-            tokens = target[:, position : position + 1]
-            if own_guesses and outputs and torch.rand(()).item() >= self.teacher_forcing:
-                tokens = outputs[-1].argmax(-1)
-            logits, weights = self._advance(tokens, state)
-            outputs.append(logits)
-            if weights is not None:
-                maps.append(weights)
-        return torch.cat(outputs, dim=1), maps
-
-    def _advance(self, tokens: Tensor, state: "RnnState") -> tuple[Tensor, Tensor | None]:
+    def _advance(self, tokens: Tensor, state: "RnnState") -> Tensor:
         x = self.dropout(self.target_embedding(tokens))
         if state.fed is not None:
             x = torch.cat([x, state.fed[:, None].to(x.dtype)], dim=-1)
@@ -180,7 +177,6 @@ class RnnSeq2Seq(nn.Module):
         h, final = self.decoder(x, hidden)
         state.hidden, state.memory = final if isinstance(final, tuple) else (final, None)
         if self.aligner is None:
-            weights = None
             context = state.summary[:, None].expand(-1, h.shape[1], -1)
         else:
             weights = self.aligner(
@@ -191,7 +187,7 @@ class RnnSeq2Seq(nn.Module):
         mixed = self.combine(torch.cat([h, context.to(h.dtype)], dim=-1)).tanh()
         if state.fed is not None:
             state.fed = mixed[:, -1]
-        return self.out(self.dropout(mixed)), weights
+        return self.out(self.dropout(mixed))
 
 
 @dataclass(kw_only=True)

@@ -1,6 +1,6 @@
 """The encoder-decoder Transformer."""
 
-from typing import Any, Literal, cast, get_args
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float, Int
@@ -180,22 +180,15 @@ class Transformer(nn.Module):
         Raises:
             UnsupportedError: No layer looks at the source any more.
         """
-        maps: list[Tensor] = []
+        from heedful.probing.probe import probe  # here, since only whoever looks pays for it
 
-        def keep(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            maps.append(cast(Attention, module).weights(*args, **kwargs).mean(1))
-
-        crosses = [layer.get_submodule("cross_attention") for layer in self.decoder]
-        looking = [cross for cross in crosses if isinstance(cross, Attention)]
-        if not looking:
+        crosses = [f"decoder.{layer}.cross_attention" for layer in range(len(self.decoder))]
+        sites = [name for name in crosses if isinstance(self.get_submodule(name), Attention)]
+        if not sites:
             raise UnsupportedError("a layer must look at the source to show where, got none left")
-        hooks = [cross.register_forward_pre_hook(keep, with_kwargs=True) for cross in looking]
-        try:
+        with probe(self, sites=sites) as p:
             self(source, lengths, target)
-        finally:
-            for hook in hooks:
-                hook.remove()
-        return torch.stack(maps).mean(0)
+        return torch.stack([p.maps(site).mean(1) for site in sites]).mean(0)
 
 
 class TransformerState(State):

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from heedful.probing.call import Call
 from heedful.probing.parts import Part, Room, evenly, parts, quiet, wide
+from heedful.probing.stated import Returned
 
 SAMPLED = 8  # rows of a call that are compared whenever its map is read
 VOUCHED = 4  # calls of a site of which they are
@@ -49,6 +50,8 @@ def fidelity(call: Call, *, rows: int | None = None) -> Fidelity:
     """
     if call.unproven is not None:
         return Fidelity(None, call.unproven, call.compared)
+    if isinstance(call.weigher, Returned):
+        return Fidelity(0.0, None, call.compared)
     if not call.used.numel():
         return Fidelity(None, "there is no row to compare", call.compared)
     if any(stamp.changed() for stamp in call.parameters):

@@ -15,7 +15,8 @@ from heedful.nn.attention import Attention
 from heedful.probing.call import Call, Choice, Wanted, scaled_dot
 from heedful.probing.kind import Hearing, Kind
 from heedful.probing.replace import replaced
-from heedful.probing.weighing import ByMechanism, Rules, Weigher
+from heedful.probing.stated import ByMechanism
+from heedful.probing.weighing import Rules, Weigher
 
 
 @final

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from torch import nn
 
 from heedful.errors import ConfigError, UnsupportedError
+from heedful.probing.aligners import AlignerAttention
 from heedful.probing.attending import attending
 from heedful.probing.heedful_attention import HeedfulAttention
 from heedful.probing.kind import Kind
@@ -15,7 +16,12 @@ from heedful.probing.strangers import kinds_of, strangers
 from heedful.probing.torch_attention import TorchAttention
 from heedful.probing.transformers import TransformersAttention
 
-KINDS: tuple[Kind, ...] = (HeedfulAttention(), TorchAttention(), TransformersAttention())
+KINDS: tuple[Kind, ...] = (
+    HeedfulAttention(),
+    AlignerAttention(),
+    TorchAttention(),
+    TransformersAttention(),
+)
 
 
 @dataclass(frozen=True)

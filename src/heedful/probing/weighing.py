@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from heedful.mask import Mask
-from heedful.nn.mechanisms.base import Mechanism
 from heedful.probing.outline import Outline, outline_of, seen_by
 from heedful.probing.parts import Part, Room, quiet, wide
 
@@ -214,43 +213,6 @@ class ScaledDot(Weigher):
                 visible = visible & (torch.arange(seen, device=rows.device) <= rows[:, None])
             counts = visible.to(like.dtype).sum(-1)
         return counts.to(like.dtype).expand(shape[:3])
-
-
-@dataclass(frozen=True, kw_only=True)
-class ByMechanism(Weigher):
-    """The weights that a mechanism states itself, all rows at once: rows may depend on each other.
-
-    Args:
-        mechanism: As it was when it was called.
-        query: All rows and heads.
-        key: All keys and heads.
-        mask: Who sees whom.
-    """
-
-    mechanism: Mechanism
-    query: Tensor
-    key: Tensor
-    mask: Mask | None
-
-    signed = True
-
-    @property
-    def ruled_by(self) -> Mask | None:
-        return self.mask
-
-    def blocks(self, cut: Iterable[Part], room: Room) -> Iterator[Block]:
-        whole: Tensor | None = None
-        for part in cut:
-            with quiet(self.key.device):
-                if whole is None:
-                    whole = wide(self.mechanism.weights(self.query, self.key, mask=self.mask))
-                heads = [self.heads[head] for head in part.heads]
-                weights = whole[part.batch][:, heads][:, :, self.rows[part.rows]]
-                counts = weights.new_full(weights.shape[:3], self.keys)
-                if self.mask is not None:
-                    visible = look_up(self.mask, self, part)
-                    counts = visible.to(weights.dtype).sum(-1).expand(weights.shape[:3])
-            yield Block(part, weights, counts, None)
 
 
 def look_up(mask: Mask, weigher: Weigher, part: Part) -> Tensor:
