@@ -17,14 +17,14 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from _attention_targets import NEEDS, TARGETS, Verdict, judge, promised
 from _measure import RESULTS, write
 
 from heedful.bench.attention.cases import groups
-from heedful.bench.attention.measure import Settings, measure
+from heedful.bench.attention.measure import MeasureSettings, measure
 from heedful.bench.attention.rates import MatrixRates
-from heedful.bench.attention.row import Measured
-from heedful.bench.attention.targets import NEEDS, TARGETS, Verdict, judge, promised
-from heedful.bench.attention.words import columns, filled, shape, summary
+from heedful.bench.attention.row import Measurement
+from heedful.bench.attention.table import columns, shape, summary, without_empty
 from heedful.bench.environment import environment
 from heedful.kernels.cpu.isa import chosen
 
@@ -100,12 +100,12 @@ def main() -> None:
 
 def everything(seconds: float) -> dict[str, Any]:
     """Measure all cases, some of them with one thread as well, and the first compile."""
-    rates, settings = MatrixRates(), Settings(flex=True, seconds=seconds)
+    rates, settings = MatrixRates(), MeasureSettings(flex=True, seconds=seconds)
     compiled = compile_seconds()
-    measured = measure(groups(), settings=settings, listen=tell, rates=rates)
+    measured = measure(groups(), settings=settings, on_progress=tell, rates=rates)
     name, dim, lengths = ALONE
     alone = [group for group in groups([name]) if group[0].dim == dim and group[0].keys in lengths]
-    measured += measure(alone, threads=[1], settings=settings, listen=tell, rates=rates)
+    measured += measure(alone, threads=[1], settings=settings, on_progress=tell, rates=rates)
     return {
         "environment": asdict(environment()),
         "isa": chosen(),
@@ -117,7 +117,7 @@ def everything(seconds: float) -> dict[str, Any]:
 
 def renew(data: dict[str, Any], cases: Sequence[str], seconds: float) -> None:
     """Measure some cases again, with all threads, and put the new rows in the place of the old."""
-    fresh = measure(groups(cases), settings=Settings(seconds=seconds), listen=tell)
+    fresh = measure(groups(cases), settings=MeasureSettings(seconds=seconds), on_progress=tell)
     kept = [one for one in data["measured"] if one["row"]["case"] not in cases]
     data["measured"] = kept + [asdict(one) for one in fresh]
 
@@ -143,7 +143,7 @@ def compile_seconds() -> float | None:
 
 def told(data: dict[str, Any]) -> list[str]:
     """The targets, the tables and what stands around them."""
-    measured = [Measured.from_json(one) for one in data["measured"]]
+    measured = [Measurement.from_json(one) for one in data["measured"]]
     verdicts = judge(measured, promised(data["isa"]))
     return [
         "Milliseconds are medians (and their middle half); all that is compared was measured in "
@@ -189,7 +189,7 @@ def _compile(seconds: float | None) -> dict[str, str]:
     return {"target": text, "": word, "worst": f"{seconds:.1f} s", "where": where, "why": why}
 
 
-def _cases(measured: Sequence[Measured]) -> list[str]:
+def _cases(measured: Sequence[Measurement]) -> list[str]:
     lines: list[str] = []
     by_case = groupby(measured, key=lambda one: (one.row.case, one.row.threads))
     for (name, threads), group in by_case:
@@ -197,7 +197,7 @@ def _cases(measured: Sequence[Measured]) -> list[str]:
         lines += ["", f"## {name}, {threads} threads", ""]
         words = summary(rows)
         lines += [*words[:1], "", *(f"* {word}" for word in words[1:]), ""] if words else []
-        lines += table(filled([columns(one) for one in rows]))
+        lines += table(without_empty([columns(one) for one in rows]))
     return lines
 
 

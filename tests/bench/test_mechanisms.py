@@ -33,7 +33,7 @@ def test_measures_time_memory_and_error():
         lengths=(64, 32),
         mechanisms=["window", "dot"],
         size=SMALL,
-        listen=lambda name, length: heard.append((name, length)),
+        on_progress=lambda name, length: heard.append((name, length)),
     )
     assert heard == [("window", 32), ("window", 64), ("dot", 32), ("dot", 64)]
     assert [(cell.mechanism, cell.length) for cell in comparison.cells] == heard

@@ -1,15 +1,15 @@
-"""Ways are timed in turns, and compared round by round."""
+"""Calls are timed in turns, and compared round by round."""
 
 import pytest
 
 from heedful.bench.timing import Ratio, Times, in_turns, ratio
 
 
-def test_ways_take_turns_after_a_warm_up():
-    calls = []
-    ways = {"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}
-    times = in_turns(ways, rounds=3, warm_up=2)
-    assert calls == ["a", "b"] * 2 + ["a", "b", "b", "a", "a", "b"]
+def test_calls_take_turns_after_a_warm_up():
+    called = []
+    calls = {"a": lambda: called.append("a"), "b": lambda: called.append("b")}
+    times = in_turns(calls, rounds=3, warm_up=2)
+    assert called == ["a", "b"] * 2 + ["a", "b", "b", "a", "a", "b"]
     assert {name: len(t.rounds) for name, t in times.items()} == {"a": 3, "b": 3}
     assert all(second >= 0 for t in times.values() for second in t.rounds)
 

@@ -82,17 +82,19 @@ ROW = {
 def measured(monkeypatch):
     """Nothing is measured; gives what was asked for."""
     from heedful.bench.attention import measure
-    from heedful.bench.attention.row import Measured, Row
+    from heedful.bench.attention.row import Measurement, Row
     from heedful.bench.timing import Ratio
 
     asked = []
 
-    def stub(groups, *, threads, settings, listen, rates):
-        listen("something")
+    def stub(groups, *, threads, settings, on_progress, rates):
+        on_progress("something")
         asked.append((groups, threads, settings))
         rates.all["bf16", 2] = [2e9]
         rows = [Row(**{**ROW, "case": name}) for name in ("dense", "sweep")]
-        return [Measured(row=row, spread=(1.0, 2.0), speedup=Ratio(4.0, 3.0, 5.0)) for row in rows]
+        return [
+            Measurement(row=row, spread=(1.0, 2.0), speedup=Ratio(4.0, 3.0, 5.0)) for row in rows
+        ]
 
     monkeypatch.setattr(measure, "measure", stub)
     return asked
@@ -107,14 +109,14 @@ def test_attention_json_is_a_list_of_rows(heedful, measured):
 
 def test_attention_asks_for_what_was_named(heedful, measured):
     from heedful.bench.attention.cases import groups
-    from heedful.bench.attention.measure import Settings
+    from heedful.bench.attention.measure import MeasureSettings
 
     heedful("bench", "attention", "--json")
     words = ("--cases", "small,decode", "--threads", "1,2", "--impl", "cpu", "--flex")
     heedful("bench", "attention", *words, "--seconds", "0.5")
     assert measured == [
-        (groups(), None, Settings()),
-        (groups(["small", "decode"]), (1, 2), Settings(impl="cpu", flex=True, seconds=0.5)),
+        (groups(), None, MeasureSettings()),
+        (groups(["small", "decode"]), (1, 2), MeasureSettings(impl="cpu", flex=True, seconds=0.5)),
     ]
 
 
@@ -129,7 +131,7 @@ def test_people_get_a_table_for_each_case(heedful, measured, monkeypatch, column
     line = "2 x 3 x 5 x 7 x 4 1.5 (1 to 2) 6 4.00x (3.00 to 5.00) 2.0e-03 1.0e-03 75 %"
     assert lines.count(line) == 2
     words = " ".join(out.split())
-    assert "0.97 of its speed" in words
+    assert "us are slower than it" in words
     assert "matrix product of 2048^3, bf16, threads 2: 2 GFLOP/s (2 to 2)" in words
     assert "; heedful " in words
     assert ", torch " in words

@@ -127,7 +127,7 @@ def compare(
     lengths: Sequence[int] = LENGTHS,
     mechanisms: Iterable[str] | None = None,
     size: Size | None = None,
-    listen: Callable[[str, int], None] = lambda mechanism, length: None,
+    on_progress: Callable[[str, int], None] = lambda mechanism, length: None,
 ) -> Comparison:
     """Measure mechanisms side by side with `scaled_dot_product_attention`.
 
@@ -135,7 +135,7 @@ def compare(
         lengths: Of the texts.
         mechanisms: Names of `heedful.nn.MECHANISMS`; `None` means all.
         size: Everything else about what is measured.
-        listen: Called before a mechanism is measured at a length.
+        on_progress: Called before a mechanism is measured at a length.
 
     Raises:
         ConfigError: An unknown mechanism, no length, or a length below 1.
@@ -151,7 +151,7 @@ def compare(
     for name in names:
         last: Cell | None = None
         for length in sorted(lengths):
-            listen(name, length)
+            on_progress(name, length)
             last = _measure(name, length, size, last)
             cells.append(last)
     longest = max(lengths)
@@ -201,8 +201,8 @@ def _measure(name: str, length: int, size: Size, last: Cell | None) -> Cell:
         output = mechanism(*tensors)
     distance = ((output - exact).norm() / exact.norm()).item()
     del output, exact
-    ways = {"ours": _forward(mechanism, tensors), "plain": _forward(scaled_dot_attention, tensors)}
-    forward, forward_ratio = _time(ways, size.seconds / 3)
+    calls = {"ours": _forward(mechanism, tensors), "plain": _forward(scaled_dot_attention, tensors)}
+    forward, forward_ratio = _time(calls, size.seconds / 3)
     both = {"ours": _both(mechanism, tensors), "plain": _both(scaled_dot_attention, tensors)}
     backward, both_ratio = _time(both, size.seconds)
     return Cell(
@@ -212,7 +212,7 @@ def _measure(name: str, length: int, size: Size, last: Cell | None) -> Cell:
         both_ms=1e3 * backward,
         forward_ratio=forward_ratio,
         both_ratio=both_ratio,
-        forward_mib=_mebibytes(ways["ours"]),
+        forward_mib=_mebibytes(calls["ours"]),
         both_mib=_mebibytes(both["ours"]),
         error=distance if name in APPROXIMATIONS else None,
     )
@@ -237,11 +237,11 @@ def _too_much(last: Cell, length: int, size: Size) -> str:
     return ""
 
 
-def _time(ways: Mapping[str, Callable[[], object]], seconds: float) -> tuple[float, Ratio]:
-    once = in_turns(ways, rounds=1)
+def _time(calls: Mapping[str, Callable[[], object]], seconds: float) -> tuple[float, Ratio]:
+    once = in_turns(calls, rounds=1)
     spent = sum(times.median for times in once.values())
     rounds = min(31, max(3, int(seconds / spent)))
-    times = in_turns(ways, rounds=rounds, warm_up=0)
+    times = in_turns(calls, rounds=rounds, warm_up=0)
     return times["ours"].median, ratio(times["plain"], times["ours"])
 
 

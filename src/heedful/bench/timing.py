@@ -1,4 +1,4 @@
-"""Two or more ways to do one thing, timed in turns in one process."""
+"""Calls that do one thing in different ways, timed in turns in one process."""
 
 import statistics
 import time
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Times:
-    """Seconds of one way, round by round."""
+    """Seconds of one call, round by round."""
 
     rounds: tuple[float, ...]
 
@@ -19,7 +19,7 @@ class Times:
 
 @dataclass(frozen=True)
 class Ratio:
-    """How many times faster one way is than another, paired round by round.
+    """How many times faster one call is than another, paired round by round.
 
     Args:
         median: Of all rounds.
@@ -36,26 +36,26 @@ class Ratio:
 
 
 def in_turns(
-    ways: Mapping[str, Callable[[], object]], *, rounds: int, warm_up: int = 1
+    calls: Mapping[str, Callable[[], object]], *, rounds: int, warm_up: int = 1
 ) -> dict[str, Times]:
-    """Time all ways in turn, so that whatever else the machine does meets all of them alike.
+    """Time all calls in turns, so that whatever else the machine does meets all of them alike.
 
-    Every other round goes backwards: what one way leaves to the next, warm caches or a hot
+    Every other round goes backwards: what one call leaves to the next, warm caches or a hot
     processor, is left to each of them.
 
     Args:
-        ways: What to time, by name.
+        calls: What to time, by name.
         rounds: How often each is timed.
         warm_up: How often each runs before, unmeasured.
     """
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(warm_up):
-        for way in ways.values():
-            way()
+        for call in calls.values():
+            call()
     for number in range(rounds):
-        for name, way in list(ways.items())[:: -1 if number % 2 else 1]:
+        for name, call in list(calls.items())[:: -1 if number % 2 else 1]:
             began = time.perf_counter()
-            way()
+            call()
             seconds[name].append(time.perf_counter() - began)
     return {name: Times(tuple(values)) for name, values in seconds.items()}
 

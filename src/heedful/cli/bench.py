@@ -15,7 +15,7 @@ from heedful.errors import ConfigError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from heedful.bench.attention.row import Measured
+    from heedful.bench.attention.row import Measurement
 
 
 MOST_THREADS = 4_096
@@ -61,7 +61,7 @@ def bench(
 
     `mechanisms` compares all of them at all lengths in about half an hour; --only and --lengths
     make it shorter. `attention` compares heedful.attend with PyTorch's attention in cases: dense,
-    causal, backward, sparse, select, decode, sweep, small and door. All of them take about a
+    causal, backward, sparse, select, decode, sweep, small and overhead. All of them take about a
     quarter of an hour; --cases makes it shorter.
     """
     of_mechanisms = {"lengths": lengths, "only": only, "output": output}
@@ -123,7 +123,7 @@ def _mechanisms(
             lengths=LENGTHS if lengths is None else lengths,
             mechanisms=only,
             size=Size(seconds=seconds),
-            listen=lambda mechanism, length: tell(f"{mechanism} at {length}"),
+            on_progress=lambda mechanism, length: tell(f"{mechanism} at {length}"),
         )
     data = comparison.to_json()
     if page is not None:
@@ -186,7 +186,7 @@ def _attention(
     from dataclasses import asdict
 
     from heedful.bench.attention.cases import groups
-    from heedful.bench.attention.measure import Settings, measure
+    from heedful.bench.attention.measure import MeasureSettings, measure
     from heedful.bench.attention.rates import MatrixRates
     from heedful.cli.progress import working
 
@@ -201,8 +201,8 @@ def _attention(
         measured = measure(
             chosen,
             threads=threads,
-            settings=Settings(**settings),
-            listen=lambda text: tell(f"{next(number)} of {total}: {text}"),
+            settings=MeasureSettings(**settings),
+            on_progress=lambda text: tell(f"{next(number)} of {total}: {text}"),
             rates=rates,
         )
     if as_json:
@@ -211,15 +211,15 @@ def _attention(
         _show_attention(measured, rates.words())
 
 
-def _show_attention(measured: "list[Measured]", rates: list[str]) -> None:
+def _show_attention(measured: "list[Measurement]", rates: list[str]) -> None:
     from rich.console import Console
 
-    from heedful.bench.attention.words import columns, filled, summary, told_once
+    from heedful.bench.attention.table import columns, shared_values, summary, without_empty
     from heedful.bench.environment import environment
 
     console, here = Console(highlight=False), environment()
     for name, rows in groupby(measured, key=lambda one: one.row.case):
-        _print_table(console, *told_once(name, filled([columns(one) for one in rows])))
+        _print_table(console, *shared_values(name, without_empty([columns(one) for one in rows])))
     versions = ", ".join(f"{package} {number}" for package, number in here.versions.items())
     for line in (*summary(measured), *rates):
         console.print(line, markup=False)

@@ -48,13 +48,15 @@ def test_what_the_other_tables_hold():
     assert {(c.density, c.backward) for c in flat("sparse")} == {
         (density, backward) for density in (1, 0.5, 0.25, 0.125, 0.0625) for backward in (0, 1)
     }
-    assert {(c.queries, c.keys, c.way) for c in flat("decode")} == {
-        (1, keys, way) for keys in (4096, 8192, 16384, 32768) for way in ("attend", "pages")
+    assert {(c.queries, c.keys, c.method) for c in flat("decode")} == {
+        (1, keys, method)
+        for keys in (4096, 8192, 16384, 32768)
+        for method in ("attend", "select_pages")
     }
     assert {(c.batch, c.heads, c.keys, c.dim) for c in flat("small")} == {
         (32, 8, length, dim) for length in (16, 32, 64) for dim in (32, 64)
     }
-    assert [(c.way, c.sdpa_dtype) for c in flat("select")] == [("select", "fp32")] * 2
+    assert [(c.method, c.sdpa_dtype) for c in flat("select")] == [("select_blocks", "fp32")] * 2
 
 
 def test_the_sweep_is_the_same_every_time_and_mixed():
@@ -94,7 +96,8 @@ def test_work_and_memory():
 def test_a_case_in_words():
     case = Case(name="sparse", dtype="bf16", queries=1, keys=2, density=0.5, backward=True)
     assert str(case) == "sparse, bf16, 1 x 8 heads, 1 x 2 of 64, density 0.5, backward"
-    assert str(Case(name="a", dtype="fp32", queries=1, keys=2, way="pages")).endswith(", pages")
+    paged = Case(name="a", dtype="fp32", queries=1, keys=2, method="select_pages")
+    assert str(paged).endswith(", select_pages")
 
 
 def test_rejects_unknown_cases():

@@ -7,14 +7,14 @@ import torch
 
 from heedful.bench.attention import measure as module
 from heedful.bench.attention.cases import Case
-from heedful.bench.attention.measure import Settings, in_rounds, measure
+from heedful.bench.attention.measure import MeasureSettings, in_rounds, measure
 from heedful.bench.timing import Times
 
 KEYS = (
     "case dtype batch heads queries keys dim density causal backward threads ours_ms sdpa_ms "
     "flex_ms speedup error sdpa_error matrix_fraction"
 ).split()
-QUICK = Settings(seconds=0.01)
+QUICK = MeasureSettings(seconds=0.01)
 
 pytestmark = pytest.mark.usefixtures("small_matrices", "attend")
 
@@ -26,7 +26,7 @@ def case(**settings):
 
 def test_a_row_has_exactly_the_promised_keys():
     heard = []
-    (one,) = measure([(case(queries=7, keys=9),)], settings=QUICK, listen=heard.append)
+    (one,) = measure([(case(queries=7, keys=9),)], settings=QUICK, on_progress=heard.append)
     row = asdict(one.row)
     assert list(row) == KEYS
     shape = {"batch": 2, "heads": 3, "queries": 7, "keys": 9, "dim": 16}
@@ -44,12 +44,12 @@ def test_a_row_has_exactly_the_promised_keys():
 
 
 def scripted(monkeypatch, seconds):
-    """`in_rounds` gives these seconds by the first word of a way, three rounds of them."""
+    """`in_rounds` gives these seconds by the first word of a call, three rounds of them."""
     asked = []
 
-    def rounds(ways, budget):
-        asked.append((list(ways), budget))
-        return {name: Times((seconds[name],) * 3) for name in ways}
+    def rounds(calls, budget):
+        asked.append((list(calls), budget))
+        return {name: Times((seconds[name],) * 3) for name in calls}
 
     monkeypatch.setattr(module, "in_rounds", rounds)
     monkeypatch.setattr(module.MatrixRates, "now", lambda self, dtype: 1e9)
@@ -134,7 +134,7 @@ def test_who_loses_is_measured_no_more_often(monkeypatch, name, seconds, budgets
     assert len(found) == 1
 
 
-def test_the_door_is_what_the_call_takes_beside_its_kernel(monkeypatch):
+def test_the_overhead_is_what_the_call_takes_beside_its_kernel(monkeypatch):
     times = {
         "attend": Times((5e-6, 9e-6, 6e-6)),
         "kernel": Times((1e-6, 2e-6, 3e-6)),
@@ -142,10 +142,10 @@ def test_the_door_is_what_the_call_takes_beside_its_kernel(monkeypatch):
     }
     warm = []
     monkeypatch.setattr(
-        module, "door", lambda problem, impl: {name: lambda: warm.append(1) for name in times}
+        module, "overhead", lambda problem, impl: {name: lambda: warm.append(1) for name in times}
     )
-    monkeypatch.setattr(module, "in_rounds", lambda ways, seconds: times)
-    (one,) = measure([(case(name="door", way="door"),)], settings=QUICK)
+    monkeypatch.setattr(module, "in_rounds", lambda calls, seconds: times)
+    (one,) = measure([(case(name="overhead", method="overhead"),)], settings=QUICK)
     assert len(warm) == 3
     assert one.row.ours_ms == pytest.approx(0.004)
     assert one.row.sdpa_ms == pytest.approx(0.008)
@@ -164,7 +164,7 @@ def test_threads_are_set_and_put_back():
         raise RuntimeError
 
     with pytest.raises(RuntimeError):
-        measure([group], threads=(before + 1,), settings=QUICK, listen=broken)
+        measure([group], threads=(before + 1,), settings=QUICK, on_progress=broken)
     assert torch.get_num_threads() == before
 
 
@@ -186,25 +186,25 @@ def test_the_kernel_that_is_asked_for_runs(attend):
 def test_rounds_fill_the_time_and_what_is_quick_is_repeated(
     monkeypatch, speed, seconds, repeats, rounds
 ):
-    calls, taken = [], []
+    called, taken = [], []
 
-    def in_turns(ways, *, rounds, warm_up):
-        before = len(calls)
-        ways["a"]()
-        taken.append((rounds, warm_up, len(calls) - before))
-        return {"a": Times((speed * (len(calls) - before),))}
+    def in_turns(calls, *, rounds, warm_up):
+        before = len(called)
+        calls["a"]()
+        taken.append((rounds, warm_up, len(called) - before))
+        return {"a": Times((speed * (len(called) - before),))}
 
     monkeypatch.setattr(module, "in_turns", in_turns)
-    found = in_rounds({"a": lambda: calls.append(1)}, seconds)
+    found = in_rounds({"a": lambda: called.append(1)}, seconds)
     assert taken == [(1, 0, 1), (rounds, 0, repeats)]
     assert found["a"].rounds == pytest.approx((speed,))
 
 
 def test_a_repeated_call_is_timed_as_one():
-    def way():
+    def call():
         torch.ones(1)
 
-    found = in_rounds({"a": way, "b": way}, 0.02)
+    found = in_rounds({"a": call, "b": call}, 0.02)
     assert set(found) == {"a", "b"}
     assert len(found["a"].rounds) == len(found["b"].rounds)
     assert 0 < found["a"].median < 0.001
@@ -217,8 +217,8 @@ def test_a_selection_tells_its_density(monkeypatch):
     grid = torch.ones(1, 3, 8, 8, dtype=torch.bool)
     grid[:, 0, 1] = False
     grid[:, 0, 1, 2] = True
-    monkeypatch.setattr(problem, "selected", lambda query, key: Mask.blocks(grid, block=128))
-    chosen = case(name="select", batch=1, queries=1024, keys=1024, way="select")
+    monkeypatch.setattr(problem, "selected_mask", lambda query, key: Mask.blocks(grid, block=128))
+    chosen = case(name="select", batch=1, queries=1024, keys=1024, method="select_blocks")
     (one,) = measure([(chosen,)], settings=QUICK)
     assert one.row.density == 185 / 192
     assert one.row.error > 0.01 > one.row.sdpa_error

@@ -6,7 +6,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from heedful.bench.attention import problem as module
 from heedful.bench.attention.cases import Case
-from heedful.bench.attention.problem import draw, flex, ours, sdpa, shown
+from heedful.bench.attention.problem import draw, flex, ours, sdpa, visible_fraction
 
 SIZES = {"batch": 2, "heads": 3, "queries": 256, "keys": 384, "dim": 16}
 
@@ -40,7 +40,7 @@ def test_blocks_are_drawn_for_each_head_and_row_with_the_exact_density():
     assert visible.shape == (2, 3, 256, 384)
     assert (visible.sum(-1) == 128).all()
     assert not torch.equal(visible[:, 0], visible[:, 1])
-    assert shown(found) == 1 / 3
+    assert visible_fraction(found) == 1 / 3
 
 
 @pytest.mark.parametrize("sizes", [{}, {"queries": 384, "keys": 256}])
@@ -63,7 +63,7 @@ def test_sdpa_is_dense_where_ours_has_blocks():
 
 
 def test_the_baseline_of_a_selection_is_float32():
-    found = draw(case(dtype="bf16", way="select"))
+    found = draw(case(dtype="bf16", method="select_blocks"))
     assert sdpa(found)()[0].dtype == torch.float32
 
 
@@ -112,13 +112,13 @@ def test_flex_sees_the_mask_and_is_left_out_where_it_cannot_run(monkeypatch):
     assert flex(draw(case())) is None
 
 
-def test_the_door_and_its_kernel(attend, monkeypatch):
-    calls = []
+def test_the_overhead_and_its_kernel(attend, monkeypatch):
+    seen = []
 
     class Kernel:
         @staticmethod
         def run(call):
-            calls.append(call)
+            seen.append(call)
             return call.query
 
     from heedful.kernels import _kernels, choose
@@ -127,29 +127,37 @@ def test_the_door_and_its_kernel(attend, monkeypatch):
     monkeypatch.setattr(_kernels, "named", lambda impl, call: Kernel)
     monkeypatch.setattr(choose, "choose", lambda call: "mine")
     for impl in ("auto", "other"):
-        ways = module.door(draw(case()), impl)
-        assert list(ways) == ["attend", "kernel", "sdpa"]
-        for way in ways.values():
-            way()
+        calls = module.overhead(draw(case()), impl)
+        assert list(calls) == ["attend", "kernel", "sdpa"]
+        for call in calls.values():
+            call()
     assert attend.impl == ["auto", "other"]
-    assert len(calls) == 2
-    assert calls[0].scale == 0.25
+    assert len(seen) == 2
+    assert seen[0].scale == 0.25
 
 
 def test_a_selection_is_part_of_ours(attend):
-    found = draw(case(name="select", batch=1, queries=1024, keys=1024, way="select"))
+    found = draw(case(name="select", batch=1, queries=1024, keys=1024, method="select_blocks"))
     output, again = ours(found), ours(found)
     output()
     again()
     assert len(attend.mask) == 2  # selected anew in every call
     grid = attend.mask[0].pattern(1024, 1024, batch=1, heads=3).grid
     assert grid.shape == (1, 3, 8, 8)
-    assert shown(found) == grid.double().mean().item() < 1
+    assert visible_fraction(found) == grid.double().mean().item() < 1
 
 
 def test_pages_are_kept_and_the_best_of_them_chosen(attend):
     found = draw(
-        case(name="decode", batch=1, queries=1, keys=1024, dim=64, density=1 / 4, way="pages")
+        case(
+            name="decode",
+            batch=1,
+            queries=1,
+            keys=1024,
+            dim=64,
+            density=1 / 4,
+            method="select_pages",
+        )
     )
     ours(found)()
     visible = attend.mask[0].to_bool(1, 1024, batch=1, heads=3)

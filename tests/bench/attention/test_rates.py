@@ -13,8 +13,8 @@ def products(monkeypatch):
     """Times of products are 1, 2, 3 … seconds; gives the dtypes that were multiplied."""
     dtypes = []
 
-    def timed(ways, *, rounds, warm_up):
-        dtypes.append((ways["product"]().dtype, rounds, warm_up))
+    def timed(calls, *, rounds, warm_up):
+        dtypes.append((calls["product"]().dtype, rounds, warm_up))
         return {"product": Times((99.0, float(len(dtypes)), 0.0))}
 
     monkeypatch.setattr(rates, "in_turns", timed)

@@ -9,7 +9,7 @@ from typing import Literal
 
 from heedful.errors import ConfigError
 
-Way = Literal["attend", "select", "pages", "door"]
+Method = Literal["attend", "select_blocks", "select_pages", "overhead"]
 
 DTYPES = ("bf16", "fp32")
 BLOCK = 128
@@ -38,7 +38,7 @@ class Case:
         density: Which part of all blocks is visible; what `select` chooses is found out later.
         causal: The first query sees the first key, the second two, and so on.
         backward: Forward and backward, for all three gradients.
-        way: What ours is: `attend`; a selection of blocks or pages and `attend`; or the fixed
+        method: What ours is: `attend`; a selection of blocks or pages and `attend`; or the fixed
             cost of `attend` alone.
         flex: Compile FlexAttention for it, where that is asked for.
     """
@@ -53,18 +53,18 @@ class Case:
     density: float = 1.0
     causal: bool = False
     backward: bool = False
-    way: Way = "attend"
+    method: Method = "attend"
     flex: bool = False
 
     @property
     def sdpa_dtype(self) -> str:
         """Of the baseline: what is approximate must beat what it approximates, at its best."""
-        return "fp32" if self.way == "select" else self.dtype
+        return "fp32" if self.method == "select_blocks" else self.dtype
 
     @property
     def plain(self) -> bool:
         """Does it do all of the work, so that others are compared with it?"""
-        return self.way == "attend" and self.density == 1 and not self.causal
+        return self.method == "attend" and self.density == 1 and not self.causal
 
     @property
     def bound_by_reading(self) -> bool:
@@ -94,7 +94,7 @@ class Case:
         if self.density < 1:
             words.append(f"density {self.density:g}")
         words += [word for word in ("causal", "backward") if getattr(self, word)]
-        return ", ".join(words if self.way == "attend" else [*words, self.way])
+        return ", ".join(words if self.method == "attend" else [*words, self.method])
 
 
 Group = tuple[Case, ...]  # measured in the same rounds, so that they can be compared
@@ -141,13 +141,15 @@ def _sparse() -> Iterator[Group]:
 
 def _select() -> Iterator[Group]:
     for dtype in DTYPES:
-        yield (_square("select", dtype, 8192, way="select"),)
+        yield (_square("select", dtype, 8192, method="select_blocks"),)
 
 
 def _decode() -> Iterator[Group]:
     for dtype, keys in product(DTYPES, (4096, 8192, 16384, 32768)):
         dense = Case(name="decode", dtype=dtype, queries=1, keys=keys)
-        pages = Case(name="decode", dtype=dtype, queries=1, keys=keys, density=1 / 16, way="pages")
+        pages = Case(
+            name="decode", dtype=dtype, queries=1, keys=keys, density=1 / 16, method="select_pages"
+        )
         yield dense, pages
 
 
@@ -185,9 +187,9 @@ def _small() -> Iterator[Group]:
         yield (_square("small", dtype, length, batch=32, dim=dim, backward=backward),)
 
 
-def _door() -> Iterator[Group]:
+def _overhead() -> Iterator[Group]:
     for dtype in DTYPES:
-        yield (_square("door", dtype, 8, heads=1, dim=16, way="door"),)
+        yield (_square("overhead", dtype, 8, heads=1, dim=16, method="overhead"),)
 
 
 CASES: dict[str, Callable[[], Iterator[Group]]] = {
@@ -199,7 +201,7 @@ CASES: dict[str, Callable[[], Iterator[Group]]] = {
     "decode": _decode,
     "sweep": _sweep,
     "small": _small,
-    "door": _door,
+    "overhead": _overhead,
 }
 
 

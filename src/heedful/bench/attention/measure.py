@@ -14,30 +14,29 @@ from heedful.bench.attention.problem import (
     Outcome,
     Problem,
     Run,
-    door,
     draw,
     flex,
     ours,
+    overhead,
     sdpa,
-    shown,
+    visible_fraction,
 )
 from heedful.bench.attention.rates import MatrixRates, reading
-from heedful.bench.attention.row import Measured, Row
+from heedful.bench.attention.row import Measurement, Row
 from heedful.bench.timing import Times, in_turns, ratio
 
 SAMPLE = 0.002  # seconds below which a call is repeated, so that the clock is no part of the time
 REPEATS = 100
 ROUNDS = (3, 101)
-NEVER_BELOW = 0.97  # of SDPA's speed, whatever the shape
 
 READING = "reading"
 
-Ways = dict[str, Callable[[], object]]
+Calls = dict[str, Callable[[], object]]
 Errors = tuple[float, float]  # ours, SDPA's
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class MeasureSettings:
     """How to measure.
 
     Args:
@@ -57,28 +56,28 @@ def measure(
     groups: Iterable[Group],
     *,
     threads: Iterable[int] | None = None,
-    settings: Settings | None = None,
-    listen: Callable[[str], None] = lambda text: None,
+    settings: MeasureSettings | None = None,
+    on_progress: Callable[[str], None] = lambda text: None,
     rates: MatrixRates | None = None,
-) -> list[Measured]:
+) -> list[Measurement]:
     """Measure groups of cases, each with every number of threads.
 
     Args:
         groups: From `heedful.bench.attention.cases.groups`.
         threads: Numbers of threads; `None` means as many as torch has. They are put back.
         settings: How to measure.
-        listen: Called before a case is measured.
+        on_progress: Called before a case is measured.
         rates: Keeps the rates of matrix products; give one to look at them afterwards.
     """
-    settings = Settings() if settings is None else settings
+    settings = MeasureSettings() if settings is None else settings
     rates = MatrixRates() if rates is None else rates
     groups = list(groups)
-    found: list[Measured] = []
+    found: list[Measurement] = []
     for count in (torch.get_num_threads(),) if threads is None else threads:
         with _threads(count):
             for group in groups:
-                listen(f"{group[-1]}, {count} threads")
-                found += _decided_beforehand(group, settings, rates)
+                on_progress(f"{group[-1]}, {count} threads")
+                found += _measure_group(group, settings, rates)
     return found
 
 
@@ -92,25 +91,27 @@ def _threads(count: int) -> Generator[None]:
         torch.set_num_threads(before)
 
 
-def _decided_beforehand(group: Group, settings: Settings, rates: MatrixRates) -> list[Measured]:
+def _measure_group(
+    group: Group, settings: MeasureSettings, rates: MatrixRates
+) -> list[Measurement]:
     """Measure a group once, and as long as any other: who loses gets no second draw."""
-    if group[0].way == "door":
-        return [_door(case, settings) for case in group]
+    if group[0].method == "overhead":
+        return [_overhead(case, settings) for case in group]
     return _group(group, settings, rates)
 
 
-def in_rounds(ways: Mapping[str, Callable[[], object]], seconds: float) -> dict[str, Times]:
-    """Time warm ways in turns for about `seconds`: an odd number of rounds, three at least.
+def in_rounds(calls: Mapping[str, Callable[[], object]], seconds: float) -> dict[str, Times]:
+    """Time warm calls in turns for about `seconds`: an odd number of rounds, three at least.
 
     What is quick is repeated within a round; its times are those of one call.
     """
-    once = in_turns(ways, rounds=1, warm_up=0)
+    once = in_turns(calls, rounds=1, warm_up=0)
     slowest = max(times.median for times in once.values())
     repeats = min(REPEATS, max(1, round(SAMPLE / slowest)))
     spent = repeats * sum(times.median for times in once.values())
     low, high = ROUNDS
     rounds = min(high, max(low, int(seconds / spent) | 1))
-    repeated = {name: _repeated(way, repeats) for name, way in ways.items()}
+    repeated = {name: _repeated(call, repeats) for name, call in calls.items()}
     found = in_turns(repeated, rounds=rounds, warm_up=0)
     return {
         name: Times(tuple(second / repeats for second in times.rounds))
@@ -118,13 +119,13 @@ def in_rounds(ways: Mapping[str, Callable[[], object]], seconds: float) -> dict[
     }
 
 
-def _repeated(way: Callable[[], object], repeats: int) -> Callable[[], object]:
+def _repeated(call: Callable[[], object], repeats: int) -> Callable[[], object]:
     if repeats == 1:
-        return way
+        return call
 
     def run() -> None:
         for _ in range(repeats):
-            way()
+            call()
 
     return run
 
@@ -132,7 +133,7 @@ def _repeated(way: Callable[[], object], repeats: int) -> Callable[[], object]:
 # ---- one group -----------------------------------------------------------------------------------
 
 
-def _group(group: Group, settings: Settings, rates: MatrixRates) -> list[Measured]:
+def _group(group: Group, settings: MeasureSettings, rates: MatrixRates) -> list[Measurement]:
     problems = [draw(case, settings.seed) for case in group]
     runs: dict[str, Run] = {}
     for number, problem in enumerate(problems):
@@ -171,16 +172,16 @@ def _errors(problems: Sequence[Problem], outcomes: dict[str, Outcome]) -> list[E
     return found
 
 
-def _others(problems: Sequence[Problem], settings: Settings) -> Ways:
+def _others(problems: Sequence[Problem], settings: MeasureSettings) -> Calls:
     """FlexAttention and reading, where they are wanted; warm."""
-    ways: dict[str, Callable[[], object] | None] = {}
+    calls: dict[str, Callable[[], object] | None] = {}
     if settings.flex:
         torch.compiler.reset()  # or a new shape would be compiled for any length, and be slower
         for number, problem in enumerate(problems):
-            ways[f"flex {number}"] = flex(problem) if problem.case.flex else None
+            calls[f"flex {number}"] = flex(problem) if problem.case.flex else None
     if problems[0].case.bound_by_reading:
-        ways[READING] = reading(problems[0].pair)
-    return {name: way for name, way in ways.items() if way is not None}
+        calls[READING] = reading(problems[0].pair)
+    return {name: call for name, call in calls.items() if call is not None}
 
 
 class _Timed(NamedTuple):
@@ -199,7 +200,7 @@ def _timed(times: dict[str, Times], number: int, case: Case) -> _Timed:
 
 def _row(problem: Problem, timed: _Timed, errors: Errors, rate: float) -> Row:
     case, flex_times = problem.case, timed.flex
-    density = shown(problem)
+    density = visible_fraction(problem)
     if case.bound_by_reading:
         reads = timed.reading
         fraction = None if reads is None else density * reads.median / timed.ours.median
@@ -223,8 +224,8 @@ def _shape(case: Case, density: float) -> dict[str, Any]:
     return {"case": case.name, **known, "density": density, "threads": torch.get_num_threads()}
 
 
-def _measured(row: Row, timed: _Timed, dense: tuple[Row, _Timed] | None) -> Measured:
-    return Measured(
+def _measured(row: Row, timed: _Timed, dense: tuple[Row, _Timed] | None) -> Measurement:
+    return Measurement(
         row=row,
         spread=_middle(timed.ours),
         speedup=ratio(timed.sdpa, timed.ours),
@@ -239,12 +240,12 @@ def _middle(times: Times) -> tuple[float, float]:
     return 1e3 * ordered[quarter], 1e3 * ordered[-1 - quarter]
 
 
-def _door(case: Case, settings: Settings) -> Measured:
+def _overhead(case: Case, settings: MeasureSettings) -> Measurement:
     """What `heedful.attend` takes beside the kernel that it calls."""
-    ways = door(draw(case, settings.seed), settings.impl)
-    for way in ways.values():
-        way()
-    times = in_rounds(ways, settings.seconds)
+    calls = overhead(draw(case, settings.seed), settings.impl)
+    for call in calls.values():
+        call()
+    times = in_rounds(calls, settings.seconds)
     pairs = zip(times["attend"].rounds, times["kernel"].rounds, strict=True)
     beside = Times(tuple(whole - kernel for whole, kernel in pairs))
     row = Row(
@@ -257,4 +258,4 @@ def _door(case: Case, settings: Settings) -> Measured:
         sdpa_error=None,
         matrix_fraction=None,
     )
-    return Measured(row=row, spread=_middle(beside), speedup=None)
+    return Measurement(row=row, spread=_middle(beside), speedup=None)

@@ -75,7 +75,7 @@ def _structured(case: Case, seed: int) -> tuple[Tensor, Tensor, Tensor]:
 def _mask(case: Case, generator: torch.Generator) -> Mask | None:
     if case.causal:
         return Mask.causal("start")  # as PyTorch's own switch has it
-    if case.density < 1 and case.way == "attend":
+    if case.density < 1 and case.method == "attend":
         blocks = -(-case.keys // BLOCK)
         rows = (case.batch, case.heads, -(-case.queries // BLOCK))
         places = torch.rand(*rows, blocks, generator=generator).argsort(-1)
@@ -91,12 +91,12 @@ def ours(problem: Problem, impl: str = "auto") -> Run:
     from heedful.kernels.attend import attend
 
     case, mask = problem.case, problem.mask
-    pages = _by_pages(problem) if case.way == "pages" else None
+    pages = _by_pages(problem) if case.method == "select_pages" else None
 
     def attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         seen = mask
-        if case.way == "select":
-            seen = selected(query, key)
+        if case.method == "select_blocks":
+            seen = selected_mask(query, key)
         elif pages is not None:
             seen = pages(query)
         return attend(query, key, value, mask=seen, impl=impl)
@@ -104,7 +104,7 @@ def ours(problem: Problem, impl: str = "auto") -> Run:
     return run(problem, attention, case.dtype)
 
 
-def selected(query: Tensor, key: Tensor) -> Mask:
+def selected_mask(query: Tensor, key: Tensor) -> Mask:
     """The blocks that a query needs; half precision tells them apart as well as single does."""
     from heedful.selection import select_blocks
 
@@ -112,11 +112,11 @@ def selected(query: Tensor, key: Tensor) -> Mask:
     return Mask.blocks(select_blocks(*low, block=BLOCK, coverage=COVERAGE), block=BLOCK)
 
 
-def shown(problem: Problem) -> float:
+def visible_fraction(problem: Problem) -> float:
     """Which part of all blocks is visible; a selection is asked."""
-    if problem.case.way != "select":
+    if problem.case.method != "select_blocks":
         return problem.case.density
-    case, mask = problem.case, selected(problem.query, problem.key)
+    case, mask = problem.case, selected_mask(problem.query, problem.key)
     grid = mask.pattern(case.queries, case.keys, batch=case.batch, heads=case.heads).grid
     return 1.0 if grid is None else grid.double().mean().item()
 
@@ -158,15 +158,15 @@ def flex(problem: Problem) -> Run | None:
     def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         return compiled(query, key, value, block_mask=blocks)  # pyright: ignore[reportReturnType]
 
-    way = run(problem, attend, case.dtype)
+    call = run(problem, attend, case.dtype)
     try:
-        way()
+        call()
     except RuntimeError:  # no compiler, or something that it does not cover on this CPU
         return None
-    return way
+    return call
 
 
-def door(problem: Problem, impl: str = "auto") -> dict[str, Run]:
+def overhead(problem: Problem, impl: str = "auto") -> dict[str, Run]:
     """`heedful.attend`, the kernel that it chooses called without it, and PyTorch's attention."""
     from heedful.kernels._kernels import KERNELS, named
     from heedful.kernels.call import Call

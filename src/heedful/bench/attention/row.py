@@ -23,7 +23,8 @@ class Row:
         causal: Whether the future is hidden.
         backward: Whether three gradients were computed as well.
         threads: Of torch.
-        ours_ms: Median milliseconds of a call; of `door`, what the call takes beside its kernel.
+        ours_ms: Median milliseconds of a call; of `overhead`, what it takes
+            beside its kernel.
         sdpa_ms: Of `scaled_dot_product_attention`: without a mask where ours has blocks, and in
             float32 where ours selects.
         flex_ms: Of compiled FlexAttention with the same mask.
@@ -56,7 +57,7 @@ class Row:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measured:
+class Measurement:
     """A row, how it spreads, and what was measured in the same rounds.
 
     Args:
@@ -74,14 +75,14 @@ class Measured:
     dense: Row | None = None
 
     @staticmethod
-    def from_json(data: Mapping[str, Any]) -> "Measured":
+    def from_json(data: Mapping[str, Any]) -> "Measurement":
         """The inverse of `dataclasses.asdict`."""
 
         def factor(name: str) -> Ratio | None:
             return None if data[name] is None else Ratio(**data[name])
 
         low, high = data["spread"]
-        return Measured(
+        return Measurement(
             row=Row(**data["row"]),
             spread=(low, high),
             speedup=factor("speedup"),

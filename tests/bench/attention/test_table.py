@@ -4,8 +4,14 @@ from dataclasses import replace
 
 import pytest
 
-from heedful.bench.attention.row import Measured
-from heedful.bench.attention.words import columns, filled, ideal, summary, told_once
+from heedful.bench.attention.row import Measurement
+from heedful.bench.attention.table import (
+    columns,
+    scaling_efficiency,
+    shared_values,
+    summary,
+    without_empty,
+)
 from heedful.bench.timing import Ratio
 
 
@@ -14,7 +20,7 @@ def measured(row):
     def make(**changes):
         found = replace(row, **changes)
         speedup = None if found.speedup is None else Ratio(found.speedup, 3.5, 4.5)
-        return Measured(row=found, spread=(1.25, 1.75), speedup=speedup)
+        return Measurement(row=found, spread=(1.25, 1.75), speedup=speedup)
 
     return make
 
@@ -63,26 +69,26 @@ def test_decoding_is_held_to_reading(measured):
 
 def test_blocks_are_held_to_ideal_scaling(measured):
     sparse = replace(measured(case="sparse", density=0.25), of_dense=Ratio(0.3, 0.2, 0.4))
-    assert ideal(sparse) == 0.25 / 0.3
+    assert scaling_efficiency(sparse) == 0.25 / 0.3
     assert columns(sparse)["of ideal scaling"] == "83 %"
-    assert ideal(replace(sparse, of_dense=None)) is None
-    assert ideal(replace(sparse, row=measured().row)) is None
+    assert scaling_efficiency(replace(sparse, of_dense=None)) is None
+    assert scaling_efficiency(replace(sparse, row=measured().row)) is None
 
 
 def test_empty_columns_are_left_out():
     lines = [{"a": "", "b": "1", "c": ""}, {"a": "", "b": "2", "c": "3"}]
-    assert filled(lines) == [{"b": "1", "c": ""}, {"b": "2", "c": "3"}]
-    assert filled([]) == []
+    assert without_empty(lines) == [{"b": "1", "c": ""}, {"b": "2", "c": "3"}]
+    assert without_empty([]) == []
 
 
 def test_what_all_lines_agree_on_is_told_once():
     first = {"dtype": "bf16", "threads": "2", "error": "1", "mask": "causal"}
     second = {"dtype": "fp32", "threads": "2", "error": "1", "mask": "causal"}
-    assert told_once("dense", [first, second]) == (
+    assert shared_values("dense", [first, second]) == (
         "dense: threads 2, mask causal",
         [{"dtype": "bf16", "error": "1"}, {"dtype": "fp32", "error": "1"}],
     )
-    assert told_once("dense", [{"error": "1"}]) == ("dense", [{"error": "1"}])
+    assert shared_values("dense", [{"error": "1"}]) == ("dense", [{"error": "1"}])
 
 
 def test_a_sweep_names_its_worst_shapes_where_they_count(measured):
@@ -92,7 +98,7 @@ def test_a_sweep_names_its_worst_shapes_where_they_count(measured):
     rows[1] = measured(case="sweep", speedup=0.9, backward=True, causal=False, sdpa_ms=0.1)
     found = summary([*rows, measured(speedup=0.2)])
     assert found[0] == (
-        "sweep: 2 of 4 shapes for which SDPA takes at least 100 us are below 0.97 of its speed; "
+        "sweep: 3 of 4 shapes for which SDPA takes at least 100 us are slower than it; "
         "5 were measured."
     )
     assert found[1:3] == [

@@ -1,16 +1,15 @@
-"""Measurements in words: the columns of a table, and what a case comes to. No numbers are lost."""
+"""Measurements as a table for people, and what a sweep comes to."""
 
 from collections.abc import Iterable, Sequence
 
-from heedful.bench.attention.measure import NEVER_BELOW
-from heedful.bench.attention.row import Measured, Row
+from heedful.bench.attention.row import Measurement, Row
 
-COUNTS = 0.1  # milliseconds of SDPA from which a shape of the sweep counts
+LEAST_SDPA_MS = 0.1  # milliseconds of SDPA from which a shape of the sweep counts
 WORST = 8
 DESCRIBE = ("dtype", "density", "mask", "pass", "threads")  # of the columns, no measurements
 
 
-def columns(one: Measured) -> dict[str, str]:
+def columns(one: Measurement) -> dict[str, str]:
     """One line of a table, by the names of its columns; empty where there is no number."""
     row, (low, high) = one.row, one.spread
     limit = "of reading" if row.case == "decode" else "of matrix rate"
@@ -29,17 +28,17 @@ def columns(one: Measured) -> dict[str, str]:
         "SDPA's error": _short(row.sdpa_error),
         limit: "" if row.matrix_fraction is None else f"{100 * row.matrix_fraction:.0f} %",
         "of our dense": "" if one.of_dense is None else f"{one.of_dense.median:.3f}",
-        "of ideal scaling": _percent(ideal(one)),
+        "of ideal scaling": _percent(scaling_efficiency(one)),
     }
 
 
-def filled(lines: Sequence[dict[str, str]]) -> list[dict[str, str]]:
+def without_empty(lines: Sequence[dict[str, str]]) -> list[dict[str, str]]:
     """The lines without the columns that are empty in all of them."""
     names = [name for name in lines[0] if any(line[name] for line in lines)] if lines else []
     return [{name: line[name] for name in names} for line in lines]
 
 
-def told_once(name: str, lines: Sequence[dict[str, str]]) -> tuple[str, list[dict[str, str]]]:
+def shared_values(name: str, lines: Sequence[dict[str, str]]) -> tuple[str, list[dict[str, str]]]:
     """A title that says what all lines agree on, and the lines without that, to be narrower."""
     alike = [
         column
@@ -56,7 +55,7 @@ def shape(row: Row) -> str:
     return " x ".join(map(str, (row.batch, row.heads, row.queries, row.keys, row.dim)))
 
 
-def ideal(one: Measured) -> float | None:
+def scaling_efficiency(one: Measurement) -> float | None:
     """How much of the time that hidden blocks would take is saved: 1 is all of it.
 
     A density of 1/4 should take a quarter of our own dense time; what it takes more is lost.
@@ -66,16 +65,16 @@ def ideal(one: Measured) -> float | None:
     return one.row.density / one.of_dense.median
 
 
-def summary(measured: Iterable[Measured]) -> list[str]:
+def summary(measured: Iterable[Measurement]) -> list[str]:
     """What a sweep comes to, and which of its shapes are the worst; nothing for other cases."""
     rows = [one.row for one in measured if one.row.case == "sweep"]
     if not rows:
         return []
-    counted = [row for row in rows if row.sdpa_ms >= COUNTS]
-    below = [row for row in counted if (row.speedup or 0) < NEVER_BELOW]
+    counted = [row for row in rows if row.sdpa_ms >= LEAST_SDPA_MS]
+    slower = [row for row in counted if (row.speedup or 0) < 1]
     lines = [
-        f"sweep: {len(below)} of {len(counted)} shapes for which SDPA takes at least "
-        f"{1e3 * COUNTS:.0f} us are below {NEVER_BELOW} of its speed; {len(rows)} were measured."
+        f"sweep: {len(slower)} of {len(counted)} shapes for which SDPA takes at least "
+        f"{1e3 * LEAST_SDPA_MS:.0f} us are slower than it; {len(rows)} were measured."
     ]
     for row in sorted(counted, key=lambda row: row.speedup or 0)[:WORST]:
         words = [row.dtype, shape(row), *(["causal"] if row.causal else [])]
