@@ -22,7 +22,7 @@ def only(claim, rule):
 
 def test_every_rule_has_a_row():
     heard = []
-    report = verify(GOOD, rules=SOME, name="mine", listen=heard.append)
+    report = verify(GOOD, rules=SOME, name="mine", on_progress=heard.append)
     assert [row.rule for row in report.rows] == heard == list(SOME)
     assert [row.verdict for row in report.rows] == ["passed", "passed", "not claimed"]
     data = json.loads(json.dumps(report.to_json()))

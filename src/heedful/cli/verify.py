@@ -31,12 +31,12 @@ def verify(
     """Hold any attention function to the rules, against float64 loops."""
     from heedful.cli.progress import working
     from heedful.testing.targets import claim_of
-    from heedful.testing.verification import verify as hold
+    from heedful.testing.verification import verify as verify_claim
 
     claim = claim_of(function, oracle=oracle, mask=mask, layout=layout)
     must = "take query, key, value and a mask"
     with working(f"verifying {function}") as tell, users_code(function, must):
-        report = hold(claim, name=function, listen=tell).to_json()
+        report = verify_claim(claim, name=function, on_progress=tell).to_json()
     if as_json:
         typer.echo(json.dumps(report, ensure_ascii=False, indent=2))
     else:

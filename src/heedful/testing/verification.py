@@ -84,7 +84,7 @@ def verify(
     *,
     name: str = "",
     rules: Mapping[str, Rule] = RULES,
-    listen: Callable[[str], None] = lambda rule: None,
+    on_progress: Callable[[str], None] = lambda rule: None,
 ) -> Report:
     """Hold a function to its claim.
 
@@ -92,14 +92,14 @@ def verify(
         claim: The function, and what it claims to be.
         name: What the report calls it; the function's own name by default.
         rules: Which rules to check, by name.
-        listen: Called with each rule's name before it is checked.
+        on_progress: Called with each rule's name before it is checked.
 
     Returns:
         A row for each rule.
     """
     rows: list[Row] = []
     for rule_name, rule in rules.items():
-        listen(rule_name)
+        on_progress(rule_name)
         rows.append(_row(claim, rule_name, rule))
     return Report(
         function=name or getattr(claim.attention, "__name__", str(claim.attention)),
