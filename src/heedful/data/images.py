@@ -1,0 +1,250 @@
+"""Images with labels: digits that come with scikit-learn, IDX files, and a folder for each label.
+
+Examples only name an image: `ImageReference` says where its pixels are and their checksum, and
+`load_pixels` reads them again. So a split of a million images is a short list.
+"""
+
+import gzip
+import os
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heedful.errors import DataError, MissingExtraError
+
+Pixels = NDArray[np.uint8]  # (images, height, width, channels)
+
+DIGITS = "digits of scikit-learn"  # stands where files have a path
+SUFFIXES = (".png", ".jpg", ".jpeg")
+UNSIGNED_BYTES = 8  # the type of number that an IDX file of images must hold
+
+
+@dataclass(frozen=True, slots=True)
+class ImageReference:
+    """Where an image is, and what it shows.
+
+    Args:
+        file: An absolute path, or `DIGITS`. Empty where only a label and a seed are asked for.
+        index: Which image of the file.
+        label: What it shows.
+        checksum: CRC-32 of its pixels, as they were when it became part of a split.
+        seed: Of the noise from which its counterpart is made.
+    """
+
+    file: str
+    index: int
+    label: str
+    checksum: int = 0
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Images in one place, read when they are needed.
+
+    Args:
+        path: An IDX file of images, a folder with a folder for each label, or `DIGITS`.
+        labels: An IDX file of labels, for one of images.
+        size: Pixels of either side to which the images of a folder are cut and resized.
+        channels: 1 for grey, 3 for red, green and blue; what a folder is turned into.
+    """
+
+    path: str
+    labels: str | None = None
+    size: int = 32
+    channels: int = 1
+
+    def references(self) -> list[ImageReference]:
+        """Return one reference for each image, in the order of the file, or of labels and names.
+
+        Raises:
+            DataError: A file is missing or damaged, or there are not as many labels as images.
+            MissingExtraError: The extra `images` is not installed.
+        """
+        if self.path == DIGITS:
+            pixels, labels = _digits()
+            names = [DIGITS] * len(pixels)
+        elif self.labels is not None:
+            pixels, labels = _read_pair(self.path, self.labels)
+            names = [os.path.abspath(self.path)] * len(pixels)
+        else:
+            names, labels = _list_folder(Path(self.path))
+            pixels = np.stack([self._open(name) for name in names])
+        places = range(len(names)) if self._is_one_file else [0] * len(names)
+        return [
+            ImageReference(name, index, label, zlib.crc32(image.tobytes()))
+            for name, index, label, image in zip(names, places, labels, pixels, strict=True)
+        ]
+
+    def load(self, references: Sequence[ImageReference]) -> Pixels:
+        """Read the images again to which the references point.
+
+        Raises:
+            DataError: A file is missing or damaged, or holds other pixels than it did.
+            MissingExtraError: The extra `images` is not installed.
+        """
+        images: list[NDArray[np.uint8]] = []
+        for reference in references:
+            if reference.file == DIGITS:
+                held: Any = _digits()[0]
+            elif self._is_one_file:
+                held = _images(reference.file)
+            else:
+                held = [self._open(reference.file)]
+            image = held[reference.index] if reference.index < len(held) else None
+            if image is None or zlib.crc32(image.tobytes()) != reference.checksum:
+                raise DataError(
+                    f"{reference.file}, image {reference.index}, must be the one that was held "
+                    f"out, got {'none' if image is None else 'other pixels'}"
+                )
+            images.append(image)
+        return np.stack(images)
+
+    @property
+    def _is_one_file(self) -> bool:
+        return self.path == DIGITS or self.labels is not None
+
+    def _open(self, path: str) -> NDArray[np.uint8]:
+        return _read_picture(path, self.size, self.channels)
+
+
+def number_seeds(references: Sequence[ImageReference], start: int) -> list[ImageReference]:
+    """Return the references with seeds from `start` on, one each."""
+    return [replace(each, seed=start + row) for row, each in enumerate(references)]
+
+
+# ---- IDX ----------------------------------------------------------------------------------------
+
+
+def read_idx(path: Path | str) -> NDArray[np.uint8]:
+    """Read an IDX file of unsigned bytes, as MNIST and its kin are; `.gz` is unpacked.
+
+    Raises:
+        DataError: The file is missing, damaged, or no IDX file of unsigned bytes.
+    """
+    path = Path(path)
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            shape = _read_shape(path, cast(BinaryIO, file))
+            room = int(np.prod(shape, dtype=object))
+            content = file.read(room + 1)  # one more, to see that nothing follows
+    except FileNotFoundError:
+        raise DataError(f"{path} must be an IDX file, got no such file") from None
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise DataError(f"{path} must be whole gzip data, got: {error}") from None
+    except (OSError, OverflowError, MemoryError) as error:
+        said = getattr(error, "strerror", None) or type(error).__name__
+        raise DataError(f"{path} must be a readable file, got: {said}") from None
+    if len(content) != room:
+        got = "more" if len(content) > room else f"{len(content):,}"
+        raise DataError(f"{path} must hold {room:,} bytes for the shape {shape}, got {got}")
+    return np.frombuffer(content, np.uint8).reshape(shape)
+
+
+def _read_shape(path: Path, file: BinaryIO) -> tuple[int, ...]:
+    head = file.read(4)
+    if len(head) < 4 or head[:2] != b"\0\0" or head[2] != UNSIGNED_BYTES or not head[3]:
+        raise DataError(
+            f"{path} must begin with the bytes 00 00 08 of an IDX file, got {head.hex(' ')!r}"
+        )
+    sizes = file.read(4 * head[3])
+    if len(sizes) < 4 * head[3]:
+        raise DataError(f"{path} must state {head[3]} sizes, got {len(sizes) // 4}")
+    return tuple(int(size) for size in np.frombuffer(sizes, ">u4"))
+
+
+def _read_pair(images: str, labels: str) -> tuple[Pixels, list[str]]:
+    pixels, numbers = _images(images), read_idx(labels)
+    if numbers.ndim != 1 or len(numbers) != len(pixels):
+        raise DataError(
+            f"{labels} must hold a label for each of the {len(pixels):,} images of {images}, "
+            f"got the shape {numbers.shape}"
+        )
+    return pixels, [str(number) for number in numbers.tolist()]
+
+
+def _images(path: str) -> Pixels:
+    """The images of an IDX file; what was read last is kept until the file changes."""
+    try:
+        found = os.stat(path)
+    except OSError as error:
+        raise DataError(f"{path} must be an IDX file, got: {error.strerror}") from None
+    return _kept_images(os.path.abspath(path), found.st_mtime_ns, found.st_size)
+
+
+@lru_cache(maxsize=3)  # the three splits
+def _kept_images(path: str, changed: int, size: int) -> Pixels:
+    pixels = read_idx(path)
+    if pixels.ndim == 3:
+        pixels = pixels[..., None]
+    if pixels.ndim != 4 or pixels.shape[3] not in (1, 3) or 0 in pixels.shape:
+        raise DataError(
+            f"{path} must hold images of shape (images, height, width[, 1 or 3]), "
+            f"got the shape {pixels.shape}"
+        )
+    return pixels
+
+
+# ---- what needs an extra ------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=1)
+def _digits() -> tuple[Pixels, list[str]]:
+    """1,797 written digits of 8 x 8 pixels with 17 levels of grey."""
+    try:
+        from sklearn.datasets import load_digits  # pyright: ignore  # an extra
+    except ImportError:
+        raise MissingExtraError(
+            "the built-in digits need the package scikit-learn, got none. "
+            "Run: pip install 'heedful[images]'"
+        ) from None
+    found: Any = load_digits()
+    pixels = np.rint(found.images * (255 / 16)).astype(np.uint8)[..., None]
+    pixels.setflags(write=False)
+    return pixels, [str(label) for label in found.target.tolist()]
+
+
+def _list_folder(folder: Path) -> tuple[list[str], list[str]]:
+    """Files and labels: every folder below `folder` is a label."""
+    if not folder.is_dir():
+        raise DataError(f"{folder} must be a folder with a folder for each label, got none")
+    found = [
+        (os.path.abspath(path), label.name)
+        for label in sorted(folder.iterdir())
+        if label.is_dir() and not label.name.startswith(".")
+        for path in sorted(label.iterdir())
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+    ]
+    if not found:
+        raise DataError(
+            f"{folder} must have a folder for each label with {', '.join(SUFFIXES)} files in it, "
+            "got none"
+        )
+    names, labels = zip(*found, strict=True)
+    return list(names), list(labels)
+
+
+def _read_picture(path: str, size: int, channels: int) -> NDArray[np.uint8]:
+    """A file as pixels: upright, its middle cut to a square and resized."""
+    try:
+        from PIL import Image, ImageOps
+    except ImportError:
+        raise MissingExtraError(
+            "reading PNG and JPEG files needs the package pillow, got none. "
+            "Run: pip install 'heedful[images]'"
+        ) from None
+    try:
+        with Image.open(path) as opened:
+            upright = ImageOps.exif_transpose(opened).convert("L" if channels == 1 else "RGB")
+            fitted = ImageOps.fit(upright, (size, size))
+    except FileNotFoundError:
+        raise DataError(f"{path} must be an image, got no such file") from None
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise DataError(f"{path} must be a PNG or JPEG image, got: {error}") from None
+    return np.asarray(fitted, np.uint8).reshape(size, size, channels)
