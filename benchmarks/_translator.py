@@ -11,8 +11,8 @@ from heedful.allocation.seen import Seen, look
 from heedful.allocation.sites import find_sites
 from heedful.data.examples import Example
 from heedful.files import read_json
+from heedful.metrics.metric import Floats
 from heedful.optimizing.budget import Budget
-from heedful.optimizing.metric import Floats
 from heedful.optimizing.operations import total_operations, watch
 from heedful.optimizing.subject import Batch, Subject
 from heedful.optimizing.verdict import Verdict, judge

@@ -15,9 +15,10 @@ from statistics import NormalDist
 import numpy as np
 from _measure import write
 
+from heedful.metrics.metric import Floats, Metric, per_example, ratio_metric
+from heedful.metrics.texts import text_metric
 from heedful.optimizing import verdict
 from heedful.optimizing.budget import Budget, parse_budget
-from heedful.optimizing.metric import Floats, Metric, per_example, ratio_metric, text_metric
 from heedful.optimizing.verdict import judge
 
 AT_BUDGET, WITHIN, SEEDS, RESAMPLES = 1_000, 400, 10, 1_000

@@ -23,10 +23,10 @@ from heedful.allocation.moves import DropSite, KeepHeads, Move
 from heedful.allocation.plan import Plan, separated
 from heedful.allocation.seen import Seen
 from heedful.allocation.sites import Site, find_sites
+from heedful.metrics.metric import Floats
 from heedful.optimizing.budget import parse_budget
 from heedful.optimizing.distil import distil
 from heedful.optimizing.heal import Healing, heal
-from heedful.optimizing.metric import Floats
 from heedful.optimizing.of_run import subject_of_run
 from heedful.optimizing.subject import Reference, Subject
 from heedful.optimizing.verdict import Verdict

@@ -18,8 +18,8 @@ from _translator import opened
 
 from heedful.allocation.plan import separated
 from heedful.allocation.sites import find_sites
+from heedful.metrics.metric import Floats
 from heedful.optimizing.budget import parse_budget
-from heedful.optimizing.metric import Floats
 from heedful.optimizing.of_run import subject_of_run
 from heedful.optimizing.operations import watch
 from heedful.optimizing.subject import Subject

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import numpy as np
 from _measure import write
-from sacrebleu.metrics.chrf import CHRF
 
 from heedful.config import Config, Model, RnnModel, Train, TransformerModel
-from heedful.evaluation import corpus_metric, evaluate, interval, resamples
+from heedful.evaluation import evaluate
+from heedful.metrics.interval import estimate
+from heedful.metrics.texts import chrf, exact_match
 from heedful.training.metrics import read_metrics
 from heedful.training.run import load
 from heedful.training.start import train
@@ -37,21 +38,17 @@ def row(name: str, model: Model, minutes: float, folder: Path, *, fresh: bool) -
     trained = [x["tokens_per_second"] for x in read_metrics(folder) if "tokens_per_second" in x]
     examples = run.examples("test")
     texts = run.translator.translate([example.source for example in examples])
-    right = np.array([a == b.target for a, b in zip(texts, examples, strict=True)], float)
+    right = exact_match().statistics(texts, examples)
     sources = run.vocabularies.source.encode([example.source for example in examples])
     lengths = np.array([len(source) - 2 for source in sources])
     cells = [f"{report.exact_match:.1f}", f"{report.chrf:.1f}"]
     for low, high in itertools.pairwise(BORDERS):
         chosen = right[(lengths > low) & (lengths <= high)]
-        bounds = interval(100 * resamples(len(chosen), seed=0) @ chosen / len(chosen))
-        cells.append(
-            f"{100 * chosen.mean():.1f} [{bounds[0]:.0f}, {bounds[1]:.0f}] of {len(chosen)}"
-        )
-    long = [number for number, length in enumerate(lengths) if length > BORDERS[-2]]
-    references = [examples[number].target for number in long]
-    draws = resamples(len(long), seed=0)
-    chrf = corpus_metric(CHRF(), [texts[number] for number in long], references, draws)
-    cells.append(f"{chrf.score:.1f} [{chrf.interval[0]:.0f}, {chrf.interval[1]:.0f}]")
+        share = estimate(exact_match(), chosen)
+        cells.append(f"{share.score:.1f} [{share.low:.0f}, {share.high:.0f}] of {len(chosen)}")
+    long = lengths > BORDERS[-2]
+    score = estimate(chrf(), chrf().statistics(texts, examples)[long])
+    cells.append(f"{score.score:.1f} [{score.low:.0f}, {score.high:.0f}]")
     speeds = f"{np.median(trained):,.0f} | {report.tokens_per_second:,.0f}"
     return f"| {name} | {run.about['parameters']:,} | {' | '.join(cells)} | {speeds} |"
 

@@ -24,7 +24,7 @@ ROWS = (
     ("ops",),
     ("nn",),
     ("probing", "models", "testing", "allocation"),
-    ("config_problems", "config", "config_file", "config_template", "data", "tasks"),
+    ("config_problems", "config", "config_file", "config_template", "data", "metrics", "tasks"),
     ("training", "evaluation"),
     ("bench",),
     ("optimizing", "tuning"),
@@ -40,6 +40,7 @@ NARROW = {
     "config": ("errors", "config_problems"),
     "config_problems": ("errors",),
     "data": ("config", "errors", "files"),
+    "metrics": ("errors", "data.scripts"),
     "report": ("data.alignment", "errors", "files"),
 }
 
@@ -259,7 +260,9 @@ def test_ops_are_pure_and_nn_calls_them():
     assert misplaced_maths(SOURCES) == []
 
 
-@pytest.mark.parametrize("units", ["errors files report data cli", "config", "training.events"])
+@pytest.mark.parametrize(
+    "units", ["errors files report data metrics cli", "config", "training.events"]
+)
 def test_torch_stays_out(units):
     modules = ["heedful"]
     for name in SOURCES:

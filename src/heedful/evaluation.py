@@ -2,17 +2,13 @@
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from sacrebleu.metrics.base import Metric
-from sacrebleu.metrics.bleu import BLEU
-from sacrebleu.metrics.chrf import CHRF
 
 try:
     import resource
@@ -20,15 +16,19 @@ except ImportError:  # not on Windows
     resource = None
 
 from heedful.data.examples import Example
-from heedful.data.scripts import composed, unspaced_shares
+from heedful.data.scripts import composed
 from heedful.data.tokens import PAD
 from heedful.errors import DataError
+from heedful.metrics.interval import estimates
+from heedful.metrics.metric import PER_CENT, Floats, Metric, SumMetric, per_example
+from heedful.metrics.texts import bleu, bleu_signature, chrf, exact_match
 from heedful.tasks.translation import Pairs, Translator, encode
 from heedful.training.run import Run
 
-Floats = NDArray[np.float64]
 Interval = tuple[float, float]
-RESAMPLES = 1_000
+BLEU, CHRF, EXACT = bleu(), chrf(), exact_match()
+TEXTS: tuple[Metric, ...] = (BLEU, CHRF, EXACT)
+TOKENS = SumMetric(name="token_accuracy", span=PER_CENT, floor=0.0, unit="%", reads="rows")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +103,8 @@ def evaluate(
         seed: Of the resampling behind the intervals.
 
     Returns:
-        Scores with 95 % intervals from 1,000 bootstrap resamples of the examples.
+        Scores with 95 % intervals from 1,000 bootstrap resamples of the examples; see
+        `heedful.metrics.interval.estimates`.
 
     Raises:
         ConfigError: There is no such split.
@@ -127,26 +128,24 @@ def evaluate(
     texts = [composed(text) for text in translator.vocabularies.target.decode(written)]
     examples = [replace(example, target=composed(example.target)) for example in examples]
     references = [example.target for example in examples]
-    draws = resamples(len(examples), seed=seed)
-    bleu = corpus_metric(bleu_metric(references), texts, references, draws)
-    chrf = corpus_metric(CHRF(), texts, references, draws)
-    exact = np.array([a == b for a, b in zip(texts, references, strict=True)], float)
-    right, tokens = _token_accuracy(translator, pairs)
+    statistics = {metric: metric.statistics(texts, examples) for metric in TEXTS}
+    statistics[TOKENS] = _token_accuracy(translator, pairs)
+    found = dict(zip(statistics, estimates([*statistics.items()], seed=seed), strict=True))
     limits = run.config.data.max_length, run.config.decode.max_length
     return Report(
         run=str(run.folder),
         split=split,
         examples=len(examples),
-        exact_match=100 * float(exact.mean()),
-        exact_match_interval=interval(100 * (draws @ exact) / len(examples)),
-        bleu=bleu.score,
-        bleu_interval=bleu.interval,
-        bleu_signature=bleu.signature,
-        chrf=chrf.score,
-        chrf_interval=chrf.interval,
-        token_accuracy=100 * float(right.sum() / tokens.sum()),
-        token_accuracy_interval=interval(100 * (draws @ right) / (draws @ tokens)),
-        by_kind=_by_kind(examples, texts, exact),
+        exact_match=found[EXACT].score,
+        exact_match_interval=found[EXACT].interval,
+        bleu=found[BLEU].score,
+        bleu_interval=found[BLEU].interval,
+        bleu_signature=bleu_signature(references),
+        chrf=found[CHRF].score,
+        chrf_interval=found[CHRF].interval,
+        token_accuracy=found[TOKENS].score,
+        token_accuracy_interval=found[TOKENS].interval,
+        by_kind=_by_kind(examples, statistics),
         tokens_per_second=sum(map(len, written)) / seconds,
         seconds=seconds,
         peak_memory_mib=_peak_memory_mib(),
@@ -156,60 +155,9 @@ def evaluate(
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Scored:
-    """A corpus metric with its interval."""
-
-    score: float
-    interval: Interval
-    signature: str
-
-
-def resamples(examples: int, *, seed: int, count: int = RESAMPLES) -> Floats:
-    """Return how often each example is drawn in each of `count` resamples, `(count, examples)`."""
-    random = np.random.default_rng(seed)
-    return random.multinomial(examples, np.full(examples, 1 / examples), size=count).astype(float)
-
-
-def interval(values: Floats) -> Interval:
-    """Return the middle 95 % of resampled values."""
-    low, high = np.quantile(values, (0.025, 0.975))
-    return float(low), float(high)
-
-
-def bleu_metric(references: Sequence[str]) -> BLEU:
-    """Return BLEU with the tokeniser for what the references are written in.
-
-    `13a` finds words between spaces. Where most words are characters of a script without spaces,
-    it would find one a sentence, and no model could score: Chinese has sacrebleu's `zh`, which
-    parts Han characters and leaves Latin words whole, other scripts have `char`.
-    """
-    han, unspaced = unspaced_shares(references)
-    if han + unspaced <= 1 / 2:
-        return BLEU(tokenize="13a")
-    return BLEU(tokenize="zh" if unspaced < han / 10 else "char")
-
-
-def corpus_metric(
-    metric: Metric, texts: Sequence[str], references: Sequence[str], draws: Floats
-) -> Scored:
-    """Compute a corpus metric once and on every resample, from statistics a sentence."""
-    # sacrebleu keeps these to itself, but its own intervals assume a symmetric distribution
-    extract: Callable[..., list[list[float]]] = getattr(metric, "_extract_corpus_statistics")  # noqa: B009
-    compute: Callable[[list[int]], Any] = getattr(metric, "_compute_score_from_stats")  # noqa: B009
-    statistics = np.array(extract(texts, [references]), float)
-    # the metrics' own arithmetic expects whole numbers
-    resampled = [compute([int(x) for x in row]).score for row in draws @ statistics]
-    return Scored(
-        score=compute([int(x) for x in statistics.sum(0)]).score,
-        interval=interval(np.array(resampled)),
-        signature=str(metric.get_signature()),
-    )
-
-
 @torch.inference_mode()
-def _token_accuracy(translator: Translator, pairs: Pairs) -> tuple[Floats, Floats]:
-    """Return, for each example, the tokens predicted right and all tokens.
+def _token_accuracy(translator: Translator, pairs: Pairs) -> Floats:
+    """Return, for each example, the tokens predicted right, in per cent, and all tokens.
 
     Tokens that a model has no positions for are not predicted.
     """
@@ -221,19 +169,19 @@ def _token_accuracy(translator: Translator, pairs: Pairs) -> tuple[Floats, Float
         truth = target[:, 1:]
         guess = translator.model(source, lengths, target[:, :-1]).argmax(-1)
         right[rows] = ((guess == truth) & (truth != PAD)).sum(-1).cpu().numpy()
-    return right, tokens
+    return per_example(PER_CENT * right, tokens)
 
 
 def _by_kind(
-    examples: Sequence[Example], texts: Sequence[str], exact: Floats
+    examples: Sequence[Example], statistics: Mapping[Metric, Floats]
 ) -> dict[str, KindScores]:
     scores: dict[str, KindScores] = {}
     for kind in sorted({example.kind for example in examples} - {""}):
         rows = [row for row, example in enumerate(examples) if example.kind == kind]
-        references = [examples[row].target for row in rows]
-        chrf = CHRF().corpus_score([texts[row] for row in rows], [references]).score
         scores[kind] = KindScores(
-            examples=len(rows), exact_match=100 * float(exact[rows].mean()), chrf=chrf
+            examples=len(rows),
+            exact_match=EXACT.score(statistics[EXACT][rows]),
+            chrf=CHRF.score(statistics[CHRF][rows]),
         )
     return scores
 

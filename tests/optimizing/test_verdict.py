@@ -10,14 +10,9 @@ import pytest
 
 import heedful.optimizing.verdict
 from heedful.errors import ConfigError, DataError, ShapeError
+from heedful.metrics.metric import SumMetric, mean_metric, per_example, ratio_metric
+from heedful.metrics.texts import text_metric
 from heedful.optimizing.budget import parse_budget
-from heedful.optimizing.metric import (
-    Metric,
-    mean_metric,
-    per_example,
-    ratio_metric,
-    text_metric,
-)
 from heedful.optimizing.verdict import examples_needed, judge, span_of, unseen_loss
 
 QUALITY = mean_metric("quality")
@@ -283,7 +278,7 @@ def test_a_score_that_one_example_alone_has_not_needs_a_span():
     before = per_example(np.ones(40), np.full(40, 6.0))
     after = before.copy()
     after[7, 1] = 5
-    metric = Metric(
+    metric = SumMetric(
         name="quality", combine=lambda sums: np.where(sums[:, 1] > 5, sums[:, 0], np.inf)
     )
     message = (
@@ -487,13 +482,13 @@ GOOD = scores(40)
         ),
         ({"resamples": 199}, ConfigError, "resamples must be at least 200, got 199"),
         (
-            {"metric": Metric(name="quality", combine=lambda sums: np.full(len(sums), np.nan))},
+            {"metric": SumMetric(name="quality", combine=lambda sums: np.full(len(sums), np.nan))},
             DataError,
             "quality must be finite, got nan before, nan after",
         ),
         (
             {
-                "metric": Metric(
+                "metric": SumMetric(
                     name="quality",
                     combine=lambda sums: sums[:, 0] * (1.0 if len(sums) < 99 else np.nan),
                 )

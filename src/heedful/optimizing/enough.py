@@ -3,8 +3,8 @@
 import numpy as np
 
 from heedful.errors import DataError
+from heedful.metrics.metric import Floats, Metric
 from heedful.optimizing.budget import Budget
-from heedful.optimizing.metric import Floats, Metric
 from heedful.optimizing.verdict import examples_needed, span_of
 
 

@@ -18,11 +18,11 @@ from heedful.allocation.weights import fill, read_tensors, weights_of
 from heedful.errors import RunError
 from heedful.files import remove_written, write_bytes
 from heedful.locks import LOCK, hold
+from heedful.metrics.metric import Floats
 from heedful.optimizing.budget import Budget
 from heedful.optimizing.candidate import Candidate
 from heedful.optimizing.events import Listener, Note
 from heedful.optimizing.journal import Journal
-from heedful.optimizing.metric import Floats
 from heedful.optimizing.settings import Settings
 from heedful.optimizing.splits import digest
 from heedful.optimizing.subject import Subject

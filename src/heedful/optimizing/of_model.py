@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from heedful.allocation.attached import copied
 from heedful.errors import ConfigError, DataError, ShapeError, UnsupportedError
-from heedful.optimizing.metric import Floats, mean_metric, per_example
+from heedful.metrics.metric import Floats, mean_metric, per_example
 from heedful.optimizing.outputs import (
     Kind,
     call_model,

@@ -15,15 +15,9 @@ from heedful.data.load import load_training
 from heedful.data.scripts import composed
 from heedful.data.tokens import PAD
 from heedful.errors import ConfigError, DataError, RunError, UnsupportedError
+from heedful.metrics.metric import Floats, Metric, per_example, ratio_metric
+from heedful.metrics.texts import TEXT_METRICS, text_metric
 from heedful.models import Transformer
-from heedful.optimizing.metric import (
-    TEXT_METRICS,
-    Floats,
-    Metric,
-    per_example,
-    ratio_metric,
-    text_metric,
-)
 from heedful.optimizing.rewriting import Rewriting
 from heedful.optimizing.subject import Split, Subject, unjudged
 from heedful.tasks.translation import Pairs, Translator, Vocabularies, encode

@@ -10,6 +10,7 @@ from heedful.allocation.moves import Move
 from heedful.allocation.plan import Plan, separated
 from heedful.allocation.sites import find_sites
 from heedful.errors import TrainingError
+from heedful.metrics.metric import Floats
 from heedful.optimizing.budget import Budget
 from heedful.optimizing.candidate import Candidate
 from heedful.optimizing.events import Listener, Note, RoundDone, Stage
@@ -19,7 +20,6 @@ from heedful.optimizing.knapsack import knapsack
 from heedful.optimizing.level import Candidate as Choice
 from heedful.optimizing.level import Table, cost_of
 from heedful.optimizing.memory import Memory
-from heedful.optimizing.metric import Floats
 from heedful.optimizing.operations import watch
 from heedful.optimizing.reconstruct import reconstruct
 from heedful.optimizing.settings import Settings

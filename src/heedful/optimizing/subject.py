@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from heedful.errors import UnsupportedError
-from heedful.optimizing.metric import Floats, Metric
+from heedful.metrics.metric import Floats, Metric
 
 Batch = Any
 Split = Literal["validation", "test"]

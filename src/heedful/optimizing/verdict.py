@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from heedful.errors import ConfigError, DataError, ShapeError
+from heedful.metrics.metric import Floats, Metric
 from heedful.optimizing.budget import Budget
-from heedful.optimizing.metric import Floats, Metric
 
+Sides = tuple[Floats, Floats]
 CONFIDENCE = 0.95
 FEWEST_EXAMPLES = 30
 FEWEST_RESAMPLES = 200
@@ -118,10 +119,9 @@ def judge(
         raise DataError(f"{metric.name} must be finite, got {scores[0]} before, {scores[1]} after")
     budget.check(scores[0], floor=metric.floor)
     lost = unseen_loss(before, after, metric=metric, span=span_of(before, after, metric=metric))
-    sides = np.hstack([before, after])
     excess = np.concatenate(
         [
-            _excess(unseen, seen, sides, metric=metric, budget=budget, lost=lost)
+            _excess(unseen, seen, (before, after), metric=metric, budget=budget, lost=lost)
             for unseen, seen in _weights(len(before), resamples=resamples, seed=seed)
         ]
     )
@@ -184,7 +184,7 @@ def span_of(before: Floats, after: Floats, *, metric: Metric) -> float:
     """
     if metric.span is not None:
         return metric.span
-    seen = np.concatenate([metric.combine(before), metric.combine(after)])
+    seen = np.concatenate([metric.alone(before), metric.alone(after)])
     if not np.isfinite(seen).all():
         place = int(np.isfinite(seen).argmin())
         raise DataError(
@@ -213,9 +213,7 @@ def unseen_loss(before: Floats, after: Floats, *, metric: Metric, span: float) -
     differ = (before != after).any(1)
     if not differ.any():
         return span
-    changes = np.abs(
-        metric.influence(after, rows=after[differ]) - metric.influence(before, rows=before[differ])
-    )
+    changes = np.abs(metric.influence(after, rows=differ) - metric.influence(before, rows=differ))
     largest = float(changes.max())
     if not largest > 0:
         return span
@@ -226,12 +224,12 @@ def unseen_loss(before: Floats, after: Floats, *, metric: Metric, span: float) -
 
 
 def _excess(
-    unseen: Floats, seen: Floats, sides: Floats, *, metric: Metric, budget: Budget, lost: float
+    unseen: Floats, seen: Floats, sides: Sides, *, metric: Metric, budget: Budget, lost: float
 ) -> Floats:
     """How far the difference lies from the budget, for each draw."""
     # as large as the sums of all, for rounding to whole counts should not matter
-    sums = len(sides) * (seen @ sides)
-    old, new = (metric.combine(part) for part in np.split(sums, 2, axis=1))
+    weights = seen.shape[1] * seen
+    old, new = (metric.scores(side, weights=weights) for side in sides)
     loss = -lost if metric.higher_is_better else lost
     allowed = budget.margin * np.abs(old) if budget.relative else budget.margin
     return (1 - unseen) * (new - old) + unseen * loss - allowed

@@ -1,29 +1,20 @@
-"""Scores are those of the libraries and of plain loops, also when examples are drawn anew."""
+"""Scores are those of plain loops, also when examples are drawn anew."""
 
 import re
-from unicodedata import normalize
 
 import numpy as np
 import pytest
 import torch
-from sacrebleu.metrics.bleu import BLEU
-from sacrebleu.metrics.chrf import CHRF
 
-from heedful.errors import ConfigError, DataError, ShapeError
-from heedful.optimizing.metric import (
-    TEXT_METRICS,
-    Metric,
-    corpus_metric_of,
+from heedful.errors import ConfigError, DataError, ShapeError, UnsupportedError
+from heedful.metrics import metric as module
+from heedful.metrics.metric import (
+    SumMetric,
+    WeightedMetric,
     mean_metric,
     per_example,
     ratio_metric,
-    text_metric,
 )
-
-TEXTS = ["the cat sat on the mat", "a dog barks at night", "we go home", "", "see you"] * 3
-REFERENCES = ["the cat sat on a mat", "a dog barks at night", "they go home", "yes", "see you"] * 3
-CHINESE = ["今天天气真好", "我们去公园", "她在家看书"]
-SCORERS = {"bleu": BLEU(), "chrf": CHRF()}
 
 
 def numbers(seed=3, count=11):
@@ -49,7 +40,7 @@ def test_a_mean_and_a_ratio():
 def test_every_draw_has_its_score():
     values, sizes = numbers()
     draws = np.random.default_rng(5).integers(0, 4, (6, 11)).astype(float)
-    scores = ratio_metric("loss").combine(draws @ per_example(values, sizes))
+    scores = ratio_metric("loss").scores(per_example(values, sizes), weights=draws)
     want = [
         sum(n * v for n, v in zip(draw, values, strict=True))
         / sum(n * s for n, s in zip(draw, sizes, strict=True))
@@ -74,8 +65,10 @@ def test_the_influence_is_what_leaving_an_example_out_tells():
             11 * (values.sum() / sizes.sum()) - 10 * (values[rest].sum() / sizes[rest].sum())
         )
     assert metric.influence(statistics) == pytest.approx(want, rel=1e-12)
-    some = metric.influence(statistics, rows=statistics[[7, 2]])
+    some = metric.influence(statistics, rows=np.array([7, 2]))
     assert some == pytest.approx([want[7], want[2]], rel=1e-12)
+    mask = np.arange(11) == 4
+    assert metric.influence(statistics, rows=mask) == pytest.approx([want[4]], rel=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -142,85 +135,72 @@ def test_rejects_sizes(sizes, error, message):
 def test_rejects_a_span(span):
     message = f"span must be a finite number above 0, got {span}"
     with pytest.raises(ConfigError, match=re.escape(message)):
-        Metric(name="x", combine=lambda sums: sums[:, 0], span=span)
+        SumMetric(name="x", span=span)
 
 
-# ---- texts ---------------------------------------------------------------------------------------
+@pytest.mark.parametrize("span, floor", [(None, 0.0), (1.0, None)])
+def test_a_share_says_its_range(span, floor):
+    message = f"a share must have a span and a floor, got span {span}, floor {floor}"
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        SumMetric(name="x", span=span, floor=floor, share=True)
 
 
-@pytest.mark.parametrize("name", SCORERS)
-def test_the_score_is_sacrebleus_own(name):
-    metric, statistics = text_metric(name, REFERENCES)
-    assert (metric.name, metric.higher_is_better, metric.span) == (name, True, 100.0)
-    want = SCORERS[name].corpus_score(TEXTS, [REFERENCES]).score
-    assert metric.score(statistics(TEXTS)) == want
+def test_a_total_of_nothing_has_no_score():
+    assert np.isnan(ratio_metric("loss").combine(np.zeros((1, 2)))).all()
 
 
-@pytest.mark.parametrize("name", SCORERS)
-def test_every_draw_is_scored_as_a_corpus(name):
-    metric, statistics = text_metric(name, REFERENCES)
-    draws = np.random.default_rng(1).integers(0, 3, (4, len(TEXTS)))
-    want = []
-    for draw in draws:
-        rows = np.repeat(np.arange(len(TEXTS)), draw)
-        texts, references = ([side[row] for row in rows] for side in (TEXTS, REFERENCES))
-        want.append(SCORERS[name].corpus_score(texts, [references]).score)
-    assert metric.combine(draws.astype(float) @ statistics(TEXTS)).tolist() == want
+def test_a_metric_that_reads_no_answers_says_so():
+    message = "loss must be given its statistics, got answers, which it does not read"
+    with pytest.raises(UnsupportedError, match=message):
+        ratio_metric("loss").statistics([1], [2])
+    metric = SumMetric(name="n", of=lambda answers, examples: per_example([*answers, *examples]))
+    assert metric.statistics([1], [2]).tolist() == [[1, 1], [2, 1]]
 
 
-def test_sums_between_whole_numbers_are_rounded():
-    metric, statistics = text_metric("chrf", REFERENCES)
-    sums = statistics(TEXTS).sum(0)
-    assert (
-        metric.combine(np.stack([sums, sums - 0.4, sums + 0.4])).tolist()
-        == [metric.score(statistics(TEXTS))] * 3
+# ---- of weighted examples ------------------------------------------------------------------------
+
+
+def median(statistics, weights):
+    """The smallest value that half of the weight does not exceed: no function of sums."""
+    order = statistics[:, 0].argsort()
+    share = np.cumsum(weights[:, order], axis=1) / weights.sum(1, keepdims=True)
+    return statistics[order, 0][(share >= 0.5).argmax(1)]
+
+
+MEDIAN = WeightedMetric(name="median", combine=median)
+FIVE = np.array([[5.0], [1.0], [4.0], [2.0], [9.0]])
+
+
+def test_a_metric_of_weighted_examples():
+    assert MEDIAN.score(FIVE) == 4
+    weights = np.array([[3.0, 0, 1, 1, 0], [1, 1, 1, 1, 9]])
+    assert MEDIAN.scores(FIVE, weights=weights).tolist() == [5, 9]
+    assert MEDIAN.alone(FIVE).tolist() == [5, 1, 4, 2, 9]
+
+
+def test_its_influence_is_what_leaving_an_example_out_tells(monkeypatch):
+    monkeypatch.setattr(module, "CELLS", 10)  # two of five at a time
+    rest = [2, 4, 2, 4, 2]
+    want = [4 + 4 * (4 - score) for score in rest]
+    assert MEDIAN.without(FIVE, rows=np.arange(5)).tolist() == rest
+    assert MEDIAN.influence(FIVE).tolist() == want
+    assert MEDIAN.influence(FIVE, rows=np.array([4, 1])).tolist() == [want[4], want[1]]
+    assert MEDIAN.influence(FIVE, rows=FIVE[:, 0] > 4).tolist() == [want[0], want[4]]
+    assert MEDIAN.influence(FIVE, rows=np.zeros(5, bool)).tolist() == []
+
+
+def test_both_forms_agree_on_a_mean():
+    """Weights, leaving out and single examples mean the same in both."""
+    weighted = WeightedMetric(
+        name="mean", combine=lambda rows, weights: weights @ rows[:, 0] / weights.sum(1)
     )
-
-
-def test_chinese_is_cut_into_characters_for_bleu():
-    metric, statistics = text_metric("bleu", CHINESE)
-    texts = ["今天天气很好", "我们去公园", "他在看书"]
-    assert (
-        metric.score(statistics(texts)) == BLEU(tokenize="zh").corpus_score(texts, [CHINESE]).score
-    )
-
-
-@pytest.mark.parametrize("name", TEXT_METRICS)
-def test_texts_are_compared_composed(name):
-    typed = [normalize("NFD", f"{text} é 가") for text in REFERENCES]
-    metric, statistics = text_metric(name, typed)
-    for form in ("NFC", "NFD"):
-        written = [normalize(form, text) for text in typed]
-        assert metric.score(statistics(written)) == pytest.approx(100)
-
-
-def test_exact_match_is_in_per_cent():
-    metric, statistics = text_metric("exact_match", REFERENCES)
-    assert metric.span == 100
-    right = sum(a == b for a, b in zip(TEXTS, REFERENCES, strict=True))
-    assert 0 < right < len(TEXTS)
-    assert metric.score(statistics(TEXTS)) == pytest.approx(100 * right / len(TEXTS), rel=1e-15)
-
-
-def test_a_scorer_of_ones_own():
-    metric = corpus_metric_of(CHRF(word_order=2), "chrf++")
-    rows = CHRF(word_order=2)._extract_corpus_statistics(TEXTS, [REFERENCES])
-    assert metric.name == "chrf++"
-    want = CHRF(word_order=2).corpus_score(TEXTS, [REFERENCES]).score
-    assert metric.score(np.array(rows, float)) == want
-
-
-@pytest.mark.parametrize("name", TEXT_METRICS)
-def test_as_many_texts_as_references(name):
-    _, statistics = text_metric(name, REFERENCES)
-    message = "texts must be as many as their references, got 2 texts for 15 references"
-    with pytest.raises(DataError, match=message):
-        statistics(TEXTS[:2])
-    with pytest.raises(DataError, match=f"{name} must have references to compare with, got none"):
-        text_metric(name, [])
-
-
-def test_rejects_an_unknown_metric():
-    message = "metric must be one of bleu, chrf, exact_match, got 'rouge'"
-    with pytest.raises(ConfigError, match=message):
-        text_metric("rouge", REFERENCES)
+    values, _ = numbers()
+    statistics, sums = per_example(values), mean_metric("mean")
+    weights = np.random.default_rng(7).random((6, 11))
+    assert weighted.score(statistics) == pytest.approx(sums.score(statistics), rel=1e-14)
+    for one, other in (
+        (weighted.scores(statistics, weights=weights), sums.scores(statistics, weights=weights)),
+        (weighted.alone(statistics), sums.alone(statistics)),
+        (weighted.influence(statistics), sums.influence(statistics)),
+    ):
+        assert one == pytest.approx(other, rel=1e-12)
