@@ -1,10 +1,11 @@
 """Images with labels: digits that come with scikit-learn, IDX files, and a folder for each label.
 
-Examples only name an image: `ImageReference` says where its pixels are and their checksum, and
-`load_pixels` reads them again. So a split of a million images is a short list.
+Examples only name an image: `ImageReference` says where its pixels are and what their hash is, and
+`Source.load` reads them again. So a split of a million images is a short list.
 """
 
 import gzip
+import hashlib
 import os
 import zlib
 from collections.abc import Sequence
@@ -33,14 +34,14 @@ class ImageReference:
         file: An absolute path, or `DIGITS`. Empty where only a label and a seed are asked for.
         index: Which image of the file.
         label: What it shows.
-        checksum: CRC-32 of its pixels, as they were when it became part of a split.
+        hash: Of its pixels, as they were when it became part of a split.
         seed: Of the noise from which its counterpart is made.
     """
 
     file: str
     index: int
     label: str
-    checksum: int = 0
+    hash: str = ""
     seed: int = 0
 
 
@@ -78,7 +79,7 @@ class Source:
             pixels = np.stack([self._open(name) for name in names])
         places = range(len(names)) if self._is_one_file else [0] * len(names)
         return [
-            ImageReference(name, index, label, zlib.crc32(image.tobytes()))
+            ImageReference(name, index, label, hash_pixels(image))
             for name, index, label, image in zip(names, places, labels, pixels, strict=True)
         ]
 
@@ -98,7 +99,7 @@ class Source:
             else:
                 held = [self._open(reference.file)]
             image = held[reference.index] if reference.index < len(held) else None
-            if image is None or zlib.crc32(image.tobytes()) != reference.checksum:
+            if image is None or hash_pixels(image) != reference.hash:
                 raise DataError(
                     f"{reference.file}, image {reference.index}, must be the one that was held "
                     f"out, got {'none' if image is None else 'other pixels'}"
@@ -117,6 +118,11 @@ class Source:
 def number_seeds(references: Sequence[ImageReference], start: int) -> list[ImageReference]:
     """Return the references with seeds from `start` on, one each."""
     return [replace(each, seed=start + row) for row, each in enumerate(references)]
+
+
+def hash_pixels(image: NDArray[np.uint8]) -> str:
+    """Return 64 bits that tell images of one size from each other."""
+    return hashlib.sha256(image.tobytes()).hexdigest()[:16]
 
 
 # ---- IDX ----------------------------------------------------------------------------------------
