@@ -10,6 +10,7 @@ from torch.func import functional_call
 
 from heedful.errors import ConfigError, ShapeError
 from heedful.mask import Mask
+from heedful.nn.mechanisms import Additive
 from heedful.nn.pooling import AttentionPooling
 from heedful.testing import oracle
 from heedful.testing.masks import MASKS, Sizes
@@ -22,6 +23,9 @@ SETTINGS = [
     {"queries": 5, "heads": 4},
     {"queries": 5, "heads": 3, "dim": 2, "squash": True},
     {"queries": 5, "dim": 7, "squash": True},
+    {"queries": 5, "heads": 5, "dim": 2, "value_dim": 3},
+    {"queries": 5, "heads": 3, "dim": 2, "mechanism": Additive},
+    {"mechanism": Additive, "squash": True},
 ]
 KINDS = ["none", "lengths", "empty_text", "dense"]
 
@@ -32,6 +36,10 @@ def draw(*shape, dtype=torch.float64, seed=1):
 
 def build(*, dtype=torch.float64, **settings):
     """A pooling in which every number is random, biases too."""
+    if "mechanism" in settings:
+        heads = settings.get("heads", 1)
+        dim = settings.get("dim", WIDTH // heads)
+        settings = settings | {"mechanism": settings["mechanism"](heads=heads, dim=dim)}
     pooling = AttentionPooling(width=WIDTH, **settings)
     for seed, parameter in enumerate(pooling.parameters()):
         with torch.no_grad():
@@ -56,7 +64,11 @@ def expected(pooling, x, sees):
     key, value = heads("key"), heads("value")
     key = np.tanh(key) if pooling.squash else key
     query = np.stack([given["query"]] * len(x))
-    weights, mixed = oracle.scaled_dot(query, key, value, sees)
+    if pooling.mechanism is None:
+        weights, mixed = oracle.scaled_dot(query, key, value, sees)
+    else:
+        vector = given["mechanism.score_weight"]
+        weights, mixed = oracle.additive(query, key, value, sees, score_weight=vector)
     flat = mixed.transpose(0, 2, 1, 3).reshape(len(x), pooling.queries, -1)
     output = flat @ given["out.weight"].T + given["out.bias"]
     largest = abs(value).max() * abs(given["out.weight"]).sum(1).max()
@@ -155,7 +167,7 @@ def test_penalty_is_zero_when_each_query_has_a_position_of_its_own():
     assert together.item() == 6  # off the diagonal of A A^T there are six ones
 
 
-@pytest.mark.parametrize("settings", [SETTINGS[2], SETTINGS[3]], ids=str)
+@pytest.mark.parametrize("settings", [SETTINGS[2], SETTINGS[3], SETTINGS[6]], ids=str)
 @pytest.mark.parametrize("kind", ["none", "empty_text"])
 @pytest.mark.parametrize("call", ["forward", "penalty"])
 def test_gradients(call, kind, settings):
@@ -188,7 +200,7 @@ def test_batch_rows_do_not_meet():
     torch.testing.assert_close(pooling(x[rows], mask=Mask.lengths(lengths[rows])), want)
 
 
-@pytest.mark.parametrize("settings", [SETTINGS[2], SETTINGS[4]], ids=str)
+@pytest.mark.parametrize("settings", [SETTINGS[2], SETTINGS[4], SETTINGS[6]], ids=str)
 def test_exports(settings):
     pooling, x = build(**settings), draw(2, 7, WIDTH)
     program = torch.export.export(pooling, (x,)).module()
@@ -216,10 +228,18 @@ def test_starts_with_queries_that_differ():
     "settings, message",
     [
         ({"width": 12, "heads": 5}, "heads must divide width, got heads=5, width=12"),
-        ({"width": 12, "queries": 0}, "queries and dim must be at least 1, got queries=0, dim=12"),
+        ({"width": 12, "queries": 0}, "queries must be at least 1, got 0"),
+        ({"width": 12, "queries": 3, "dim": -1}, "dim must be at least 1, got -1"),
+        ({"width": 12, "value_dim": -2}, "value_dim must be at least 1, got -2"),
+        ({"width": 12, "heads": -3, "dim": 4, "value_dim": 5}, "heads must be at least 1, got -3"),
         (
-            {"width": 12, "queries": 3, "dim": -1},
-            "queries and dim must be at least 1, got queries=3, dim=-1",
+            {"width": 12, "heads": 3, "mechanism": Additive(heads=2, dim=4)},
+            "mechanism must have heads=3 and dim=4, got 2 and 4",
+        ),
+        (
+            {"width": 12, "mechanism": "additive"},
+            "mechanism must be a module of heedful.nn.mechanisms, such as Entmax(heads=8, dim=16), "
+            "got 'additive'",
         ),
     ],
 )

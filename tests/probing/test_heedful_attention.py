@@ -7,7 +7,9 @@ from heedful.mask import Mask
 from heedful.nn import RelativePositions, RotaryPositions
 from heedful.nn.attention import Attention
 from heedful.nn.cache import KeyValueCache
+from heedful.nn.co import CrossModalLayer
 from heedful.nn.mechanisms.base import Mechanism
+from heedful.nn.pooling import AttentionPooling
 from heedful.ops.additive import additive_attention, additive_weights
 from heedful.probing.probe import probe
 from heedful.testing import tolerance
@@ -130,3 +132,32 @@ def test_dropout_cannot_be_judged():
     assert p.fidelity()[""].error is None
     assert p.fidelity()[""].reason == "dropout was active"
     tolerance.assert_close(p.maps(""), module.weights(x).double(), **BAND)
+
+
+@pytest.mark.parametrize("mask", [None, LENGTHS], ids=["all", "lengths"])
+@pytest.mark.parametrize("mechanism", [None, Additive], ids=["scaled_dot", "additive"])
+def test_pooling_shows_where_its_queries_look(mechanism, mask):
+    torch.manual_seed(0)
+    made = None if mechanism is None else mechanism(heads=3, dim=8)
+    module, x = AttentionPooling(width=24, queries=5, heads=3, mechanism=made), text(7)
+    want = module(x, mask=mask)
+    with probe(module) as p:
+        assert torch.equal(module(x, mask=mask), want)
+    assert p.maps("").shape == (2, 3, 5, 7)
+    tolerance.assert_close(p.maps(""), module.weights(x, mask=mask).double(), **BAND)
+    assert p.fidelity()[""].error < 1e-6
+    assert not {"forward", "mix"} & vars(module).keys()
+
+
+def test_both_directions_of_a_cross_modal_layer_are_sites():
+    torch.manual_seed(0)
+    module = CrossModalLayer(first_width=24, second_width=24, heads=3, dim=5).eval()
+    first, second, mask = text(7), text(4, seed=2), Mask.lengths(torch.tensor([3, 4]))
+    want = module(first, second, second_mask=mask)
+    with probe(module) as p:
+        assert torch.equal(module(first, second, second_mask=mask).first, want.first)
+    weights = module.weights(first, second, second_mask=mask)
+    assert p.sites == ["first_attention", "second_attention"]
+    for name, shares in zip(p.sites, weights, strict=True):
+        tolerance.assert_close(p.maps(name), shares.double(), **BAND)
+        assert p.fidelity()[name].error < 1e-6

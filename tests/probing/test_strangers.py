@@ -7,6 +7,7 @@ from torch import nn
 import heedful
 from heedful.allocation.sites import find_sites as changeable
 from heedful.nn import Attention, AttentionPooling, FeedForward
+from heedful.nn.co import CO_MODULES
 from heedful.nn.vision import VISION
 from heedful.probing.sites import find_sites as heard
 from heedful.probing.strangers import kinds_of, why_unknown
@@ -82,21 +83,49 @@ def test_modules_of_torch_and_lists_are_none():
         assert why_unknown(module) is None
 
 
-OURS = {
-    **{name: make(channels=16) for name, make in VISION.items() if name != "axial"},
-    "pooling": AttentionPooling(width=WIDTH),
+CHANNELS = "weighs channels, and looks at no position; weights() returns by what"
+KNOWN = "is attention that no adapter knows; its weights() returns what it weighs by"
+OURS = {  # what of ours nobody hears, and why
+    "cbam": "weighs channels and pixels without queries and keys; weights() returns by what",
+    "eca": CHANNELS,
+    "squeeze_excitation": CHANNELS,
+    "non_local": KNOWN,
+    "bidaf": "returns its weights itself",
+    "alternating": "returns its weights itself",
+    "parallel": "returns its weights itself",
 }
+
+
+def ours(name):
+    if name in VISION:
+        settings = {"affinity": "dot"} if name == "non_local" else {}
+        return VISION[name](channels=16, **settings)
+    widths = {"width": 6} if name == "bidaf" else {"context_width": 6, "query_width": 4}
+    return CO_MODULES[name](**widths, **({} if name == "bidaf" else {"hidden": 5}))
 
 
 @pytest.mark.parametrize("find", [heard, changeable], ids=["heard", "changeable"])
 @pytest.mark.parametrize("name", OURS)
 def test_our_own_attention_is_listed(find, name):
-    sites, unknown = find(nn.Sequential(OURS[name]))
+    module = ours(name)
+    sites, unknown = find(nn.Sequential(module))
     assert sites == []
-    kind = type(OURS[name]).__name__
-    assert unknown == {
-        "0": f"{kind} is attention that no adapter knows; its weights() returns what it weighs by"
-    }
+    assert unknown == {"0": f"{type(module).__name__} {OURS[name]}"}
+
+
+CHANGED_BY_NOBODY = {
+    "pooling": lambda: AttentionPooling(width=WIDTH),
+    "sagan": lambda: VISION["sagan"](channels=16),
+    "non_local": lambda: VISION["non_local"](channels=16),
+}
+
+
+@pytest.mark.parametrize("name", CHANGED_BY_NOBODY)
+def test_our_own_attention_is_heard_and_listed_as_not_adaptable(name):
+    model = nn.Sequential(CHANGED_BY_NOBODY[name]())
+    sites, unknown = heard(model)
+    assert ([site.name for site in sites], unknown) == (["0"], {})
+    assert changeable(model) == ([], {"0": f"{type(model[0]).__name__} {KNOWN}"})
 
 
 def test_both_lists_are_the_same():

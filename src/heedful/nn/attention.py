@@ -73,7 +73,7 @@ class Attention(nn.Module):
             raise ConfigError(f"positions must have dim {dim} like a head, got {positions.dim}")
         if isinstance(positions, RelativePositions | AlibiPositions) and positions.heads != heads:
             raise ConfigError(f"positions must have {heads} heads, got {positions.heads}")
-        _check_mechanism(mechanism, heads, dim, dropout, positions)
+        _check_together(mechanism, heads, dim, dropout, positions)
         self.heads, self.kv_heads, self.dropout = heads, kv_heads, dropout
         self.dim, self.value_dim = dim, value_dim
         self.query = nn.Linear(width, heads * self.dim)
@@ -176,9 +176,12 @@ def _narrowed(
     return mask if mechanism is None or cache is None else mechanism.narrow(query, mask, cache)
 
 
-def _check_mechanism(
-    mechanism: Mechanism | None, heads: int, dim: int, dropout: float, positions: nn.Module | None
-) -> None:
+def check_mechanism(mechanism: Mechanism | None, heads: int, dim: int) -> None:
+    """Raise unless a mechanism is one, and was made for these heads.
+
+    Raises:
+        ConfigError: It is none, or was made for other heads.
+    """
     if mechanism is None:
         return
     if not isinstance(mechanism, Mechanism):  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -191,6 +194,14 @@ def _check_mechanism(
             f"mechanism must have heads={heads} and dim={dim}, "
             f"got {mechanism.heads} and {mechanism.dim}"
         )
+
+
+def _check_together(
+    mechanism: Mechanism | None, heads: int, dim: int, dropout: float, positions: nn.Module | None
+) -> None:
+    check_mechanism(mechanism, heads, dim)
+    if mechanism is None:
+        return
     if dropout:
         raise UnsupportedError(f"dropout must be 0 with a mechanism, got {dropout}")
     if isinstance(positions, RelativePositions | AlibiPositions):

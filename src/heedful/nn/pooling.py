@@ -4,9 +4,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from heedful.errors import ConfigError, ShapeError
+from heedful.errors import ShapeError
 from heedful.mask import Mask
-from heedful.nn.attention import head_dim
+from heedful.nn._check import check_sizes
+from heedful.nn.attention import check_mechanism, head_dim
+from heedful.nn.mechanisms.base import Mechanism
 from heedful.ops.scaled_dot import scaled_dot_attention, scaled_dot_weights
 
 
@@ -22,20 +24,27 @@ class AttentionPooling(nn.Module):
       layers are the caller's.
     * `heads=1, squash=True` are the scores of Lin et al., `w_r . tanh(W x_j)`: the learned queries
       absorb the root of `dim`. Unlike there, `value` and `out` project what is summed.
+    * `mechanism=Additive(heads=1, dim=dim)` scores by `v . tanh(query_r + key(x_j))`, as Bahdanau
+      et al. do with a decoder state in the place of the learned query.
 
     Args:
         width: Size of the input and of the output vectors.
         queries: Vectors that the sequence becomes.
-        heads: Number of heads; divides `width`.
+        heads: Number of heads.
         dim: Size of one head of queries and keys. `None` means `width / heads`.
+        value_dim: Size of what one head returns. `None` means `width / heads`.
         squash: Put `tanh` on the keys?
+        mechanism: How a head weighs positions, e.g. `Additive(heads=1, dim=64)`. `None` means
+            scaled dot-product attention.
 
     Raises:
-        ConfigError: `queries` or `dim` is below 1, or `heads` does not divide `width`.
+        ConfigError: A size is below 1, `heads` does not divide `width` where a size of a head is
+            left out, or `mechanism` was made for other heads.
 
     Source:
         Lin et al. 2017, arXiv:1703.03130, section 2.1, equation 6.
         Lee et al. 2018, arXiv:1810.00825, section 3.2.
+        Bahdanau et al. 2014, arXiv:1409.0473, appendix A.1.2 (additive scores).
 
     Cost:
         `queries x length` scores a head: linear in the length.
@@ -48,19 +57,23 @@ class AttentionPooling(nn.Module):
         queries: int = 1,
         heads: int = 1,
         dim: int | None = None,
+        value_dim: int | None = None,
         squash: bool = False,
+        mechanism: Mechanism | None = None,
     ) -> None:
         super().__init__()
-        value_dim = head_dim(width=width, heads=heads)
-        dim = value_dim if dim is None else dim
-        if queries < 1 or dim < 1:
-            raise ConfigError(f"queries and dim must be at least 1, got {queries=}, {dim=}")
+        if dim is None or value_dim is None:
+            share = head_dim(width=width, heads=heads)
+            dim, value_dim = (share if size is None else size for size in (dim, value_dim))
+        check_sizes(width=width, heads=heads, queries=queries, dim=dim, value_dim=value_dim)
+        check_mechanism(mechanism, heads, dim)
         self.width, self.queries, self.heads = width, queries, heads
-        self.dim, self.squash = dim, squash
+        self.dim, self.value_dim, self.squash = dim, value_dim, squash
+        self.mechanism = mechanism
         self.query = nn.Parameter(torch.randn(heads, queries, dim))
         self.key = nn.Linear(width, heads * dim)
-        self.value = nn.Linear(width, width)
-        self.out = nn.Linear(width, width)
+        self.value = nn.Linear(width, heads * value_dim)
+        self.out = nn.Linear(heads * value_dim, width)
         for linear in (self.key, self.value, self.out):
             nn.init.xavier_uniform_(linear.weight)
             nn.init.zeros_(linear.bias)
@@ -81,8 +94,20 @@ class AttentionPooling(nn.Module):
         """
         query, key = self._project(x)
         value = self._split(self.value(x))
-        mixed = scaled_dot_attention(query, key, value, mask=mask)
+        mixed = self.mix(query, key, value, mask)
         return self.out(mixed.transpose(1, 2).flatten(2))
+
+    def mix(
+        self,
+        query: Float[Tensor, "batch heads queries dim"],
+        key: Float[Tensor, "batch heads length dim"],
+        value: Float[Tensor, "batch heads length value_dim"],
+        mask: Mask | None,
+    ) -> Float[Tensor, "batch heads queries value_dim"]:
+        """Mix what is projected already; `forward` does all of it here, where `probe` listens."""
+        if self.mechanism is not None:
+            return self.mechanism(query, key, value, mask=mask)
+        return scaled_dot_attention(query, key, value, mask=mask)
 
     def weights(
         self, x: Float[Tensor, "batch length width"], *, mask: Mask | None = None
@@ -93,7 +118,10 @@ class AttentionPooling(nn.Module):
             ShapeError: `x` is not `(batch, length, width)`, or the mask does not fit.
             ConfigError: A length of the mask exceeds that of `x`.
         """
-        return scaled_dot_weights(*self._project(x), mask=mask)
+        query, key = self._project(x)
+        if self.mechanism is not None:
+            return self.mechanism.weights(query, key, mask=mask)
+        return scaled_dot_weights(query, key, mask=mask)
 
     def penalty(
         self, x: Float[Tensor, "batch length width"], *, mask: Mask | None = None

@@ -108,7 +108,8 @@ def _compare(call: Call, rows: Sequence[int]) -> Fidelity:
     blind = blind[:, None, :, None] if used.ndim == 4 else blind[..., None]
     left_out = blind & used.isnan()
     if call.missing is not None:
-        left_out = left_out | call.missing[:, rows, None]
+        missing = call.missing[:, rows]
+        left_out = left_out | (missing[:, None, :, None] if used.ndim == 4 else missing[..., None])
     difference = (expected - used).masked_fill(left_out, 0.0).abs()
     share = (used - without).masked_fill(left_out, 0.0).abs().max().item()
     largest = used.masked_fill(left_out, 0.0).abs().max().item()

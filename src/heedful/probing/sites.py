@@ -15,9 +15,11 @@ from heedful.probing.kind import Kind
 from heedful.probing.strangers import kinds_of, strangers
 from heedful.probing.torch_attention import TorchAttention
 from heedful.probing.transformers import TransformersAttention
+from heedful.probing.vision import VisionAttention
 
 KINDS: tuple[Kind, ...] = (
     HeedfulAttention(),
+    VisionAttention(),
     AlignerAttention(),
     TorchAttention(),
     TransformersAttention(),

@@ -29,6 +29,8 @@ class AlternatingCoAttention(nn.Module):
         `hidden` numbers a position; nothing of size `contexts x queries`.
     """
 
+    heedful_reason = "AlternatingCoAttention returns its weights itself"
+
     def __init__(self, *, context_width: int, query_width: int, hidden: int) -> None:
         super().__init__()
         check_sizes(context_width=context_width, query_width=query_width, hidden=hidden)

@@ -70,7 +70,7 @@ class CrossModalLayer(nn.Module):
         second_hidden = 4 * second_width if second_feedforward is None else second_feedforward
         check_sizes(first_feedforward=first_hidden, second_feedforward=second_hidden)
         check_dropout(dropout)
-        across = partial(_CrossAttention, heads=heads, dim=dim, dropout=dropout)
+        across = partial(CrossAttention, heads=heads, dim=dim, dropout=dropout)
         self.first_attention = across(first_width, second_width)
         self.second_attention = across(second_width, first_width)
         self.first_residual = Residual(first_width, norm=norm, dropout=dropout)
@@ -127,7 +127,7 @@ class CrossModalLayer(nn.Module):
         return first, second
 
 
-class _CrossAttention(nn.Module):
+class CrossAttention(nn.Module):
     """`heedful.nn.Attention` to a context of another width."""
 
     def __init__(
@@ -151,10 +151,19 @@ class _CrossAttention(nn.Module):
         mask: Mask | None = None,
     ) -> Float[Tensor, "batch queries width"]:
         query, key = self._split(self.query(x)), self._split(self.key(context))
-        dropout = self.dropout if self.training else 0.0
-        value = self._split(self.value(context))
-        mixed = scaled_dot_attention(query, key, value, mask=mask, dropout=dropout)
+        mixed = self.mix(query, key, self._split(self.value(context)), mask)
         return self.out(mixed.transpose(1, 2).flatten(2))
+
+    def mix(
+        self,
+        query: Float[Tensor, "batch heads queries dim"],
+        key: Float[Tensor, "batch heads keys dim"],
+        value: Float[Tensor, "batch heads keys dim"],
+        mask: Mask | None,
+    ) -> Float[Tensor, "batch heads queries dim"]:
+        """Mix what is projected already; `forward` does all of it here, where `probe` listens."""
+        dropout = self.dropout if self.training else 0.0
+        return scaled_dot_attention(query, key, value, mask=mask, dropout=dropout)
 
     def weights(
         self,

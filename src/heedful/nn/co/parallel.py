@@ -27,6 +27,8 @@ class ParallelCoAttention(nn.Module):
         `contexts x queries` affinities.
     """
 
+    heedful_reason = "ParallelCoAttention returns its weights itself"
+
     def __init__(self, *, context_width: int, query_width: int, hidden: int) -> None:
         super().__init__()
         check_sizes(context_width=context_width, query_width=query_width, hidden=hidden)

@@ -50,6 +50,10 @@ class Cbam(nn.Module):
         `2 channels^2 / reduction + 2 kernel^2 + 1` parameters; stores a second image.
     """
 
+    heedful_reason = (
+        "Cbam weighs channels and pixels without queries and keys; weights() returns by what"
+    )
+
     def __init__(
         self, *, channels: int, reduction: int = 16, kernel: int = 7, bias: bool = False
     ) -> None:

@@ -41,6 +41,8 @@ class Eca(nn.Module):
         `kernel` parameters; reads the image twice and stores one number a channel.
     """
 
+    heedful_reason = "Eca weighs channels, and looks at no position; weights() returns by what"
+
     def __init__(
         self,
         *,

@@ -100,12 +100,23 @@ class NonLocal(nn.Module):
         query = self.query(to_pixels(visible))
         key, seen = self._pool(self.key, visible, mask)
         value, _ = self._pool(self.value, visible, mask)
-        if self.affinity == "dot":
-            mixed = _dot(query, key, seen, value)
-        else:
-            mixed = mix_pixels(query, key, value, seen)
-        added = to_image(self.out(mixed), width=x.shape[3])
+        added = to_image(self.out(self.mix(query, key, value, seen)), width=x.shape[3])
         return hide(visible + added, mask).to(x.dtype)
+
+    def mix(
+        self,
+        query: Float[Tensor, "batch queries dim"],
+        key: Float[Tensor, "batch keys dim"],
+        value: Float[Tensor, "batch keys value_dim"],
+        mask: Bool[Tensor, "batch rows columns"] | None,
+    ) -> Float[Tensor, "batch queries value_dim"]:
+        """Mix what is projected already; `forward` does all of it here, where `probe` listens.
+
+        `mask` says which keys exist.
+        """
+        if self.affinity == "dot":
+            return _dot(query, key, mask, value)
+        return mix_pixels(query, key, value, mask)
 
     def weights(
         self,

@@ -72,9 +72,22 @@ class Sagan(nn.Module):
         check_image(x, mask, channels=self.channels)
         visible = hide(x, mask)
         pixels = to_pixels(visible)
-        mixed = mix_pixels(self.query(pixels), self.key(pixels), self.value(pixels), mask)
+        mixed = self.mix(self.query(pixels), self.key(pixels), self.value(pixels), mask)
         added = self.gamma * to_image(self.out(mixed), width=x.shape[3])
         return hide(visible + added, mask).to(x.dtype)
+
+    def mix(
+        self,
+        query: Float[Tensor, "batch queries dim"],
+        key: Float[Tensor, "batch keys dim"],
+        value: Float[Tensor, "batch keys value_dim"],
+        mask: Bool[Tensor, "batch height width"] | None,
+    ) -> Float[Tensor, "batch queries value_dim"]:
+        """Mix what is projected already; `forward` does all of it here, where `probe` listens.
+
+        `mask` says which keys exist.
+        """
+        return mix_pixels(query, key, value, mask)
 
     def weights(
         self,

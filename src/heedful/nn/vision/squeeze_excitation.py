@@ -36,6 +36,10 @@ class SqueezeExcitation(nn.Module):
         channel.
     """
 
+    heedful_reason = (
+        "SqueezeExcitation weighs channels, and looks at no position; weights() returns by what"
+    )
+
     def __init__(self, *, channels: int, reduction: int = 16, bias: bool = False) -> None:
         super().__init__()
         check_channels(channels, reduction=reduction)

@@ -1,0 +1,79 @@
+"""Capture the pixels that look at pixels: SAGAN's attention and the non-local block."""
+
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from functools import partial
+from typing import final
+
+from torch import Tensor, nn
+
+from heedful.nn.vision import NonLocal, Sagan
+from heedful.nn.vision._image import mask_keys
+from heedful.probing.call import Call, Choice, Wanted, scaled_dot
+from heedful.probing.kind import Hearing, Kind
+from heedful.probing.replace import replaced
+from heedful.probing.weighing import Rules
+
+
+@final
+class VisionAttention(Kind):
+    """Wraps `mix`, and `forward`, which knows which pixels exist; pixels count line by line."""
+
+    def claims(self, module: nn.Module) -> bool:
+        # what divides by the number of keys is no softmax
+        softmax = isinstance(module, NonLocal) and module.affinity != "dot"
+        return softmax or isinstance(module, Sagan)
+
+    def listen(
+        self, model: nn.Module, sites: Mapping[nn.Module, str], hearing: Hearing, stack: ExitStack
+    ) -> None:
+        for module, name in sites.items():
+            if isinstance(module, Sagan | NonLocal):
+                forward, mix = _wrapped(module, name, hearing)
+                stack.enter_context(replaced(module, "forward", forward))
+                stack.enter_context(replaced(module, "mix", mix))
+
+
+def _wrapped(
+    module: Sagan | NonLocal, name: str, hearing: Hearing
+) -> tuple[Callable[..., Tensor], Callable[..., Tensor]]:
+    plain_forward, plain = module.forward, module.mix
+    here = threading.local()
+
+    def forward(x: Tensor, *, mask: Tensor | None = None) -> Tensor:
+        here.exists = mask
+        return plain_forward(x, mask=mask)
+
+    def mix(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+        mixed = plain(query, key, value, mask)
+        tensors = tuple(x[:, None] for x in (query, key, value, mixed))  # one head
+        exists = getattr(here, "exists", None)
+        hearing.note(name, partial(_keep, tensors, exists, mask, hearing.wanted))
+        return mixed
+
+    return forward, mix
+
+
+def _keep(
+    tensors: tuple[Tensor, ...], exists: Tensor | None, seen: Tensor | None, wanted: Wanted
+) -> Call:
+    query, key, value, mixed = tensors
+    queries = query.shape[2]
+    choice = Choice(
+        wanted=wanted,
+        heads=wanted.heads_of(1),
+        rows=wanted.rows_of(queries),
+        queries=queries,
+        own=key.shape[2] == queries,
+    )
+    there = None if exists is None else exists.flatten(1)
+    rules = Rules(mask=mask_keys(seen), visible=() if there is None else (there[:, None, :, None],))
+    return Call(
+        weigher=scaled_dot(choice, query, key, scale=1.0, rules=rules),
+        shown=choice.heads,
+        value=choice.of_key(value),
+        used=choice.of_query(mixed),
+        compared="the mixed values before the output projection",
+        missing=None if there is None else choice.of_rows(~there, axis=1),
+    )
