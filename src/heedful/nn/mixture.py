@@ -7,14 +7,13 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from heedful.errors import ConfigError
-from heedful.mask import Mask
 from heedful.nn.attention import Attention
-from heedful.nn.cache import KeyValueCache
+from heedful.nn.gated import HeadGates
 from heedful.ops._softmax import masked_softmax, widen
 
 
 @final
-class MixtureAttention(nn.Module):
+class MixtureAttention(HeadGates):
     """Keep `shared` heads always and, of the others, the `chosen` ones a query's router likes best.
 
     `out([g_1 * head_1; ...; g_h * head_h])`, where the gates `g` come from what looks, `x`:
@@ -48,7 +47,7 @@ class MixtureAttention(nn.Module):
     """
 
     def __init__(self, attention: Attention, *, shared: int, chosen: int) -> None:
-        super().__init__()
+        super().__init__(attention)
         routed = attention.heads - shared
         if shared < 0:
             raise ConfigError(f"shared must not be negative, got {shared}")
@@ -57,7 +56,7 @@ class MixtureAttention(nn.Module):
                 "chosen must be at least 1 and at most the heads that are not shared, "
                 f"got {chosen=}, {shared=}, heads={attention.heads}"
             )
-        self.attention, self.shared, self.chosen = attention, shared, chosen
+        self.shared, self.chosen = shared, chosen
         width = attention.query.in_features
         self.router = nn.Linear(width, routed, bias=False)
         # the softmax of one number is 1
@@ -104,28 +103,6 @@ class MixtureAttention(nn.Module):
         often = (chosen * counted).sum((0, 1)) / count
         likely = (likely * counted).sum((0, 1)) / count
         return scores.shape[-1] / self.chosen * (often * likely).sum()
-
-    def forward(
-        self,
-        x: Float[Tensor, "batch queries width"],
-        context: Float[Tensor, "batch keys width"] | None = None,
-        *,
-        mask: Mask | None = None,
-        cache: KeyValueCache | None = None,
-    ) -> Float[Tensor, "batch queries width"]:
-        """Mix positions; the arguments are those of `Attention`."""
-        return self.attention(x, context, mask=mask, cache=cache, gates=self.gates(x))
-
-    def weights(
-        self,
-        x: Float[Tensor, "batch queries width"],
-        context: Float[Tensor, "batch keys width"] | None = None,
-        *,
-        mask: Mask | None = None,
-        cache: KeyValueCache | None = None,
-    ) -> Float[Tensor, "batch heads queries keys"]:
-        """Return the weights of all heads, chosen or not; the gates act after them."""
-        return self.attention.weights(x, context, mask=mask, cache=cache)
 
     def _choose(
         self, scores: Float[Tensor, "batch queries routed"]

@@ -2,21 +2,15 @@
 
 import math
 
-import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from heedful.errors import ConfigError
-from heedful.nn.vision._image import (
-    check_channels,
-    check_image,
-    hide,
-    hide_rows,
-    mean_over_pixels,
-)
+from heedful.nn.vision._image import check_channels
+from heedful.nn.vision._residual import ChannelAttention
 
 
-class Eca(nn.Module):
+class Eca(ChannelAttention):
     """Multiply every channel by a weight that depends on the means of a few channels around it.
 
     `y_c = s_c x_c` with `s = sigmoid(convolve(mean(x)))`, a convolution along the channels, with 0
@@ -51,49 +45,17 @@ class Eca(nn.Module):
         gamma: float = 2.0,
         beta: float = 1.0,
     ) -> None:
-        super().__init__()
+        super().__init__(channels=channels)
         check_channels(channels)
         if kernel is None:
             kernel = kernel_for(channels, gamma=gamma, beta=beta)
         if kernel < 1 or kernel % 2 == 0:
             raise ConfigError(f"kernel must be odd and at least 1, got {kernel}")
-        self.channels, self.kernel = channels, kernel
+        self.kernel = kernel
         self.convolve = nn.Conv1d(1, 1, kernel, padding=kernel // 2, bias=False)
 
-    def forward(
-        self,
-        x: Float[Tensor, "batch channels height width"],
-        *,
-        mask: Bool[Tensor, "batch height width"] | None = None,
-    ) -> Float[Tensor, "batch channels height width"]:
-        """Weigh the channels.
-
-        Args:
-            x: The image.
-            mask: True = the pixel exists. `None` means: all do.
-
-        Raises:
-            ShapeError: `x` has other axes or channels, or `mask` another shape.
-            ConfigError: `x` is not floating-point, or `mask` not boolean.
-        """
-        weights = self.weights(x, mask=mask)
-        return hide(x, mask) * weights[:, :, None, None]
-
-    def weights(
-        self,
-        x: Float[Tensor, "batch channels height width"],
-        *,
-        mask: Bool[Tensor, "batch height width"] | None = None,
-    ) -> Float[Tensor, "batch channels"]:
-        """Return what the channels are multiplied by, between 0 and 1; 0 for an empty image.
-
-        Raises:
-            ShapeError: `x` has other axes or channels, or `mask` another shape.
-            ConfigError: `x` is not floating-point, or `mask` not boolean.
-        """
-        check_image(x, mask, channels=self.channels)
-        scores = self.convolve(mean_over_pixels(x, mask)[:, None])[:, 0]
-        return hide_rows(torch.sigmoid(scores), mask).to(x.dtype)
+    def _scores(self, means: Float[Tensor, "batch channels"]) -> Float[Tensor, "batch channels"]:
+        return self.convolve(means[:, None])[:, 0]
 
 
 def kernel_for(channels: int, *, gamma: float = 2.0, beta: float = 1.0) -> int:

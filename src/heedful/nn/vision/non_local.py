@@ -9,20 +9,18 @@ from torch import Tensor, nn
 from heedful.errors import ConfigError
 from heedful.nn.vision._image import (
     check_channels,
-    check_image,
-    hide,
-    hide_queries,
     mix_pixels,
     pool_windows,
     to_image,
     to_pixels,
     weigh_pixels,
 )
+from heedful.nn.vision._residual import PixelAttention
 
 Affinity = Literal["embedded_gaussian", "gaussian", "dot"]
 
 
-class NonLocal(nn.Module):
+class NonLocal(PixelAttention):
     """Add to every pixel a weighted sum of all pixels.
 
     `y_i = x_i + out(sum_j w_ij value(x_j))`. The weights `w_i` are, by `affinity`:
@@ -61,15 +59,14 @@ class NonLocal(nn.Module):
         affinity: Affinity = "embedded_gaussian",
         window: int = 1,
     ) -> None:
-        super().__init__()
+        super().__init__(channels=channels)
         check_channels(channels, reduction=reduction)
         if affinity not in get_args(Affinity):
             known = ", ".join(get_args(Affinity))
             raise ConfigError(f"affinity must be one of {known}, got {affinity!r}")
         if window < 1:
             raise ConfigError(f"window must be at least 1, got {window}")
-        self.channels, self.reduction = channels, reduction
-        self.affinity, self.window = affinity, window
+        self.reduction, self.affinity, self.window = reduction, affinity, window
         dim = channels // reduction
         embedded = affinity != "gaussian"
         self.query = nn.Linear(channels, dim) if embedded else nn.Identity()
@@ -79,29 +76,11 @@ class NonLocal(nn.Module):
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
 
-    def forward(
-        self,
-        x: Float[Tensor, "batch channels height width"],
-        *,
-        mask: Bool[Tensor, "batch height width"] | None = None,
-    ) -> Float[Tensor, "batch channels height width"]:
-        """Let every pixel look at all.
-
-        Args:
-            x: The image.
-            mask: True = the pixel exists. `None` means: all do.
-
-        Raises:
-            ShapeError: `x` has other axes or channels, or `mask` another shape.
-            ConfigError: `x` is not floating-point, or `mask` not boolean.
-        """
-        check_image(x, mask, channels=self.channels)
-        visible = hide(x, mask)
-        query = self.query(to_pixels(visible))
-        key, seen = self._pool(self.key, visible, mask)
-        value, _ = self._pool(self.value, visible, mask)
-        added = to_image(self.out(self.mix(query, key, value, seen)), width=x.shape[3])
-        return hide(visible + added, mask).to(x.dtype)
+    def _added(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        query = self.query(to_pixels(x))
+        key, seen = self._pool(self.key, x, mask)
+        value, _ = self._pool(self.value, x, mask)
+        return to_image(self.out(self.mix(query, key, value, seen)), width=x.shape[3])
 
     def mix(
         self,
@@ -118,24 +97,11 @@ class NonLocal(nn.Module):
             return _dot(query, key, mask, value)
         return mix_pixels(query, key, value, mask)
 
-    def weights(
-        self,
-        x: Float[Tensor, "batch channels height width"],
-        *,
-        mask: Bool[Tensor, "batch height width"] | None = None,
-    ) -> Float[Tensor, "batch queries keys"]:
-        """Return `w`, pixels line by line; 0 from and to pixels that do not exist.
-
-        Raises:
-            ShapeError: `x` has other axes or channels, or `mask` another shape.
-            ConfigError: `x` is not floating-point, or `mask` not boolean.
-        """
-        check_image(x, mask, channels=self.channels)
-        visible = hide(x, mask)
-        query = self.query(to_pixels(visible))
-        key, seen = self._pool(self.key, visible, mask)
+    def _weigh(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        query = self.query(to_pixels(x))
+        key, seen = self._pool(self.key, x, mask)
         weigh = _dot if self.affinity == "dot" else weigh_pixels
-        return hide_queries(weigh(query, key, seen), mask).to(x.dtype)
+        return weigh(query, key, seen)
 
     def _pool(
         self, project: nn.Module, x: Tensor, mask: Tensor | None

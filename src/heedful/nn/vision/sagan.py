@@ -6,17 +6,15 @@ from torch import Tensor, nn
 
 from heedful.nn.vision._image import (
     check_channels,
-    check_image,
-    hide,
-    hide_queries,
     mix_pixels,
     to_image,
     to_pixels,
     weigh_pixels,
 )
+from heedful.nn.vision._residual import PixelAttention
 
 
-class Sagan(nn.Module):
+class Sagan(PixelAttention):
     """Add to every pixel a weighted sum of all pixels, times `gamma`, which starts as 0.
 
     `y_i = x_i + gamma out(sum_j w_ij value(x_j))` with `w_i = softmax_j(query(x_i) . key(x_j))`,
@@ -42,10 +40,9 @@ class Sagan(nn.Module):
     """
 
     def __init__(self, *, channels: int, reduction: int = 8, value_reduction: int = 2) -> None:
-        super().__init__()
+        super().__init__(channels=channels)
         check_channels(channels, reduction=reduction, value_reduction=value_reduction)
-        self.channels, self.reduction = channels, reduction
-        self.value_reduction = value_reduction
+        self.reduction, self.value_reduction = reduction, value_reduction
         value_dim = channels // value_reduction
         self.query = nn.Linear(channels, channels // reduction, bias=False)
         self.key = nn.Linear(channels, channels // reduction, bias=False)
@@ -53,28 +50,10 @@ class Sagan(nn.Module):
         self.out = nn.Linear(value_dim, channels, bias=False)
         self.gamma = nn.Parameter(torch.zeros(1))
 
-    def forward(
-        self,
-        x: Float[Tensor, "batch channels height width"],
-        *,
-        mask: Bool[Tensor, "batch height width"] | None = None,
-    ) -> Float[Tensor, "batch channels height width"]:
-        """Let every pixel look at all.
-
-        Args:
-            x: The image.
-            mask: True = the pixel exists. `None` means: all do.
-
-        Raises:
-            ShapeError: `x` has other axes or channels, or `mask` another shape.
-            ConfigError: `x` is not floating-point, or `mask` not boolean.
-        """
-        check_image(x, mask, channels=self.channels)
-        visible = hide(x, mask)
-        pixels = to_pixels(visible)
+    def _added(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        pixels = to_pixels(x)
         mixed = self.mix(self.query(pixels), self.key(pixels), self.value(pixels), mask)
-        added = self.gamma * to_image(self.out(mixed), width=x.shape[3])
-        return hide(visible + added, mask).to(x.dtype)
+        return self.gamma * to_image(self.out(mixed), width=x.shape[3])
 
     def mix(
         self,
@@ -89,19 +68,6 @@ class Sagan(nn.Module):
         """
         return mix_pixels(query, key, value, mask)
 
-    def weights(
-        self,
-        x: Float[Tensor, "batch channels height width"],
-        *,
-        mask: Bool[Tensor, "batch height width"] | None = None,
-    ) -> Float[Tensor, "batch queries keys"]:
-        """Return `w`, pixels line by line; 0 from and to pixels that do not exist.
-
-        Raises:
-            ShapeError: `x` has other axes or channels, or `mask` another shape.
-            ConfigError: `x` is not floating-point, or `mask` not boolean.
-        """
-        check_image(x, mask, channels=self.channels)
-        pixels = to_pixels(hide(x, mask))
-        weights = weigh_pixels(self.query(pixels), self.key(pixels), mask)
-        return hide_queries(weights, mask).to(x.dtype)
+    def _weigh(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        pixels = to_pixels(x)
+        return weigh_pixels(self.query(pixels), self.key(pixels), mask)

@@ -1,19 +1,14 @@
 """Squeeze-and-excitation: weigh the channels by what they are on average."""
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from heedful.nn.vision._image import (
-    check_channels,
-    check_image,
-    hide,
-    hide_rows,
-    mean_over_pixels,
-)
+from heedful.nn.vision._image import check_channels
+from heedful.nn.vision._residual import ChannelAttention
 
 
-class SqueezeExcitation(nn.Module):
+class SqueezeExcitation(ChannelAttention):
     """Multiply every channel by a weight that depends on the means of all channels.
 
     `y_c = s_c x_c` with `s = sigmoid(W_2 relu(W_1 mean(x)))`. A pixel that `mask` hides does not
@@ -41,43 +36,11 @@ class SqueezeExcitation(nn.Module):
     )
 
     def __init__(self, *, channels: int, reduction: int = 16, bias: bool = False) -> None:
-        super().__init__()
+        super().__init__(channels=channels)
         check_channels(channels, reduction=reduction)
-        self.channels, self.reduction = channels, reduction
+        self.reduction = reduction
         self.reduce = nn.Linear(channels, channels // reduction, bias=bias)
         self.expand = nn.Linear(channels // reduction, channels, bias=bias)
 
-    def forward(
-        self,
-        x: Float[Tensor, "batch channels height width"],
-        *,
-        mask: Bool[Tensor, "batch height width"] | None = None,
-    ) -> Float[Tensor, "batch channels height width"]:
-        """Weigh the channels.
-
-        Args:
-            x: The image.
-            mask: True = the pixel exists. `None` means: all do.
-
-        Raises:
-            ShapeError: `x` has other axes or channels, or `mask` another shape.
-            ConfigError: `x` is not floating-point, or `mask` not boolean.
-        """
-        weights = self.weights(x, mask=mask)
-        return hide(x, mask) * weights[:, :, None, None]
-
-    def weights(
-        self,
-        x: Float[Tensor, "batch channels height width"],
-        *,
-        mask: Bool[Tensor, "batch height width"] | None = None,
-    ) -> Float[Tensor, "batch channels"]:
-        """Return what the channels are multiplied by, between 0 and 1; 0 for an empty image.
-
-        Raises:
-            ShapeError: `x` has other axes or channels, or `mask` another shape.
-            ConfigError: `x` is not floating-point, or `mask` not boolean.
-        """
-        check_image(x, mask, channels=self.channels)
-        hidden = torch.relu(self.reduce(mean_over_pixels(x, mask)))
-        return hide_rows(torch.sigmoid(self.expand(hidden)), mask).to(x.dtype)
+    def _scores(self, means: Float[Tensor, "batch channels"]) -> Float[Tensor, "batch channels"]:
+        return self.expand(torch.relu(self.reduce(means)))
