@@ -1,4 +1,4 @@
-"""Dot-product attention keeps the contract; its checks are those of `_check`."""
+"""Dot-product attention keeps the contract; its checks are those of `_shapes`."""
 
 import pytest
 

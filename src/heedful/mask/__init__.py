@@ -9,18 +9,6 @@ from torch import Tensor
 
 from heedful.mask._base import Align as Align
 from heedful.mask._base import At, Rule
-from heedful.mask._check import (
-    check_align,
-    check_blocks,
-    check_dense,
-    check_lengths,
-    check_neighbourhood,
-    check_rows,
-    check_rule,
-    check_segments,
-    check_window,
-    rule_of,
-)
 from heedful.mask._combined import both, either
 from heedful.mask._factors import Factors as Factors
 from heedful.mask._factors import factors
@@ -40,6 +28,18 @@ from heedful.mask._rules import (
 )
 from heedful.mask._seen import seen
 from heedful.mask._tensors import own
+from heedful.mask._validation import (
+    check_align,
+    check_blocks,
+    check_dense,
+    check_lengths,
+    check_neighbourhood,
+    check_rows,
+    check_rule,
+    check_segments,
+    check_window,
+    rule_of,
+)
 
 
 @final

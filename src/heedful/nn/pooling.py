@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from heedful.errors import ShapeError
 from heedful.mask import Mask
-from heedful.nn._check import check_sizes
+from heedful.nn._settings import check_sizes
 from heedful.nn.attention import check_mechanism, head_dim
 from heedful.nn.mechanisms.base import Mechanism
 from heedful.ops.scaled_dot import scaled_dot_attention, scaled_dot_weights

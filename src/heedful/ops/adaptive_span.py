@@ -10,8 +10,8 @@ from heedful.errors import ConfigError
 from heedful.mask import Mask
 from heedful.mask._tensors import readable
 from heedful.ops._band import Band, masked_shares
-from heedful.ops._check import check_axes, check_qkv
 from heedful.ops._hidden import hidden_kept_out
+from heedful.ops._shapes import check_axes, check_qkv
 from heedful.ops._softmax import share_heads, widen
 
 

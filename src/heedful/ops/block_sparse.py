@@ -12,8 +12,8 @@ from heedful.kernels.attend import attend
 from heedful.kernels.native import native
 from heedful.mask import Mask
 from heedful.ops._blocks import NEVER, Plan, finite, hides_all
-from heedful.ops._check import check_qkv
 from heedful.ops._hidden import hidden_kept_out
+from heedful.ops._shapes import check_qkv
 from heedful.ops._softmax import share_heads, widen
 from heedful.ops.scaled_dot import scaled_dot_attention, scaled_dot_weights
 

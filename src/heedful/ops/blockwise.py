@@ -10,8 +10,8 @@ from torch import Tensor
 from heedful.errors import ConfigError, ShapeError
 from heedful.mask import Mask
 from heedful.ops._blocks import NEVER, Plan, attend
-from heedful.ops._check import check_qkv
 from heedful.ops._hidden import hidden_kept_out
+from heedful.ops._shapes import check_qkv
 from heedful.ops.scaled_dot import scaled_dot_weights
 
 

@@ -4,8 +4,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from heedful.mask import Mask
-from heedful.ops._check import check_axes, check_qkv
 from heedful.ops._hidden import hidden_kept_out
+from heedful.ops._shapes import check_axes, check_qkv
 from heedful.ops._softmax import aggregate, masked_softmax, share_heads, widen
 
 SMALLEST = 1e-12  # a vector with no component beyond this has no direction

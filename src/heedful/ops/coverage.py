@@ -4,8 +4,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from heedful.mask import Mask
-from heedful.ops._check import check_axes, check_one_query, check_qkv
 from heedful.ops._hidden import hidden_kept_out
+from heedful.ops._shapes import check_axes, check_one_query, check_qkv
 from heedful.ops._softmax import aggregate, share_heads, widen
 from heedful.ops.additive import additive_weights
 

@@ -5,9 +5,9 @@ from torch import Tensor
 
 from heedful.errors import ShapeError
 from heedful.mask import Mask
-from heedful.ops._check import check_axes, check_qkv
 from heedful.ops._dot import scaled_scores
 from heedful.ops._hidden import hidden_kept_out
+from heedful.ops._shapes import check_axes, check_qkv
 from heedful.ops._softmax import aggregate, masked_softmax, widen
 
 

@@ -5,9 +5,9 @@ from torch import Tensor
 
 from heedful.errors import ShapeError
 from heedful.mask import Mask
-from heedful.ops._check import check_axes, check_qkv
 from heedful.ops._feature_maps import Sums, advance, attend, time_and_keys, visible_rows, weigh
 from heedful.ops._hidden import hidden_kept_out
+from heedful.ops._shapes import check_axes, check_qkv
 from heedful.ops._softmax import share_heads, widen
 
 

@@ -7,9 +7,9 @@ from torch import Tensor
 
 from heedful.errors import ConfigError, ShapeError
 from heedful.mask import Mask
-from heedful.ops._check import check_qkv
 from heedful.ops._chosen_keys import chosen_keys, hide, shares
 from heedful.ops._hidden import hidden_kept_out
+from heedful.ops._shapes import check_qkv
 from heedful.ops._softmax import share_heads, widen
 
 REASON = "Linformer mixes the keys before a query sees them"

@@ -6,9 +6,9 @@ from torch import Tensor
 
 from heedful.errors import ConfigError, ShapeError
 from heedful.mask import Mask
-from heedful.ops._check import check_qkv
 from heedful.ops._feature_maps import attend, time_and_keys, visible_rows, weigh
 from heedful.ops._hidden import hidden_kept_out
+from heedful.ops._shapes import check_qkv
 from heedful.ops._softmax import widen
 
 

@@ -8,10 +8,10 @@ from torch import Tensor
 
 from heedful.errors import ConfigError, ShapeError
 from heedful.mask import Mask
-from heedful.ops._check import check_qkv
 from heedful.ops._chosen_keys import shares
 from heedful.ops._hashing import Plan, plan_meetings
 from heedful.ops._hidden import hidden_kept_out
+from heedful.ops._shapes import check_qkv
 from heedful.ops._softmax import masked_softmax, share_heads, widen
 
 

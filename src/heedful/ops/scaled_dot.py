@@ -8,7 +8,7 @@ from torch import Tensor
 from heedful.kernels.attend import attend
 from heedful.kernels.call import check_bias
 from heedful.mask import Mask
-from heedful.ops._check import check_qkv
+from heedful.ops._shapes import check_qkv
 from heedful.ops._softmax import masked_softmax, share_heads, widen
 
 

@@ -5,9 +5,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from heedful.mask import Mask
-from heedful.ops._check import check_axes, check_qkv
 from heedful.ops._dot import count_visible, hide, scaled_scores, visible_keys
 from heedful.ops._hidden import hidden_kept_out
+from heedful.ops._shapes import check_axes, check_qkv
 from heedful.ops._softmax import aggregate, widen
 
 

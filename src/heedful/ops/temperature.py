@@ -8,9 +8,9 @@ from torch import Tensor
 
 from heedful.errors import ConfigError
 from heedful.mask import Mask
-from heedful.ops._check import check_qkv
 from heedful.ops._dot import drop, hide, scaled_scores, visible_keys
 from heedful.ops._hidden import hidden_kept_out
+from heedful.ops._shapes import check_qkv
 from heedful.ops._softmax import aggregate, widen
 
 # Highest power first.

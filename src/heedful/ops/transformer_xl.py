@@ -8,8 +8,8 @@ from torch.nn.functional import pad
 
 from heedful.errors import ConfigError
 from heedful.mask import Mask
-from heedful.ops._check import check_axes, check_qkv
 from heedful.ops._hidden import hidden_kept_out
+from heedful.ops._shapes import check_axes, check_qkv
 from heedful.ops._softmax import aggregate, masked_softmax, share_heads, widen
 
 

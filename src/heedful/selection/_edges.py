@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from heedful.errors import ShapeError
-from heedful.selection._check import check_count, check_positions
+from heedful.selection._shapes import check_count, check_positions
 
 
 @final

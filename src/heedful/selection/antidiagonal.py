@@ -6,8 +6,8 @@ from torch import Tensor
 
 from heedful.errors import ConfigError
 from heedful.mask import Mask
-from heedful.selection._check import check_count, check_query_key, factor
 from heedful.selection._mass import block_mass
+from heedful.selection._shapes import check_count, check_query_key, factor
 from heedful.selection._sight import Sight
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from heedful.errors import ConfigError
 from heedful.mask import Align
 from heedful.selection._cells import Cells
-from heedful.selection._check import check_count
+from heedful.selection._shapes import check_count
 
 
 def always_kept(

@@ -5,8 +5,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from heedful.mask import Mask
-from heedful.selection._check import check_count, check_query_key, factor
 from heedful.selection._mass import block_mass
+from heedful.selection._shapes import check_count, check_query_key, factor
 from heedful.selection._sight import Sight
 
 

@@ -7,8 +7,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from heedful.errors import ConfigError, ShapeError
-from heedful.selection._check import check_count, check_positions
 from heedful.selection._edges import Edges
+from heedful.selection._shapes import check_count, check_positions
 
 
 @final

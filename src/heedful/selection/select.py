@@ -8,7 +8,7 @@ from torch import Tensor
 
 from heedful.errors import ConfigError
 from heedful.mask import Mask
-from heedful.selection._check import check_count, check_query_key
+from heedful.selection._shapes import check_count, check_query_key
 from heedful.selection._sight import Sight
 from heedful.selection.antidiagonal import antidiagonal_mass
 from heedful.selection.choose import choose_blocks

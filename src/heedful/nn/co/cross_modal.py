@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from heedful.mask import Mask
-from heedful.nn._check import check_dropout, check_sizes
+from heedful.nn._settings import check_dropout, check_sizes
 from heedful.nn.blocks import FeedForward, Norm, Residual
 from heedful.ops.scaled_dot import scaled_dot_attention, scaled_dot_weights
 

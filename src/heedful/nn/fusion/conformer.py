@@ -8,7 +8,7 @@ from torch.nn.functional import glu, pad, silu
 
 from heedful.errors import ConfigError
 from heedful.mask import Mask
-from heedful.nn._check import check_dropout, check_sizes
+from heedful.nn._settings import check_dropout, check_sizes
 from heedful.nn.attention import Attention
 from heedful.nn.blocks import Residual
 from heedful.nn.fusion._positions import existing

@@ -7,10 +7,10 @@ from torch.nn.functional import conv2d, pad
 
 from heedful.errors import ConfigError, ShapeError
 from heedful.mask import Factors, Mask
-from heedful.nn._check import check_sizes
+from heedful.nn._settings import check_sizes
 from heedful.nn.fusion._positions import time_and_choice
 from heedful.nn.mechanisms.base import Mechanism
-from heedful.ops._check import check_qkv
+from heedful.ops._shapes import check_qkv
 from heedful.ops._softmax import share_heads, widen
 from heedful.ops.scaled_dot import scaled_dot_attention, scaled_dot_weights
 

@@ -7,11 +7,11 @@ from torch.nn.functional import silu
 
 from heedful.errors import ConfigError, UnsupportedError
 from heedful.mask import Mask
-from heedful.nn._check import check_dropout, check_sizes
+from heedful.nn._settings import check_dropout, check_sizes
 from heedful.nn.cache import KeyValueCache
 from heedful.nn.fusion._positions import existing
 from heedful.nn.positions import AlibiPositions, RelativePositions, RotaryPositions
-from heedful.ops._check import check_axes
+from heedful.ops._shapes import check_axes
 from heedful.ops._softmax import widen
 from heedful.ops.scaled_dot import scaled_dot_attention, scaled_dot_weights
 

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from heedful.mask import Mask
-from heedful.nn._check import check_sizes
+from heedful.nn._settings import check_sizes
 from heedful.nn.cache import KeyValueCache
 from heedful.nn.fusion._positions import check_alone, time_and_choice
 

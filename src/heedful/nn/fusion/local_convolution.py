@@ -7,7 +7,7 @@ from torch.nn.functional import conv1d, glu, pad
 
 from heedful.errors import ConfigError
 from heedful.mask import Factors, Mask
-from heedful.nn._check import check_sizes
+from heedful.nn._settings import check_sizes
 from heedful.nn.cache import KeyValueCache
 from heedful.nn.fusion._positions import check_alone, time_and_choice
 

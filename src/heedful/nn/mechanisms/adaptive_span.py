@@ -8,8 +8,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from heedful.errors import ConfigError
-from heedful.nn._check import check_sizes
 from heedful.nn._limit import limited
+from heedful.nn._settings import check_sizes
 from heedful.nn.mechanisms.base import OpMechanism
 from heedful.ops.adaptive_span import adaptive_span_attention, adaptive_span_weights
 

@@ -5,7 +5,7 @@ from typing import Any, final
 import torch
 from torch import nn
 
-from heedful.nn._check import check_sizes
+from heedful.nn._settings import check_sizes
 from heedful.nn.mechanisms.base import OpMechanism
 from heedful.ops.concat import concat_attention, concat_weights
 

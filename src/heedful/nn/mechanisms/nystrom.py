@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from heedful.errors import ConfigError
-from heedful.nn._check import check_sizes
+from heedful.nn._settings import check_sizes
 from heedful.nn.mechanisms.base import OpMechanism
 from heedful.ops.nystrom import nystrom_attention, nystrom_weights
 

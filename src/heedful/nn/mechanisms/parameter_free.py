@@ -5,7 +5,7 @@ from typing import Any, final
 
 from heedful.errors import ConfigError
 from heedful.mask import Mask
-from heedful.nn._check import check_sizes
+from heedful.nn._settings import check_sizes
 from heedful.nn.mechanisms.base import OpMechanism
 from heedful.ops.blockwise import blockwise_attention, blockwise_weights
 from heedful.ops.dot import dot_attention, dot_weights

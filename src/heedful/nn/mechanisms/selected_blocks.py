@@ -8,7 +8,7 @@ from torch import Tensor
 
 from heedful.errors import ConfigError
 from heedful.mask import Mask
-from heedful.nn._check import check_sizes
+from heedful.nn._settings import check_sizes
 from heedful.nn.mechanisms.base import Mechanism
 from heedful.ops.block_sparse import block_sparse_attention, block_sparse_weights
 from heedful.ops.scaled_dot import scaled_dot_attention, scaled_dot_weights

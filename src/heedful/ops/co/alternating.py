@@ -8,7 +8,7 @@ from torch import Tensor
 
 from heedful.errors import ConfigError
 from heedful.mask import Mask
-from heedful.ops._check import check_axes
+from heedful.ops._shapes import check_axes
 from heedful.ops._softmax import widen
 from heedful.ops.co._texts import Summaries, check_texts, hide, positions, summarise
 

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from heedful.mask import Mask
-from heedful.ops._check import check_axes
+from heedful.ops._shapes import check_axes
 from heedful.ops._softmax import widen
 from heedful.ops.co._texts import check_texts, hide, positions, weigh
 

@@ -7,7 +7,7 @@ import torch
 
 from heedful.errors import ConfigError, ShapeError
 from heedful.ops import OPS
-from heedful.ops._check import check_qkv
+from heedful.ops._shapes import check_qkv
 from heedful.testing.claims import CLAIMS
 from heedful.testing.masks import Sizes
 
