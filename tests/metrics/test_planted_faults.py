@@ -6,9 +6,20 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import sacrebleu
+import torch
 
 from heedful.errors import HeedfulError
-from heedful.metrics import classification, interval, metric, texts
+from heedful.metrics import (
+    classification,
+    frechet,
+    interval,
+    metric,
+    overlap,
+    ranking,
+    regression,
+    rows,
+    texts,
+)
 
 HYPOTHESES = ["a dog runs in the park", "the cat is here", "no", "two red birds sing"] * 8
 REFERENCES = ["a dog ran in a park", "the cat is here", "yes", "two red birds sang"] * 8
@@ -76,6 +87,74 @@ def classification_holds(module):
     assert drawn.tolist() == [100]
 
 
+def regression_holds(module):
+    """What errors are."""
+    for of, want in ((module.mean_squared_error(), 5), (module.mean_absolute_error(), 2)):
+        assert of.score(of.statistics([1.0, [2.0]], wrapped(target=[2.0, [5.0]]))) == want
+        assert not of.higher_is_better
+        refused(lambda of=of: of.statistics([[1.0, 2]], wrapped(target=[[1.0]])))
+
+
+def overlap_holds(module):
+    """What overlaps are."""
+    for of, want in ((module.mean_iou(), 50 * (1 / 2 + 2 / 3)), (module.mean_dice(), 220 / 3)):
+        found = of.score(of.statistics([[0, 1, 1, 1]], wrapped(mask=[[0, 0, 1, 1]])))
+        assert found == pytest.approx(want)
+    of = module.mean_iou(ignore=0)
+    assert of.score(of.statistics([[0, 1, 1, 2]], wrapped(mask=[[0, 0, 1, 2]]))) == 100
+
+
+def frechet_holds(module):
+    """One feature has a closed form, and what does not vary together a sum of them."""
+    made, real = np.array([[1.0], [3], [5], [1]]), np.array([[2.0], [0], [1], [7]])
+    of = module.frechet_distance()
+    found = of.score(of.statistics(wrapped(features=made), wrapped(features=real)))
+    assert found == pytest.approx((made.std() - real.std()) ** 2)
+    one = np.array([[1.0, 1], [1, -1], [-1, 1], [-1, -1]])
+    found = of.score(of.statistics(wrapped(features=3 * one), wrapped(features=one + 1)))
+    assert found == pytest.approx(2 + 2 * 4)
+    turned = one @ np.array([[3.0, 1], [1, 3]])  # its covariance has the roots 4 and 2
+    found = of.score(of.statistics(wrapped(features=turned), wrapped(features=one)))
+    assert found == pytest.approx(3**2 + 1)
+
+
+def ranking_holds(module):
+    """What is in order, and what is found first."""
+    area, mean = module.area_under_curve(), module.mean_average_precision()
+    found = area.score(area.statistics([3, 2, 2, 1], wrapped(label=[1, 0, 1, 0])))
+    assert found == 100 * 3.5 / 4
+    found = mean.score(mean.statistics([3, 2, 2, 1], wrapped(labels=[0, 1, 1, 1])))
+    assert found == pytest.approx(100 * (2 / 3 + 2 / 3 + 3 / 4) / 3)
+    answers = wrapped(relevant=[{"b"}])
+    for of, want in (
+        (module.recall_at(1), 0),
+        (module.recall_at(2), 100),
+        (module.ndcg_at(1), 0),
+        (module.ndcg_at(3), 100 / np.log2(3)),
+    ):
+        assert of.score(of.statistics(["abc"], answers)) == pytest.approx(want)
+
+
+def rows_hold(module):
+    """What rows lose, those apart whose truth nobody knows."""
+    outputs = torch.tensor([[0.0, 0.0], [5.0, 0.0], [0.0, 5.0]])
+    given = SimpleNamespace(
+        outputs=outputs,
+        truth=torch.tensor([0, 0, -100]),
+        example=torch.tensor([1, 0, 1]),
+        kind="logits",
+    )
+    found = module.row_loss().statistics(given, range(2))
+    assert found[:, 1].tolist() == [1, 1]
+    assert found[:, 0] == pytest.approx([np.log1p(np.exp(-5)), np.log(2)], rel=1e-5)
+    assert module.row_accuracy().statistics(given, range(2)).tolist() == [[100, 1], [100, 1]]
+
+
+def wrapped(**columns):
+    ((name, values),) = columns.items()
+    return [SimpleNamespace(**{name: value}) for value in values]
+
+
 def refused(call):
     with pytest.raises(HeedfulError):
         call()
@@ -102,12 +181,33 @@ FAULTS = [
     (classification, "np.where(there, said + true, 1)", "np.where(there, 2 * true, 1)"),
     (classification, "2 * right / np.where", "right / np.where"),
     (classification, "bool(a == b)", "bool(a != b)"),
+    (regression, "error**power", "error"),
+    (regression, "if said.shape != true.shape:", "if False:"),
+    (overlap, "said + true - both", "said + true"),
+    (overlap, "answer[answer == truth]", "answer[answer != truth]"),
+    (overlap, "true != ignore", "true == true"),
+    (frechet, "traces - 2 * common", "traces - common"),
+    (frechet, "= square[:, columns, rows]", "= square[:, rows, rows]"),
+    (frechet, "square - mean[:, :, None] * mean[:, None]", "square"),
+    (ranking, "(below + wrong / 2)", "below"),
+    (ranking, "side[:, ::-1].cumsum(1)[:, ::-1]", "side.cumsum(1)"),
+    (ranking, "set(ranked[:k])", "set(ranked)"),
+    (ranking, "np.arange(2, k + 2)", "np.arange(3, k + 3)"),
+    (ranking, "prepend=np.nan) != 0", "prepend=np.nan) != 9"),
+    (rows, "truth != UNKNOWN", "truth == truth"),
+    (rows, "sums[:, column], example", "sums[:, column], example - example"),
+    (rows, "part.argmax(-1) == right", "part.argmin(-1) == right"),
 ]
 HOLDS = {
     metric: metric_holds,
     texts: texts_hold,
     interval: interval_holds,
     classification: classification_holds,
+    regression: regression_holds,
+    overlap: overlap_holds,
+    frechet: frechet_holds,
+    ranking: ranking_holds,
+    rows: rows_hold,
 }
 
 

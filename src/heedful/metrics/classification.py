@@ -49,7 +49,7 @@ def macro_f1(*, answer: Read = itself, truth: Read = LABEL) -> SumMetric:
         said, true = paired(answers, examples, answer=answer, truth=truth)
         return label_counts(said, true, labels=labels_of(true))
 
-    return SumMetric(name="macro_f1", of=of, combine=_macro_f1, span=PER_CENT, floor=0.0, unit="%")
+    return SumMetric(name="macro_f1", of=of, combine=mean_f1, span=PER_CENT, floor=0.0, unit="%")
 
 
 def labels_of(truths: Sequence[Hashable]) -> list[Any]:
@@ -116,7 +116,12 @@ def by_label(statistics: Floats, *, labels: Sequence[Any]) -> dict[Any, LabelSco
     }
 
 
-def _macro_f1(sums: Floats) -> Floats:
+def mean_f1(sums: Floats) -> Floats:
+    """Return the mean of the F1 scores of the labels that are true of something, in per cent.
+
+    Args:
+        sums: For each label three columns: what is rightly answered, answered, and true.
+    """
     right, said, true = np.moveaxis(sums.reshape(len(sums), -1, 3), 2, 0)
     there = true > 0
     scores = 2 * right / np.where(there, said + true, 1) * there
