@@ -41,7 +41,7 @@ NARROW = {
     "config_problems": ("errors",),
     "data": ("config", "errors", "files"),
     "metrics": ("errors", "data.scripts"),
-    "report": ("data.alignment", "errors", "files"),
+    "report": ("data.alignment", "data.image_attention", "errors", "files"),
 }
 
 # Imports what the user names, so nobody can say beforehand what that is.

@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from heedful.data.images import DIGITS, ImageReference, Source, number_seeds, read_idx
+from heedful.data.images import DIGITS, ImageReference, Source, read_idx
 from heedful.errors import DataError, MissingExtraError
 
 needs_pillow = pytest.mark.skipif(
@@ -44,8 +44,8 @@ def test_idx_files_become_references_and_pixels_again(tmp_path, ending):
     source = pair(tmp_path, ending=ending)
     first, second = source.references()
     path = str(tmp_path / f"images{ending}")
-    assert first == ImageReference(path, 0, "7", sha(range(12)))
-    assert second == ImageReference(path, 1, "2", sha(range(12, 24)))
+    assert first == ImageReference(path, 0, "7", sha(range(12)), seed=0)
+    assert second == ImageReference(path, 1, "2", sha(range(12, 24)), seed=1)
     pixels = source.load([second, first, second])
     assert pixels.shape == (3, 3, 4, 1)
     assert pixels[0].tobytes() == bytes(range(12, 24)) == pixels[2].tobytes()
@@ -99,12 +99,6 @@ def test_other_pixels_than_those_held_out_are_refused(tmp_path):
     (tmp_path / "images").write_bytes(idx(2, 3, 4, values=range(1, 25)))
     with pytest.raises(DataError, match=r"image 1, must be the one that .*, got other pixels"):
         source.load([second])
-
-
-def test_seeds_are_numbered():
-    references = [ImageReference("file", 3, "a"), ImageReference("file", 5, "b")]
-    assert [each.seed for each in number_seeds(references, 10)] == [10, 11]
-    assert number_seeds(references, 10)[1].index == 5
 
 
 @needs_digits

@@ -9,7 +9,7 @@ import hashlib
 import os
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -64,6 +64,8 @@ class Source:
     def references(self) -> list[ImageReference]:
         """Return one reference for each image, in the order of the file, or of labels and names.
 
+        Their seeds are numbers from 0 on.
+
         Raises:
             DataError: A file is missing or damaged, or there are not as many labels as images.
             MissingExtraError: The extra `images` is not installed.
@@ -79,8 +81,10 @@ class Source:
             pixels = np.stack([self._open(name) for name in names])
         places = range(len(names)) if self._is_one_file else [0] * len(names)
         return [
-            ImageReference(name, index, label, hash_pixels(image))
-            for name, index, label, image in zip(names, places, labels, pixels, strict=True)
+            ImageReference(name, index, label, hash_pixels(image), seed=row)
+            for row, (name, index, label, image) in enumerate(
+                zip(names, places, labels, pixels, strict=True)
+            )
         ]
 
     def load(self, references: Sequence[ImageReference]) -> Pixels:
@@ -113,11 +117,6 @@ class Source:
 
     def _open(self, path: str) -> NDArray[np.uint8]:
         return _read_picture(path, self.size, self.channels)
-
-
-def number_seeds(references: Sequence[ImageReference], start: int) -> list[ImageReference]:
-    """Return the references with seeds from `start` on, one each."""
-    return [replace(each, seed=start + row) for row, each in enumerate(references)]
 
 
 def hash_pixels(image: NDArray[np.uint8]) -> str:

@@ -51,14 +51,13 @@ class ImageJudge(nn.Module):
 
     def __init__(self, *, classes: int, size: int, channels: int, images: int) -> None:
         super().__init__()
+        self.size, self.channels, self.side = size, channels, min(size, SIDE)
         self.classifier = ImageClassifier(classes=classes, channels=channels)
-        side = min(size, SIDE)
-        cells = torch.zeros(images, channels * side * side, dtype=torch.uint8)
+        cells = torch.zeros(images, channels * self.side**2, dtype=torch.uint8)
         self.register_buffer("scale", torch.ones(()))
         self.register_buffer("thumbnails", cells)
         self.scale: Tensor
         self.thumbnails: Tensor
-        self.side = side
 
     @staticmethod
     def fit(

@@ -80,16 +80,9 @@ class Generator(nn.Module):
 
     def forward(self, noise: Noise, labels: Labels) -> Image:
         """Make one image for each row of noise."""
-        return self.draw(self.spread(noise, labels), labels)
-
-    def spread(self, noise: Noise, labels: Labels) -> Image:
-        """Return what self-attention is given."""
         start = self.first(torch.cat([noise, self.label(labels)], 1))
         x = relu(self.first_norm(start.unflatten(1, (-1, self.start, self.start)), labels))
-        return self._double(x, labels, 0) if len(self.up) else x
-
-    def draw(self, x: Image, labels: Labels) -> Image:
-        """Return images, from what self-attention is given."""
+        x = self._double(x, labels, 0) if len(self.up) else x
         if self.attention is not None:
             x = self.attention(x)
         for step in range(1, len(self.up)):

@@ -1,0 +1,33 @@
+"""An image that was made, and where its places looked meanwhile, as plain data."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gaze:
+    """Where one place of an image looked.
+
+    Args:
+        row: Of the place, in cells of the grid in which attention ran.
+        column: Of the place.
+        weights: Shares of attention, a row for each row of cells; they sum to one.
+    """
+
+    row: int
+    column: int
+    weights: tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageAttention:
+    """An image, and where some of its places looked.
+
+    Args:
+        pixels: A row for each row of pixels, of one number from 0 to 255 for each channel.
+        gazes: Of some places; none where the model has no attention.
+        title: What the picture is of.
+    """
+
+    pixels: tuple[tuple[tuple[int, ...], ...], ...]
+    gazes: tuple[Gaze, ...] = ()
+    title: str = ""

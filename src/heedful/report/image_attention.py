@@ -1,0 +1,157 @@
+"""An image and where its places looked: in the terminal, and as an HTML page, an SVG or a PNG."""
+
+import base64
+import html
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.text import Text
+
+from heedful.data.image_attention import Gaze, ImageAttention
+from heedful.errors import ConfigError
+from heedful.files import write_bytes
+
+SUFFIXES = (".html", ".svg", ".png")
+SHADES = " ░▒▓█"
+SIDE = 224  # pixels of a panel, or a little less where its cells do not divide that
+GAP = 16  # pixels between panels
+MARK = (220, 60, 40)  # the place that looks
+
+_PAGE = """\
+<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; \
+style-src 'unsafe-inline'; img-src data:">
+<title>{title}</title>
+</head>
+<body style="font-family: sans-serif; margin: 2rem">
+<h1>{title}</h1>
+<img alt="the image, and where its places looked" src="{source}">
+<p>{legend}</p>
+<p>Made by</p>
+<pre>{command}</pre>
+</body>
+</html>
+"""
+
+
+def render_terminal(picture: ImageAttention) -> Text:
+    """Draw an image in shades, and below it where its places looked."""
+    grey = np.asarray(picture.pixels, float).mean(2) / 255
+    lines = [picture.title, *_drawn(grey)]
+    for gaze in picture.gazes:
+        lines += ["", f"where row {gaze.row + 1}, column {gaze.column + 1} looked, darkest most"]
+        lines += _drawn(_strength(gaze))
+    return Text("\n".join(lines), no_wrap=True, overflow="ignore")
+
+
+def write_image(picture: ImageAttention, path: Path, *, command: str) -> None:
+    """Write what the suffix of `path` says: .html, .svg or .png, whole or not at all.
+
+    Args:
+        picture: What to show.
+        path: The file; an old one is replaced.
+        command: What made it, word for word; stands in the file.
+
+    Raises:
+        ConfigError: The suffix is another one.
+        RunError: The file cannot be written.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise ConfigError(f"output must end in {', '.join(SUFFIXES)}, got {path.name}")
+    pixels = mosaic(picture)
+    content = png(pixels, command)
+    if suffix == ".png":
+        write_bytes(path, content)
+        return
+    source = f"data:image/png;base64,{base64.b64encode(content).decode()}"
+    height, width, _ = pixels.shape
+    if suffix == ".svg":
+        text = (
+            f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}">'
+            f"<title>{html.escape(picture.title)}</title><desc>{html.escape(command)}</desc>"
+            f'<image width="{width}" height="{height}" href="{source}"/></svg>\n'
+        )
+    else:
+        text = _PAGE.format(
+            title=html.escape(picture.title),
+            source=source,
+            legend=_legend(picture),
+            command=html.escape(command),
+        )
+    write_bytes(path, text.encode())
+
+
+def mosaic(picture: ImageAttention) -> NDArray[np.uint8]:
+    """Return the image and a map for each gaze, side by side on white, as red, green and blue."""
+    image = np.asarray(picture.pixels, np.uint8)
+    panels = [_enlarged(np.broadcast_to(image, (*image.shape[:2], 3)))]
+    for gaze in picture.gazes:
+        shade = np.rint(255 * (1 - _strength(gaze))).astype(np.uint8)
+        cells = np.repeat(shade[:, :, None], 3, axis=2)
+        cells[gaze.row, gaze.column] = MARK
+        panels.append(_enlarged(cells))
+    height = max(len(panel) for panel in panels)
+    columns: list[NDArray[np.uint8]] = []
+    for panel in panels:
+        room = np.full((height, panel.shape[1] + GAP, 3), 255, np.uint8)
+        room[: len(panel), : panel.shape[1]] = panel
+        columns.append(room)
+    return np.hstack(columns)[:, :-GAP]
+
+
+def png(pixels: NDArray[np.uint8], command: str) -> bytes:
+    """Return a PNG of red, green and blue pixels, with what made it as its comment.
+
+    Source:
+        PNG specification, third edition, sections 11.2 (critical chunks) and 11.3.3.4 (iTXt).
+    """
+    height, width, _ = pixels.shape
+    # in front of each line stands the number of its filter: none
+    lines = np.hstack([np.zeros((height, 1), np.uint8), pixels.reshape(height, -1)])
+    chunks = [
+        (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)),
+        (b"iTXt", b"Command\0\0\0\0\0" + command.encode()),
+        (b"IDAT", zlib.compress(lines.tobytes(), 9)),
+        (b"IEND", b""),
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(content))
+        + name
+        + content
+        + struct.pack(">I", zlib.crc32(name + content))
+        for name, content in chunks
+    )
+
+
+def _strength(gaze: Gaze) -> NDArray[np.float64]:
+    """Square roots of shares, the largest one being 1: so small ones stay visible."""
+    shares = np.asarray(gaze.weights, float)
+    return np.sqrt(shares / max(shares.max(), np.finfo(float).tiny))
+
+
+def _enlarged(cells: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    scale = max(1, SIDE // max(cells.shape[:2]))
+    return cells.repeat(scale, axis=0).repeat(scale, axis=1)
+
+
+def _drawn(strength: NDArray[np.float64]) -> list[str]:
+    """Lines of shades, two cells wide, as high as they are wide."""
+    steps = np.minimum((strength * len(SHADES)).astype(int), len(SHADES) - 1)
+    return ["".join(2 * SHADES[step] for step in row) for row in steps.tolist()]
+
+
+def _legend(picture: ImageAttention) -> str:
+    if not picture.gazes:
+        return "The model has no attention."
+    return (
+        "Left the image; then, for the place in red, where it looked while the image was made: "
+        "the darker, the more. Attention is evidence about routing, not by itself a reason."
+    )

@@ -1,0 +1,98 @@
+"""Images and where their places looked, drawn and written."""
+
+import base64
+import io
+import re
+import struct
+import zlib
+
+import numpy as np
+import pytest
+
+from heedful.data.image_attention import Gaze, ImageAttention
+from heedful.errors import ConfigError
+from heedful.report.image_attention import GAP, MARK, mosaic, png, render_terminal, write_image
+
+GAZE = Gaze(row=0, column=1, weights=((0.64, 0.0), (0.2, 0.16)))
+PICTURE = ImageAttention(
+    pixels=(((0,), (255,)), ((128,), (60,))), gazes=(GAZE,), title="a <7> & its place"
+)
+
+
+def unpacked(content):
+    """The pixels of a PNG without filters, and its chunks."""
+    chunks, place = {}, 8
+    while place < len(content):
+        (size,) = struct.unpack_from(">I", content, place)
+        name = content[place + 4 : place + 8]
+        chunks[name] = content[place + 8 : place + 8 + size]
+        (check,) = struct.unpack_from(">I", content, place + 8 + size)
+        assert check == zlib.crc32(name + chunks[name])
+        place += 12 + size
+    width, height = struct.unpack_from(">II", chunks[b"IHDR"])
+    lines = np.frombuffer(zlib.decompress(chunks[b"IDAT"]), np.uint8).reshape(height, -1)
+    assert not lines[:, 0].any()
+    return lines[:, 1:].reshape(height, width, 3), chunks
+
+
+def test_a_terminal_shows_the_image_and_the_map():
+    lines = render_terminal(PICTURE).plain.split("\n")
+    assert lines == [
+        "a <7> & its place",
+        "  ██",
+        "▒▒░░",
+        "",
+        "where row 1, column 2 looked, darkest most",
+        "██  ",
+        "▒▒▒▒",
+    ]
+
+
+def test_image_and_map_stand_side_by_side():
+    pixels = mosaic(PICTURE)
+    assert pixels.shape == (224, 224 + GAP + 224, 3)
+    corners = pixels[[0, 0, -1, -1]][:, [0, 223, 224, 240, -1]]
+    assert corners[0, :, 0].tolist() == [0, 255, 255, 0, MARK[0]]
+    assert corners[0, 4].tolist() == list(MARK)
+    assert corners[3, :, 1].tolist() == [128, 60, 255, round(255 * (1 - (0.2 / 0.64) ** 0.5)), 128]
+
+
+def test_colours_stay_and_no_map_is_drawn_without_attention():
+    picture = ImageAttention(pixels=(((1, 2, 3), (4, 5, 6)), ((7, 8, 9), (0, 1, 0))))
+    pixels = mosaic(picture)
+    assert pixels.shape == (224, 224, 3)
+    assert pixels[0, -1].tolist() == [4, 5, 6]
+
+
+def test_a_png_holds_its_pixels_and_its_command():
+    pixels = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
+    content = png(pixels, "heedful predict größer")
+    found, chunks = unpacked(content)
+    assert np.array_equal(found, pixels)
+    assert chunks[b"iTXt"].split(b"\0")[-1].decode() == "heedful predict größer"
+    image = pytest.importorskip("PIL.Image")  # another reader's opinion
+    assert np.array_equal(np.asarray(image.open(io.BytesIO(content))), pixels)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".svg", ".html", ".PNG"])
+def test_files_hold_the_picture(tmp_path, suffix):
+    path = tmp_path / f"made{suffix}"
+    write_image(PICTURE, path, command="heedful predict <run>")
+    content = path.read_bytes()
+    if suffix.lower() != ".png":
+        text = content.decode()
+        assert "a &lt;7&gt; &amp; its place" in text
+        assert "heedful predict &lt;run&gt;" in text
+        assert not re.search(r"(src|href)=\"http", text)
+        content = base64.b64decode(re.findall(r"base64,([^\"]+)", text)[0])
+    assert np.array_equal(unpacked(content)[0], mosaic(PICTURE))
+
+
+def test_a_page_says_that_there_is_no_attention(tmp_path):
+    write_image(ImageAttention(pixels=(((9,),),)), tmp_path / "a.html", command="")
+    assert "The model has no attention." in (tmp_path / "a.html").read_text()
+
+
+def test_other_suffixes_are_refused(tmp_path):
+    with pytest.raises(ConfigError, match=re.escape("end in .html, .svg, .png, got made.gif")):
+        write_image(PICTURE, tmp_path / "made.gif", command="")
