@@ -4,9 +4,16 @@ import math
 import random
 
 from heedful.errors import ConfigError
-from heedful.optimizing.evolve import OFFSPRING, Evaluate, Found, OnCandidate, Tried, improve
+from heedful.optimizing.compression_levels import Table, check_table
+from heedful.optimizing.evolve import (
+    OFFSPRING,
+    Archive,
+    Evaluate,
+    EvolutionResult,
+    OnAssignment,
+    improve,
+)
 from heedful.optimizing.knapsack import knapsack
-from heedful.optimizing.level import Table, check_table
 
 STEP = 1e-3  # of the largest possible saving: limits closer than this are not told apart
 
@@ -19,8 +26,8 @@ def cheapest(
     evaluations: int,
     seed: int,
     offspring: int = OFFSPRING,
-    on_candidate: OnCandidate | None = None,
-) -> Found:
+    on_assignment: OnAssignment | None = None,
+) -> EvolutionResult:
     """Look for the cheapest candidate whose value is at most `tolerated`.
 
     Halves the range of costs between the best found and the cheapest possible, again and again: at
@@ -50,15 +57,15 @@ def cheapest(
     """
     check_table(table)
     original = (0,) * len(table)
-    tried = Tried(
+    archive = Archive(
         original,
         table,
         evaluate,
         evaluations=evaluations,
         rank=lambda cost, value: (0.0, cost, value) if value <= tolerated else (1.0, value, cost),
-        on_candidate=on_candidate,
+        on_assignment=on_assignment,
     )
-    value = tried.value(original)
+    value = archive.value(original)
     if not value <= tolerated:
         raise ConfigError(
             f"tolerated must be at least the value of the original, got {tolerated=}, {value=}"
@@ -66,33 +73,33 @@ def cheapest(
     draw = random.Random(seed)
     patience = 1
     while True:
-        before = tried.left
-        _halve(tried, tolerated, patience, draw, offspring)
-        if tried.left in (0, before):
-            return tried.found()
+        before = archive.left
+        _halve(archive, tolerated, patience, draw, offspring)
+        if archive.left in (0, before):
+            return archive.found()
         patience *= 2
 
 
 def _halve(
-    tried: Tried, tolerated: float, patience: int, draw: random.Random, offspring: int
+    archive: Archive, tolerated: float, patience: int, draw: random.Random, offspring: int
 ) -> None:
-    low = math.fsum(min(level.cost for level in levels) for levels in tried.table)
-    high = tried.costs[tried.best]
-    step = STEP * (math.fsum(levels[0].cost for levels in tried.table) - low)
-    while tried.left and high - low > step:
+    low = math.fsum(min(level.cost for level in levels) for levels in archive.table)
+    high = archive.costs[archive.best]
+    step = STEP * (math.fsum(levels[0].cost for levels in archive.table) - low)
+    while archive.left and high - low > step:
         limit = (low + high) / 2
-        before = tried.left
-        start = knapsack(tried.table, limit)
+        before = archive.left
+        start = knapsack(archive.table, limit)
         if start is not None:
-            tried.value(start)
+            archive.value(start)
         improve(
-            tried,
+            archive,
             limit=limit,
-            patience=patience - (before - tried.left),
+            patience=patience - (before - archive.left),
             draw=draw,
             offspring=offspring,
             enough=tolerated,
         )
-        high = tried.costs[tried.best]
+        high = archive.costs[archive.best]
         if high > limit:
             low = limit

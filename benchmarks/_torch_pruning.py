@@ -11,9 +11,9 @@ from _translator import attention_operations
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from heedful.allocation.plan import separated
+from heedful.allocation.plan import unfused
 from heedful.nn import Attention
-from heedful.optimizing.subject import Subject
+from heedful.optimizing.problem import Problem
 
 
 @contextmanager
@@ -42,17 +42,17 @@ def traceable(model: nn.Module) -> Generator[None]:
 
 
 def without_heads(
-    pruning: Any, subject: Subject, ratio_removed: float, *, together: bool
+    pruning: Any, problem: Problem, ratio_removed: float, *, together: bool
 ) -> nn.Module:
     """A copy of the original from which Torch-Pruning has removed such a share of heads.
 
     With all sites ranked `together` it leaves a site whole where all of its heads would go.
     """
-    model = separated(subject.model)
-    if subject.truth is None:
+    model = unfused(problem.model)
+    if problem.truth is None:
         raise SystemExit("the truth must be known for the gradients, got none")
-    for batch in subject.calibration:
-        cross_entropy(subject.outputs(model, batch), subject.truth(batch)).backward()
+    for batch in problem.calibration:
+        cross_entropy(problem.outputs(model, batch), problem.truth(batch)).backward()
     attentions = [module for module in model.modules() if isinstance(module, Attention)]
     projected = [layer for x in attentions for layer in (x.query, x.key, x.value)]
     rest = [
@@ -60,7 +60,7 @@ def without_heads(
         for module in model.modules()
         if not list(module.children()) and not any(module is layer for layer in projected)
     ]
-    source, lengths, target = (tensor[:2] for tensor in subject.calibration[0])
+    source, lengths, target = (tensor[:2] for tensor in problem.calibration[0])
 
     def call(model: nn.Module, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
         with traceable(model):
@@ -90,16 +90,16 @@ def without_heads(
     return model.eval()
 
 
-def pruned(pruning: Any, subject: Subject, operations: float) -> tuple[nn.Module, str]:
+def pruned(pruning: Any, problem: Problem, operations: float) -> tuple[nn.Module, str]:
     """The one with about as many operations, and what it became."""
-    heads = [x.heads for x in subject.model.modules() if isinstance(x, Attention)]
+    heads = [x.heads for x in problem.model.modules() if isinstance(x, Attention)]
     found: list[tuple[float, bool, nn.Module]] = []
     for together, present in ((True, sum(heads)), (False, min(heads))):
         for removed in range(1, present):
             # half a head less: it rounds to more that go
             ratio_removed = (removed - 0.5) / present
-            model = without_heads(pruning, subject, ratio_removed, together=together)
-            distance = abs(math.log(attention_operations(subject, model) / max(1.0, operations)))
+            model = without_heads(pruning, problem, ratio_removed, together=together)
+            distance = abs(math.log(attention_operations(problem, model) / max(1.0, operations)))
             found.append((distance, together, model))
     _, together, model = min(found, key=lambda one: one[0])
     left = [f"{x.heads}" for x in model.modules() if isinstance(x, Attention)]

@@ -6,15 +6,15 @@ from pathlib import Path
 
 from torch import nn
 
-from heedful.allocation.plan import separated
+from heedful.allocation.plan import unfused
 from heedful.allocation.seen import Seen, look
 from heedful.allocation.sites import find_sites
 from heedful.data.examples import Example
 from heedful.files import read_json
 from heedful.metrics.metric import Floats
 from heedful.optimizing.budget import Budget
-from heedful.optimizing.operations import total_operations, watch
-from heedful.optimizing.subject import Batch, Subject
+from heedful.optimizing.operations import record_usage, total_operations
+from heedful.optimizing.problem import Batch, Problem
 from heedful.optimizing.verdict import Verdict, judge
 from heedful.training.checkpoint import read_pointer
 from heedful.training.run import Run
@@ -42,32 +42,32 @@ def progress_of(folder: Path) -> tuple[int, float]:
     return progress["step"], progress["seconds"]
 
 
-def passes(subject: Subject, model: nn.Module) -> list[Callable[[], object]]:
+def passes(problem: Problem, model: nn.Module) -> list[Callable[[], object]]:
     """One call for each calibration batch."""
-    return [lambda batch=batch: subject.outputs(model, batch) for batch in subject.calibration]
+    return [lambda batch=batch: problem.outputs(model, batch) for batch in problem.calibration]
 
 
-def seen_in(subject: Subject, model: nn.Module) -> dict[str, Seen]:
-    return look(model, find_sites(model)[0], passes(subject, model))
+def seen_in(problem: Problem, model: nn.Module) -> dict[str, Seen]:
+    return look(model, find_sites(model)[0], passes(problem, model))
 
 
-def attention_operations(subject: Subject, model: nn.Module) -> float:
+def attention_operations(problem: Problem, model: nn.Module) -> float:
     """Multiply-adds of all its attention over the calibration batches."""
-    apart = separated(model)
+    apart = unfused(model)
     sites = find_sites(apart)[0]
-    return total_operations(apart, sites, watch(apart, sites, passes(subject, apart)))
+    return total_operations(apart, sites, record_usage(apart, sites, passes(problem, apart)))
 
 
-def going_on(subject: Subject, seed: int) -> Subject:
+def going_on(problem: Problem, seed: int) -> Problem:
     """The same with one stream of batches, which every healing takes up where the last one left."""
-    batches = subject.training(seed)
+    batches = problem.training(seed)
 
     def training(seed: int) -> Iterator[Batch]:
         return batches
 
-    return replace(subject, training=training)
+    return replace(problem, training=training)
 
 
-def verdict_on(subject: Subject, before: Floats, model: nn.Module, budget: Budget) -> Verdict:
-    after = subject.statistics(model, "test")
-    return judge(before, after, metric=subject.metric, budget=budget)
+def verdict_on(problem: Problem, before: Floats, model: nn.Module, budget: Budget) -> Verdict:
+    after = problem.statistics(model, "test")
+    return judge(before, after, metric=problem.metric, budget=budget)

@@ -31,10 +31,10 @@ from heedful.bench.timing import Ratio, in_turns, ratio
 from heedful.config import Config, TransformerModel
 from heedful.files import read_json
 from heedful.optimizing.budget import Budget
-from heedful.optimizing.heal import Healing, heal
-from heedful.optimizing.of_run import subject_of_run
+from heedful.optimizing.finetune import Finetuning, finetune
+from heedful.optimizing.of_run import problem_of_run
 from heedful.optimizing.operations import parameters
-from heedful.optimizing.subject import Subject
+from heedful.optimizing.problem import Problem
 from heedful.optimizing.verdict import Verdict
 from heedful.tasks.translation import build_model
 from heedful.training.run import Run
@@ -83,7 +83,7 @@ class Way:
 
 def by_torch_pruning(
     pruning: Any,
-    subject: Subject,
+    problem: Problem,
     operations: float,
     budget: float,
     before: float,
@@ -100,18 +100,18 @@ def by_torch_pruning(
         steps: Of healing; `None` means as many as there is time for.
     """
     began = time.monotonic()
-    model, said = pruned(pruning, subject, operations)
-    cut = subject.metric.score(subject.statistics(model, "test"))
+    model, said = pruned(pruning, problem, operations)
+    cut = problem.metric.score(problem.statistics(model, "test"))
     if steps is None:
         probe = copy.deepcopy(model)
-        heal(probe, subject, Healing(steps=5))
+        finetune(probe, problem, Finetuning(steps=5))
         started = time.monotonic()
-        heal(probe, subject, Healing(steps=PROBED))
+        finetune(probe, problem, Finetuning(steps=PROBED))
         each = (time.monotonic() - started) / PROBED
         # neither choosing how many heads go nor the probe is held against it
         steps = max(1, int(budget / each))
     began = time.monotonic()
-    heal(model, going_on(subject, 0), Healing(steps=steps))
+    finetune(model, going_on(problem, 0), Finetuning(steps=steps))
     seconds = time.monotonic() - began
     model.eval()
     said = f"{said}; {steps} steps of healing in {seconds:.0f} s"
@@ -125,7 +125,7 @@ def by_torch_pruning(
 
 
 def smaller(
-    run: Run, subject: Subject, optimised: nn.Module, kept: Path
+    run: Run, problem: Problem, optimised: nn.Module, kept: Path
 ) -> tuple[str, TransformerModel]:
     """The one that takes about as long for the same work; one that is kept stays the choice.
 
@@ -144,8 +144,8 @@ def smaller(
         name: build_model(run.config.model_copy(update={"model": model}), run.vocabularies).eval()
         for name, model in models.items()
     }
-    ways: dict[str, Callable[[], object]] = {"": lambda: subject.work(optimised)}
-    ways |= {name: lambda model=model: subject.work(model) for name, model in built.items()}
+    ways: dict[str, Callable[[], object]] = {"": lambda: problem.work(optimised)}
+    ways |= {name: lambda model=model: problem.work(model) for name, model in built.items()}
     times = in_turns(ways, rounds=CHOOSING)
     ratios = {name: ratio(times[""], times[name]).median for name in models}
     for name, value in ratios.items():
@@ -187,8 +187,8 @@ def from_scratch(name: str, folder: Path, run: Run, model: Any, minutes: float) 
     return Way(name=name, model=network, seconds=seconds, said=f"{steps:,} steps of training")
 
 
-def line(way: Way, subject: Subject, verdict: Verdict, speed: Ratio, before: int) -> str:
-    operations = attention_operations(subject, way.model)
+def line(way: Way, problem: Problem, verdict: Verdict, speed: Ratio, before: int) -> str:
+    operations = attention_operations(problem, way.model)
     ours = parameters(way.model)
     cut = "-" if way.cut is None else f"{way.cut:.2f}"
     return (
@@ -199,13 +199,13 @@ def line(way: Way, subject: Subject, verdict: Verdict, speed: Ratio, before: int
     )
 
 
-def table(subject: Subject, ways: list[Way], budget: Budget) -> list[str]:
+def table(problem: Problem, ways: list[Way], budget: Budget) -> list[str]:
     """All of them, timed together in turns, and judged on the test split."""
     times = in_turns(
-        {str(i): lambda way=way: subject.use(way.model) for i, way in enumerate(ways)},
+        {str(i): lambda way=way: problem.use(way.model) for i, way in enumerate(ways)},
         rounds=ROUNDS,
     )
-    before = subject.statistics(subject.model, "test")
+    before = problem.statistics(problem.model, "test")
     lines = [
         f"| translator | {budget.metric} before | right after pruning | after | difference "
         "| bound | within the budget | writing faster | attention operations "
@@ -213,9 +213,9 @@ def table(subject: Subject, ways: list[Way], budget: Budget) -> list[str]:
         "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for i, way in enumerate(ways):
-        verdict = verdict_on(subject, before, way.model, budget)
+        verdict = verdict_on(problem, before, way.model, budget)
         speed = ratio(times["0"], times[str(i)])
-        lines.append(line(way, subject, verdict, speed, parameters(subject.model)))
+        lines.append(line(way, problem, verdict, speed, parameters(problem.model)))
     lines += ["", "What each is:", ""]
     lines += [f"* {way.name}: {way.said}" for way in ways if way.said]
     milliseconds = 1e3 * statistics.median(times["0"].rounds)
@@ -242,20 +242,20 @@ def main() -> None:
     quality = report["quality"]
     budget = Budget(metric=quality["metric"], margin=quality["budget"])
     run = opened(arguments.run, arguments.examples)
-    subject = subject_of_run(run, budget.metric)
+    problem = problem_of_run(run, budget.metric)
     training = progress_of(arguments.run)[1]
     total = 60 * arguments.minutes if arguments.minutes else training + report["seconds"]
     optimised = opened(arguments.optimised, arguments.examples).translator.model
-    operations = attention_operations(subject, optimised)
+    operations = attention_operations(problem, optimised)
     ways = [
-        Way(name="original", model=subject.model, seconds=training),
+        Way(name="original", model=problem.model, seconds=training),
         Way(name="heedful", model=optimised, seconds=training + report["seconds"]),
     ]
     left = total - training if arguments.minutes else report["seconds"]
     ways.append(
-        by_torch_pruning(pruning, subject, operations, max(0.0, left), training, arguments.steps)
+        by_torch_pruning(pruning, problem, operations, max(0.0, left), training, arguments.steps)
     )
-    said, model = smaller(run, subject, optimised, arguments.runs / "smaller")
+    said, model = smaller(run, problem, optimised, arguments.runs / "smaller")
     new = from_scratch("smaller, from scratch", arguments.runs / "smaller", run, model, total / 60)
     ways.append(
         Way(name=new.name, model=new.model, seconds=new.seconds, said=f"{said}; {new.said}")
@@ -268,7 +268,7 @@ def main() -> None:
         "phrases, in turns, as the median with the middle half. Operations are multiply-adds of",
         f"attention over the calibration batches. Torch-Pruning {name}.",
         "",
-        *table(subject, ways, budget),
+        *table(problem, ways, budget),
     ]
     print("\n".join(lines)) if arguments.dry else write("against-others", lines)
 

@@ -20,15 +20,15 @@ from _translator import going_on, opened, seen_in, verdict_on
 from torch import nn
 
 from heedful.allocation.moves import DropSite, KeepHeads, Move
-from heedful.allocation.plan import Plan, separated
+from heedful.allocation.plan import Plan, unfused
 from heedful.allocation.seen import Seen
 from heedful.allocation.sites import Site, find_sites
 from heedful.metrics.metric import Floats
 from heedful.optimizing.budget import parse_budget
 from heedful.optimizing.distil import distil
-from heedful.optimizing.heal import Healing, heal
-from heedful.optimizing.of_run import subject_of_run
-from heedful.optimizing.subject import Reference, Subject
+from heedful.optimizing.finetune import Finetuning, finetune
+from heedful.optimizing.of_run import problem_of_run
+from heedful.optimizing.problem import Problem, Reference
 from heedful.optimizing.verdict import Verdict
 
 METRIC = "chrf"
@@ -103,11 +103,11 @@ def chosen(
     if draw is not None:
         return random.Random(draw).sample(present, heads)
 
-    def damage(head: Head) -> float:
+    def divergence(head: Head) -> float:
         without = Plan(moves=moves_without(model, [head])).apply(model, seen).eval()
-        return reference.damage(without)
+        return reference.divergence(without)
 
-    return sorted(present, key=damage)[:heads]
+    return sorted(present, key=divergence)[:heads]
 
 
 def moves_without(model: nn.Module, removed: Sequence[Head]) -> dict[str, tuple[Move, ...]]:
@@ -120,30 +120,30 @@ def moves_without(model: nn.Module, removed: Sequence[Head]) -> dict[str, tuple[
     return moves
 
 
-def follow(recipe: Recipe, subject: Subject, before: Floats, effort: Effort, seed: int) -> Row:
+def follow(recipe: Recipe, problem: Problem, before: Floats, effort: Effort, seed: int) -> Row:
     began = time.monotonic()
-    subject = going_on(subject, seed)
-    start = separated(subject.model)
-    model, plan, reference = separated(start), Plan(), Reference(subject)
+    problem = going_on(problem, seed)
+    start = unfused(problem.model)
+    model, plan, reference = unfused(start), Plan(), Reference(problem)
     cut: list[float] = []
     last = len(recipe.stages) - 1
     for number, heads in enumerate(recipe.stages):
-        seen = seen_in(subject, model)
+        seen = seen_in(problem, model)
         moves = moves_without(model, chosen(model, seen, reference, heads, recipe.draw))
         model = Plan(moves=moves).apply(model, seen).eval()
         for name, made in moves.items():
             plan = plan.then(name, made)
-        cut.append(subject.metric.score(subject.statistics(model, "test")))
+        cut.append(problem.metric.score(problem.statistics(model, "test")))
         changed = [site for site in encoder_sites(start) if site.name in plan.moves]
         taught = effort.between if number < last else effort.distilled - last * effort.between
-        distil(model, start, changed, subject, steps=taught)
-    heal(model, subject, Healing(steps=effort.healed))
+        distil(model, start, changed, problem, steps=taught)
+    finetune(model, problem, Finetuning(steps=effort.healed))
     model.eval()
     return Row(
         recipe=recipe,
-        left=[left(plan, site) for site in encoder_sites(subject.model)],
+        left=[left(plan, site) for site in encoder_sites(problem.model)],
         cut=cut,
-        verdict=verdict_on(subject, before, model, BUDGET),
+        verdict=verdict_on(problem, before, model, BUDGET),
         seconds=time.monotonic() - began,
     )
 
@@ -254,11 +254,11 @@ def main() -> None:
     rows: list[list[Row]] = []
     for number, folder in enumerate(arguments.runs, 1):
         torch.manual_seed(arguments.seed)
-        subject = subject_of_run(opened(folder, arguments.examples), METRIC, seed=arguments.seed)
-        before = subject.statistics(subject.model, "test")
+        problem = problem_of_run(opened(folder, arguments.examples), METRIC, seed=arguments.seed)
+        before = problem.statistics(problem.model, "test")
         rows.append([])
         for recipe in recipes(arguments, arguments.seed + number):
-            rows[-1].append(follow(recipe, subject, before, effort, arguments.seed))
+            rows[-1].append(follow(recipe, problem, before, effort, arguments.seed))
             lines.append(told(number, rows[-1][-1]))
             print(lines[-1], file=sys.stderr, flush=True)
     lines += ["", *means(rows)]

@@ -18,18 +18,18 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import heedful
-from heedful.optimizing.events import Event, RoundDone
-from heedful.optimizing.of_model import Training
+from heedful.optimizing.events import OptimizeEvent, RoundDone
+from heedful.optimizing.of_model import ModelSpec
 from heedful.optimizing.outcome import Outcome
-from heedful.optimizing.settings import Settings
+from heedful.optimizing.settings import OptimizeSettings
 
 CALIBRATION, HELD_OUT = 960, (800, 1_000)
-SETTINGS = Settings(
+SETTINGS = OptimizeSettings(
     rounds=3,
     cut=0.3,
     trials=16,
     finalist_steps=15,
-    heal_steps=60,
+    finetune_steps=60,
     final_steps=150,
     finals=3,
     minutes=1.5,
@@ -68,7 +68,7 @@ def optimised(task: Task) -> Outcome:
     model = task.build()
     train(model, task)
 
-    def heard(event: Event) -> None:
+    def heard(event: OptimizeEvent) -> None:
         if isinstance(event, RoundDone):
             name = "healed long" if event.final else f"round {event.number}"
             share = event.candidate.share
@@ -77,15 +77,15 @@ def optimised(task: Task) -> Outcome:
     validation, test = HELD_OUT
     return heedful.optimize(
         model,
-        data=heedful.Splits(
+        data=heedful.OptimizeData(
             calibration=task.draw(CALIBRATION, 2),
-            validation=task.draw(validation, 3),
+            dev=task.draw(validation, 3),
             test=task.draw(test, 4),
         ),
         quality=task.quality,
         keep=task.keep,
         settings=SETTINGS,
-        training=Training(outputs="logits"),
+        spec=ModelSpec(outputs="logits"),
         on_event=heard,
     )
 

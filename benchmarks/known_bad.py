@@ -16,15 +16,15 @@ from typing import NamedTuple
 from _measure import write
 from _translator import opened
 
-from heedful.allocation.plan import separated
+from heedful.allocation.plan import unfused
 from heedful.allocation.sites import find_sites
 from heedful.metrics.metric import Floats
 from heedful.optimizing.budget import parse_budget
-from heedful.optimizing.of_run import subject_of_run
-from heedful.optimizing.operations import watch
-from heedful.optimizing.subject import Subject
+from heedful.optimizing.of_run import problem_of_run
+from heedful.optimizing.operations import record_usage
+from heedful.optimizing.problem import Problem
+from heedful.optimizing.site_options import find_options
 from heedful.optimizing.verdict import judge
-from heedful.optimizing.ways import find_ways
 
 BUDGET = parse_budget("chrf >= -0.5")
 OBVIOUS = -4.0  # chrF; a larger loss proves nothing about the verdict
@@ -47,12 +47,12 @@ class Change(NamedTuple):
     accepted: bool
 
 
-def changes(subject: Subject, seed: int) -> Iterator[tuple[str, Floats]]:
+def changes(problem: Problem, seed: int) -> Iterator[tuple[str, Floats]]:
     """Endless changes of one or two sites, and what is then written."""
-    model = separated(subject.model)
+    model = unfused(problem.model)
     sites = find_sites(model)[0]
-    visits = watch(model, sites, subject.runs(model))
-    ways = find_ways(model, sites, subject, visits, seed=0)
+    usage = record_usage(model, sites, problem.runs(model))
+    ways = find_options(model, sites, problem, usage, seed=0)
     draw = random.Random(seed)
     while True:
         chosen = {
@@ -61,19 +61,19 @@ def changes(subject: Subject, seed: int) -> Iterator[tuple[str, Floats]]:
         }
         new = ways.build({name: way.moves for name, way in chosen.items()})
         what = ", ".join(f"{name}: {way.label}" for name, way in chosen.items())
-        yield what, subject.statistics(new, "test")
+        yield what, problem.statistics(new, "test")
 
 
-def known_bad(subject: Subject, seed: int) -> Iterator[Change]:
+def known_bad(problem: Problem, seed: int) -> Iterator[Change]:
     """Endless changes of which it is known that they lose too much, and what the verdict says."""
-    before = subject.statistics(subject.model, "test")
-    for what, after in changes(subject, seed):
+    before = problem.statistics(problem.model, "test")
+    for what, after in changes(problem, seed):
         known = slice(JUDGED, JUDGED + KNOWN)
         # the other way round: the bound of the loss is what it is at least
-        loss = judge(after[known], before[known], metric=subject.metric, budget=BUDGET)
+        loss = judge(after[known], before[known], metric=problem.metric, budget=BUDGET)
         if loss.bound <= -BUDGET.margin or -loss.difference < OBVIOUS:
             continue
-        verdict = judge(before[:JUDGED], after[:JUDGED], metric=subject.metric, budget=BUDGET)
+        verdict = judge(before[:JUDGED], after[:JUDGED], metric=problem.metric, budget=BUDGET)
         yield Change(what, -loss.difference, verdict.bound, verdict.accepted)
 
 
@@ -85,8 +85,8 @@ def main() -> None:
     lines = ["| run | change | chrF | bound of the verdict | accepted |", "|---|---|---:|---:|---|"]
     found: list[Change] = []
     for number, folder in enumerate(arguments.runs, 1):
-        subject = subject_of_run(opened(folder, JUDGED + KNOWN), BUDGET.metric)
-        for change in islice(known_bad(subject, number), arguments.changes):
+        problem = problem_of_run(opened(folder, JUDGED + KNOWN), BUDGET.metric)
+        for change in islice(known_bad(problem, number), arguments.changes):
             print(change, file=sys.stderr, flush=True)
             found.append(change)
             lines.append(

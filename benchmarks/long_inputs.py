@@ -30,20 +30,20 @@ from _character_model import (
 from _measure import write
 from torch import Tensor, nn
 
-from heedful.allocation.plan import separated
+from heedful.allocation.plan import unfused
 from heedful.allocation.sites import find_sites
 from heedful.bench.memory import peak_bytes
 from heedful.bench.timing import Ratio, Times, in_turns, ratio
 from heedful.optimizing.budget import parse_budget
-from heedful.optimizing.cost import site_seconds
-from heedful.optimizing.events import Event, Note, RoundDone
-from heedful.optimizing.heal import Healing, heal, pace_for
-from heedful.optimizing.of_model import Training, subject_of_model
-from heedful.optimizing.optimize import optimize_subject
+from heedful.optimizing.events import Note, OptimizeEvent, RoundDone
+from heedful.optimizing.finetune import Finetuning, finetune, rate_scale_for
+from heedful.optimizing.latency_table import site_seconds
+from heedful.optimizing.of_model import ModelSpec, problem_of_model
+from heedful.optimizing.optimize import optimize_problem
+from heedful.optimizing.optimize_data import OptimizeData
 from heedful.optimizing.outcome import Outcome
-from heedful.optimizing.settings import Settings
-from heedful.optimizing.splits import Splits
-from heedful.optimizing.subject import Batch, Subject
+from heedful.optimizing.problem import Batch, Problem
+from heedful.optimizing.settings import OptimizeSettings
 
 CONTEXT = 4096
 STAGES = [(800, 512), (160, CONTEXT)]  # steps, length of the windows
@@ -97,35 +97,35 @@ def checkpoint(folder: Path, text: Text, seed: int) -> CharacterModel:
     return read(path, text.characters)
 
 
-def subject_of(model: nn.Module, text: Text, context: int) -> Subject:
+def subject_of(model: nn.Module, text: Text, context: int) -> Problem:
     batches = [(x[None], y[None]) for x, y in windows(text.training, context)]
-    data = Splits(
+    data = OptimizeData(
         calibration=batches,
-        validation=windows(text.validation, context),
+        dev=windows(text.validation, context),
         test=windows(text.test, context),
     )
-    subject = subject_of_model(
+    problem = problem_of_model(
         model,
         data,
         losses,
         metric="loss",
         higher_is_better=False,
-        training=Training(outputs="logits", learning_rate=RATE, bf16=True),
+        spec=ModelSpec(outputs="logits", learning_rate=RATE, bf16=True),
     )
     # a pass over the 16 batches that are usual would take seconds, and there are hundreds of passes
-    few = [subject.calibration[i] for i in range(CALIBRATED)]
-    return replace(subject, calibration=few, work=work_on(few[0]), use=work_on(few[0]))
+    few = [problem.calibration[i] for i in range(CALIBRATED)]
+    return replace(problem, calibration=few, work=work_on(few[0]), use=work_on(few[0]))
 
 
-def counted(subject: Subject, steps: list[int]) -> Subject:
+def counted(problem: Problem, steps: list[int]) -> Problem:
     """Put a number behind each step of healing."""
 
     def training(seed: int) -> Iterator[Batch]:
-        for batch in subject.training(seed):
+        for batch in problem.training(seed):
             steps.append(seed)
             yield batch
 
-    return replace(subject, training=training)
+    return replace(problem, training=training)
 
 
 def work_on(batch: Batch) -> Callable[[nn.Module], None]:
@@ -157,7 +157,7 @@ def timed(before: nn.Module, after: nn.Module, batch: Tensor) -> tuple[Ratio, Ra
     return attention, ratio(both["before"], both["after"]), statistics.median(shares)
 
 
-def heard(event: Event) -> None:
+def heard(event: OptimizeEvent) -> None:
     if isinstance(event, RoundDone):
         candidate = event.candidate
         print(
@@ -173,18 +173,25 @@ def heard(event: Event) -> None:
 
 
 def one(
-    seed: int, model: CharacterModel, text: Text, context: int, settings: Settings, control: bool
+    seed: int,
+    model: CharacterModel,
+    text: Text,
+    context: int,
+    settings: OptimizeSettings,
+    control: bool,
 ) -> Row:
-    subject, steps = subject_of(model, text, context), list[int]()
-    outcome = optimize_subject(counted(subject, steps), parse_budget(BUDGET), settings, heard)
-    before, after = separated(model).eval(), outcome.model.eval()
+    problem, steps = subject_of(model, text, context), list[int]()
+    outcome = optimize_problem(counted(problem, steps), parse_budget(BUDGET), settings, heard)
+    before, after = unfused(model).eval(), outcome.model.eval()
     batch = windows(text.test, context)[0][0][None]
     attention, whole, share = timed(before, after, batch)
     alone = None
     if control:
-        copy = separated(model)
-        pace = max(pace_for(done["damage"]) for done in outcome.report["rounds"])
-        heal(copy, subject, Healing(steps=len(steps), seed=settings.seed, pace=pace))
+        copy = unfused(model)
+        rate_scale = max(rate_scale_for(done["damage"]) for done in outcome.report["rounds"])
+        finetune(
+            copy, problem, Finetuning(steps=len(steps), seed=settings.seed, rate_scale=rate_scale)
+        )
         alone = statistics.mean(losses(copy.eval(), windows(text.test, context)))
     with torch.inference_mode():
         peaks = [(peak_bytes(lambda m=m: m(batch)) or 0) / MEBIBYTE for m in (before, after)]
@@ -201,7 +208,7 @@ def one(
     )
 
 
-def lines_of(rows: list[Row], context: int, settings: Settings) -> list[str]:
+def lines_of(rows: list[Row], context: int, settings: OptimizeSettings) -> list[str]:
     settings_said = ", ".join(
         f"{name}={getattr(settings, name)}"
         for name in ("rounds", "cut", "trials", "finalists", "heal_steps", "final_steps")
@@ -259,13 +266,13 @@ def main() -> None:
     parser.add_argument("--dry", action="store_true", help="print the result, write nothing")
     arguments = parser.parse_args()
     text = read_text(arguments.text)
-    settings = Settings(
+    settings = OptimizeSettings(
         rounds=arguments.rounds,
         cut=arguments.cut,
         trials=arguments.trials,
         finalists=1,
-        heal_steps=arguments.heal,
-        final_steps=2 * arguments.heal,
+        finetune_steps=arguments.finetune,
+        final_steps=2 * arguments.finetune,
         finals=1,
     )
     rows: list[Row] = []

@@ -15,9 +15,9 @@ from _translator import opened, verdict_on
 from heedful.bench.timing import Ratio, in_turns, ratio
 from heedful.files import read_json
 from heedful.optimizing.budget import Budget
-from heedful.optimizing.heal import Healing, heal
-from heedful.optimizing.of_run import subject_of_run, translator_of
-from heedful.optimizing.settings import Settings
+from heedful.optimizing.finetune import Finetuning, finetune
+from heedful.optimizing.of_run import problem_of_run, translator_of
+from heedful.optimizing.settings import OptimizeSettings
 
 BATCH, PHRASES, SINGLE, ROUNDS = 64, 512, 32, 11
 HEAD = [
@@ -61,11 +61,11 @@ def told(name: str, report: dict[str, Any], many: Ratio, one: Ratio) -> str:
 def control(folder: Path, report: dict[str, Any]) -> str:
     """The unchanged translator, healed for as long as the long healing of the optimised one."""
     budget = Budget(metric=report["quality"]["metric"], margin=report["quality"]["budget"])
-    subject = subject_of_run(opened(folder, None), budget.metric)
-    before = subject.statistics(subject.model, "test")
+    problem = problem_of_run(opened(folder, None), budget.metric)
+    before = problem.statistics(problem.model, "test")
     model = opened(folder, None).translator.model.requires_grad_(True)
-    heal(model, subject, Healing(steps=Settings().final_steps))
-    verdict = verdict_on(subject, before, model.eval(), budget)
+    finetune(model, problem, Finetuning(steps=OptimizeSettings().final_steps))
+    verdict = verdict_on(problem, before, model.eval(), budget)
     return f"{verdict.difference:+.2f} (bound {verdict.bound:+.2f})"
 
 

@@ -13,8 +13,13 @@ from dataclasses import dataclass
 from _cheapest import cheapest
 from _measure import write
 
+from heedful.optimizing.compression_levels import (
+    Assignment,
+    CompressionLevel,
+    cost_of,
+    divergence_of,
+)
 from heedful.optimizing.knapsack import knapsack
-from heedful.optimizing.level import Candidate, Level, cost_of, damage_of
 
 SPACES = ((6, 4), (5, 5))  # sites, levels of each
 STRENGTHS = (0.3, 0.6, 1.0)
@@ -31,9 +36,9 @@ Term = Callable[[Change, Change], float]
 class Space:
     """All candidates with their true values, and what a search knows beforehand."""
 
-    table: list[list[Level]]
-    costs: dict[Candidate, float]
-    values: dict[Candidate, float]
+    table: list[list[CompressionLevel]]
+    costs: dict[Assignment, float]
+    values: dict[Assignment, float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,18 +55,20 @@ class Outcome:
     trusted: float | None  # the saving that the damages alone promise, where its value is tolerated
 
 
-def levels_of(sites: int, levels: int, draw: random.Random) -> list[list[Level]]:
+def levels_of(sites: int, levels: int, draw: random.Random) -> list[list[CompressionLevel]]:
     """Sites of different size and sensitivity, whose damage grows faster than their saving."""
-    table: list[list[Level]] = []
+    table: list[list[CompressionLevel]] = []
     for _ in range(sites):
         full, sensitivity, bend = draw.uniform(0.5, 2), draw.lognormvariate(0, 0.8), draw.random()
         shares = [1.0, *sorted((draw.random() for _ in range(levels - 1)), reverse=True)]
         table.append(
             [
-                Level(
+                CompressionLevel(
                     label=f"{share:.0%}",
                     cost=full * share,
-                    damage=sensitivity * (1 - share) ** (1 + bend) * draw.lognormvariate(0, 0.2),
+                    divergence=sensitivity
+                    * (1 - share) ** (1 + bend)
+                    * draw.lognormvariate(0, 0.2),
                 )
                 for share in shares
             ]
@@ -113,29 +120,29 @@ def planted(sites: int, levels: int, kind: str, strength: float, seed: int) -> S
     """Pairwise terms with a root mean square of `strength` times the mean of summed damages."""
     draw = random.Random(f"{sites} {levels} {kind} {seed}")
     table = levels_of(sites, levels, draw)
-    term = KINDS[kind](draw, lambda change: table[change[0]][change[1]].damage)
+    term = KINDS[kind](draw, lambda change: table[change[0]][change[1]].divergence)
     changes = [(site, level) for site in range(sites) for level in range(1, levels)]
     terms = {pair: term(*pair) for pair in itertools.combinations(changes, 2)}
-    candidates = list(itertools.product(range(levels), repeat=sites))
-    damages = [damage_of(candidate, table) for candidate in candidates]
+    assignments = list(itertools.product(range(levels), repeat=sites))
+    divergences = [divergence_of(assignment, table) for assignment in assignments]
     together = [
-        sum(terms[pair] for pair in itertools.combinations(changed(candidate), 2))
-        for candidate in candidates
+        sum(terms[pair] for pair in itertools.combinations(changed(assignment), 2))
+        for assignment in assignments
     ]
     size = math.sqrt(statistics.fmean(value * value for value in together))
-    factor = strength * statistics.fmean(damages) / size
+    factor = strength * statistics.fmean(divergences) / size
     return Space(
         table=table,
-        costs={candidate: cost_of(candidate, table) for candidate in candidates},
+        costs={assignment: cost_of(assignment, table) for assignment in assignments},
         values={
-            candidate: damage + factor * more
-            for candidate, damage, more in zip(candidates, damages, together, strict=True)
+            assignment: divergence + factor * more
+            for assignment, divergence, more in zip(assignments, divergences, together, strict=True)
         },
     )
 
 
-def changed(candidate: Candidate) -> list[Change]:
-    return [(site, level) for site, level in enumerate(candidate) if level]
+def changed(assignment: Assignment) -> list[Change]:
+    return [(site, level) for site, level in enumerate(assignment) if level]
 
 
 def outcomes(seeds: int) -> Iterator[Outcome]:
@@ -157,8 +164,8 @@ def outcome(
     fine = {one for one, value in space.values.items() if value <= tolerated}
     best = top - min(space.costs[one] for one in fine)
 
-    def saved(candidates: set[Candidate]) -> float:
-        return (top - min([top, *(space.costs[one] for one in candidates & fine)])) / best
+    def saved(assignments: set[Assignment]) -> float:
+        return (top - min([top, *(space.costs[one] for one in assignments & fine)])) / best
 
     ours: dict[float, float] = {}
     by_chance: dict[float, float] = {}
@@ -172,9 +179,9 @@ def outcome(
             evaluations=evaluations,
             seed=seed,
         )
-        ours[share] = saved({found.candidate})
+        ours[share] = saved({found.assignment})
         by_chance[share] = saved(set(shuffled[:evaluations]))
-    promised = [one for one in space.costs if damage_of(one, space.table) <= tolerated]
+    promised = [one for one in space.costs if divergence_of(one, space.table) <= tolerated]
     trusted = min(promised, key=space.costs.__getitem__)
     limits = sorted(set(space.costs.values()))
     proposed = {knapsack(space.table, limit) for limit in limits[:: len(limits) // 200]}
@@ -242,11 +249,11 @@ def own_time() -> Iterator[str]:
     yield "|---|---|---|"
     for sites, levels in ((12, 8), (24, 8), (60, 12)):
         table = levels_of(sites, levels, random.Random(1))
-        worst = math.fsum(max(level.damage for level in site) for site in table)
+        worst = math.fsum(max(level.divergence for level in site) for site in table)
         began = time.process_time()
         cheapest(
             table,
-            lambda candidate, table=table: 1.5 * damage_of(candidate, table),
+            lambda assignment, table=table: 1.5 * divergence_of(assignment, table),
             tolerated=0.1 * worst,
             evaluations=200,
             seed=1,

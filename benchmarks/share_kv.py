@@ -20,7 +20,7 @@ from _translator import going_on, opened, progress_of, seen_in, verdict_on
 from torch import Tensor, nn
 
 from heedful.allocation.moves import Move, ShareKeyValue
-from heedful.allocation.plan import Plan, separated
+from heedful.allocation.plan import Plan, unfused
 from heedful.allocation.projections import Projections
 from heedful.allocation.seen import Seen
 from heedful.allocation.sites import find_sites
@@ -29,8 +29,8 @@ from heedful.data.tokens import BOS
 from heedful.models import Transformer
 from heedful.optimizing.budget import parse_budget
 from heedful.optimizing.distil import distil
-from heedful.optimizing.heal import Healing, heal
-from heedful.optimizing.of_run import subject_of_run
+from heedful.optimizing.finetune import Finetuning, finetune
+from heedful.optimizing.of_run import problem_of_run
 from heedful.optimizing.verdict import Verdict
 from heedful.training.run import Run
 from heedful.training.start import train
@@ -85,7 +85,7 @@ class Way:
     move: Move | None
     distilled: float = 0.0
     healed: float = SHARE
-    pace: float = 1.0
+    rate_scale: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,40 +146,48 @@ def ways(kv_heads: int, share: float) -> list[Way]:
     turned = ShareKeyValue(kv_heads=kv_heads)
     mean = MeanOfNeighbours(kv_heads=kv_heads)
     return [
-        Way(name="turned, then merged", move=turned, distilled=DISTILLED, healed=share, pace=PACE),
+        Way(
+            name="turned, then merged",
+            move=turned,
+            distilled=DISTILLED,
+            healed=share,
+            rate_scale=PACE,
+        ),
         Way(
             name="the same, both within the share",
             move=turned,
             distilled=share / 2,
             healed=share / 2,
-            pace=PACE,
+            rate_scale=PACE,
         ),
         Way(name="the same, not distilled", move=turned, healed=share),
-        Way(name="mean of neighbours", move=mean, distilled=DISTILLED, healed=share, pace=PACE),
-        Way(name="nothing merged, healed as long", move=None, healed=share, pace=PACE),
+        Way(
+            name="mean of neighbours", move=mean, distilled=DISTILLED, healed=share, rate_scale=PACE
+        ),
+        Way(name="nothing merged, healed as long", move=None, healed=share, rate_scale=PACE),
     ]
 
 
 def rows_of(run: Run, kv_heads: int, share: float, seed: int) -> list[Row]:
-    subjects = {metric: subject_of_run(run, metric, seed=seed) for metric in BUDGETS}
-    subject = subjects["chrf"]
-    start = separated(subject.model)
+    subjects = {metric: problem_of_run(run, metric, seed=seed) for metric in BUDGETS}
+    problem = subjects["chrf"]
+    start = unfused(problem.model)
     sites = find_sites(start)[0]
-    seen = seen_in(subject, start)
+    seen = seen_in(problem, start)
     before = {name: of.statistics(of.model, "test") for name, of in subjects.items()}
     training = progress_of(run.folder)[0]
     found: list[Row] = []
     for way in ways(kv_heads, share):
         torch.manual_seed(seed)
-        same = going_on(subject, seed)
+        same = going_on(problem, seed)
         distilled, steps = int(way.distilled * training), int(way.healed * training)
         plan = Plan(moves={site.name: (way.move,) for site in sites} if way.move else {})
         model = plan.apply(start, seen).eval()
         merged = [of.metric.score(of.statistics(model, "test")) for of in subjects.values()]
         began = time.monotonic()
         distil(model, start, sites, same, steps=distilled)
-        healing = Healing(steps=steps, pace=way.pace)
-        heal(model, same, healing, sites=sites if distilled else ())
+        healing = Finetuning(steps=steps, rate_scale=way.rate_scale)
+        finetune(model, same, healing, sites=sites if distilled else ())
         seconds = time.monotonic() - began
         model.eval()
         found.append(

@@ -10,9 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import heedful
-from heedful.optimizing.events import Event, Stage
-from heedful.optimizing.of_model import Training
-from heedful.optimizing.settings import Settings
+from heedful.optimizing.events import OptimizeEvent, Stage
 
 KEYS, VALUES, WIDTH = 24, 4, 64
 
@@ -56,7 +54,7 @@ def accuracy(model: nn.Module, batches: list[tuple[Tensor, Tensor]]) -> Tensor:
     return torch.cat([model(tokens).argmax(-1) == right for tokens, right in batches]).double()
 
 
-def tell(event: Event) -> None:
+def tell(event: OptimizeEvent) -> None:
     """Show what is going on, for it takes a while."""
     if isinstance(event, Stage) and event.done is None:
         print(event.text, "…", flush=True)
@@ -70,15 +68,17 @@ def main() -> None:
 
     outcome = heedful.optimize(
         model,
-        data=heedful.Splits(
+        data=heedful.OptimizeData(
             calibration=look_up(1_600, seed=2),
-            validation=look_up(1_000, seed=3),
+            dev=look_up(1_000, seed=3),
             test=look_up(1_000, seed=4),
         ),
         quality=accuracy,
-        training=Training(outputs="logits"),  # a plain tensor could be numbers as well
+        spec=heedful.ModelSpec(outputs="logits"),  # a plain tensor could be numbers as well
         keep=-0.01,  # at most one right answer in a hundred fewer
-        settings=Settings(rounds=3, trials=24, finalist_steps=20, heal_steps=60, final_steps=200),
+        settings=heedful.OptimizeSettings(
+            rounds=3, trials=24, finalist_steps=20, finetune_steps=60, final_steps=200
+        ),
         on_event=tell,
     )
     print(outcome.reason)

@@ -435,12 +435,12 @@ def told_apart(check: str) -> bool:
         if check == "hooks":
             heard = []
             site.register_forward_hook(lambda *_: heard.append(1))
-            plan.separated(model)["a"](x, x, x)
+            plan.unfused(model)["a"](x, x, x)
             return not heard
         if check == "parameters":
-            return len(list(plan.separated(model).parameters())) > len(list(model.parameters())) + 2
+            return len(list(plan.unfused(model).parameters())) > len(list(model.parameters())) + 2
         if check == "values":
-            sites, seen = plan.find_sites(apart := plan.separated(model))[0], []
+            sites, seen = plan.find_sites(apart := plan.unfused(model))[0], []
             look = importlib.import_module("heedful.allocation.seen").look
             apart["a"].core.query.weight.zero_()
             seen = look(apart, sites, [lambda: apart["a"](x, x, y + 5)])

@@ -18,7 +18,7 @@ PACKAGE = ROOT / "src" / "heedful"
 
 # A file imports from the rows above its own, and from what stands left of it in its own row.
 ROWS = (
-    ("errors", "texts", "files", "manifest", "locks"),
+    ("errors", "texts", "files", "manifest", "locks", "renamed"),
     ("listeners", "mask"),
     ("kernels", "selection"),
     ("ops",),

@@ -75,6 +75,13 @@ def test_unknown_top_level_name():
         heedful.attends  # noqa: B018
 
 
+@pytest.mark.parametrize("old, new", heedful._RENAMED.items())
+def test_an_older_name_is_the_new_thing_and_says_so(old, new):
+    with pytest.warns(DeprecationWarning, match=f"^heedful.{old} is now heedful.{new}$"):
+        assert getattr(heedful, old) is getattr(heedful, new)
+    assert old not in dir(heedful)
+
+
 def test_sub_packages_with_lists_are_found():
     assert {"heedful", "heedful.ops", "heedful.nn", "heedful.models"} <= LISTS.keys()
 

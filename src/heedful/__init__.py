@@ -12,9 +12,11 @@ from typing import Any
 _PUBLIC = {
     "Config": "heedful.config",
     "Mask": "heedful.mask",
+    "ModelSpec": "heedful.optimizing.of_model",
+    "OptimizeData": "heedful.optimizing.optimize_data",
+    "OptimizeSettings": "heedful.optimizing.settings",
     "Plan": "heedful.allocation.plan",
     "Run": "heedful.training.run",
-    "Splits": "heedful.optimizing.splits",
     "attend": "heedful.kernels.attend",
     "evaluate": "heedful.evaluation",
     "load": "heedful.training.run",
@@ -27,12 +29,17 @@ _PUBLIC = {
     "why": "heedful.kernels.why",
 }
 
+# older name -> the public name that it has now
+_RENAMED = {"Splits": "OptimizeData"}
+
 __all__ = [
     "Config",
     "Mask",
+    "ModelSpec",
+    "OptimizeData",
+    "OptimizeSettings",
     "Plan",
     "Run",
-    "Splits",
     "attend",
     "evaluate",
     "load",
@@ -47,6 +54,12 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name in _RENAMED:
+        import warnings
+
+        new = _RENAMED[name]
+        warnings.warn(f"heedful.{name} is now heedful.{new}", DeprecationWarning, stacklevel=2)
+        name = new
     if name not in _PUBLIC:
         raise AttributeError(f"module 'heedful' has no attribute {name!r}")
     return getattr(importlib.import_module(_PUBLIC[name]), name)

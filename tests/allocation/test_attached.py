@@ -11,7 +11,7 @@ from torch.nn.utils import parametrizations, prune, weight_norm
 
 from heedful.allocation.attached import copied
 from heedful.allocation.moves import DropSite, KeepHeads
-from heedful.allocation.plan import Plan, separated
+from heedful.allocation.plan import Plan, unfused
 from heedful.allocation.sites import find_sites
 from heedful.errors import UnsupportedError
 from heedful.nn import Attention
@@ -85,7 +85,7 @@ def test_hooks_on_a_site_stay(kind, hook, moves):
     model, heard, known = make(kind), [], make(kind)
     plain = known(x())
     hook(model, heard)
-    new = separated(model) if moves is None else Plan(moves={"site": moves}).apply(model)
+    new = unfused(model) if moves is None else Plan(moves={"site": moves}).apply(model)
     want = model(x().requires_grad_())
     want.sum().backward()
     once = list(heard)
@@ -215,7 +215,7 @@ def test_what_would_be_lost_is_named(kind, change):
     with pytest.raises(UnsupportedError, match=f"site cannot be changed: {REASONS[change]}"):
         Plan(moves={"site": (DropSite(),)}).apply(model)
     if change not in (quantised, whole, adapted):
-        torch.testing.assert_close(separated(model)(x()), model(x()))
+        torch.testing.assert_close(unfused(model)(x()), model(x()))
 
 
 def test_an_adapter_around_a_site_is_named():
@@ -283,4 +283,4 @@ def test_what_cannot_be_copied_is_said():
     model = make(Own)
     model.lock = Lock()
     with pytest.raises(UnsupportedError, match=r"copy.deepcopy can copy, got Own: cannot pickle"):
-        separated(model)
+        unfused(model)

@@ -27,8 +27,8 @@ from heedful.allocation.plan import (
     load_plan,
     name_of,
     parse_plan,
-    separated,
     simplified,
+    unfused,
 )
 from heedful.allocation.projections import Projections
 from heedful.allocation.seen import Seen, look
@@ -344,7 +344,7 @@ def test_the_model_is_left_as_it_is(plan, known):
     model.own.register_forward_hook(lambda module, args, output: None)
     seen = None
     if known:
-        ready = separated(model)
+        ready = unfused(model)
         seen = look(ready, find_sites(ready)[0], [lambda: ready(*given)])
     before, output = state(model), model(*given)
     new = plan.apply(model, seen)
@@ -362,7 +362,7 @@ def test_the_model_is_left_as_it_is(plan, known):
 def test_an_empty_plan_gives_the_same_numbers():
     model, given = make(), inputs()
     want = model(*given)
-    for new in (Plan().apply(model), separated(model)):
+    for new in (Plan().apply(model), unfused(model)):
         assert_close(new(*given), want, roundings=200, largest=want.abs().max().item())
 
 
@@ -431,7 +431,7 @@ def test_what_a_move_refuses_is_said_with_the_site():
 
 def test_a_saved_model_is_rebuilt_without_what_was_seen():
     model, given = make(), inputs()
-    ready = separated(model)
+    ready = unfused(model)
     seen = look(ready, find_sites(ready)[0], [lambda: ready(*given)])
     plan = Plan(moves={"own": (KeepHeads(heads=(0, 3)),), "cross": (DropSite(),)})
     new = plan.apply(model, seen)

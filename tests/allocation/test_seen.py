@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from heedful.allocation.moves import DropSite
-from heedful.allocation.plan import Plan, separated
+from heedful.allocation.plan import Plan, unfused
 from heedful.allocation.seen import look
 from heedful.allocation.sites import find_sites
 from heedful.mask import Mask
@@ -110,7 +110,7 @@ def test_half_precision_is_summed_widely():
 def test_values_may_be_made_of_other_vectors_than_keys():
     x, other = draw(2, 5, WIDTH), draw(2, 5, WIDTH, seed=2)
     model = nn.ModuleDict({"site": nn.MultiheadAttention(WIDTH, HEADS, batch_first=True)})
-    apart = separated(model)
+    apart = unfused(model)
     seen = look(apart, find_sites(apart)[0], [lambda: apart["site"](x, x, other)])["site"]
     close(seen.query, moments(x))
     close(seen.context, moments(x))
@@ -123,7 +123,7 @@ def test_padding_does_not_count_in_layers_of_torch(padding):
     x, absent = draw(2, 5, WIDTH), torch.tensor([[False] * 5, [False] * 3 + [True] * 2])
     mask = absent if padding == "boolean" else torch.zeros(2, 5).masked_fill(absent, -torch.inf)
     model = nn.ModuleDict({"site": nn.MultiheadAttention(WIDTH, HEADS, batch_first=True)})
-    apart = separated(model)
+    apart = unfused(model)
     sites = find_sites(apart)[0]
     seen = look(apart, sites, [lambda: apart["site"](x, x, x, key_padding_mask=mask)])["site"]
     there = x[~absent][None]

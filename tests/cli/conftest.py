@@ -151,7 +151,7 @@ def optimizing(calls):
         verdict = SimpleNamespace(metric="chrf", difference=difference)
         slack = difference + 0.5
         return Candidate(
-            plan=None, model=None, share=share, damage=0.0, verdict=verdict, slack=slack
+            plan=None, model=None, share=share, divergence=0.0, verdict=verdict, slack=slack
         )
 
     calls.events = [

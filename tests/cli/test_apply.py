@@ -15,7 +15,7 @@ def test_everything_is_handed_on(heedful, library):
         "run": Path("runs/x"),
         "output": Path("out"),
         "distil_steps": 20,
-        "heal_steps": 30,
+        "finetune_steps": 30,
         "seed": 4,
     }
     assert "measuring the original" in err
@@ -24,7 +24,7 @@ def test_everything_is_handed_on(heedful, library):
 def test_nothing_is_healed_unless_it_is_said(heedful, library):
     assert heedful("apply", "p", "r", "-o", "out")[0] == 0
     asked = library.apply[0]
-    assert (asked["distil_steps"], asked["heal_steps"], asked["seed"]) == (0, 0, 0)
+    assert (asked["distil_steps"], asked["finetune_steps"], asked["seed"]) == (0, 0, 0)
 
 
 @pytest.mark.parametrize(

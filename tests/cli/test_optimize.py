@@ -10,7 +10,7 @@ import pytest
 from heedful.cli._optimizing import OptimizingProgress, describe
 from heedful.cli.optimize import show_outcome
 from heedful.errors import BudgetError
-from heedful.optimizing.settings import Settings
+from heedful.optimizing.settings import OptimizeSettings
 
 KEEP = ("--keep", "chrf >= -0.5")
 KEYS = [
@@ -26,7 +26,7 @@ def test_everything_is_handed_on(heedful, library, tmp_path):
     (asked,) = library.optimize
     assert asked["test"] == Path("new.tsv")
     assert (asked["run"], asked["keep"], asked["output"]) == (Path("runs/x"), KEEP[1], Path("out"))
-    assert asked["settings"] == Settings(goal="macs", trials=7, minutes=2.0, seed=3)
+    assert asked["settings"] == OptimizeSettings(goal="macs", trials=7, minutes=2.0, seed=3)
 
 
 def test_what_is_not_said_has_a_default(heedful, library):
@@ -34,7 +34,7 @@ def test_what_is_not_said_has_a_default(heedful, library):
     (asked,) = library.optimize
     assert asked["output"] == Path("runs/x-optimised")
     assert asked["test"] is None
-    assert asked["settings"] == Settings()
+    assert asked["settings"] == OptimizeSettings()
 
 
 def test_json_is_the_summary_and_nothing_else(heedful, library):

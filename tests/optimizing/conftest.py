@@ -7,15 +7,15 @@ import torch
 from torch import nn
 
 import heedful
-from heedful.allocation.plan import Plan, separated
+from heedful.allocation.plan import Plan, unfused
 from heedful.allocation.seen import look
 from heedful.allocation.sites import find_sites
 from heedful.bench.timing import Ratio
 from heedful.config import Config, Decode, Train, TransformerModel, TsvData
 from heedful.nn import Attention
 from heedful.optimizing import optimize as optimize_file
-from heedful.optimizing.of_model import Training, subject_of_model
-from heedful.optimizing.settings import Settings
+from heedful.optimizing.of_model import ModelSpec, problem_of_model
+from heedful.optimizing.settings import OptimizeSettings
 from heedful.training.start import train
 
 WIDTH, HEADS, WORDS, LENGTH = 16, 4, 13, 6
@@ -59,7 +59,7 @@ class Layers(Tiny):
 class Kit:
     """What the tests build with."""
 
-    Tiny, Layers, Settings, Training = Tiny, Layers, Settings, Training
+    Tiny, Layers, OptimizeSettings, ModelSpec = Tiny, Layers, OptimizeSettings, ModelSpec
 
     @staticmethod
     def planted(kind=Tiny, *, seed=0, **sizes):
@@ -81,12 +81,12 @@ class Kit:
 
     @classmethod
     def splits(cls, examples=120, batches=3):
-        """Disjoint by the luck of the seed, which `Splits` checks."""
+        """Disjoint by the luck of the seed, which `OptimizeData` checks."""
         rows = cls.rows(16 * batches + 2 * examples)
         learned, rest = rows[: 16 * batches], rows[16 * batches :]
-        return heedful.Splits(
+        return heedful.OptimizeData(
             calibration=list(learned.split(16)),
-            validation=[rest[:examples]],
+            dev=[rest[:examples]],
             test=[rest[examples:]],
         )
 
@@ -102,29 +102,29 @@ class Kit:
 
     @staticmethod
     def quick(**settings):
-        few = {"goal": "macs", "rounds": 2, "trials": 6, "heal_steps": 4, "finalist_steps": 2}
+        few = {"goal": "macs", "rounds": 2, "trials": 6, "finetune_steps": 4, "finalist_steps": 2}
         few["final_steps"] = 100
-        return Settings(**(few | settings))
+        return OptimizeSettings(**(few | settings))
 
     @staticmethod
-    def changed(subject, *moves):
+    def changed(problem, *moves):
         """The original, a copy of it with one of these moves at each site, and the sites."""
-        before = separated(subject.model)
+        before = unfused(problem.model)
         sites = find_sites(before)[0]
-        seen = look(before, sites, subject.runs(before))
+        seen = look(before, sites, problem.runs(before))
         plan = Plan(moves={site.name: (move,) for site, move in zip(sites, moves, strict=True)})
         return before, plan.apply(before, seen).eval(), sites
 
     @classmethod
-    def subject(cls, model=None, *, quality=None, data=None, training=None, higher=True):
+    def problem(cls, model=None, *, quality=None, data=None, spec=None, higher=True):
         model = cls.planted() if model is None else model
-        return subject_of_model(
+        return problem_of_model(
             model,
             data or cls.splits(),
             quality or cls.agreement(model),
             metric="quality",
             higher_is_better=higher,
-            training=training or Training(outputs="logits"),
+            spec=spec or ModelSpec(outputs="logits"),
         )
 
 

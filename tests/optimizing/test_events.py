@@ -9,7 +9,7 @@ from heedful.optimizing.events import Note, RoundDone, Stage, ignore
 
 def test_a_stage_may_not_know_how_far_it_is():
     assert Stage(text="timing").done is None
-    assert Stage(text="healing", done=0.5) == Stage(text="healing", done=0.5)
+    assert Stage(text="fine-tuning", done=0.5) == Stage(text="fine-tuning", done=0.5)
 
 
 @pytest.mark.parametrize("event", [Stage(text="x"), Note(text="x")])

@@ -9,18 +9,20 @@ from collections import Counter
 import pytest
 
 from heedful.errors import ConfigError
-from heedful.optimizing.evolve import Tried, evolve, improve
+from heedful.optimizing.compression_levels import CompressionLevel, cost_of, divergence_of
+from heedful.optimizing.evolve import Archive, evolve, improve
 from heedful.optimizing.knapsack import knapsack
-from heedful.optimizing.level import Level, cost_of, damage_of
 
 
 def space(seed, *, sites=4, levels=4):
-    """A table, and values that no sum of damages explains."""
+    """A table, and values that no sum of divergences explains."""
     draw = random.Random(seed)
     table = [
         [
             # tenths, whose sums round, at a limit that sums of others reach exactly
-            Level(label=f"{k}", cost=(levels - k) / 10 + i, damage=k * draw.uniform(0.5, 1.5))
+            CompressionLevel(
+                label=f"{k}", cost=(levels - k) / 10 + i, divergence=k * draw.uniform(0.5, 1.5)
+            )
             for k in range(levels)
         ]
         for i in range(sites)
@@ -28,9 +30,9 @@ def space(seed, *, sites=4, levels=4):
     changes = itertools.product(range(sites), range(1, levels))
     pairs = {pair: draw.uniform(-2, 2) for pair in itertools.combinations(changes, 2)}
 
-    def evaluate(candidate):
-        chosen = [(site, index) for site, index in enumerate(candidate) if index]
-        return damage_of(candidate, table) + sum(
+    def evaluate(assignment):
+        chosen = [(site, index) for site, index in enumerate(assignment) if index]
+        return divergence_of(assignment, table) + sum(
             pairs[pair] for pair in itertools.combinations(chosen, 2)
         )
 
@@ -39,7 +41,7 @@ def space(seed, *, sites=4, levels=4):
 
 def fitting(table, limit):
     every = itertools.product(*(range(len(levels)) for levels in table))
-    return {candidate for candidate in every if cost_of(candidate, table) <= limit}
+    return {assignment for assignment in every if cost_of(assignment, table) <= limit}
 
 
 def limit_of(table, seed):
@@ -55,9 +57,9 @@ def test_with_time_enough_sees_all_that_fits(seed):
     start = knapsack(table, limit)
     found = evolve(start, table, evaluate, limit=limit, evaluations=999, seed=seed)
     within = fitting(table, limit)
-    assert {candidate for candidate, _ in found.history} == within
+    assert {assignment for assignment, _ in found.history} == within
     assert found.evaluations == len(within)  # stopped before 999, and saw nothing twice
-    assert found.value == evaluate(found.candidate) == min(map(evaluate, within))
+    assert found.value == evaluate(found.assignment) == min(map(evaluate, within))
 
 
 @pytest.mark.parametrize("evaluations", [1, 2, 7, 30])
@@ -66,16 +68,16 @@ def test_keeps_to_the_number_of_evaluations(evaluations):
     limit, calls = limit_of(table, 3), []
     start = knapsack(table, limit)
 
-    def counted(candidate):
-        calls.append(candidate)
-        return evaluate(candidate)
+    def counted(assignment):
+        calls.append(assignment)
+        return evaluate(assignment)
 
     found = evolve(start, table, counted, limit=limit, evaluations=evaluations, seed=5)
     assert len(calls) == len(set(calls)) == found.evaluations == evaluations
-    assert found.history == tuple((candidate, evaluate(candidate)) for candidate in calls)
+    assert found.history == tuple((assignment, evaluate(assignment)) for assignment in calls)
     assert calls[0] == start
-    assert all(cost_of(candidate, table) <= limit for candidate in calls)
-    assert (found.value, found.candidate) == min((evaluate(c), c) for c in calls)
+    assert all(cost_of(assignment, table) <= limit for assignment in calls)
+    assert (found.value, found.assignment) == min((evaluate(c), c) for c in calls)
 
 
 def test_a_seed_makes_the_same_search():
@@ -117,40 +119,46 @@ def test_the_promising_come_first_but_not_always():
     start = knapsack(table, limit)
     drawn = second_candidates(table, start, limit, 400)
 
-    def changed(candidate):
-        return sum(a != b for a, b in zip(start, candidate, strict=True))
+    def changed(assignment):
+        return sum(a != b for a, b in zip(start, assignment, strict=True))
 
-    def is_near(candidate):
+    def is_near(assignment):
         """One site changed, or one cheaper and another dearer."""
-        costs = [levels[index].cost for levels, index in zip(table, candidate, strict=True)]
+        costs = [levels[index].cost for levels, index in zip(table, assignment, strict=True)]
         before = [levels[index].cost for levels, index in zip(table, start, strict=True)]
         signs = sorted((a > b) - (a < b) for a, b in zip(costs, before, strict=True) if a != b)
         return signs in ([1], [-1], [-1, 1])
 
     near = sorted(
-        (candidate for candidate in fitting(table, limit) if is_near(candidate)),
-        key=lambda candidate: damage_of(candidate, table),
+        (assignment for assignment in fitting(table, limit) if is_near(assignment)),
+        key=lambda assignment: divergence_of(assignment, table),
     )
     (first, often), (_, less) = drawn.most_common(2)
-    assert damage_of(first, table) == damage_of(near[0], table)
+    assert divergence_of(first, table) == divergence_of(near[0], table)
     assert often > 1.3 * less
     assert len(drawn) > len(near) / 2  # and the others have their turn
-    far = sum(times for candidate, times in drawn.items() if changed(candidate) > 2)
+    far = sum(times for assignment, times in drawn.items() if changed(assignment) > 2)
     assert 0 < far < 30  # now and then two changes at once
 
 
 def test_goes_on_with_the_best():
     """To change 12 sites one by one, each time for the better, takes few of 4,096 candidates."""
-    pair = [Level(label="0", cost=1.0, damage=0.0), Level(label="1", cost=1.0, damage=0.0)]
+    pair = [
+        CompressionLevel(label="0", cost=1.0, divergence=0.0),
+        CompressionLevel(label="1", cost=1.0, divergence=0.0),
+    ]
     found = evolve(
         (0,) * 12, [pair] * 12, lambda c: 12 - sum(c), limit=99.0, evaluations=120, seed=1
     )
-    assert (found.candidate, found.value) == ((1,) * 12, 0)
+    assert (found.assignment, found.value) == ((1,) * 12, 0)
 
 
 def test_of_equals_the_first_is_the_best_and_what_costs_less_is_better():
     table = [
-        [Level(label=f"{index}", cost=cost, damage=0.0) for index, cost in enumerate((1, 1, 1, 2))]
+        [
+            CompressionLevel(label=f"{index}", cost=cost, divergence=0.0)
+            for index, cost in enumerate((1, 1, 1, 2))
+        ]
     ]
     for seed in range(9):
         told = []
@@ -161,7 +169,7 @@ def test_of_equals_the_first_is_the_best_and_what_costs_less_is_better():
             limit=2.0,
             evaluations=9,
             seed=seed,
-            on_candidate=lambda *event, told=told: told.append(event[2]),
+            on_assignment=lambda *event, told=told: told.append(event[2]),
         )
         assert told == [True, True, False, False]
 
@@ -169,14 +177,20 @@ def test_of_equals_the_first_is_the_best_and_what_costs_less_is_better():
 @pytest.mark.parametrize("seed", range(40))
 def test_leaves_nothing_out_where_little_fits(seed):
     table = [
-        [Level(label="0", cost=2.0, damage=0.0), Level(label="1", cost=1.0, damage=1.0)],
-        [Level(label="0", cost=5.0, damage=0.0), Level(label="1", cost=4.0, damage=3.0)],
+        [
+            CompressionLevel(label="0", cost=2.0, divergence=0.0),
+            CompressionLevel(label="1", cost=1.0, divergence=1.0),
+        ],
+        [
+            CompressionLevel(label="0", cost=5.0, divergence=0.0),
+            CompressionLevel(label="1", cost=4.0, divergence=3.0),
+        ],
     ]
     for limit, fit in ((6.0, {(1, 1), (0, 1), (1, 0)}), (5.0, {(1, 1)})):
         found = evolve((1, 1), table, sum, limit=limit, evaluations=9, seed=seed)
-        assert {candidate for candidate, _ in found.history} == fit
+        assert {assignment for assignment, _ in found.history} == fit
     found = evolve((1,), table[:1], sum, limit=6.0, evaluations=9, seed=seed)
-    assert {candidate for candidate, _ in found.history} == {(0,), (1,)}
+    assert {assignment for assignment, _ in found.history} == {(0,), (1,)}
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -190,24 +204,24 @@ def test_tells_what_it_tries_and_the_best_so_far(seed):
         limit=limit,
         evaluations=50,
         seed=seed,
-        on_candidate=lambda *event: told.append(event),
+        on_assignment=lambda *event: told.append(event),
     )
-    assert tuple((candidate, value) for candidate, value, _ in told) == found.history
+    assert tuple((assignment, value) for assignment, value, _ in told) == found.history
     lowest = (math.inf, math.inf)
-    for candidate, value, is_best in told:
-        assert is_best == ((value, cost_of(candidate, table)) < lowest)
-        lowest = min(lowest, (value, cost_of(candidate, table)))
-    assert [one for one in told if one[2]][-1][:2] == (found.candidate, found.value)
+    for assignment, value, is_best in told:
+        assert is_best == ((value, cost_of(assignment, table)) < lowest)
+        lowest = min(lowest, (value, cost_of(assignment, table)))
+    assert [one for one in told if one[2]][-1][:2] == (found.assignment, found.value)
 
 
 def test_an_interrupt_passes_and_the_best_was_told():
     table, evaluate = space(2, sites=5)
     limit, told = limit_of(table, 2), []
 
-    def interrupted(candidate):
+    def interrupted(assignment):
         if len(told) == 20:
             raise KeyboardInterrupt
-        return evaluate(candidate)
+        return evaluate(assignment)
 
     with pytest.raises(KeyboardInterrupt):
         evolve(
@@ -217,7 +231,7 @@ def test_an_interrupt_passes_and_the_best_was_told():
             limit=limit,
             evaluations=50,
             seed=2,
-            on_candidate=lambda *event: told.append(event),
+            on_assignment=lambda *event: told.append(event),
         )
     best = [event for event in told if event[2]][-1]
     assert len(told) == 20
@@ -231,13 +245,13 @@ def test_what_is_not_a_number_is_the_worst():
     found = evolve(
         start,
         table,
-        lambda candidate: math.nan if candidate == start else evaluate(candidate),
+        lambda assignment: math.nan if assignment == start else evaluate(assignment),
         limit=limit,
         evaluations=20,
         seed=1,
     )
     assert found.history[0] == (start, math.inf)
-    assert found.candidate != start
+    assert found.assignment != start
     assert math.isfinite(found.value)
 
 
@@ -247,17 +261,17 @@ def test_what_is_not_a_number_is_the_worst():
 def test_improve_stops_at_enough_or_out_of_patience(patience, enough, evaluated):
     table, _ = space(1, sites=6)
     start = (1,) * 6
-    tried = Tried(
+    archive = Archive(
         start,
         table,
-        lambda candidate: 2.0 if candidate == start else 1.0,
+        lambda assignment: 2.0 if assignment == start else 1.0,
         evaluations=500,
         rank=lambda cost, value: (value, cost),
     )
-    improve(tried, limit=99.0, patience=patience, draw=random.Random(1), enough=enough)
-    assert 499 - tried.left == evaluated
-    improve(tried, limit=99.0, patience=patience, draw=random.Random(1), enough=2.0)
-    assert 499 - tried.left == evaluated  # enough already
+    improve(archive, limit=99.0, patience=patience, draw=random.Random(1), enough=enough)
+    assert 499 - archive.left == evaluated
+    improve(archive, limit=99.0, patience=patience, draw=random.Random(1), enough=2.0)
+    assert 499 - archive.left == evaluated  # enough already
 
 
 @pytest.mark.parametrize(
@@ -286,6 +300,6 @@ def test_rejects(changes, message):
 
 
 def test_ends_at_once_where_there_is_no_choice():
-    table = [[Level(label="as it is", cost=1.0, damage=0.0)]] * 3
+    table = [[CompressionLevel(label="as it is", cost=1.0, divergence=0.0)]] * 3
     found = evolve((0, 0, 0), table, lambda _: 2.0, limit=3.0, evaluations=9, seed=1)
     assert found.history == (((0, 0, 0), 2.0),)

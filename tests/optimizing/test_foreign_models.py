@@ -15,7 +15,7 @@ from heedful.allocation.plan import Plan
 from heedful.allocation.stored import save_model
 from heedful.errors import BudgetError
 from heedful.files import read_json
-from heedful.optimizing.of_model import Training
+from heedful.optimizing.of_model import ModelSpec
 
 T = pytest.importorskip("transformers")
 # The seams of other libraries warn of things that are theirs to change.
@@ -181,8 +181,8 @@ def optimised(name, kit, *, keep="loss <= 300%", **settings):
     model = build()
     if getattr(model, "generation_config", None) is not None:
         model.generation_config.max_new_tokens = 5
-    data = heedful.Splits(
-        calibration=batches(of, 2, 2), validation=batches(of, 3, 5), test=batches(of, 4, 5)
+    data = heedful.OptimizeData(
+        calibration=batches(of, 2, 2), dev=batches(of, 3, 5), test=batches(of, 4, 5)
     )
     return heedful.optimize(
         taught(model, of),
@@ -196,9 +196,9 @@ def optimised(name, kit, *, keep="loss <= 300%", **settings):
 def optimised_example(kit):
     module = example()
     torch.manual_seed(0)
-    data = heedful.Splits(
+    data = heedful.OptimizeData(
         calibration=module.look_up(32, seed=2, rows=16),
-        validation=module.look_up(40, seed=3),
+        dev=module.look_up(40, seed=3),
         test=module.look_up(40, seed=4),
     )
     return heedful.optimize(
@@ -207,7 +207,7 @@ def optimised_example(kit):
         quality=module.accuracy,
         keep=-0.9,
         settings=kit.quick(**ONCE),
-        training=Training(outputs="logits"),
+        spec=ModelSpec(outputs="logits"),
     )
 
 
@@ -252,11 +252,11 @@ def test_all_are_smaller_and_the_same_in_a_new_process(kit, timed, tmp_path):
 
 
 def test_what_loses_too_much_is_refused_with_the_reason(kit, timed, tmp_path):
-    # healing would make this little taught model better than it was
-    unhealed = {"heal_steps": 0, "finalist_steps": 0, "finals": 0}
-    outcome = optimised("bert", kit, keep="loss <= +0.000001%", **unhealed)
+    # fine-tuning would make this little taught model better than it was
+    untuned = {"finetune_steps": 0, "finalist_steps": 0, "finals": 0}
+    outcome = optimised("bert", kit, keep="loss <= +0.000001%", **untuned)
     assert not outcome.accepted
-    assert "got none that does; loosen the budget or heal longer" in outcome.reason
+    assert "got none that does; loosen the budget or fine-tune longer" in outcome.reason
     with pytest.raises(BudgetError, match="loosen the budget"):
         outcome.save(tmp_path / "refused")
     assert [path.name for path in (tmp_path / "refused").iterdir()] == ["report.json"]
@@ -266,32 +266,32 @@ def test_what_loses_too_much_is_refused_with_the_reason(kit, timed, tmp_path):
 def test_a_decoder_starts_from_the_labels_where_nothing_else_is_given(kit):
     model, batch = marian().eval(), translated(1)
     started = model.prepare_decoder_input_ids_from_labels(labels=batch["labels"])
-    subject = kit.subject(
+    problem = kit.problem(
         model,
-        data=heedful.Splits(calibration=[batch], validation=[translated(2)], test=[translated(3)]),
+        data=heedful.OptimizeData(calibration=[batch], dev=[translated(2)], test=[translated(3)]),
         quality=losses(0),
         higher=False,
     )
     expected = model(**batch).logits[batch["labels"] != IGNORED]
-    assert torch.equal(subject.outputs(model, batch), expected)
+    assert torch.equal(problem.outputs(model, batch), expected)
     given = {**batch, "decoder_input_ids": started.flip(0)}
-    assert not torch.equal(subject.outputs(model, given), expected)
+    assert not torch.equal(problem.outputs(model, given), expected)
 
 
 @pytest.mark.parametrize("build", [gpt2, llama])
 def test_labels_of_the_next_token_stand_at_the_place_before(build, kit):
     model, batch = build().eval(), continued(1)
-    subject = kit.subject(
+    problem = kit.problem(
         model,
-        data=heedful.Splits(calibration=[batch], validation=[continued(2)], test=[continued(3)]),
+        data=heedful.OptimizeData(calibration=[batch], dev=[continued(2)], test=[continued(3)]),
         quality=losses(1),
         higher=False,
-        training=Training(),
+        spec=ModelSpec(),
     )
     counts = batch["labels"][:, 1:] != IGNORED
     expected = model(**batch).logits[:, :-1][counts]
     assert 0 < counts.sum() < counts.numel()
-    assert torch.equal(subject.outputs(model, batch), expected)
+    assert torch.equal(problem.outputs(model, batch), expected)
 
 
 def test_half_precision_comes_back_as_it_was(tmp_path):

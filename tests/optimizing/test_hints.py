@@ -9,8 +9,8 @@ from heedful.testing.tolerance import assert_close
 
 
 @pytest.fixture
-def subject(kit):
-    return kit.subject(kit.Tiny(layers=2).eval())
+def problem(kit):
+    return kit.problem(kit.Tiny(layers=2).eval())
 
 
 def outs(model, tokens):
@@ -31,9 +31,9 @@ def distance(now, given):
     return (now - given).square().mean() / given.var(correction=0)
 
 
-def test_the_loss_is_the_squared_distance_as_a_share_of_the_variance(kit, subject):
-    before, model, sites = kit.changed(subject, ValueRank(rank=2), ValueRank(rank=1))
-    tokens = subject.calibration[0]
+def test_the_loss_is_the_squared_distance_as_a_share_of_the_variance(kit, problem):
+    before, model, sites = kit.changed(problem, ValueRank(rank=2), ValueRank(rank=1))
+    tokens = problem.calibration[0]
     (given, _), (now, alone) = outs(before, tokens), outs(model, tokens)
     with Hints(model, before, sites) as hints:
         before(tokens)
@@ -46,18 +46,18 @@ def test_the_loss_is_the_squared_distance_as_a_share_of_the_variance(kit, subjec
     assert model.own[0].value.weight.grad.abs().max() > 0
 
 
-def test_what_is_forced_is_what_was_given(kit, subject):
-    before, model, sites = kit.changed(subject, ValueRank(rank=2), ValueRank(rank=1))
-    tokens = subject.calibration[0]
+def test_what_is_forced_is_what_was_given(kit, problem):
+    before, model, sites = kit.changed(problem, ValueRank(rank=2), ValueRank(rank=1))
+    tokens = problem.calibration[0]
     with Hints(model, before, sites, forced=True) as hints:
         want = before(tokens)
         assert torch.allclose(model(tokens), want, atol=1e-6)
         assert hints.loss() > 0
 
 
-def test_every_call_is_compared_with_its_own_and_counted_once(kit, subject):
-    before, model, sites = kit.changed(subject, ValueRank(rank=2), ValueRank(rank=1))
-    first, second = subject.calibration[:2]
+def test_every_call_is_compared_with_its_own_and_counted_once(kit, problem):
+    before, model, sites = kit.changed(problem, ValueRank(rank=2), ValueRank(rank=1))
+    first, second = problem.calibration[:2]
     with Hints(model, before, sites) as hints:
         alone = []
         for tokens in (first, second):
@@ -71,14 +71,14 @@ def test_every_call_is_compared_with_its_own_and_counted_once(kit, subject):
         assert hints.loss().item() == 0
 
 
-def test_dropped_sites_are_left_out(kit, subject):
-    before, model, sites = kit.changed(subject, DropSite(), ValueRank(rank=1))
+def test_dropped_sites_are_left_out(kit, problem):
+    before, model, sites = kit.changed(problem, DropSite(), ValueRank(rank=1))
     with Hints(model, before, sites) as hints:
         assert [site.name for site in hints.sites] == [sites[1].name]
 
 
-def test_nothing_stays_behind(kit, subject):
-    before, model, sites = kit.changed(subject, ValueRank(rank=2), ValueRank(rank=1))
+def test_nothing_stays_behind(kit, problem):
+    before, model, sites = kit.changed(problem, ValueRank(rank=2), ValueRank(rank=1))
     with pytest.raises(KeyboardInterrupt), Hints(model, before, sites):
         raise KeyboardInterrupt
     assert not any(module._forward_hooks for of in (before, model) for module in of.modules())

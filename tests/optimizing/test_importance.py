@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from heedful.allocation.moves import DropSite
-from heedful.allocation.plan import Plan, separated
+from heedful.allocation.plan import Plan, unfused
 from heedful.allocation.sites import find_sites
 from heedful.nn import Attention
 from heedful.optimizing import importance
@@ -19,7 +19,7 @@ from heedful.optimizing.importance import (
     leave_one_out,
     rank_correlation,
 )
-from heedful.optimizing.subject import Reference
+from heedful.optimizing.problem import Reference
 
 USED = 2
 
@@ -42,9 +42,9 @@ class Values(nn.Module):
 
 
 def subject_of(kit, model, batches):
-    model = separated(model)
+    model = unfused(model)
     return replace(
-        kit.subject(),
+        kit.problem(),
         model=model,
         calibration=batches,
         outputs=lambda model, batch: model(batch),
@@ -69,8 +69,8 @@ def scaled(model, head, factor):
 def test_is_the_mean_power_of_the_slope_along_a_gate(kit, score, power, calls):
     model = Values(calls)
     batches = [draw(1, 5, 8, seed=seed) for seed in range(3)]
-    subject = subject_of(kit, model, batches)
-    found = score(subject.model, find_sites(model)[0], subject, seed=7)["own"]
+    problem = subject_of(kit, model, batches)
+    found = score(problem.model, find_sites(model)[0], problem, seed=7)["own"]
     generator = torch.Generator().manual_seed(7)
     noise = [torch.randn(1, 8, generator=generator) for _ in batches]
     step = 1e-5
@@ -91,10 +91,10 @@ def test_rows_count_one_by_one_however_they_come(kit, score, monkeypatch):
     rows = draw(6, 5, 8)
     found = []
     for size in (1, 4, 6):
-        subject = subject_of(kit, Values(), list(rows.split(size)))
-        subject.model.load_state_dict(found[0][0] if found else subject.model.state_dict())
-        scores = score(subject.model, find_sites(subject.model)[0], subject)["own"]
-        found.append((subject.model.state_dict(), scores))
+        problem = subject_of(kit, Values(), list(rows.split(size)))
+        problem.model.load_state_dict(found[0][0] if found else problem.model.state_dict())
+        scores = score(problem.model, find_sites(problem.model)[0], problem)["own"]
+        found.append((problem.model.state_dict(), scores))
     for _, scores in found[1:]:
         assert torch.allclose(scores, found[0][1])
     assert (found[0][1] > 0).all()
@@ -102,9 +102,9 @@ def test_rows_count_one_by_one_however_they_come(kit, score, monkeypatch):
 
 @pytest.mark.parametrize("score", [fisher, gate_gradient])
 def test_the_planted_head_is_the_only_one_that_matters(kit, score):
-    subject = kit.subject(kit.planted(layers=2))
-    sites = find_sites(subject.model)[0]
-    found = score(subject.model, sites, subject)
+    problem = kit.problem(kit.planted(layers=2))
+    sites = find_sites(problem.model)[0]
+    found = score(problem.model, sites, problem)
     assert set(found) == {"own.0", "own.1"}
     for scores in found.values():
         assert scores.argmax() == USED
@@ -112,10 +112,10 @@ def test_the_planted_head_is_the_only_one_that_matters(kit, score):
 
 
 def test_a_seed_draws_the_same_labels(kit):
-    subject = kit.subject()
-    sites = find_sites(subject.model)[0]
+    problem = kit.problem()
+    sites = find_sites(problem.model)[0]
     first, second, other = (
-        fisher(subject.model, sites, subject, seed=seed)["own.0"] for seed in (1, 1, 2)
+        fisher(problem.model, sites, problem, seed=seed)["own.0"] for seed in (1, 1, 2)
     )
     assert torch.equal(first, second)
     assert not torch.equal(first, other)
@@ -123,41 +123,41 @@ def test_a_seed_draws_the_same_labels(kit):
 
 def test_batches_may_be_folded_on_the_way_to_a_site(kit):
     model = Values(fold=True)
-    subject = subject_of(kit, model, [draw(2, 3, 5, 8)])
+    problem = subject_of(kit, model, [draw(2, 3, 5, 8)])
     sites = find_sites(model)[0]
-    assert (fisher(subject.model, sites, subject)["own"] > 0).all()
+    assert (fisher(problem.model, sites, problem)["own"] > 0).all()
 
 
 def test_a_site_that_nothing_runs_through_has_no_importance(kit):
     model = kit.planted()
     model.spare = Attention(width=16, heads=2)
-    subject = kit.subject(model)
-    found = fisher(subject.model, find_sites(model)[0], subject)
+    problem = kit.problem(model)
+    found = fisher(problem.model, find_sites(model)[0], problem)
     assert found["spare"].tolist() == [0, 0]
 
 
 def test_where_no_head_is_left_nothing_is_scored(kit):
-    subject = kit.subject()
-    sites = find_sites(subject.model)[0]
-    dropped = Plan(moves={"own.0": (DropSite(),)}).apply(subject.model)
-    assert fisher(dropped, sites, subject) == {}
-    assert leave_one_out(dropped, sites, Reference(subject))["own.0"].shape == (0,)
+    problem = kit.problem()
+    sites = find_sites(problem.model)[0]
+    dropped = Plan(moves={"own.0": (DropSite(),)}).apply(problem.model)
+    assert fisher(dropped, sites, problem) == {}
+    assert leave_one_out(dropped, sites, Reference(problem))["own.0"].shape == (0,)
 
 
 def test_leaving_out_is_what_zeroed_weights_do(kit):
-    subject = kit.subject(kit.Tiny().eval())
-    sites = find_sites(subject.model)[0]
-    reference = Reference(subject)
-    found = leave_one_out(subject.model, sites, reference)["own.0"]
+    problem = kit.problem(kit.Tiny().eval())
+    sites = find_sites(problem.model)[0]
+    reference = Reference(problem)
+    found = leave_one_out(problem.model, sites, reference)["own.0"]
     for head in range(4):
-        without = copy.deepcopy(subject.model)
+        without = copy.deepcopy(problem.model)
         with torch.no_grad():
             without.own[0].out.weight[:, 4 * head : 4 * head + 4] = 0
-        assert found[head].item() == pytest.approx(reference.damage(without), rel=1e-3)
+        assert found[head].item() == pytest.approx(reference.divergence(without), rel=1e-3)
 
 
 def test_gates_are_gone_afterwards_even_after_an_error(kit):
-    model = separated(kit.planted())
+    model = unfused(kit.planted())
     sites = find_sites(model)[0]
     tokens = kit.rows(4)
     before = model(tokens)
@@ -174,7 +174,7 @@ def test_gates_are_gone_afterwards_even_after_an_error(kit):
 
 
 def test_a_gate_turns_its_own_head_only(kit):
-    model = separated(kit.planted())
+    model = unfused(kit.planted())
     sites = find_sites(model)[0]
     tokens = kit.rows(4)
     gates = torch.zeros(4)

@@ -9,8 +9,8 @@ import pytest
 
 from heedful.errors import ConfigError
 from heedful.optimizing import knapsack as module
+from heedful.optimizing.compression_levels import CompressionLevel, cost_of, divergence_of
 from heedful.optimizing.knapsack import knapsack
-from heedful.optimizing.level import Level, cost_of, damage_of
 
 
 def table_of(seed, *, sites=4, levels=5, whole=False):
@@ -22,7 +22,9 @@ def table_of(seed, *, sites=4, levels=5, whole=False):
 
     return [
         [
-            Level(label=f"{place}", cost=number(0, 9), damage=number(-2, 9) if place else 0.0)
+            CompressionLevel(
+                label=f"{place}", cost=number(0, 9), divergence=number(-2, 9) if place else 0.0
+            )
             for place in range(draw.randint(1, levels))
         ]
         for _ in range(sites)
@@ -37,31 +39,36 @@ def all_of(table):
 @pytest.mark.parametrize("seed", range(12))
 def test_is_the_best_of_all(seed, whole):
     table = table_of(seed, whole=whole)
-    candidates = all_of(table)
-    costs = [cost_of(candidate, table) for candidate in candidates]
+    assignments = all_of(table)
+    costs = [cost_of(assignment, table) for assignment in assignments]
     for limit in random.Random(seed).sample(costs, min(12, len(costs))):
-        fitting = [c for c, cost in zip(candidates, costs, strict=True) if cost <= limit]
-        best = min((damage_of(c, table), cost_of(c, table)) for c in fitting)
+        fitting = [c for c, cost in zip(assignments, costs, strict=True) if cost <= limit]
+        best = min((divergence_of(c, table), cost_of(c, table)) for c in fitting)
         chosen = knapsack(table, limit)
         assert chosen in fitting
-        assert damage_of(chosen, table) == pytest.approx(best[0], abs=1e-12)
-        if whole:  # no rounding, so equal damages are equal
-            assert (damage_of(chosen, table), cost_of(chosen, table)) == best
+        assert divergence_of(chosen, table) == pytest.approx(best[0], abs=1e-12)
+        if whole:  # no rounding, so equal divergences are equal
+            assert (divergence_of(chosen, table), cost_of(chosen, table)) == best
 
 
 @pytest.mark.parametrize("seed", range(12))
 def test_knows_what_just_fits(seed):
     table = table_of(seed)
-    cheapest = min(cost_of(candidate, table) for candidate in all_of(table))
+    cheapest = min(cost_of(assignment, table) for assignment in all_of(table))
     assert cost_of(knapsack(table, cheapest), table) == cheapest
     assert knapsack(table, math.nextafter(cheapest, -1)) is None
     assert knapsack(table, -math.inf) is None
-    least = [min(levels, key=lambda level: level.damage).damage for levels in table]
-    assert damage_of(knapsack(table, math.inf), table) == math.fsum(least)
+    least = [min(levels, key=lambda level: level.divergence).divergence for levels in table]
+    assert divergence_of(knapsack(table, math.inf), table) == math.fsum(least)
 
 
 def test_sites_that_cost_nothing():
-    table = [[Level(label="0", cost=0.0, damage=0.0), Level(label="1", cost=0.0, damage=-1.0)]] * 3
+    table = [
+        [
+            CompressionLevel(label="0", cost=0.0, divergence=0.0),
+            CompressionLevel(label="1", cost=0.0, divergence=-1.0),
+        ]
+    ] * 3
     assert knapsack(table, 0.0) == (1, 1, 1)
     assert knapsack(table, -1.0) is None
 
@@ -71,10 +78,10 @@ def long_fronts(seed, *, sites=10, levels=8):
     draw = random.Random(seed)
     return [
         [
-            Level(
+            CompressionLevel(
                 label=f"{place}",
                 cost=draw.uniform(0.9, 1.1) * (levels - place),
-                damage=draw.uniform(0.9, 1.1) * place**1.5,
+                divergence=draw.uniform(0.9, 1.1) * place**1.5,
             )
             for place in range(levels)
         ]
@@ -91,14 +98,16 @@ def test_few_states_hold_the_limit_and_lose_little(seed, monkeypatch):
     assert knapsack(table, low) == (7,) * 10
     for share in (0.25, 0.5, 0.75, 1.0):
         limit = low + share * (high - low)
-        exact, tighter = (damage_of(knapsack(table, at), table) for at in (limit, limit - slack))
+        exact, tighter = (
+            divergence_of(knapsack(table, at), table) for at in (limit, limit - slack)
+        )
         with monkeypatch.context() as patch:
             patch.setattr(module, "STATES", states)
             assert knapsack(table, low) == (7,) * 10
             chosen = knapsack(table, limit)
         assert cost_of(chosen, table) <= limit
-        assert exact <= damage_of(chosen, table) <= tighter
-        lost += exact < damage_of(chosen, table)
+        assert exact <= divergence_of(chosen, table) <= tighter
+        lost += exact < divergence_of(chosen, table)
     assert lost  # or nothing was dropped, and nothing tested
 
 

@@ -14,10 +14,10 @@ from torch import nn
 
 import heedful
 from heedful.errors import ConfigError, DataError, UnsupportedError
-from heedful.optimizing.of_model import Training, check_rows, identity, subject_of_model
-from heedful.optimizing.subject import Reference
+from heedful.optimizing.of_model import ModelSpec, check_rows, identity, problem_of_model
+from heedful.optimizing.problem import Reference
 
-SAID = Training(outputs="logits")
+SAID = ModelSpec(outputs="logits")
 
 
 class Output(SimpleNamespace):
@@ -44,20 +44,20 @@ def rows(start, count=4, length=3):
     return torch.arange(start * 1000, start * 1000 + count * length).view(count, length)
 
 
-def made(answer, batch=None, *, training=None, data=None, quality=None, kind=Echo):
+def made(answer, batch=None, *, spec=None, data=None, quality=None, kind=Echo):
     model = kind(answer)
-    data = data or heedful.Splits(
-        calibration=[rows(1) if batch is None else batch], validation=[rows(2)], test=[rows(3)]
+    data = data or heedful.OptimizeData(
+        calibration=[rows(1) if batch is None else batch], dev=[rows(2)], test=[rows(3)]
     )
-    subject = subject_of_model(
+    problem = problem_of_model(
         model,
         data,
         quality or (lambda model, split: torch.ones(7)),
         metric="m",
         higher_is_better=True,
-        training=training or SAID,
+        spec=spec or SAID,
     )
-    return subject, model
+    return problem, model
 
 
 # ---- how it is called ----------------------------------------------------------------------------
@@ -90,9 +90,9 @@ def test_the_caller_may_know_better_how_to_call():
         answers.append(batch)
         return {"strange": 1, "right": torch.ones(4, 3)}["right"]
 
-    subject, model = made("unused", batch, training=Training(forward=forward, outputs="logits"))
-    subject.work(model)
-    assert subject.outputs(model, batch).shape == (4, 3)
+    problem, model = made("unused", batch, spec=ModelSpec(forward=forward, outputs="logits"))
+    problem.work(model)
+    assert problem.outputs(model, batch).shape == (4, 3)
     assert all(answer is batch for answer in answers)
     assert len(answers) == 3
     assert not model.calls
@@ -120,10 +120,10 @@ FLOATS, WHOLE = torch.zeros(4, 3), torch.tensor([0, 2, 1, 1])
 def test_outputs_are_found_and_known(answer, labels, problem, kind):
     of = type("Configured", (Echo,), {"config": SimpleNamespace(problem_type=problem)})
     batch = {"ids": rows(1)} | ({} if labels is None else {"labels": labels})
-    subject, model = made(answer, batch, training=Training(), kind=of)
-    assert subject.kind == kind
-    assert subject.outputs(model, batch).ndim == 2
-    assert (subject.truth is None) or kind == "logits"
+    problem, model = made(answer, batch, spec=ModelSpec(), kind=of)
+    assert problem.kind == kind
+    assert problem.outputs(model, batch).ndim == 2
+    assert (problem.truth is None) or kind == "logits"
 
 
 @pytest.mark.parametrize(
@@ -139,25 +139,25 @@ def test_outputs_are_found_and_known(answer, labels, problem, kind):
 )
 def test_what_no_model_says_is_asked_for(answer, batch):
     message = (
-        r"training must say whether the outputs are logits or values where the model does not, got "
-        r"a tensor of shape \(4, .*\) from Echo\. Pass Training\(outputs='logits'\)"
+        r"spec must say whether the outputs are logits or values where the model does not, got "
+        r"a tensor of shape \(4, .*\) from Echo\. Pass ModelSpec\(outputs='logits'\)"
     )
     with pytest.raises(ConfigError, match=message):
-        made(answer, batch, training=Training())
+        made(answer, batch, spec=ModelSpec())
 
 
 def test_the_kind_may_be_said():
-    assert made(torch.ones(4, 3), training=Training(outputs="values"))[0].kind == "values"
-    assert made(torch.ones(4, 3), training=Training(outputs="logits"))[0].kind == "logits"
+    assert made(torch.ones(4, 3), spec=ModelSpec(outputs="values"))[0].kind == "values"
+    assert made(torch.ones(4, 3), spec=ModelSpec(outputs="logits"))[0].kind == "logits"
     with pytest.raises(ConfigError, match="outputs must be one of logits, values, got 'classes'"):
-        Training(outputs="classes")
+        ModelSpec(outputs="classes")
 
 
 @pytest.mark.parametrize("answer", [torch.ones(4, 1), torch.ones(4)])
 def test_one_alternative_is_none(answer):
     message = r"logits must be of two alternatives at least, got outputs of shape \(4,"
     with pytest.raises(ConfigError, match=message):
-        made(answer, training=Training(outputs="logits"))
+        made(answer, spec=ModelSpec(outputs="logits"))
 
 
 @pytest.mark.parametrize("label", [-1, 3])
@@ -185,18 +185,18 @@ def test_a_shift_of_all_features_is_damage_to_what_is_no_distribution(name):
         model = transformers.BertModel(config)
         batches = [{"input_ids": torch.randint(30, (4, 5))} for _ in range(3)]
         last = model.encoder.layer[-1].output.LayerNorm
-    data = heedful.Splits(calibration=batches[:1], validation=batches[1:2], test=batches[2:])
-    says = Training() if name == "bert" else Training(outputs="values")
-    subject = subject_of_model(
-        model, data, lambda *_: [1.0], metric="m", higher_is_better=True, training=says
+    data = heedful.OptimizeData(calibration=batches[:1], dev=batches[1:2], test=batches[2:])
+    says = ModelSpec() if name == "bert" else ModelSpec(outputs="values")
+    problem = problem_of_model(
+        model, data, lambda *_: [1.0], metric="m", higher_is_better=True, spec=says
     )
-    assert subject.kind == "values"
-    moved = copy.deepcopy(subject.model)
-    reference = Reference(subject)
+    assert problem.kind == "values"
+    moved = copy.deepcopy(problem.model)
+    reference = Reference(problem)
     with torch.no_grad():
         dict(moved.named_modules())[name_of(model, last)].bias += 3
-    assert reference.damage(moved) > 1
-    assert Reference(replace(subject, kind="logits")).damage(moved) < 1e-3
+    assert reference.divergence(moved) > 1
+    assert Reference(replace(problem, kind="logits")).divergence(moved) < 1e-3
 
 
 def name_of(model, module):
@@ -205,7 +205,7 @@ def name_of(model, module):
 
 @pytest.mark.parametrize("answer", ["text", {"logits": torch.ones(2)}, (), (None,)])
 def test_an_output_without_a_tensor_is_refused(answer):
-    message = f"output of the model must be a tensor, got {type(answer).__name__}; pass Training"
+    message = f"output of the model must be a tensor, got {type(answer).__name__}; pass ModelSpec"
     with pytest.raises(ConfigError, match=message):
         made(answer)
 
@@ -229,24 +229,24 @@ def test_the_truth_is_there_where_batches_bring_it():
     logits, truth = torch.randn(4, 3), torch.tensor([0, 2, 1, 1])
     for dtype in (torch.int64, torch.int32):
         batch = (rows(1), truth.to(dtype))
-        subject, model = made(logits, batch)
-        assert torch.equal(subject.truth(batch), truth)
-        assert len(subject.outputs(model, batch)) == 4
+        problem, model = made(logits, batch)
+        assert torch.equal(problem.truth(batch), truth)
+        assert len(problem.outputs(model, batch)) == 4
 
 
 @pytest.mark.parametrize("name, right", [("Tagger", [0, 1, 4, 3]), ("TestForCausalLM", [1, 4, 3])])
 def test_the_truth_has_a_row_for_each_row_of_outputs(name, right):
     logits, labels = torch.randn(2, 3, 5), torch.tensor([[0, -100, 1], [-100, 4, 3]])
     kind = type(name, (Echo,), {"config": None})
-    subject, model = made(logits, {"labels": labels}, kind=kind)
-    assert subject.truth({"labels": labels}).tolist() == right
-    assert len(subject.outputs(model, {"labels": labels})) == len(right)
+    problem, model = made(logits, {"labels": labels}, kind=kind)
+    assert problem.truth({"labels": labels}).tolist() == right
+    assert len(problem.outputs(model, {"labels": labels})) == len(right)
 
 
 def test_unknown_truth_is_said_to_be():
     truth = torch.tensor([[0, -100, 1], [-100, -100, 4]])
-    subject, _ = made(torch.randn(2, 3, 5), (rows(1, 2), truth))
-    assert subject.truth((rows(1, 2), truth)).tolist() == [0, -100, 1, -100, -100, 4]
+    problem, _ = made(torch.randn(2, 3, 5), (rows(1, 2), truth))
+    assert problem.truth((rows(1, 2), truth)).tolist() == [0, -100, 1, -100, -100, 4]
 
 
 @pytest.mark.parametrize(
@@ -265,11 +265,11 @@ def test_where_the_truth_is_not_known_there_is_no_loss(answer, batch):
 
 def test_healing_sees_every_batch_in_an_order_of_its_seed():
     batches = [rows(start) for start in (1, 4, 5, 6, 7)]
-    data = heedful.Splits(calibration=batches, validation=[rows(2)], test=[rows(3)])
-    subject, _ = made(torch.ones(4, 2), data=data)
+    data = heedful.OptimizeData(calibration=batches, dev=[rows(2)], test=[rows(3)])
+    problem, _ = made(torch.ones(4, 2), data=data)
 
     def order(seed):
-        return [int(batch[0, 0]) // 1000 for batch in islice(subject.training(seed), 10)]
+        return [int(batch[0, 0]) // 1000 for batch in islice(problem.training(seed), 10)]
 
     first = order(1)
     assert sorted(first[:5]) == sorted(first[5:]) == [1, 4, 5, 6, 7]
@@ -278,23 +278,23 @@ def test_healing_sees_every_batch_in_an_order_of_its_seed():
 
 def test_only_the_first_batches_calibrate():
     batches = [rows(start) for start in range(10, 40)]
-    data = heedful.Splits(calibration=batches, validation=[rows(2)], test=[rows(3)])
-    subject, model = made(torch.ones(4, 2), data=data)
-    assert len(subject.calibration) == 16
+    data = heedful.OptimizeData(calibration=batches, dev=[rows(2)], test=[rows(3)])
+    problem, model = made(torch.ones(4, 2), data=data)
+    assert len(problem.calibration) == 16
     model.calls.clear()
-    subject.work(model)
+    problem.work(model)
     assert len(model.calls) == 16
 
 
 def test_the_original_is_a_copy_in_evaluation_mode(kit):
     model = kit.planted().train()
     before = copy.deepcopy(model.state_dict())
-    subject = kit.subject(model)
-    assert subject.model is not model
+    problem = kit.problem(model)
+    assert problem.model is not model
     assert model.training
-    assert not subject.model.training
+    assert not problem.model.training
     with torch.no_grad():
-        subject.model.head.weight.zero_()
+        problem.model.head.weight.zero_()
     assert all(torch.equal(x, before[name]) for name, x in model.state_dict().items())
 
 
@@ -305,12 +305,12 @@ def test_quality_sees_each_split_in_evaluation_mode(kit):
         seen.append((model.training, split, torch.is_inference_mode_enabled()))
         return np.arange(40.0)
 
-    subject = kit.subject(model, quality=quality, data=data)
-    assert subject.test_examples == 40
-    subject.statistics(model.train(), "validation")
-    assert subject.validation_examples == 40
-    subject.statistics(subject.model, "test")  # known already
-    assert [split for _, split, _ in seen] == [data.validation, data.test, data.validation]
+    problem = kit.problem(model, quality=quality, data=data)
+    assert problem.test_examples == 40
+    problem.statistics(model.train(), "dev")
+    assert problem.dev_examples == 40
+    problem.statistics(problem.model, "test")  # known already
+    assert [split for _, split, _ in seen] == [data.dev, data.test, data.dev]
     assert all(inference and not training for training, _, inference in seen)
 
 
@@ -336,22 +336,22 @@ def test_quality_must_be_one_number_an_example(answer, message):
 
 
 def test_a_model_without_parameters_is_refused():
-    data = heedful.Splits(calibration=[rows(1)], validation=[rows(2)], test=[rows(3)])
+    data = heedful.OptimizeData(calibration=[rows(1)], dev=[rows(2)], test=[rows(3)])
     with pytest.raises(UnsupportedError, match="model must have parameters to be optimised"):
-        subject_of_model(
+        problem_of_model(
             nn.Identity(),
             data,
             lambda model, split: [1.0],
             metric="m",
             higher_is_better=True,
-            training=Training(),
+            spec=ModelSpec(),
         )
 
 
 @pytest.mark.parametrize("rate", [0.0, -1.0, float("nan")])
 def test_a_learning_rate_must_be_above_0(rate):
     with pytest.raises(ConfigError, match=f"learning_rate must be above 0, got {rate}"):
-        Training(learning_rate=rate)
+        ModelSpec(learning_rate=rate)
 
 
 # ---- the same model ------------------------------------------------------------------------------
@@ -375,8 +375,8 @@ def test_a_model_is_known_by_its_modules_and_its_numbers(kit):
 # ---- no example in two splits --------------------------------------------------------------------
 
 
-def overlap(calibration, validation, test, **settings):
-    data = heedful.Splits(calibration=calibration, validation=validation, test=test, **settings)
+def overlap(calibration, dev, test, **settings):
+    data = heedful.OptimizeData(calibration=calibration, dev=dev, test=test, **settings)
     check_rows(data)
 
 
@@ -403,7 +403,7 @@ def test_one_row_in_batches_of_two_splits_is_found(wrap):
 
 
 def test_the_same_input_with_another_label_is_found():
-    with pytest.raises(DataError, match="in both validation and test"):
+    with pytest.raises(DataError, match="in both dev and test"):
         overlap([ROWS[:4]], [(ROWS[4:6], torch.zeros(2))], [(ROWS[5:8], torch.ones(3))])
 
 
@@ -412,7 +412,7 @@ def test_examples_that_are_no_batches_are_not_taken_apart(wrap):
     """They share words, as texts do."""
     tokens = torch.tensor([[1, 2, 3], [3, 2, 1], [2, 2, 2], [1, 1, 3]])
     overlap([tokens[:2]], wrap(tokens[2:3]), wrap(tokens[3:]))
-    with pytest.raises(DataError, match=re.escape("validation[0] and test[1]")):
+    with pytest.raises(DataError, match=re.escape("dev[0] and test[1]")):
         overlap([tokens[:1]], wrap(tokens[2:3]), wrap(tokens[[3, 2]]))
     with pytest.raises(DataError, match=re.escape("calibration[1] and test[0]")):
         overlap([tokens[:2]], wrap(tokens[2:3]), wrap(tokens[[1]]))
@@ -420,7 +420,7 @@ def test_examples_that_are_no_batches_are_not_taken_apart(wrap):
 
 def test_examples_of_text_are_compared_whole():
     overlap([ROWS[:4]], ["a", "b"], [("a", 1), "c"])
-    with pytest.raises(DataError, match="in both validation and test"):
+    with pytest.raises(DataError, match="in both dev and test"):
         overlap([ROWS[:4]], [("a", 1), "b"], [("a", 1)])
 
 

@@ -13,35 +13,35 @@ from torch import nn
 from heedful.data.tokens import PAD, Vocabulary
 from heedful.errors import ConfigError, DataError, RunError, UnsupportedError
 from heedful.optimizing import of_run
-from heedful.optimizing.of_run import METRICS, subject_of_run, subject_to_heal, translator_of
-from heedful.optimizing.subject import Reference
+from heedful.optimizing.of_run import METRICS, problem_of_run, problem_to_finetune, translator_of
+from heedful.optimizing.problem import Reference
 from heedful.tasks.translation import encode
 
 
 @pytest.fixture(scope="module")
-def subjects(digit_run):
-    return {metric: subject_of_run(digit_run, metric) for metric in METRICS}
+def problems(digit_run):
+    return {metric: problem_of_run(digit_run, metric) for metric in METRICS}
 
 
 @pytest.fixture(scope="module")
-def subject(subjects):
-    return subjects["loss"]
+def problem(problems):
+    return problems["loss"]
 
 
 def pairs_of(run, split):
     return encode(run.examples(split), run.vocabularies, max_length=99)[0]
 
 
-@pytest.mark.parametrize("split, name", [("validation", "dev"), ("test", "test")])
+@pytest.mark.parametrize("split, name", [("dev", "dev"), ("test", "test")])
 @pytest.mark.parametrize("metric", ["exact_match", "chrf", "bleu"])
-def test_quality_is_that_of_the_texts_it_writes(digit_run, subjects, metric, split, name):
-    subject, examples = subjects[metric], digit_run.examples(name)
-    statistics = subject.statistics(subject.model, split)
+def test_quality_is_that_of_the_texts_it_writes(digit_run, problems, metric, split, name):
+    problem, examples = problems[metric], digit_run.examples(name)
+    statistics = problem.statistics(problem.model, split)
     assert len(statistics) == len(examples) == 80
     written = digit_run.translator.translate([example.source for example in examples])
     exact = np.mean([100 * (x.target == y) for x, y in zip(examples, written, strict=True)])
-    score = subject.metric.score(statistics)
-    assert subject.metric.higher_is_better
+    score = problem.metric.score(statistics)
+    assert problem.metric.higher_is_better
     references = [x.target for x in examples]
     found = {
         "exact_match": lambda: exact,
@@ -53,15 +53,15 @@ def test_quality_is_that_of_the_texts_it_writes(digit_run, subjects, metric, spl
 
 
 @pytest.mark.parametrize("metric", ["loss", "token_accuracy"])
-def test_quality_of_tokens_is_counted_token_by_token(digit_run, subjects, metric):
-    subject, pairs = subjects[metric], pairs_of(digit_run, "dev")
-    found = subject.statistics(subject.model, "validation")
-    assert subject.metric.higher_is_better == (metric != "loss")
+def test_quality_of_tokens_is_counted_token_by_token(digit_run, problems, metric):
+    problem, pairs = problems[metric], pairs_of(digit_run, "dev")
+    found = problem.statistics(problem.model, "dev")
+    assert problem.metric.higher_is_better == (metric != "loss")
     total, count = 0.0, 0
     for row in range(0, len(pairs), 7):
         source, lengths, target = pairs.batch([row], "cpu")
         with torch.no_grad():
-            scores = subject.model(source, lengths, target[:, :-1])[0].double().log_softmax(-1)
+            scores = problem.model(source, lengths, target[:, :-1])[0].double().log_softmax(-1)
         truth = target[0, 1:]
         here = (truth != PAD).sum().item()
         scores, truth = scores[:here], truth[:here]
@@ -69,22 +69,22 @@ def test_quality_of_tokens_is_counted_token_by_token(digit_run, subjects, metric
         value = -scores[range(here), truth].sum().item() if metric == "loss" else right
         assert found[row].tolist() == pytest.approx([value, here], rel=1e-4)
         total, count = total + value, count + here
-    assert total / count == pytest.approx(subject.metric.score(found[::7]), rel=1e-4)
+    assert total / count == pytest.approx(problem.metric.score(found[::7]), rel=1e-4)
 
 
-def test_outputs_leave_padding_out(digit_run, subject):
+def test_outputs_leave_padding_out(digit_run, problem):
     batch = pairs_of(digit_run, "dev").batch(range(9), "cpu")
     rows = (batch[2][:, 1:] != PAD).sum().item()
     assert batch[2].shape[1] * 9 > rows + 9
     with torch.no_grad():
-        found = subject.outputs(subject.model, batch)
+        found = problem.outputs(problem.model, batch)
         assert found.shape == (rows, digit_run.vocabularies.target.size)
-        one = subject.outputs(subject.model, pairs_of(digit_run, "dev").batch([0], "cpu"))
+        one = problem.outputs(problem.model, pairs_of(digit_run, "dev").batch([0], "cpu"))
     assert torch.allclose(found[: len(one)], one, atol=1e-5)
 
 
-def test_calibrates_and_heals_on_the_training_split(digit_run, subject):
-    sizes = [len(batch[0]) for batch in subject.calibration]
+def test_calibrates_and_heals_on_the_training_split(digit_run, problem):
+    sizes = [len(batch[0]) for batch in problem.calibration]
     assert sum(sizes) == of_run.CALIBRATION
     assert max(sizes) <= 64
     held_out = {
@@ -92,36 +92,36 @@ def test_calibrates_and_heals_on_the_training_split(digit_run, subject):
         for name in ("dev", "test")
         for row in pairs_of(digit_run, name).batch(range(80), "cpu")[0]
     }
-    for source, _, _ in (*subject.calibration, *islice(subject.training(1), 20)):
+    for source, _, _ in (*problem.calibration, *islice(problem.training(1), 20)):
         assert not held_out & {tuple(row[row != PAD].tolist()) for row in source}
-    assert Reference(subject).damage(subject.model) == pytest.approx(0, abs=1e-6)
+    assert Reference(problem).divergence(problem.model) == pytest.approx(0, abs=1e-6)
 
 
-def test_calibration_depends_on_its_seed(digit_run, subject):
-    again, other = (subject_of_run(digit_run, "loss", seed=seed) for seed in (0, 1))
-    assert torch.equal(subject.calibration[0][0], again.calibration[0][0])
+def test_calibration_depends_on_its_seed(digit_run, problem):
+    again, other = (problem_of_run(digit_run, "loss", seed=seed) for seed in (0, 1))
+    assert torch.equal(problem.calibration[0][0], again.calibration[0][0])
     first, second = (
         {tuple(row.tolist()) for batch in of.calibration for row in batch[0]}
-        for of in (subject, other)
+        for of in (problem, other)
     )
     assert first != second
 
 
-def test_training_never_ends_and_follows_its_seed(subject):
+def test_training_never_ends_and_follows_its_seed(problem):
     first, again, other = (
-        [batch[0].sum().item() for batch in islice(subject.training(seed), 30)]
+        [batch[0].sum().item() for batch in islice(problem.training(seed), 30)]
         for seed in (1, 1, 2)
     )
     assert first == again != other
 
 
-def test_the_truth_has_a_row_for_each_row_of_outputs(digit_run, subject):
+def test_the_truth_has_a_row_for_each_row_of_outputs(digit_run, problem):
     batch = pairs_of(digit_run, "dev").batch(range(5), "cpu")
     with torch.no_grad():
-        rows = subject.outputs(subject.model, batch)
+        rows = problem.outputs(problem.model, batch)
     target = batch[2][:, 1:]
-    assert torch.equal(subject.truth(batch), target[target != PAD])
-    assert len(rows) == len(subject.truth(batch))
+    assert torch.equal(problem.truth(batch), target[target != PAD])
+    assert len(rows) == len(problem.truth(batch))
 
 
 class Counted:
@@ -139,11 +139,11 @@ class Counted:
         return self.model.step(tokens, state)
 
 
-def test_the_work_is_that_of_writing_greedily(digit_run, subject, monkeypatch):
+def test_the_work_is_that_of_writing_greedily(digit_run, problem, monkeypatch):
     """As many steps with as many rows as greedy search makes, and the same tokens go in."""
-    worked, wrote = Counted(subject.model), Counted(subject.model)
-    subject.work(worked)
-    translator = translator_of(digit_run, subject.model)
+    worked, wrote = Counted(problem.model), Counted(problem.model)
+    problem.work(worked)
+    translator = translator_of(digit_run, problem.model)
     monkeypatch.setattr(translator, "model", wrote)
     source = pairs_of(digit_run, "dev").source
     translator.write(source, beam=1)
@@ -151,20 +151,20 @@ def test_the_work_is_that_of_writing_greedily(digit_run, subject, monkeypatch):
     assert sorted(worked.tokens) == sorted(wrote.tokens)
 
 
-def test_the_work_does_not_depend_on_what_a_model_says(subject):
-    other = Counted(subject.model)
-    subject.work(other)
-    changed = Counted(subject.model)
+def test_the_work_does_not_depend_on_what_a_model_says(problem):
+    other = Counted(problem.model)
+    problem.work(other)
+    changed = Counted(problem.model)
     changed.step = lambda tokens, state: (
         changed.rows.append(len(tokens)),
-        torch.randn_like(subject.model.step(tokens, state)),
+        torch.randn_like(problem.model.step(tokens, state)),
     )[1]
-    subject.work(changed)
+    problem.work(changed)
     assert changed.rows == other.rows
 
 
-def test_what_users_do_is_writing(digit_run, subject):
-    written = subject.use(subject.model)
+def test_what_users_do_is_writing(digit_run, problem):
+    written = problem.use(problem.model)
     examples = digit_run.examples("dev")[: of_run.TIMED]
     texts = digit_run.vocabularies.target.decode(written)
     assert texts == digit_run.translator.translate([example.source for example in examples])
@@ -176,7 +176,7 @@ def test_what_users_do_is_writing(digit_run, subject):
 def test_an_unknown_metric_is_refused(digit_run):
     message = f"metric must be one of {', '.join(METRICS)}, got 'rouge'"
     with pytest.raises(ConfigError, match=message):
-        subject_of_run(digit_run, "rouge")
+        problem_of_run(digit_run, "rouge")
 
 
 class Changed:
@@ -192,7 +192,7 @@ class Changed:
 def test_another_network_is_refused(digit_run):
     run = Changed(digit_run, translator=SimpleNamespace(model=nn.GRU(2, 2)))
     with pytest.raises(UnsupportedError, match="of a run must be a Transformer, got GRU"):
-        subject_of_run(run, "loss")
+        problem_of_run(run, "loss")
 
 
 def untested(run):
@@ -202,31 +202,33 @@ def untested(run):
 
 def test_without_a_test_split_there_is_no_verdict(digit_run):
     with pytest.raises(DataError, match=r"must have a test split for the verdict, got none\. Give"):
-        subject_of_run(untested(digit_run), "loss")
+        problem_of_run(untested(digit_run), "loss")
 
 
-def test_other_examples_can_stand_in_for_the_test_split(digit_run, subject):
+def test_other_examples_can_stand_in_for_the_test_split(digit_run, problem):
     examples = digit_run.examples("test")[:30]
-    other = subject_of_run(untested(digit_run), "loss", test=examples)
+    other = problem_of_run(untested(digit_run), "loss", test=examples)
     assert other.test_examples == 30
-    found, want = (of.statistics(of.model, "test") for of in (other, subject))
+    found, want = (of.statistics(of.model, "test") for of in (other, problem))
     assert np.allclose(found, want[:30], rtol=1e-5)
     with pytest.raises(DataError, match="test split must hold an example that no earlier split"):
-        subject_of_run(digit_run, "loss", test=digit_run.examples("dev")[:3])
+        problem_of_run(digit_run, "loss", test=digit_run.examples("dev")[:3])
 
 
-def test_healing_needs_the_training_split_alone(digit_run, subject):
+def test_healing_needs_the_training_split_alone(digit_run, problem):
     run = Changed(digit_run, examples=lambda split: pytest.fail(f"read {split}"))
-    healing = subject_to_heal(run)
-    assert torch.equal(healing.calibration[0][0], subject.calibration[0][0])
-    first, same = next(healing.training(3)), next(subject.training(3))
+    finetuning = problem_to_finetune(run)
+    assert torch.equal(finetuning.calibration[0][0], problem.calibration[0][0])
+    first, same = next(finetuning.training(3)), next(problem.training(3))
     assert all(torch.equal(one, other) for one, other in zip(first, same, strict=True))
-    assert healing.learning_rate == subject.learning_rate
-    with pytest.raises(UnsupportedError, match="must have data to be healed and judged, got none"):
-        healing.statistics(healing.model, "test")
+    assert finetuning.learning_rate == problem.learning_rate
+    with pytest.raises(
+        UnsupportedError, match="must have data to be fine-tuned and judged, got none"
+    ):
+        finetuning.statistics(finetuning.model, "test")
 
 
-def test_what_an_earlier_split_holds_is_left_out_and_counted(digit_run, subject):
+def test_what_an_earlier_split_holds_is_left_out_and_counted(digit_run, problem):
     """A verdict is about what neither training nor the search has seen."""
     dev, test = digit_run.examples("dev"), digit_run.examples("test")
     train = of_run.load_training(digit_run.config.data, 0)
@@ -236,16 +238,16 @@ def test_what_an_earlier_split_holds_is_left_out_and_counted(digit_run, subject)
             return [*dev, replace(train[7])]
         return [replace(dev[4]), replace(train[3]), *test, replace(dev[5])]
 
-    found = subject_of_run(Changed(digit_run, examples=examples), "loss")
+    found = problem_of_run(Changed(digit_run, examples=examples), "loss")
     assert found.left_out == {"dev": 1, "test": 3}
-    assert (found.validation_examples, found.test_examples) == (80, 80)
-    for split in ("validation", "test"):
-        first, second = (of.statistics(of.model, split) for of in (found, subject))
+    assert (found.dev_examples, found.test_examples) == (80, 80)
+    for split in ("dev", "test"):
+        first, second = (of.statistics(of.model, split) for of in (found, problem))
         assert np.allclose(first, second, rtol=1e-5)
-    assert subject.left_out == {"dev": 0, "test": 0}
+    assert problem.left_out == {"dev": 0, "test": 0}
 
 
-@pytest.mark.parametrize("how", [subject_to_heal, lambda run: subject_of_run(run, "loss")])
+@pytest.mark.parametrize("how", [problem_to_finetune, lambda run: problem_of_run(run, "loss")])
 def test_training_data_that_changed_since_is_refused(digit_run, monkeypatch, how):
     train = of_run.load_training(digit_run.config.data, 0)
     train[3] = replace(train[3], target="九九九")
@@ -257,11 +259,11 @@ def test_training_data_that_changed_since_is_refused(digit_run, monkeypatch, how
 def test_the_files_of_other_splits_are_not_needed(digit_run, tmp_path):
     data = digit_run.config.data.model_copy(update={"dev": "none", "test": str(tmp_path / "none")})
     run = Changed(digit_run, config=digit_run.config.model_copy(update={"data": data}))
-    assert subject_of_run(run, "loss").test_examples == 80
+    assert problem_of_run(run, "loss").test_examples == 80
 
 
-def test_no_file_is_read_while_the_work_is_timed(digit_run, subjects, monkeypatch):
+def test_no_file_is_read_while_the_work_is_timed(digit_run, problems, monkeypatch):
     monkeypatch.setattr(Vocabulary, "load", lambda *_: pytest.fail("read a tokeniser"))
     for metric in ("loss", "chrf"):
-        subjects[metric].use(subjects[metric].model)
-        subjects[metric].work(subjects[metric].model)
+        problems[metric].use(problems[metric].model)
+        problems[metric].work(problems[metric].model)

@@ -5,17 +5,17 @@ import torch
 from torch import nn
 
 from heedful.allocation.moves import DropSite, Window
-from heedful.allocation.plan import Plan, separated
+from heedful.allocation.plan import Plan, unfused
 from heedful.allocation.projections import Geometry, Mixing
 from heedful.allocation.sites import find_sites
 from heedful.nn import Attention
 from heedful.optimizing.operations import (
-    Visits,
+    Usage,
     operations,
     parameters,
+    record_usage,
     total_operations,
     visible_share,
-    watch,
 )
 
 SIZES = {"width": 11, "context": 13, "out": 17, "heads": 6, "kv_heads": 2, "dim": 3, "value_dim": 5}
@@ -32,13 +32,15 @@ class Two(nn.Module):
 
 
 def visited(model, *calls):
-    model = separated(model)
-    return watch(model, find_sites(model)[0], [lambda call=call: model(*call) for call in calls])
+    model = unfused(model)
+    return record_usage(
+        model, find_sites(model)[0], [lambda call=call: model(*call) for call in calls]
+    )
 
 
 def test_counts_every_product():
-    visits = Visits(queries=7, context=19, pairs=7 * 19, longest=19)
-    found = operations(Geometry(**SIZES), visits)
+    usage = Usage(queries=7, context=19, pairs=7 * 19, longest=19)
+    found = operations(Geometry(**SIZES), usage)
     query, out = 7 * 6 * 3 * 11, 7 * 6 * 5 * 17
     key, value = 19 * 2 * 3 * 13, 19 * 2 * 5 * 13
     assert found.projections == query + out + key + value
@@ -63,8 +65,8 @@ def test_counts_every_product():
 def test_what_is_hidden_by_the_mechanism_is_not_computed(mixing, keys, share):
     geometry = Geometry(**SIZES, mixing=mixing)
     assert visible_share(geometry, keys) == pytest.approx(share)
-    visits = Visits(queries=1, context=keys, pairs=keys, longest=keys)
-    assert operations(geometry, visits).scores == pytest.approx(share * keys * 18)
+    usage = Usage(queries=1, context=keys, pairs=keys, longest=keys)
+    assert operations(geometry, usage).scores == pytest.approx(share * keys * 18)
 
 
 def test_a_recurrence_takes_three_projections_and_a_product_a_component():
@@ -72,7 +74,7 @@ def test_a_recurrence_takes_three_projections_and_a_product_a_component():
         width=8, context=8, out=8, heads=2, kv_heads=2, dim=0, value_dim=4,
         mixing=Mixing(name="gated_recurrence"),
     )  # fmt: skip
-    found = operations(geometry, Visits(queries=5, context=5, pairs=25, longest=5))
+    found = operations(geometry, Usage(queries=5, context=5, pairs=25, longest=5))
     assert found.projections == 5 * 3 * 8 * 8
     assert (found.scores, found.aggregation) == (0, 5 * 8)
 
@@ -81,9 +83,9 @@ def test_visits_are_those_of_the_calls():
     small, large = torch.randn(2, 3, 8), torch.randn(1, 5, 8)
     found = visited(Two(), (small, torch.randn(2, 7, 8)), (large, torch.randn(1, 4, 8)))
     assert found == {
-        "own": Visits(queries=11, context=11, pairs=6 * 3 + 5 * 5, longest=5, own=True),
-        "cross": Visits(queries=11, context=18, pairs=6 * 7 + 5 * 4, longest=7, own=False),
-        "spare": Visits(),
+        "own": Usage(queries=11, context=11, pairs=6 * 3 + 5 * 5, longest=5, own=True),
+        "cross": Usage(queries=11, context=18, pairs=6 * 7 + 5 * 4, longest=7, own=False),
+        "spare": Usage(),
     }
 
 
@@ -93,37 +95,37 @@ def test_a_context_of_the_same_shape_is_not_the_same():
 
 
 def test_listens_no_longer_than_it_runs():
-    model = separated(Two())
+    model = unfused(Two())
     sites = find_sites(model)[0]
     with pytest.raises(ZeroDivisionError):
-        watch(model, sites, [lambda: 1 / 0])
+        record_usage(model, sites, [lambda: 1 / 0])
     assert not any(module._forward_pre_hooks for module in model.modules())
 
 
 def test_dropped_sites_are_not_watched_and_cost_nothing():
     model, call = Two(), (torch.randn(2, 3, 8), torch.randn(2, 7, 8))
-    visits = visited(model, call)
+    usage = visited(model, call)
     dropped = Plan(moves={"own": (DropSite(),)}).apply(model)
-    sites = find_sites(separated(model))[0]
-    assert "own" not in watch(dropped, sites, [lambda: dropped(*call)])
-    saved = total_operations(model, sites, visits) - total_operations(dropped, sites, visits)
-    assert saved == operations(sites[0].read(model).geometry, visits["own"]).total > 0
+    sites = find_sites(unfused(model))[0]
+    assert "own" not in record_usage(dropped, sites, [lambda: dropped(*call)])
+    saved = total_operations(model, sites, usage) - total_operations(dropped, sites, usage)
+    assert saved == operations(sites[0].read(model).geometry, usage["own"]).total > 0
 
 
 def test_totals_name_only_what_was_visited():
     model = Two()
     sites = find_sites(model)[0]
-    visits = {"own": Visits(queries=3, context=3, pairs=9, longest=3)}
-    expected = operations(sites[0].read(model).geometry, visits["own"]).total
-    assert total_operations(model, sites, visits) == expected
+    usage = {"own": Usage(queries=3, context=3, pairs=9, longest=3)}
+    expected = operations(sites[0].read(model).geometry, usage["own"]).total
+    assert total_operations(model, sites, usage) == expected
 
 
 def test_windows_make_a_total_smaller():
     model = Two()
     sites = find_sites(model)[0]
-    visits = {"own": Visits(queries=50, context=50, pairs=2500, longest=50)}
+    usage = {"own": Usage(queries=50, context=50, pairs=2500, longest=50)}
     narrow = Plan(moves={"own": (Window(window=4),)}).apply(model)
-    assert total_operations(narrow, sites, visits) < total_operations(model, sites, visits)
+    assert total_operations(narrow, sites, usage) < total_operations(model, sites, usage)
 
 
 def test_shared_parameters_count_once():

@@ -23,7 +23,7 @@ from heedful.nn.positions import AlibiPositions
 from heedful.optimizing import optimize as optimize_file
 from heedful.optimizing.budget import Budget
 from heedful.optimizing.events import Note, RoundDone, Stage
-from heedful.optimizing.of_model import Training
+from heedful.optimizing.of_model import ModelSpec
 from heedful.optimizing.operations import parameters
 from heedful.optimizing.optimize import as_budget
 from heedful.optimizing.rounds import Search
@@ -42,7 +42,7 @@ def optimized(kit, model, *, keep=-0.1, settings=None, quality=None, data=None, 
         quality=quality or kit.agreement(copy.deepcopy(model).eval()),
         keep=keep,
         settings=settings or kit.quick(),
-        **{"training": Training(outputs="logits"), **more},
+        **{"spec": ModelSpec(outputs="logits"), **more},
     )
 
 
@@ -70,7 +70,7 @@ def test_what_does_nothing_is_cut_and_proved_not_to_matter(kit, timed, kind):
     assert outcome.reason.removesuffix(f". {report['baseline']}").endswith(
         "; 1.50x (1.40 to 1.60) faster"
     )
-    assert "had none of the training that healing is" in report["baseline"]
+    assert "had none of the training that fine-tuning is" in report["baseline"]
     assert report["test_looks"] == 1
     assert report["left_out"] == {}
     assert ".;" not in outcome.reason
@@ -129,11 +129,11 @@ def test_the_saved_folder_is_the_same_model_in_a_new_process(kit, timed, tmp_pat
         kit,
         model,
         keep=-5.0,
-        data=heedful.Splits(
-            calibration=list(x[:48].split(16)), validation=[x[48:168]], test=[x[168:]]
+        data=heedful.OptimizeData(
+            calibration=list(x[:48].split(16)), dev=[x[48:168]], test=[x[168:]]
         ),
         quality=lambda model, split: -(model(split[0]) - original(split[0])).flatten(1).norm(dim=1),
-        training=Training(outputs="values"),
+        spec=ModelSpec(outputs="values"),
     )
     outcome.save(tmp_path / "out")
     with torch.no_grad():
@@ -234,7 +234,7 @@ def test_all_attention_may_go(kit, timed):
     with torch.no_grad():
         for out in model.outs():
             out.weight.zero_()
-    settings = kit.quick(rounds=6, cut=0.9, heal_steps=0, finalist_steps=0, finalists=1)
+    settings = kit.quick(rounds=6, cut=0.9, finetune_steps=0, finalist_steps=0, finalists=1)
     outcome = optimized(kit, model, settings=settings)
     assert outcome.accepted
     assert [site["after"] for site in outcome.report["sites"]] == ["dropped", "dropped"]
@@ -266,8 +266,8 @@ def test_what_keeps_no_budget_is_refused_and_only_reported(kit, timed, tmp_path)
     assert not outcome.accepted
     assert outcome.verdict is None
     assert outcome.reason == (
-        "a change must keep closeness >= -0.00000001 on the validation split, got none that does; "
-        "loosen the budget or heal longer"
+        "a change must keep closeness >= -0.00000001 on the dev split, got none that does; "
+        "loosen the budget or fine-tune longer"
     )
     assert not outcome.plan.moves
     assert outcome.report["quality"] == {
@@ -297,7 +297,7 @@ def test_what_is_not_faster_is_refused_before_the_test_split(kit, timed, ratio):
     assert outcome.verdict is None
     assert outcome.reason.startswith(f"it must be faster, got {ratio}: attention takes ")
     assert "attention takes 0%" not in outcome.reason  # also where nothing else was timed
-    assert outcome.report["quality"]["split"] == "validation"
+    assert outcome.report["quality"]["split"] == "dev"
     assert outcome.report["test_looks"] == 0
     assert sum(asked) == 1
 
@@ -390,7 +390,7 @@ OTHERS = {
     "test": lambda kit, model: {"data": replace(kit.splits(), test=[kit.rows(40, seed=9)])},
     "budget": lambda kit, model: {"keep": -0.2},
     "settings": lambda kit, model: {"settings": kit.quick(seed=1)},
-    "training": lambda kit, model: {"training": Training(outputs="values")},
+    "training": lambda kit, model: {"spec": ModelSpec(outputs="values")},
     "quality": lambda kit, model: {"quality": lambda model, split: torch.arange(120.0)},
 }
 NAMED = {"model": "model", "modules": "model", "calibration": "data.calibration, data.test, "} | {
@@ -509,7 +509,7 @@ def test_one_number_for_all_examples_is_refused(kit):
         optimized(kit, kit.planted(), quality=lambda model, split: 0.5)
 
 
-@pytest.mark.parametrize("split", ["validation", "test"])
+@pytest.mark.parametrize("split", ["dev", "test"])
 def test_too_few_examples_are_refused_at_once(kit, monkeypatch, split, tmp_path):
     no_search(monkeypatch)
     data = kit.splits()
@@ -524,8 +524,8 @@ def test_a_budget_in_the_wrong_direction_is_refused_at_once(kit, monkeypatch):
     no_search(monkeypatch)
     message = "the budget must know that higher quality is better, got quality <= +0.1"
     with pytest.raises(ConfigError, match=re.escape(message)):
-        optimize_file.optimize_subject(
-            kit.subject(), Budget(metric="quality", margin=0.1), kit.quick()
+        optimize_file.optimize_problem(
+            kit.problem(), Budget(metric="quality", margin=0.1), kit.quick()
         )
 
 
@@ -583,7 +583,7 @@ def test_too_few_examples_for_so_small_a_loss_are_said_before_the_work(kit, time
         found[0] = 0
         return found
 
-    settings = kit.quick(rounds=1, trials=1, heal_steps=0, finals=0)
+    settings = kit.quick(rounds=1, trials=1, finetune_steps=0, finals=0)
     keep = "agreement >= -0.03"
     optimized(
         kit, model, data=data, keep=keep, quality=varied, settings=settings, on_event=events.append
@@ -605,9 +605,9 @@ def test_no_loss_at_all_can_be_asked_for():
 def test_the_final_timing_takes_turns(kit):
     calls = []
     model = kit.planted(seed=1)
-    subject = replace(kit.subject(), use=calls.append)
-    ratio, latency = optimize_file._timed(subject, model)
-    first, second = [subject.model, model], [model, subject.model]
+    problem = replace(kit.problem(), use=calls.append)
+    ratio, latency = optimize_file._timed(problem, model)
+    first, second = [problem.model, model], [model, problem.model]
     rounds = [(first, second)[number % 2] for number in range(optimize_file.TIMINGS)]
     assert calls == [each for pair in (first, *rounds) for each in pair]
     assert set(latency) == {"before", "after"}

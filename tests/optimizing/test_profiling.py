@@ -22,9 +22,9 @@ from heedful.optimizing._looks import BLOCKS, default_block
 from heedful.optimizing._parts import Shape, plain_shares, time_sites
 from heedful.optimizing._profiled import Whole
 from heedful.optimizing._spectrum import query_key_spectra
-from heedful.optimizing.of_run import Rewriting, subject_to_profile
+from heedful.optimizing.of_run import ForcedDecoding, problem_to_profile
+from heedful.optimizing.problem import divergence, unavailable
 from heedful.optimizing.profiling import profile, profile_run
-from heedful.optimizing.subject import divergence, unjudged
 
 WIDTH, HEADS, KV_HEADS, DIM, VALUE_DIM = 12, 4, 2, 6, 5
 BATCH, QUERIES, KEYS = 2, 7, 11
@@ -66,7 +66,7 @@ def of(found, name):
 
 
 @pytest.fixture(autouse=True, scope="module")
-def memory():
+def state():
     """What the system says of memory takes longer than all the rest."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(profiling, "peak_bytes", lambda work: work() or 12345)
@@ -225,7 +225,7 @@ def test_the_planted_head_matters_and_the_others_do_not(planted):
 
 def test_what_says_no_kind_is_compared_as_values(kit, planted, monkeypatch):
     kinds = []
-    monkeypatch.setattr(profiling, "_profile", lambda subject, *_: kinds.append(subject.kind))
+    monkeypatch.setattr(profiling, "_profile", lambda problem, *_: kinds.append(problem.kind))
     for outputs in (None, "logits", "values"):
         profile(planted[0], [kit.rows(4)], outputs=outputs)
     assert kinds == ["values", "logits", "values"]
@@ -477,8 +477,8 @@ def test_a_translator_is_profiled_while_it_writes(digit_run):
         "decoder.0.self_attention",
         "decoder.0.cross_attention",
     ]
-    subject = subject_to_profile(digit_run)
-    ends = [end for *_, batch in subject.work.batches for end in batch]
+    problem = problem_to_profile(digit_run)
+    ends = [end for *_, batch in problem.work.batches for end in batch]
     steps = sum(end + 1 for end in ends)
     seen = sum((end + 1) * (end + 2) // 2 for end in ends)  # the cache grows by one a step
     own = of(found, "decoder.0.self_attention")
@@ -488,24 +488,26 @@ def test_a_translator_is_profiled_while_it_writes(digit_run):
     cross = of(found, "decoder.0.cross_attention")
     assert cross.heads[0].look.own is None
     assert own.heads[0].look.own is not None
-    texts = sum(source.numel() for source, *_ in subject.work.batches)
+    texts = sum(source.numel() for source, *_ in problem.work.batches)
     assert cross.kv_bytes == texts * 2 * 32 * 4
     assert found.importance.heads == 4
 
 
 def test_only_the_dev_split_is_needed(digit_run):
-    subject = subject_to_profile(digit_run, seed=2)
-    assert isinstance(subject.work, Rewriting)
-    rows = sum(len(source) for source, *_ in subject.calibration)
+    problem = problem_to_profile(digit_run, seed=2)
+    assert isinstance(problem.work, ForcedDecoding)
+    rows = sum(len(source) for source, *_ in problem.calibration)
     assert rows == len(digit_run.examples("dev"))
-    widths = [source.shape[1] for source, *_ in subject.calibration]
+    widths = [source.shape[1] for source, *_ in problem.calibration]
     assert all(a <= b for a, b in pairwise(widths))
     for ask in (
-        lambda: subject.statistics(subject.model, "test"),
-        lambda: subject.training(1),
-        unjudged,
+        lambda: problem.statistics(problem.model, "test"),
+        lambda: problem.training(1),
+        unavailable,
     ):
-        with pytest.raises(UnsupportedError, match="must have data to be healed and judged, got"):
+        with pytest.raises(
+            UnsupportedError, match="must have data to be fine-tuned and judged, got"
+        ):
             ask()
 
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from heedful.allocation.moves import DropSite, KeepHeads
-from heedful.allocation.plan import Plan, separated
+from heedful.allocation.plan import Plan, unfused
 from heedful.allocation.sites import find_sites
+from heedful.optimizing.problem import Reference
 from heedful.optimizing.reconstruct import reconstruct
-from heedful.optimizing.subject import Reference
 
 
 def heard(model, tokens, place):
@@ -28,20 +28,20 @@ def heard(model, tokens, place):
 
 
 @pytest.fixture
-def subject(kit):
-    return kit.subject(kit.Tiny(layers=2).eval())
+def problem(kit):
+    return kit.problem(kit.Tiny(layers=2).eval())
 
 
-def cut(subject, name, *moves):
-    before = separated(subject.model)
+def cut(problem, name, *moves):
+    before = unfused(problem.model)
     sites = [site for site in find_sites(before)[0] if site.name == name]
     return Plan(moves={name: moves}).apply(before), before, sites
 
 
-def test_is_the_least_squares_solution(subject):
-    model, before, sites = cut(subject, "own.1", KeepHeads(heads=(1, 3)))
-    reconstruct(model, before, sites, subject)
-    tokens = torch.cat(subject.calibration)
+def test_is_the_least_squares_solution(problem):
+    model, before, sites = cut(problem, "own.1", KeepHeads(heads=(1, 3)))
+    reconstruct(model, before, sites, problem)
+    tokens = torch.cat(problem.calibration)
     x, _ = heard(model, tokens, 1)
     _, y = heard(before, tokens, 1)
     x = np.pad(x, ((0, 0), (0, 1)), constant_values=1)
@@ -52,66 +52,66 @@ def test_is_the_least_squares_solution(subject):
     assert errors[0] <= errors[1] <= 1.001 * errors[0] + 1e-9
 
 
-def test_repairs_what_went_missing(subject):
-    model, before, sites = cut(subject, "own.0", KeepHeads(heads=(0, 1, 2)))
-    reference = Reference(subject)
-    damage = reference.damage(model)
-    reconstruct(model, before, sites, subject)
-    assert reference.damage(model) < damage
+def test_repairs_what_went_missing(problem):
+    model, before, sites = cut(problem, "own.0", KeepHeads(heads=(0, 1, 2)))
+    reference = Reference(problem)
+    divergence = reference.divergence(model)
+    reconstruct(model, before, sites, problem)
+    assert reference.divergence(model) < divergence
 
 
-def test_a_head_that_another_can_stand_in_for_is_not_missed(subject):
+def test_a_head_that_another_can_stand_in_for_is_not_missed(problem):
     with torch.no_grad():
-        for linear in (subject.model.own[0].query, subject.model.own[0].key):
+        for linear in (problem.model.own[0].query, problem.model.own[0].key):
             linear.weight[4:8], linear.bias[4:8] = linear.weight[:4], linear.bias[:4]
-        value = subject.model.own[0].value
+        value = problem.model.own[0].value
         value.weight[4:8], value.bias[4:8] = 2 * value.weight[:4], 2 * value.bias[:4] + 1
-    model, before, sites = cut(subject, "own.0", KeepHeads(heads=(0, 2, 3)))
-    reconstruct(model, before, sites, subject)
-    tokens = torch.cat(subject.calibration)
+    model, before, sites = cut(problem, "own.0", KeepHeads(heads=(0, 2, 3)))
+    reconstruct(model, before, sites, problem)
+    tokens = torch.cat(problem.calibration)
     difference = (model(tokens) - before(tokens)).abs().max().item()
     assert difference < 2e-3 * before(tokens).abs().max().item()
 
 
-def test_what_changed_further_up_is_felt(subject):
+def test_what_changed_further_up_is_felt(problem):
     """Refitting the second site makes up for some of what the first lost."""
-    before = separated(subject.model)
+    before = unfused(problem.model)
     model = Plan(moves={"own.0": (DropSite(),)}).apply(before)
     second = find_sites(before)[0][1:]
-    damage = Reference(subject).damage(model)
-    tokens = torch.cat(subject.calibration)
+    divergence = Reference(problem).divergence(model)
+    tokens = torch.cat(problem.calibration)
     _, wanted = heard(before, tokens, 1)
     errors = []
     for _ in range(2):
         errors.append(((heard(model, tokens, 1)[1] - wanted) ** 2).mean())
-        reconstruct(model, before, second, subject)
+        reconstruct(model, before, second, problem)
     assert errors[1] < errors[0]
-    assert np.isfinite(damage)
+    assert np.isfinite(divergence)
 
 
-def test_dropped_sites_are_left_alone_and_nothing_listens_afterwards(subject):
-    model, before, sites = cut(subject, "own.0", DropSite())
+def test_dropped_sites_are_left_alone_and_nothing_listens_afterwards(problem):
+    model, before, sites = cut(problem, "own.0", DropSite())
     numbers = copy.deepcopy(model.state_dict())
-    reconstruct(model, before, sites, subject)
+    reconstruct(model, before, sites, problem)
     assert all(torch.equal(x, numbers[name]) for name, x in model.state_dict().items())
-    model, before, sites = cut(subject, "own.0", KeepHeads(heads=(1,)))
-    reconstruct(model, before, sites, subject)
+    model, before, sites = cut(problem, "own.0", KeepHeads(heads=(1,)))
+    reconstruct(model, before, sites, problem)
     for module in (*model.modules(), *before.modules()):
         assert not module._forward_hooks
         assert not module._forward_pre_hooks
 
 
-def test_the_model_before_stays(subject):
-    model, before, sites = cut(subject, "own.0", KeepHeads(heads=(1,)))
+def test_the_model_before_stays(problem):
+    model, before, sites = cut(problem, "own.0", KeepHeads(heads=(1,)))
     numbers = copy.deepcopy(before.state_dict())
-    reconstruct(model, before, sites, subject)
+    reconstruct(model, before, sites, problem)
     assert all(torch.equal(x, numbers[name]) for name, x in before.state_dict().items())
 
 
-def test_numbers_that_are_none_change_nothing(subject):
-    model, before, sites = cut(subject, "own.0", KeepHeads(heads=(1,)))
+def test_numbers_that_are_none_change_nothing(problem):
+    model, before, sites = cut(problem, "own.0", KeepHeads(heads=(1,)))
     with torch.no_grad():
         model.own[0].value.bias[0] = torch.inf
     out = model.own[0].out.weight.clone()
-    reconstruct(model, before, sites, subject)
+    reconstruct(model, before, sites, problem)
     assert torch.equal(model.own[0].out.weight, out)

@@ -10,13 +10,13 @@ from heedful.allocation.plan import Plan
 from heedful.errors import TrainingError
 from heedful.optimizing import rounds
 from heedful.optimizing.budget import Budget
+from heedful.optimizing.compression_levels import CompressionLevel, cost_of
 from heedful.optimizing.events import Note, RoundDone, Stage, ignore
-from heedful.optimizing.evolve import Found
-from heedful.optimizing.level import Level, cost_of
+from heedful.optimizing.evolve import EvolutionResult
 from heedful.optimizing.operations import total_operations
+from heedful.optimizing.optimize_data import OptimizeData
 from heedful.optimizing.rounds import Search
-from heedful.optimizing.splits import Splits
-from heedful.optimizing.ways import Ways
+from heedful.optimizing.site_options import SiteOptions
 
 
 @pytest.fixture
@@ -24,10 +24,10 @@ def search(kit):
     return made(kit)
 
 
-def made(kit, subject=None, *, margin=-0.1, listener=ignore, layers=1, **settings):
-    subject = subject or kit.subject(kit.planted(layers=layers))
+def made(kit, problem=None, *, margin=-0.1, listener=ignore, layers=1, **settings):
+    problem = problem or kit.problem(kit.planted(layers=layers))
     budget = Budget(metric="quality", margin=margin)
-    return Search(subject, budget, kit.quick(**settings), listener)
+    return Search(problem, budget, kit.quick(**settings), listener)
 
 
 # ---- from round to round -------------------------------------------------------------------------
@@ -49,7 +49,7 @@ class Script:
 
 
 def played(search, *promising):
-    """The candidates of the rounds; nothing is healed for long behind them."""
+    """The candidates of the rounds; nothing is fine-tuned for long behind them."""
     search.round = script = Script(search.original, *promising)
     return script, list(search._rounds())
 
@@ -65,15 +65,17 @@ def test_a_round_starts_from_the_one_before(kit):
 
 
 def test_what_is_damaged_too_much_is_cut_no_further(kit):
-    search = made(kit, rounds=9, bearable=0.5)
+    search = made(kit, rounds=9, max_divergence=0.5)
     script = Script(search.original, False, False, False)
-    script.left = [replace(x, damage=d) for x, d in zip(script.left, (0.4, 0.6, 0.1), strict=True)]
+    script.left = [
+        replace(x, divergence=d) for x, d in zip(script.left, (0.4, 0.6, 0.1), strict=True)
+    ]
     search.round = script
-    assert [candidate.damage for candidate in search._rounds()] == [0.4, 0.6]
+    assert [candidate.divergence for candidate in search._rounds()] == [0.4, 0.6]
 
 
 @pytest.mark.parametrize(
-    "passes, finals, healed",
+    "passes, finals, finetuned",
     [
         ("nnnn", 5, "d b a"),  # half way to what is cut less, as long as it loses too much
         ("nnny", 5, "d"),  # the last one will do
@@ -85,7 +87,7 @@ def test_what_is_damaged_too_much_is_cut_no_further(kit):
         ("nnnn", 0, ""),
     ],
 )
-def test_the_one_cut_most_is_healed_for_long_then_milder_ones(kit, passes, finals, healed):
+def test_the_one_cut_most_is_healed_for_long_then_milder_ones(kit, passes, finals, finetuned):
     search = made(kit, finals=finals, final_steps=3)
     path = [
         replace(search.original, share=1 - i / 10, slack=-1.0) for i in range(1, len(passes) + 1)
@@ -93,14 +95,14 @@ def test_the_one_cut_most_is_healed_for_long_then_milder_ones(kit, passes, final
     search._rounds = lambda: iter(path)
     asked = []
 
-    def heal(candidate, steps, seed, *, pace):
-        assert (steps, pace) == (3, 3 / 8)
+    def finetune(candidate, steps, seed, *, rate_scale):
+        assert (steps, rate_scale) == (3, 3 / 8)
         asked.append(next(i for i, one in enumerate(path) if one is candidate))
         return replace(candidate, slack=1.0 if passes[asked[-1]] == "y" else -1.0)
 
-    search.healed = heal
+    search.finetuned = finetune
     found = list(search.run())
-    assert " ".join("abcd"[i] for i in asked) == healed
+    assert " ".join("abcd"[i] for i in asked) == finetuned
     assert found[: len(path)] == path
     assert len(found) == len(path) + len(asked)
 
@@ -111,15 +113,15 @@ def test_what_only_lacks_certainty_is_healed_again(kit):
     search._rounds = lambda: iter(path)
     asked = []
 
-    def heal(candidate, *_, **__):
+    def finetune(candidate, *_, **__):
         asked.append(candidate)
-        return replace(candidate, within=True, damage=len(asked))
+        return replace(candidate, within=True, divergence=len(asked))
 
-    search.healed = heal
+    search.finetuned = finetune
     list(search.run())
-    assert [(round(x.share, 1), x.damage) for x in asked] == [
-        *[(0.8, path[1].damage), (0.8, 1)],
-        *[(0.9, path[0].damage), (0.9, 3)],
+    assert [(round(x.share, 1), x.divergence) for x in asked] == [
+        *[(0.8, path[1].divergence), (0.8, 1)],
+        *[(0.9, path[0].divergence), (0.9, 3)],
     ]
 
 
@@ -141,7 +143,7 @@ def test_out_of_time_only_one_is_healed_for_long(kit):
     path = [replace(search.original, share=1 - i / 10, slack=-1.0) for i in range(1, 4)]
     search._rounds = lambda: iter(path)
     asked = []
-    search.healed = lambda candidate, *_, **__: asked.append(candidate) or candidate
+    search.finetuned = lambda candidate, *_, **__: asked.append(candidate) or candidate
     list(search.run())
     assert asked == path[-1:]
 
@@ -191,16 +193,16 @@ def test_a_candidate_is_what_its_plan_and_its_share_say(kit):
     assert 0 < second.share < first.share <= 0.76
     for candidate in (first, second):
         counts = [
-            total_operations(model, search.sites, search.visits)
+            total_operations(model, search.sites, search.usage)
             for model in (candidate.model, search.start)
         ]
         assert candidate.share == pytest.approx(counts[0] / counts[1])
-        rebuilt = candidate.plan.apply(search.subject.model)
+        rebuilt = candidate.plan.apply(search.problem.model)
         rebuilt.load_state_dict(candidate.model.state_dict())
         tokens = kit.rows(5)
         assert torch.equal(rebuilt(tokens), candidate.model(tokens))
         assert candidate.verdict is not None
-        assert candidate.damage < 0.01
+        assert candidate.divergence < 0.01
     stages = [event.done for event in events if isinstance(event, Stage)]
     assert all(done is None or 0 <= done <= 1 for done in stages)
     assert search.trials >= 0
@@ -215,54 +217,64 @@ def test_trials_are_shared_among_rounds(kit):
 def test_where_the_cut_is_out_of_reach_the_cheapest_is_taken(kit, monkeypatch):
     """Also where sums of costs depend on how they are rounded."""
     search = made(kit)
-    table = [[Level(label="a", cost=1.0, damage=0), Level(label="b", cost=0.1, damage=1)]] * 10
+    table = [
+        [
+            CompressionLevel(label="a", cost=1.0, divergence=0),
+            CompressionLevel(label="b", cost=0.1, divergence=1),
+        ]
+    ] * 10
     asked = []
 
     def evolve(start, table, evaluate, *, limit, **settings):
         asked.append(start)
         assert cost_of(start, table) <= limit
-        return Found(candidate=start, value=1.0, evaluations=1, history=((start, 1.0),))
+        return EvolutionResult(assignment=start, value=1.0, evaluations=1, history=((start, 1.0),))
 
     monkeypatch.setattr(rounds, "evolve", evolve)
-    found = search._finalists(Ways(model=search.start, seen={}, sites=[], of={}), table, 0.5, 1)
+    found = search._finalists(
+        SiteOptions(model=search.start, seen={}, sites=[], of={}), table, 0.5, 1
+    )
     assert found == asked == [(1,) * 10]
 
 
 def test_where_nothing_is_cheaper_there_is_no_finalist(search):
-    table = [[Level(label="as it is", cost=1.0, damage=0)]]
-    ways = Ways(model=search.start, seen={}, sites=search.sites, of={})
-    assert search._finalists(ways, table, 0.5, 1) == []
+    table = [[CompressionLevel(label="as it is", cost=1.0, divergence=0)]]
+    options = SiteOptions(model=search.start, seen={}, sites=search.sites, of={})
+    assert search._finalists(options, table, 0.5, 1) == []
 
 
 def test_healing_mends_few_large_damages_better_than_many_small_ones():
-    level = Level(label="as it is", cost=1.0, damage=0.0)
-    table = [[level, replace(level, damage=0.3)], [level, replace(level, damage=0.4)]]
-    assert rounds._together((0, 0), table, 0.09) == pytest.approx(0.3)
-    assert rounds._together((1, 0), table, 0.09) == pytest.approx(0.3)
+    level = CompressionLevel(label="as it is", cost=1.0, divergence=0.0)
+    table = [[level, replace(level, divergence=0.3)], [level, replace(level, divergence=0.4)]]
+    assert rounds.residual_of((0, 0), table, 0.09) == pytest.approx(0.3)
+    assert rounds.residual_of((1, 0), table, 0.09) == pytest.approx(0.3)
     # alone 0.09 and 0.16: as a whole the sum of them, or four times as much
-    assert rounds._together((1, 1), table, 0.25) == pytest.approx(0.7)
-    assert rounds._together((1, 1), table, 1.0) == pytest.approx(1.4)
-    assert rounds._together((1, 1), table, -0.1) == 0.0
+    assert rounds.residual_of((1, 1), table, 0.25) == pytest.approx(0.7)
+    assert rounds.residual_of((1, 1), table, 1.0) == pytest.approx(1.4)
+    assert rounds.residual_of((1, 1), table, -0.1) == 0.0
 
 
 def test_finalists_are_the_best_that_were_tried(kit):
     search = made(kit, layers=2, finalists=3, trials=6, rounds=1)
     tried = []
-    damage = search.reference.damage
+    divergence = search.reference.divergence
 
     def seen(model):
-        tried.append(damage(model))
+        tried.append(divergence(model))
         return tried[-1]
 
     kept = []
-    search.reference.damage = seen
-    search._best_healed = lambda current, ways, finalists, table, number: kept.append(finalists)
+    search.reference.divergence = seen
+    search._best_finetuned = lambda current, options, finalists, table, number: kept.append(
+        finalists
+    )
     search.round(search.original, 0.5, 1)
     assert len(kept[0]) == 3
     assert all(any(choice) for choice in kept[0])
 
 
-# ---- healing and judging -------------------------------------------------------------------------
+# ---- fine-tuning and judging
+# -------------------------------------------------------------------------
 
 
 def test_healing_that_makes_it_worse_is_undone(search, monkeypatch):
@@ -272,30 +284,30 @@ def test_healing_that_makes_it_worse_is_undone(search, monkeypatch):
         with torch.no_grad():
             model.head.weight.neg_()
 
-    monkeypatch.setattr(rounds, "heal", spoil)
-    assert search.healed(before, 1, 0) is before
+    monkeypatch.setattr(rounds, "fine-tune", spoil)
+    assert search.finetuned(before, 1, 0) is before
 
 
 def test_of_what_was_not_judged_the_damage_decides_and_then_it_is(search, monkeypatch):
-    unjudged = replace(search.original, damage=search.reference.damage(search.start))
+    unavailable = replace(search.original, divergence=search.reference.divergence(search.start))
 
     def spoil(model, *_, **__):
         with torch.no_grad():
             model.head.weight.neg_()
 
-    monkeypatch.setattr(rounds, "heal", spoil)
-    kept = search.healed(unjudged, 1, 0)
-    assert kept.model is unjudged.model
+    monkeypatch.setattr(rounds, "fine-tune", spoil)
+    kept = search.finetuned(unavailable, 1, 0)
+    assert kept.model is unavailable.model
     assert kept.verdict is not None
-    taken = search.healed(replace(unjudged, damage=1e9), 1, 0)
-    assert taken.model is not unjudged.model
+    taken = search.finetuned(replace(unavailable, divergence=1e9), 1, 0)
+    assert taken.model is not unavailable.model
     assert taken.slack < kept.slack
 
 
 def test_healing_works_on_a_copy(search, monkeypatch):
     before = search.judged(search.original)
-    monkeypatch.setattr(rounds, "heal", lambda model, *_, **__: model.train())
-    after = search.healed(before, 1, 0)
+    monkeypatch.setattr(rounds, "fine-tune", lambda model, *_, **__: model.train())
+    after = search.finetuned(before, 1, 0)
     assert after.model is not before.model
     assert not after.model.training
     assert not before.model.training
@@ -309,11 +321,11 @@ def test_healing_that_fails_is_told_and_the_search_goes_on(kit, monkeypatch):
     def fail(*_, **__):
         raise TrainingError("the loss must be a number, got nan")
 
-    monkeypatch.setattr(rounds, "heal", fail)
-    assert search.healed(before, 1, 0) is before
-    assert search.healed(search.original, 1, 0) == before
+    monkeypatch.setattr(rounds, "fine-tune", fail)
+    assert search.finetuned(before, 1, 0) is before
+    assert search.finetuned(search.original, 1, 0) == before
     notes = [event.text for event in events if isinstance(event, Note)]
-    assert notes == 2 * ["left unhealed: the loss must be a number, got nan"]
+    assert notes == 2 * ["left not fine-tuned: the loss must be a number, got nan"]
 
 
 @pytest.mark.parametrize("higher", [True, False])
@@ -325,22 +337,22 @@ def test_slack_is_what_a_test_as_large_as_it_is_would_leave(kit, higher):
         return sign * (1.0 + model(split[0])[:, 0].double())
 
     same = kit.splits()
-    larger = Splits(
+    larger = OptimizeData(
         calibration=same.calibration,
-        validation=[same.validation[0][:60]],
-        test=[torch.cat([same.test[0], same.validation[0][60:], kit.rows(60, seed=9)])],
+        dev=[same.dev[0][:60]],
+        test=[torch.cat([same.test[0], same.dev[0][60:], kit.rows(60, seed=9)])],
     )
     for data in (same, larger):
-        subject = kit.subject(model, quality=quality, data=data, higher=higher)
-        search = made(kit, subject, margin=-0.4 if higher else 0.4)
+        problem = kit.problem(model, quality=quality, data=data, higher=higher)
+        search = made(kit, problem, margin=-0.4 if higher else 0.4)
         with torch.no_grad():
             model = search.start
             model.head.bias += 0.01 * torch.arange(3)
         candidate = search.judged(search.original)
         verdict = candidate.verdict
-        assert verdict.examples == len(data.validation[0])
-        factor = (len(data.validation[0]) / len(data.test[0])) ** 0.5
+        assert verdict.examples == len(data.dev[0])
+        factor = (len(data.dev[0]) / len(data.test[0])) ** 0.5
         bound = verdict.difference + factor * (verdict.bound - verdict.difference)
         assert candidate.slack == pytest.approx(sign * bound + 0.4)
         assert (factor == 1) == (data is same)
-    assert candidate.damage == search.reference.damage(search.start)
+    assert candidate.divergence == search.reference.divergence(search.start)

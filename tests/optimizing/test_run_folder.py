@@ -34,7 +34,7 @@ def contents(folder):
 
 
 def quick(kit, **settings):
-    return kit.quick(**({"rounds": 1, "trials": 3, "heal_steps": 3, "finalists": 1} | settings))
+    return kit.quick(**({"rounds": 1, "trials": 3, "finetune_steps": 3, "finalists": 1} | settings))
 
 
 @pytest.fixture(scope="module")
@@ -43,9 +43,9 @@ def optimised(digit_run, kit, tmp_path_factory):
     out = tmp_path_factory.mktemp("optimised") / "out"
     with pytest.MonkeyPatch.context() as patch:
         latency = {"before": 3.0, "after": 2.0}
-        ratio = run_folder.optimize_subject.__globals__["Ratio"](1.5, 1.4, 1.6)
+        ratio = run_folder.optimize_problem.__globals__["Ratio"](1.5, 1.4, 1.6)
         patch.setitem(
-            run_folder.optimize_subject.__globals__, "_timed", lambda *_: (ratio, latency)
+            run_folder.optimize_problem.__globals__, "_timed", lambda *_: (ratio, latency)
         )
         before = contents(digit_run.folder)
         outcome = optimize_run(digit_run.folder, keep="loss <= +9", output=out, settings=quick(kit))
@@ -82,7 +82,7 @@ def test_its_report_says_what_the_outcome_said(digit_run, optimised):
 def test_looks_at_a_test_split_are_counted(digit_run, kit, timed, untested, tmp_path):
     folder, file = untested
     looks = []
-    settings = quick(kit, trials=1, heal_steps=0, finals=0)
+    settings = quick(kit, trials=1, finetune_steps=0, finals=0)
     for number, test in enumerate((None, file), 1):
         run = digit_run.folder if test is None else folder
         before = len((run / LEDGER).read_bytes().splitlines()) if (run / LEDGER).exists() else 0
@@ -138,7 +138,7 @@ def test_an_optimised_run_can_be_optimised_again(optimised, kit, timed, tmp_path
 
 def test_a_refusal_leaves_its_report_and_gives_way_to_the_next_try(digit_run, kit, timed, tmp_path):
     out = tmp_path / "out"
-    settings = quick(kit, trials=1, heal_steps=0, finals=0)
+    settings = quick(kit, trials=1, finetune_steps=0, finals=0)
     for keep in ("loss <= +0.0000001", "loss <= +0.0000002"):
         if out.exists():  # links are not followed, other files are not deleted
             search_of(out).mkdir()
@@ -221,7 +221,7 @@ def test_a_search_is_of_one_model_and_one_data(digit_run, kit, timed, tmp_path):
 
 
 def test_only_one_process_optimises_into_an_output(digit_run, tmp_path, monkeypatch):
-    monkeypatch.setattr(run_folder, "subject_of_run", lambda *_, **__: pytest.fail("began"))
+    monkeypatch.setattr(run_folder, "problem_of_run", lambda *_, **__: pytest.fail("began"))
     out = tmp_path / "out"
     with (
         hold(search_of(out), make=True),
@@ -261,12 +261,12 @@ def test_a_file_that_cannot_be_read_ends_it_before_the_search(untested, kit, tmp
 
 def test_a_plan_needs_no_test_split(untested, tmp_path):
     plan = Plan(moves={sites_of(load(untested[0]))[0].name: (KeepHeads(heads=(0,)),)})
-    run = apply_plan(plan, untested[0], output=tmp_path / "out", heal_steps=2)
+    run = apply_plan(plan, untested[0], output=tmp_path / "out", finetune_steps=2)
     assert len(run.translator.translate(TEXTS)) == 2
 
 
 def test_what_stands_in_the_output_is_never_touched(digit_run, monkeypatch, tmp_path):
-    for reader in ("subject_of_run", "subject_to_heal"):
+    for reader in ("problem_of_run", "problem_to_finetune"):
         monkeypatch.setattr(run_folder, reader, lambda *_, **__: pytest.fail("began"))
     (tmp_path / "thesis.txt").write_text("all I have")
     (tmp_path / "report.json").write_text("{}")
@@ -329,17 +329,17 @@ def test_a_plan_is_applied_from_its_file(digit_run, tmp_path):
     assert all(isinstance(event, Stage) for event in events)
 
 
-@pytest.mark.parametrize("means", ["distil_steps", "heal_steps"])
+@pytest.mark.parametrize("means", ["distil_steps", "finetune_steps"])
 def test_healing_and_distillation_help(digit_run, tmp_path, means):
     names = [site.name for site in sites_of(digit_run)]
     plan = Plan(moves={name: (KeepHeads(heads=(0,)),) for name in names})
-    subject = run_folder.subject_of_run(digit_run, "loss")
+    problem = run_folder.problem_of_run(digit_run, "loss")
     scores = []
     for steps in (0, 60):
         out = tmp_path / str(steps)
         run = apply_plan(plan, digit_run, output=out, seed=2, **{means: steps})
-        found = subject.statistics(run.translator.model, "validation")
-        scores.append(subject.metric.score(found))
+        found = problem.statistics(run.translator.model, "dev")
+        scores.append(problem.metric.score(found))
     assert scores[1] < scores[0]
 
 
@@ -369,7 +369,7 @@ def test_a_plan_behind_a_plan_leads_from_the_trained_model(digit_run, tmp_path):
 def test_what_does_not_fit_is_refused_before_the_data_is_read(
     digit_run, tmp_path, monkeypatch, plan, error, message
 ):
-    monkeypatch.setattr(run_folder, "subject_to_heal", lambda *_, **__: pytest.fail("was read"))
+    monkeypatch.setattr(run_folder, "problem_to_finetune", lambda *_, **__: pytest.fail("was read"))
     name = sites_of(digit_run)[0].name
     plan = plan or Plan(moves={name: (KeepHeads(heads=(1, 9)),)})
     with pytest.raises(error, match=message):

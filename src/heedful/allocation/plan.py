@@ -53,7 +53,7 @@ class Plan:
 
         Args:
             model: Never changed.
-            seen: What went through the sites of `separated(model)`. What its heads mixed is used
+            seen: What went through the sites of `unfused(model)`. What its heads mixed is used
                 for the first move of each site only, since later ones find other heads.
 
         Raises:
@@ -70,7 +70,7 @@ class Plan:
                     f"plan must fit the model, got {name!r}, which is none of its sites: "
                     f"{', '.join(sites) or 'none'}"
                 )
-        new = separated(model, list(sites.values()))
+        new = unfused(model, list(sites.values()))
         made: dict[str, tuple[Move, ...]] = {}
         for name, moves in self.moves.items():
             self._check(name, sites[name], model)
@@ -179,7 +179,7 @@ def parse_plan(text: str) -> Plan:
 
 
 @torch.no_grad()
-def separated(model: nn.Module, sites: Sequence[Site] | None = None) -> nn.Module:
+def unfused(model: nn.Module, sites: Sequence[Site] | None = None) -> nn.Module:
     """Return a copy that computes the same, with all sites in the form that adapters write.
 
     That is the form in which taps exist: fused modules come apart.

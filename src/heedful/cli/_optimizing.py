@@ -11,8 +11,8 @@ from rich.progress import BarColumn, Progress, TextColumn
 from heedful.cli.progress import SECONDS_BETWEEN_LINES, duration, on_terminal
 
 if TYPE_CHECKING:
-    from heedful.optimizing.events import Event
-    from heedful.optimizing.settings import Settings
+    from heedful.optimizing.events import OptimizeEvent
+    from heedful.optimizing.settings import OptimizeSettings
 
 
 def optimize_with_progress(
@@ -20,7 +20,7 @@ def optimize_with_progress(
     *,
     keep: str,
     output: Path,
-    settings: "Settings",
+    settings: "OptimizeSettings",
     test: Path | None = None,
 ) -> dict[str, Any]:
     """Optimise a run; return the report, which stands in the new folder as well.
@@ -71,7 +71,7 @@ class OptimizingProgress:
         if self._bar is not None:
             self._bar.stop()
 
-    def __call__(self, event: "Event") -> None:
+    def __call__(self, event: "OptimizeEvent") -> None:
         """Show one event."""
         from heedful.optimizing.events import Note, RoundDone
 

@@ -44,7 +44,7 @@ def apply(
             named(run),
             output=named(output),
             distil_steps=distil,
-            heal_steps=heal,
+            finetune_steps=heal,
             seed=seed,
             on_event=progress,
         )

@@ -155,11 +155,11 @@ def _optimise(run: Path, keep: str, smaller: Path, seed: int) -> None:
     from heedful.cli._optimizing import optimize_with_progress
     from heedful.cli.optimize import show_outcome
     from heedful.errors import BudgetError
-    from heedful.optimizing.settings import Settings
+    from heedful.optimizing.settings import OptimizeSettings
 
     typer.echo(f"\nNow less attention, with {keep}:", err=True)
     try:
-        settings = Settings(seed=seed)
+        settings = OptimizeSettings(seed=seed)
         show_outcome(optimize_with_progress(run, keep=keep, output=smaller, settings=settings))
     except BudgetError as error:
         typer.echo(f"Nothing was optimised: {error}")

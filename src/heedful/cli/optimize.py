@@ -67,13 +67,15 @@ def optimize(
     from heedful.cli._output import check_replaced, named
     from heedful.optimizing.outcome import summary_of
     from heedful.optimizing.run_folder import output_of
-    from heedful.optimizing.settings import Settings
+    from heedful.optimizing.settings import OptimizeSettings
 
     run = named(run)
     output = output_of(run, None if output is None else named(output))
     check_replaced(output)
     check_budget(keep)
-    settings = Settings(goal=goal, trials=trials, minutes=minutes, final_steps=heal, seed=seed)
+    settings = OptimizeSettings(
+        goal=goal, trials=trials, minutes=minutes, final_steps=heal, seed=seed
+    )
     try:
         report = optimize_with_progress(run, keep=keep, output=output, test=test, settings=settings)
     except BudgetError:

@@ -12,14 +12,14 @@ from heedful.allocation.sites import Site
 from heedful.optimizing._profiled import Correlation, Head, Look
 from heedful.optimizing._spectrum import query_key_spectra, value_out_spectra
 from heedful.optimizing.importance import fisher, gate_gradient, leave_one_out, rank_correlation
-from heedful.optimizing.subject import Reference, Subject
+from heedful.optimizing.problem import Problem, Reference
 
 # Fisher, gate gradient and leave-one-out of each head; NaN where it was not left out
 Scores = tuple[list[float], list[float], list[float]]
 
 
 def scores_of(
-    subject: Subject,
+    problem: Problem,
     model: nn.Module,
     sites: Sequence[Site],
     *,
@@ -30,19 +30,19 @@ def scores_of(
     """Return what is found on the heads of each site.
 
     Args:
-        subject: Whose heads.
-        model: In the form of `separated`.
+        problem: Whose heads.
+        model: In the form of `unfused`.
         sites: Which ones.
         leave_out: How many heads of all are left out one by one, spread evenly.
         seed: Of the cheap scores.
         listen: Told whose heads are left out.
     """
-    cheap = [score(model, sites, subject, seed=seed) for score in (fisher, gate_gradient)]
+    cheap = [score(model, sites, problem, seed=seed) for score in (fisher, gate_gradient)]
     every = [(site.name, head) for site in sites for head in range(site.read(model).geometry.heads)]
     count = min(leave_out, len(every))
     chosen = {every[(2 * i + 1) * len(every) // (2 * count)] for i in range(count)}
     left: dict[str, Tensor] = {}
-    reference = Reference(subject)
+    reference = Reference(problem)
     for site in sites:
         listen(f"leaving out heads of {site.name}")
         heads = sorted(head for name, head in chosen if name == site.name)

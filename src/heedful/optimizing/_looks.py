@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from heedful.optimizing._heard import site_names
 from heedful.optimizing._profiled import Look
-from heedful.optimizing.subject import Subject
+from heedful.optimizing.problem import Problem
 from heedful.probing.call import Call
 from heedful.probing.parts import Room, parts
 from heedful.probing.probe import probe
@@ -58,12 +58,12 @@ class _Sums:
 
 @torch.inference_mode()
 def looks_of(
-    subject: Subject, own: Mapping[str, bool], *, block: int
+    problem: Problem, own: Mapping[str, bool], *, block: int
 ) -> dict[str, tuple[Look, ...]]:
     """Return for each site that can be heard where its heads look, over a few batches.
 
     Args:
-        subject: Whose original is heard.
+        problem: Whose original is heard.
         own: Does each site look at what looks? Others have no blocks that are near.
         block: Keys in a block.
 
@@ -71,11 +71,11 @@ def looks_of(
         The weights of these batches, once and in blocks of rows; queries and keys of one batch.
     """
     sums: dict[str, _Sums] = {}
-    if not heard_sites(subject.model)[0]:
+    if not heard_sites(problem.model)[0]:
         return {}
-    for batch in subject.calibration[:LOOKED]:
-        with probe(subject.model) as heard:
-            subject.outputs(subject.model, batch)
+    for batch in problem.calibration[:LOOKED]:
+        with probe(problem.model) as heard:
+            problem.outputs(problem.model, batch)
         found_in = heard.statistics(ordered=1)
         for name, site in site_names(found_in, list(own)).items():
             found, total = found_in[name], sums.setdefault(site, _Sums())

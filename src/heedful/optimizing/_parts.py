@@ -14,7 +14,7 @@ from heedful.allocation.projections import Geometry
 from heedful.allocation.sites import Site
 from heedful.nn.mechanisms.base import Mechanism
 from heedful.optimizing._heard import site_names
-from heedful.optimizing.cost import site_seconds
+from heedful.optimizing.latency_table import site_seconds
 from heedful.probing.probe import probe
 from heedful.probing.sites import find_sites as heard_sites
 
@@ -65,7 +65,7 @@ def time_sites(model: nn.Module, sites: Sequence[Site], work: Work) -> Times:
     """Return how long sites and their projections take: medians over rounds.
 
     Args:
-        model: In the form of `separated`.
+        model: In the form of `unfused`.
         sites: Which ones.
         work: What is timed.
     """

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from heedful.optimizing.why_slow import Share
+from heedful.optimizing.speedup_bound import WorkShare
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,6 +183,6 @@ class Whole:
         """
         if self.attention_share >= 1:
             return None
-        return Share(
+        return WorkShare(
             attention=self.attention_share, quadratic=self.quadratic_share, length=self.longest
         ).bound

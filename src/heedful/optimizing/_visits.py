@@ -7,33 +7,33 @@ from torch import nn
 
 from heedful.allocation.sites import Site
 from heedful.optimizing._parts import Shape
-from heedful.optimizing.operations import Visits, watch
+from heedful.optimizing.operations import Usage, record_usage
 
 
-def visits_of(
+def usage_of(
     model: nn.Module,
     sites: Sequence[Site],
     work: Callable[[nn.Module], object],
     shapes: Mapping[str, Sequence[Shape]],
-) -> dict[str, Visits]:
+) -> dict[str, Usage]:
     """Return how one run of the work visits the sites.
 
     Args:
-        model: In the form of `separated`.
+        model: In the form of `unfused`.
         sites: Those with heads left are watched.
         work: What is run.
         shapes: Of all calls, of the sites that can be heard: what they say of keys counts.
     """
-    visits = watch(model, sites, [lambda: work(model)])
+    usage = record_usage(model, sites, [lambda: work(model)])
     return {
         name: found if name not in shapes else _corrected(found, shapes[name])
-        for name, found in visits.items()
+        for name, found in usage.items()
     }
 
 
-def _corrected(visits: Visits, shapes: Sequence[Shape]) -> Visits:
+def _corrected(usage: Usage, shapes: Sequence[Shape]) -> Usage:
     return replace(
-        visits,
+        usage,
         pairs=sum(shape.batch * shape.queries * shape.keys for shape in shapes),
         longest=max((shape.keys for shape in shapes), default=0),
     )

@@ -14,24 +14,24 @@ class Candidate:
 
     Args:
         plan: From the original to it.
-        model: With its own weights, in the form of `separated`.
+        model: With its own weights, in the form of `unfused`.
         share: Of the cost of the original.
-        damage: How far its outputs are from the original's, on calibration batches.
-        verdict: On the validation split; `None` where it was not asked.
-        slack: How far inside the budget its bound would be on a test split, as far as validation
+        divergence: How far its outputs are from the original's, on calibration batches.
+        verdict: On the dev split; `None` where it was not asked.
+        slack: How far inside the budget its bound would be on a test split, as far as dev
             tells; negative where it is outside.
-        within: Does the difference on the validation split keep the budget, certain or not?
+        within: Does the difference on the dev split keep the budget, certain or not?
     """
 
     plan: Plan
     model: nn.Module
     share: float
-    damage: float
+    divergence: float
     verdict: Verdict | None = None
     slack: float = float("-inf")
     within: bool = False
 
     @property
     def promising(self) -> bool:
-        """Would it pass the test, if that is as the validation split?"""
+        """Would it pass the test, if that is as the dev split?"""
         return self.slack >= 0

@@ -1,4 +1,4 @@
-"""A bounded number of steps down a loss: what healing and distillation share."""
+"""A bounded number of steps down a loss: what fine-tuning and distillation share."""
 
 from collections.abc import Callable, Sequence
 
@@ -43,7 +43,7 @@ def descend(
         value = loss(step)
         if not torch.isfinite(value):
             raise TrainingError(
-                f"the loss of healing must be a number, got {value.item()} at step {step}. "
+                f"the loss of fine-tuning must be a number, got {value.item()} at step {step}. "
                 "Lower the learning rate."
             )
         optimizer.zero_grad()

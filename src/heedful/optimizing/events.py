@@ -26,7 +26,7 @@ class RoundDone:
     Args:
         number: From 1.
         candidate: The best of the round.
-        final: Was this one of the long healings behind the rounds?
+        final: Was this one of the long fine-tunings behind the rounds?
     """
 
     number: int
@@ -41,9 +41,9 @@ class Note:
     text: str
 
 
-Event = Stage | RoundDone | Note
-Listener = Callable[[Event], None]
+OptimizeEvent = Stage | RoundDone | Note
+EventListener = Callable[[OptimizeEvent], None]
 
 
-def ignore(event: Event) -> None:
+def ignore(event: OptimizeEvent) -> None:
     """Listen to nothing."""

@@ -13,17 +13,17 @@ from torch import nn
 from heedful.allocation.sites import Site
 from heedful.bench.timing import Ratio
 from heedful.optimizing.candidate import Candidate
-from heedful.optimizing.cost import CostTable
 from heedful.optimizing.events import RoundDone
 from heedful.optimizing.importance import fisher
-from heedful.optimizing.memory import machine_of
+from heedful.optimizing.latency_table import LatencyTable
 from heedful.optimizing.operations import operations, parameters, total_operations
 from heedful.optimizing.rounds import Search
+from heedful.optimizing.search_state import machine_of
+from heedful.optimizing.speedup_bound import WorkShare, why_not_faster
 from heedful.optimizing.verdict import Verdict
-from heedful.optimizing.why_slow import Share, explain
 
 BASELINE = (
-    "The original is judged as it was given: it had none of the training that healing is, and "
+    "The original is judged as it was given: it had none of the training that fine-tuning is, and "
     "might have gained from it too."
 )
 
@@ -58,11 +58,11 @@ class Evidence:
         """Why, in words."""
         if self.best is self.search.original:
             return (
-                f"a change must keep {self.search.budget} on the validation split, got none that "
-                "does; loosen the budget or heal longer"
+                f"a change must keep {self.search.budget} on the dev split, got none that "
+                "does; loosen the budget or fine-tune longer"
             )
         if self.verdict is None:
-            return explain(self.share, str(self.speed))
+            return why_not_faster(self.share, str(self.speed))
         reason = f"{self.verdict.reason.removesuffix('.')}; {self.speed} faster. {BASELINE}"
         if self.looks > 1:
             reason += (
@@ -72,20 +72,20 @@ class Evidence:
         return reason
 
     @cached_property
-    def share(self) -> Share:
+    def share(self) -> WorkShare:
         """How the work of the original divides."""
         search = self.search
-        table = search.spending.table or CostTable(search.start, search.sites, search.subject.work)
+        table = search.costs.table or LatencyTable(search.start, search.sites, search.problem.work)
         parts = [
-            operations(site.read(search.start).geometry, search.visits[site.name])
+            operations(site.read(search.start).geometry, search.usage[site.name])
             for site in search.sites
-            if site.name in search.visits
+            if site.name in search.usage
         ]
         quadratic = sum(part.scores + part.aggregation for part in parts)
-        return Share(
+        return WorkShare(
             attention=1 - table.rest / table.total,
             quadratic=quadratic / max(1.0, sum(part.total for part in parts)),
-            length=max((visits.longest for visits in search.visits.values()), default=0),
+            length=max((usage.longest for usage in search.usage.values()), default=0),
         )
 
     def report(
@@ -115,11 +115,11 @@ class Evidence:
             "speedup_middle_half": [round(self.speed.low, 4), round(self.speed.high, 4)],
             "latency_ms": dict(self.latency),
             "attention_operations": both(
-                lambda model: total_operations(model, search.sites, search.visits)
+                lambda model: total_operations(model, search.sites, search.usage)
             ),
             # as the user has it: taking attention apart may copy what was shared
             "parameters": {
-                "before": parameters(search.subject.model),
+                "before": parameters(search.problem.model),
                 "after": parameters(best.model),
             },
             "seconds": round(seconds, 1),
@@ -132,8 +132,8 @@ class Evidence:
             "rounds": list(history),
             "baseline": BASELINE,
             "test_looks": self.looks,
-            "left_out": dict(search.subject.left_out),
-            "machine": _machine(search.subject.device),
+            "left_out": dict(search.problem.left_out),
+            "machine": _machine(search.problem.device),
             "seed": search.settings.seed,
         }
 
@@ -149,24 +149,24 @@ class Evidence:
             "bound": verdict.bound,
             "budget": verdict.budget,
             "examples": verdict.examples,
-            "split": "validation" if self.verdict is None else "test",
+            "split": "dev" if self.verdict is None else "test",
         }
 
     def _sites(self) -> list[dict[str, Any]]:
         search = self.search
-        scores = fisher(search.start, search.sites, search.subject, seed=search.settings.seed)
+        scores = fisher(search.start, search.sites, search.problem, seed=search.settings.seed)
         return [self._site(site, scores) for site in search.sites]
 
     def _site(self, site: Site, scores: Mapping[str, torch.Tensor]) -> dict[str, Any]:
         search = self.search
         before = site.read(search.start)
-        visits = search.visits.get(site.name)
-        done = None if visits is None else round(operations(before.geometry, visits).total)
+        usage = search.usage.get(site.name)
+        done = None if usage is None else round(operations(before.geometry, usage).total)
         return {
             "name": site.name,
             "before": str(before.geometry),
             "after": str(site.read(self.best.model).geometry),
-            "cost_share": round(search.spending.of(site, before) / search.spending.whole, 4),
+            "cost_share": round(search.costs.of(site, before) / search.costs.whole, 4),
             "operations": done,
             "importance": scores[site.name].tolist() if site.name in scores else [],
         }
@@ -179,9 +179,9 @@ def round_of(event: RoundDone) -> dict[str, Any]:
         "round": event.number,
         "final": event.final,
         "cost_share": round(candidate.share, 4),
-        "damage": candidate.damage,
+        "divergence": candidate.divergence,
         "promising": candidate.promising,
-        "validation": None if candidate.verdict is None else candidate.verdict.to_json(),
+        "dev": None if candidate.verdict is None else candidate.verdict.to_json(),
         "plan": candidate.plan.dumps(),
     }
 

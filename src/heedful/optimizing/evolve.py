@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from heedful.errors import ConfigError
-from heedful.optimizing.level import Candidate, Table, check_table, cost_of
+from heedful.optimizing.compression_levels import Assignment, Table, check_table, cost_of
 
-Evaluate = Callable[[Candidate], float]
-OnCandidate = Callable[[Candidate, float, bool], object]
+Evaluate = Callable[[Assignment], float]
+OnAssignment = Callable[[Assignment, float, bool], object]
 Change = tuple[int, int]  # a site, and its new level
 
 OFFSPRING = 4
@@ -19,23 +19,23 @@ TWO_STEPS = 1 / 8  # share of children that are changed twice, to leave a valley
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
+class EvolutionResult:
     """What a search came to.
 
     Args:
-        candidate: The best one.
+        assignment: The best one.
         value: What it was evaluated to.
         evaluations: How many candidates were evaluated.
         history: All of them with their values, in order.
     """
 
-    candidate: Candidate
+    assignment: Assignment
     value: float
     evaluations: int
-    history: tuple[tuple[Candidate, float], ...]
+    history: tuple[tuple[Assignment, float], ...]
 
 
-class Tried:
+class Archive:
     """The candidates of one search: each is evaluated once, and no more of them than allowed.
 
     Args:
@@ -44,7 +44,7 @@ class Tried:
         evaluate: Lower is better; what is not a number counts as infinite.
         evaluations: How many candidates may be evaluated, `start` among them.
         rank: Of a cost and a value; the best candidate has the lowest.
-        on_candidate: Told each candidate, its value, and whether it is the best so far.
+        on_assignment: Told each candidate, its value, and whether it is the best so far.
 
     Raises:
         ConfigError: `start` does not fit the table, or `evaluations` is below 1.
@@ -52,63 +52,63 @@ class Tried:
 
     def __init__(
         self,
-        start: Candidate,
+        start: Assignment,
         table: Table,
         evaluate: Evaluate,
         *,
         evaluations: int,
         rank: Callable[[float, float], tuple[float, ...]],
-        on_candidate: OnCandidate | None = None,
+        on_assignment: OnAssignment | None = None,
     ) -> None:
         if evaluations < 1:
             raise ConfigError(f"evaluations must be at least 1, got {evaluations}")
         self.table = table
         self.left = evaluations
         self.best = start
-        self.values: dict[Candidate, float] = {}
-        self.costs: dict[Candidate, float] = {}
+        self.values: dict[Assignment, float] = {}
+        self.costs: dict[Assignment, float] = {}
         self._evaluate = evaluate
         self._rank = rank
-        self._on_candidate = on_candidate
+        self._on_candidate = on_assignment
         self.value(start)
 
-    def value(self, candidate: Candidate) -> float:
+    def value(self, assignment: Assignment) -> float:
         """Evaluate, or remember."""
-        if candidate in self.values:
-            return self.values[candidate]
-        cost = cost_of(candidate, self.table)
-        value = float(self._evaluate(candidate))
+        if assignment in self.values:
+            return self.values[assignment]
+        cost = cost_of(assignment, self.table)
+        value = float(self._evaluate(assignment))
         value = math.inf if math.isnan(value) else value
         self.left -= 1
-        self.costs[candidate], self.values[candidate] = cost, value
-        is_best = candidate == self.best or self._rank_of(candidate) < self._rank_of(self.best)
+        self.costs[assignment], self.values[assignment] = cost, value
+        is_best = assignment == self.best or self._rank_of(assignment) < self._rank_of(self.best)
         if is_best:
-            self.best = candidate
+            self.best = assignment
         if self._on_candidate is not None:
-            self._on_candidate(candidate, value, is_best)
+            self._on_candidate(assignment, value, is_best)
         return value
 
-    def within(self, limit: float) -> list[Candidate]:
+    def within(self, limit: float) -> list[Assignment]:
         """List what costs no more than `limit`, the lowest value first."""
-        fitting = (candidate for candidate, cost in self.costs.items() if cost <= limit)
+        fitting = (assignment for assignment, cost in self.costs.items() if cost <= limit)
         return sorted(fitting, key=self.values.__getitem__)
 
-    def found(self) -> Found:
+    def found(self) -> EvolutionResult:
         """Sum up."""
         history = tuple(self.values.items())
-        return Found(
-            candidate=self.best,
+        return EvolutionResult(
+            assignment=self.best,
             value=self.values[self.best],
             evaluations=len(history),
             history=history,
         )
 
-    def _rank_of(self, candidate: Candidate) -> tuple[float, ...]:
-        return self._rank(self.costs[candidate], self.values[candidate])
+    def _rank_of(self, assignment: Assignment) -> tuple[float, ...]:
+        return self._rank(self.costs[assignment], self.values[assignment])
 
 
 def evolve(
-    start: Candidate,
+    start: Assignment,
     table: Table,
     evaluate: Evaluate,
     *,
@@ -116,12 +116,12 @@ def evolve(
     evaluations: int,
     seed: int,
     offspring: int = OFFSPRING,
-    on_candidate: OnCandidate | None = None,
-) -> Found:
+    on_assignment: OnAssignment | None = None,
+) -> EvolutionResult:
     """Look for the candidate of the lowest value whose cost is within `limit`.
 
     Each generation changes the best candidate at one site, or makes one site cheaper and another
-    dearer, and goes on with the best of all. Changes that the independent damages favour come
+    dearer, and goes on with the best of all. Changes that the independent divergences favour come
     first, but not always. When all changes of the best are used up, the next best has its turn;
     when there is nothing left that any change leads to, the search is over before `evaluations`.
 
@@ -133,7 +133,7 @@ def evolve(
         evaluations: How many candidates may be evaluated, `start` among them.
         seed: Of all choices; the same one makes the same search.
         offspring: Candidates of a generation.
-        on_candidate: Told each candidate, its value, and whether it is the best so far. What
+        on_assignment: Told each candidate, its value, and whether it is the best so far. What
             `evaluate` raises, Ctrl-C too, ends the search; the best is then the last told as such.
 
     Raises:
@@ -142,26 +142,28 @@ def evolve(
 
     Source:
         Sieberling et al. 2024, arXiv:2410.14649 (level switches between candidates of equal cost).
-        Unlike there, a child may use less than the limit, and the damages bias which is drawn.
+        Unlike there, a child may use less than the limit, and the divergences bias which is drawn.
     """
     check_table(table)
     cost = cost_of(start, table)
     if not cost <= limit:
         raise ConfigError(f"start must cost no more than limit, got {cost=}, {limit=}")
-    tried = Tried(
+    archive = Archive(
         start,
         table,
         evaluate,
         evaluations=evaluations,
         rank=lambda cost, value: (value, cost),
-        on_candidate=on_candidate,
+        on_assignment=on_assignment,
     )
-    improve(tried, limit=limit, patience=evaluations, draw=random.Random(seed), offspring=offspring)
-    return tried.found()
+    improve(
+        archive, limit=limit, patience=evaluations, draw=random.Random(seed), offspring=offspring
+    )
+    return archive.found()
 
 
 def improve(
-    tried: Tried,
+    archive: Archive,
     *,
     limit: float,
     patience: int,
@@ -172,7 +174,7 @@ def improve(
     """Go on from the best of what was tried within `limit`.
 
     Args:
-        tried: Gets what is evaluated.
+        archive: Gets what is evaluated.
         limit: Highest cost.
         patience: How many candidates may be evaluated here.
         draw: Where chance comes from.
@@ -184,66 +186,68 @@ def improve(
     """
     if offspring < 1:
         raise ConfigError(f"offspring must be at least 1, got {offspring}")
-    stop = max(0, tried.left - patience)
-    barren: set[Candidate] = set()
-    while tried.left > stop:
-        parent = next((one for one in tried.within(limit) if one not in barren), None)
-        if parent is None or tried.values[parent] <= enough:
+    stop = max(0, archive.left - patience)
+    barren: set[Assignment] = set()
+    while archive.left > stop:
+        parent = next((one for one in archive.within(limit) if one not in barren), None)
+        if parent is None or archive.values[parent] <= enough:
             return
-        children = _children(parent, tried, limit, draw, min(offspring, tried.left - stop))
+        children = _children(parent, archive, limit, draw, min(offspring, archive.left - stop))
         if not children:
             barren.add(parent)
         for child in children:
-            if tried.value(child) <= enough:
+            if archive.value(child) <= enough:
                 return
 
 
 def _children(
-    parent: Candidate, tried: Tried, limit: float, draw: random.Random, count: int
-) -> list[Candidate]:
-    children = _some(parent, tried, limit, draw, count)
+    parent: Assignment, archive: Archive, limit: float, draw: random.Random, count: int
+) -> list[Assignment]:
+    children = _some(parent, archive, limit, draw, count)
     for index, child in enumerate(children):
         if draw.random() < TWO_STEPS:
-            children[index : index + 1] = _some(child, tried, limit, draw, 1) or [child]
+            children[index : index + 1] = _some(child, archive, limit, draw, 1) or [child]
     return children
 
 
 def _some(
-    candidate: Candidate, tried: Tried, limit: float, draw: random.Random, count: int
-) -> list[Candidate]:
+    assignment: Assignment, archive: Archive, limit: float, draw: random.Random, count: int
+) -> list[Assignment]:
     """Draw new neighbours; what stands in place r has a weight of about 1 / (r + 1)."""
-    near = _near(candidate, tried.table, limit)
-    some: list[Candidate] = []
+    near = _near(assignment, archive.table, limit)
+    some: list[Assignment] = []
     while near and len(some) < count:
         place = int((len(near) + 1) ** draw.random()) - 1
-        levels = list(candidate)
+        levels = list(assignment)
         for site, index in near.pop(min(place, len(near) - 1)):
             levels[site] = index
         child = tuple(levels)
-        if child not in tried.values and cost_of(child, tried.table) <= limit:
+        if child not in archive.values and cost_of(child, archive.table) <= limit:
             some.append(child)
     return some
 
 
-def _near(candidate: Candidate, table: Table, limit: float) -> list[tuple[Change, Change]]:
-    """Changes and swaps that fit, the smallest sum of damages first; a change is a pair of one."""
+def _near(assignment: Assignment, table: Table, limit: float) -> list[tuple[Change, Change]]:
+    """Changes and swaps that fit, smallest sum of divergences first; a change is a pair of one."""
     changes = [
         (site, index)
         for site, levels in enumerate(table)
         for index in range(len(levels))
-        if index != candidate[site]
+        if index != assignment[site]
     ]
-    now = [levels[index] for levels, index in zip(table, candidate, strict=True)]
+    now = [levels[index] for levels, index in zip(table, assignment, strict=True)]
     sites = np.array([site for site, _ in changes])
     cost = np.array([table[site][index].cost - now[site].cost for site, index in changes])
-    damage = np.array([table[site][index].damage - now[site].damage for site, index in changes])
+    divergence = np.array(
+        [table[site][index].divergence - now[site].divergence for site, index in changes]
+    )
     # rounding must not keep out what just fits; what it lets in is checked when it is drawn
-    room = limit - cost_of(candidate, table) + 1e-9 * abs(limit)
+    room = limit - cost_of(assignment, table) + 1e-9 * abs(limit)
     swaps = (cost[:, None] < 0) & (cost > 0) & (sites[:, None] != sites)
     swaps &= cost[:, None] + cost <= room
     (alone,), (cheaper, dearer) = np.nonzero(cost <= room), np.nonzero(swaps)
     one, other = np.append(alone, cheaper), np.append(alone, dearer)
-    sums = np.append(damage[alone], damage[cheaper] + damage[dearer])
+    sums = np.append(divergence[alone], divergence[cheaper] + divergence[dearer])
     order = np.argsort(sums, kind="stable")
     pairs = zip(one[order].tolist(), other[order].tolist(), strict=True)
     return [(changes[first], changes[second]) for first, second in pairs]

@@ -19,7 +19,7 @@ class Hints(ExitStack):
 
     Args:
         model: A changed copy of `before`.
-        before: In the form of `separated`.
+        before: In the form of `unfused`.
         sites: To compare; those without heads in `model` are left out.
         forced: Give `model` what `before` gave, once it is compared? Then every site is asked what
             it was asked in `before`, and no gradient leaves a site.

@@ -10,12 +10,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from heedful.allocation.sites import Site
-from heedful.optimizing.subject import Reference, Subject
+from heedful.optimizing.problem import Problem, Reference
 
 Scores = dict[str, Float[Tensor, " heads"]]
 
 
-def fisher(model: nn.Module, sites: Sequence[Site], subject: Subject, *, seed: int = 0) -> Scores:
+def fisher(model: nn.Module, sites: Sequence[Site], problem: Problem, *, seed: int = 0) -> Scores:
     """Return the mean squared gradient of a gate on each head, the diagonal of Fisher's matrix.
 
     The gates multiply what a head mixed; the loss is that of labels drawn from the model's own
@@ -28,11 +28,11 @@ def fisher(model: nn.Module, sites: Sequence[Site], subject: Subject, *, seed: i
     Cost:
         One forward and backward pass over the calibration batches.
     """
-    return _of_gates(model, sites, subject, lambda gradient: gradient.square(), seed)
+    return _of_gates(model, sites, problem, lambda gradient: gradient.square(), seed)
 
 
 def gate_gradient(
-    model: nn.Module, sites: Sequence[Site], subject: Subject, *, seed: int = 0
+    model: nn.Module, sites: Sequence[Site], problem: Problem, *, seed: int = 0
 ) -> Scores:
     """Return the mean absolute gradient of a gate on each head.
 
@@ -42,7 +42,7 @@ def gate_gradient(
     Cost:
         As `fisher`.
     """
-    return _of_gates(model, sites, subject, lambda gradient: gradient.abs(), seed)
+    return _of_gates(model, sites, problem, lambda gradient: gradient.abs(), seed)
 
 
 @torch.inference_mode()
@@ -56,7 +56,7 @@ def leave_one_out(
     """Return how far the outputs move from the original's when a head gives nothing.
 
     Args:
-        model: In the form of `separated`.
+        model: In the form of `unfused`.
         sites: Whose heads are left out.
         reference: What the original says.
         only: Which heads of each site; the others get NaN. `None` means all.
@@ -64,16 +64,16 @@ def leave_one_out(
     Cost:
         A pass over the calibration batches for every head: the reference for the cheap scores.
     """
-    before = reference.damage(model)
+    before = reference.divergence(model)
     scores: Scores = {}
     for site in sites:
         heads = site.read(model).geometry.heads
         found = torch.full((heads,), torch.nan)
         for head in range(heads) if only is None else only.get(site.name, ()):
-            gates = torch.ones(heads, device=reference.subject.device)
+            gates = torch.ones(heads, device=reference.problem.device)
             gates[head] = 0
             with gated(model, {site.name: gates}, [site]):
-                found[head] = reference.damage(model) - before
+                found[head] = reference.divergence(model) - before
         scores[site.name] = found
     return scores
 
@@ -83,7 +83,7 @@ def gated(model: nn.Module, gates: Mapping[str, Tensor], sites: Sequence[Site]) 
     """Multiply what each head mixed by its gate for a while.
 
     Args:
-        model: In the form of `separated`.
+        model: In the form of `unfused`.
         gates: By site: `(heads,)`.
         sites: All that `gates` names.
     """
@@ -137,23 +137,23 @@ def _gate(
 def _of_gates(
     model: nn.Module,
     sites: Sequence[Site],
-    subject: Subject,
+    problem: Problem,
     measure: Callable[[Tensor], Tensor],
     seed: int,
 ) -> Scores:
-    generator = torch.Generator(device=subject.device).manual_seed(seed)
+    generator = torch.Generator(device=problem.device).manual_seed(seed)
     heads = {site: site.read(model).geometry.heads for site in sites}
     heads = {site: count for site, count in heads.items() if count}
     scores = {site.name: torch.zeros(count) for site, count in heads.items()}
     rows = dict.fromkeys(scores, 0)
-    for batch in subject.calibration:
+    for batch in problem.calibration:
         made: dict[str, dict[int, Tensor]] = {name: {} for name in scores}
         with torch.enable_grad(), ExitStack() as stack:
             for site, count in heads.items():
                 tap = site.adapter.taps(site.of(model)).out
                 hook = tap.register_forward_pre_hook(partial(_gate, made[site.name], count))
                 stack.callback(hook.remove)
-            loss = _own_loss(subject, subject.outputs(model, batch), generator)
+            loss = _own_loss(problem, problem.outputs(model, batch), generator)
         gates = [(name, gate) for name, of in made.items() for gate in of.values()]
         if not gates:
             continue
@@ -164,8 +164,8 @@ def _of_gates(
     return {name: score / max(1, rows[name]) for name, score in scores.items()}
 
 
-def _own_loss(subject: Subject, outputs: Tensor, generator: torch.Generator) -> Tensor:
-    if subject.kind == "values":
+def _own_loss(problem: Problem, outputs: Tensor, generator: torch.Generator) -> Tensor:
+    if problem.kind == "values":
         noise = torch.randn(outputs.shape, generator=generator, device=outputs.device)
         return (outputs * noise.to(outputs.dtype)).sum()
     logits = outputs.float().log_softmax(-1)

@@ -6,29 +6,37 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heedful.errors import ConfigError
-from heedful.optimizing.level import Candidate, Level, Table, check_table, cost_of, pareto
+from heedful.optimizing.compression_levels import (
+    Assignment,
+    CompressionLevel,
+    Table,
+    check_table,
+    cost_of,
+    pareto,
+)
 
 STATES = 2048  # partial candidates kept; above, the result may be short of the best
 _UNITS = 2**50  # of the largest cost; whole numbers, so that sums do not depend on their order
 
 
 class _Front(NamedTuple):
-    """Partial candidates by rising cost and falling damage, and how each came about."""
+    """Partial candidates by rising cost and falling divergence, and how each came about."""
 
     cost: NDArray[np.int64]
-    damage: NDArray[np.float64]
+    divergence: NDArray[np.float64]
     before: NDArray[np.intp]  # in the front of the site before
     level: NDArray[np.intp]
 
 
-def knapsack(table: Table, limit: float) -> Candidate | None:
-    """Choose one level for each site, with the least summed damage at a summed cost within `limit`.
+def knapsack(table: Table, limit: float) -> Assignment | None:
+    """Choose a level for each site, of the least summed divergence at a summed cost within `limit`.
 
     Candidates grow site by site; of those begun, only the ones remain that no other beats in cost
-    and damage and that still can end within the limit.
+    and divergence and that still can end within the limit.
 
     Returns:
-        Among candidates of equal damage a cheapest one. `None` when the cheapest is over the limit.
+        Among candidates of equal divergence a cheapest one. `None` when the cheapest is over the
+        limit.
 
     Raises:
         ConfigError: The table cannot be used, or `limit` is not a number.
@@ -39,7 +47,7 @@ def knapsack(table: Table, limit: float) -> Candidate | None:
     Cost:
         Exact while at most `STATES` partial candidates remain; beyond that one is kept for each of
         as many slices of cost, the least damaging: the limit holds, but a better one may be lost.
-        At 60 sites of 12 levels that was less than 1 % of the damage.
+        At 60 sites of 12 levels that was less than 1 % of the divergence.
     """
     check_table(table)
     if np.isnan(limit):
@@ -50,13 +58,13 @@ def knapsack(table: Table, limit: float) -> Candidate | None:
         return None
     # rounding to units may let one in that is over the limit by a last digit
     for last in range(len(fronts[-1].cost) - 1, -1, -1):
-        candidate = _trace(fronts, last, table)
-        if cost_of(candidate, table) <= limit:
-            return candidate
+        assignment = _trace(fronts, last, table)
+        if cost_of(assignment, table) <= limit:
+            return assignment
     return None
 
 
-def _grow(table: list[list[Level]], limit: float) -> list[_Front] | None:
+def _grow(table: list[list[CompressionLevel]], limit: float) -> list[_Front] | None:
     largest = sum(max(level.cost for level in levels) for levels in table)
     unit = (largest or 1.0) / _UNITS
     costs = [np.rint([level.cost / unit for level in levels]).astype(np.int64) for levels in table]
@@ -67,23 +75,25 @@ def _grow(table: list[list[Level]], limit: float) -> list[_Front] | None:
     fronts: list[_Front] = []
     for levels, cost in zip(table, costs, strict=True):
         rest -= int(cost.min())
-        front = _next(front, cost, np.array([level.damage for level in levels]), room - rest)
+        front = _next(front, cost, np.array([level.divergence for level in levels]), room - rest)
         if not len(front.cost):
             return None
         fronts.append(front)
     return fronts
 
 
-def _next(front: _Front, cost: NDArray[np.int64], damage: NDArray[np.float64], room: int) -> _Front:
+def _next(
+    front: _Front, cost: NDArray[np.int64], divergence: NDArray[np.float64], room: int
+) -> _Front:
     """Combine each partial candidate with each level of one more site."""
     costs = (front.cost[:, None] + cost).ravel()
-    damages = (front.damage[:, None] + damage).ravel()
-    order = np.lexsort((damages, costs))
+    divergences = (front.divergence[:, None] + divergence).ravel()
+    order = np.lexsort((divergences, costs))
     order = order[costs[order] <= room]
-    best = np.minimum.accumulate(damages[order])
-    better = np.append(True, damages[order][1:] < best[:-1])[: len(order)]
+    best = np.minimum.accumulate(divergences[order])
+    better = np.append(True, divergences[order][1:] < best[:-1])[: len(order)]
     order = _thin(order[better], costs)
-    return _Front(costs[order], damages[order], order // len(cost), order % len(cost))
+    return _Front(costs[order], divergences[order], order // len(cost), order % len(cost))
 
 
 def _thin(order: NDArray[np.intp], costs: NDArray[np.int64]) -> NDArray[np.intp]:
@@ -97,7 +107,7 @@ def _thin(order: NDArray[np.intp], costs: NDArray[np.int64]) -> NDArray[np.intp]
     return order[kept]
 
 
-def _trace(fronts: list[_Front], last: int, table: Table) -> Candidate:
+def _trace(fronts: list[_Front], last: int, table: Table) -> Assignment:
     indices: list[int] = []
     for front, levels in zip(reversed(fronts), reversed(table), strict=True):
         indices.append(pareto(levels)[front.level[last]])

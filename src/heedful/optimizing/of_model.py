@@ -1,4 +1,4 @@
-"""Any module as a subject of optimisation."""
+"""Any module as a problem of optimisation."""
 
 import random
 import re
@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from heedful.allocation.attached import copied
 from heedful.errors import ConfigError, DataError, ShapeError, UnsupportedError
-from heedful.metrics.metric import Floats, mean_metric, per_example
+from heedful.optimizing.digest import digest
+from heedful.optimizing.optimize_data import OptimizeData
 from heedful.optimizing.outputs import (
     Kind,
     call_model,
@@ -22,8 +23,8 @@ from heedful.optimizing.outputs import (
     tensors_of,
     truths_of,
 )
-from heedful.optimizing.splits import Splits, digest
-from heedful.optimizing.subject import Batch, Split, Subject, unjudged
+from heedful.optimizing.problem import Batch, Problem, Split, unavailable
+from heedful.renamed import old_names
 
 CALIBRATION = 16  # batches for scores and least squares
 NEXT = ("ForCausalLM", "LMHeadModel")  # ends of its names for models that shift labels themselves
@@ -32,8 +33,8 @@ Quality = Callable[[nn.Module, Any], Any]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Training:
-    """How a module is called and healed.
+class ModelSpec:
+    """How a module is called and fine-tuned.
 
     Args:
         forward: The model's output for a batch. `None` means: a mapping is passed as keywords
@@ -44,8 +45,8 @@ class Training:
             their probabilities, or values, such as hidden states or what a regression returns,
             which are imitated by their squares? `None` means what the model says, and that is an
             error where it does not: see `kind_of`.
-        learning_rate: The largest one while healing.
-        bf16: Heal under bf16 autocast?
+        learning_rate: The largest one while fine-tuning.
+        bf16: Fine-tune under bf16 autocast?
 
     Raises:
         ConfigError: The learning rate is not above 0, or there is no such kind of outputs.
@@ -86,15 +87,15 @@ def identity(model: nn.Module) -> str:
     return digest([shown, dict(model.named_parameters()), dict(model.named_buffers())]).hex()
 
 
-def subject_of_model(
+def problem_of_model(
     model: nn.Module,
-    data: Splits,
+    data: OptimizeData,
     quality: Quality,
     *,
     metric: str,
     higher_is_better: bool,
-    training: Training,
-) -> Subject:
+    spec: ModelSpec,
+) -> Problem:
     """Return what must be known about a module.
 
     Args:
@@ -104,7 +105,7 @@ def subject_of_model(
         quality: Given a model and a split, returns one number for each example.
         metric: What the number is called.
         higher_is_better: Is more of it better?
-        training: How the module is called and healed.
+        spec: How the module is called and fine-tuned.
 
     Raises:
         ConfigError: `quality` does not give one number an example, outputs are no tensors, or
@@ -116,12 +117,12 @@ def subject_of_model(
         Both splits are run once through the original, which is not done again for the verdict.
     """
     check_rows(data)
-    subject = subject_of_batches(model, data.calibration, training)
-    splits = {"validation": data.validation, "test": data.test}
+    problem = problem_of_batches(model, data.calibration, spec)
+    splits = {"dev": data.dev, "test": data.test}
     known: dict[Split, Floats] = {}
 
     def statistics(model: nn.Module, split: Split) -> Floats:
-        if model is subject.model and split in known:
+        if model is problem.model and split in known:
             return known[split]
         with torch.inference_mode():
             found = quality(model.eval(), splits[split])
@@ -133,25 +134,25 @@ def subject_of_model(
             ) from None
 
     for split in get_args(Split):
-        known[split] = statistics(subject.model, split)
+        known[split] = statistics(problem.model, split)
     return replace(
-        subject,
+        problem,
         statistics=statistics,
         metric=mean_metric(metric, higher_is_better=higher_is_better),
-        validation_examples=len(known["validation"]),
+        dev_examples=len(known["dev"]),
         test_examples=len(known["test"]),
     )
 
 
-def subject_of_batches(
-    model: nn.Module, data: Iterable[Batch], training: Training, *, unsaid: Kind | None = None
-) -> Subject:
+def problem_of_batches(
+    model: nn.Module, data: Iterable[Batch], spec: ModelSpec, *, unsaid: Kind | None = None
+) -> Problem:
     """Return what can be known about a module from batches alone; it cannot be judged.
 
     Args:
         model: Never changed; a copy of it is the original.
         data: What the model is called with.
-        training: How the module is called and healed.
+        spec: How the module is called and fine-tuned.
         unsaid: The kind of outputs where nothing says it; `None` refuses them.
 
     Raises:
@@ -166,7 +167,7 @@ def subject_of_batches(
     if not batches:
         raise DataError("batches must hold one at least, got none")
     calibration = batches[:CALIBRATION]
-    call = training.forward or call_model
+    call = spec.forward or call_model
     shifted = type(original).__name__.endswith(NEXT)
     with torch.inference_mode():
         output, named = tensor_of(call(original, calibration[0]))
@@ -179,9 +180,9 @@ def subject_of_batches(
             for batch in calibration:
                 call(model, batch)
 
-    kind = training.outputs or kind_of(original, calibration[0], output, named, unsaid=unsaid)
+    kind = spec.outputs or kind_of(original, calibration[0], output, named, unsaid=unsaid)
     check_kind(kind, output)
-    return Subject(
+    return Problem(
         model=original,
         calibration=calibration,
         training=lambda seed: _endless(batches, seed),
@@ -190,18 +191,18 @@ def subject_of_batches(
         truth=truths_of(original, calibration[0], output, shifted=shifted)
         if kind == "logits"
         else None,
-        statistics=unjudged,
+        statistics=unavailable,
         metric=mean_metric("quality"),
-        validation_examples=0,
+        dev_examples=0,
         test_examples=0,
         work=work,
         use=work,
-        learning_rate=training.learning_rate,
-        low_precision=training.bf16,
+        learning_rate=spec.learning_rate,
+        low_precision=spec.bf16,
     )
 
 
-def check_rows(data: Splits) -> None:
+def check_rows(data: OptimizeData) -> None:
     """Raise when an example is in two splits, looking into batches.
 
     Raises:
@@ -210,9 +211,9 @@ def check_rows(data: Splits) -> None:
     if data.key is not None:
         return  # it says what an example is, and was asked already
     axes = max((x.ndim for x in tensors_of(data.calibration[0])), default=0)
-    Splits(
+    OptimizeData(
         calibration=[row for item in data.calibration for row in _examples(item, axes)],
-        validation=[row for item in data.validation for row in _examples(item, axes)],
+        dev=[row for item in data.dev for row in _examples(item, axes)],
         test=[row for item in data.test for row in _examples(item, axes)],
     )
 
@@ -237,3 +238,6 @@ def _endless(batches: Sequence[Batch], seed: int) -> Iterator[Batch]:
         draw.shuffle(order)
         for index in order:
             yield batches[index]
+
+
+__getattr__ = old_names(__name__, Training=ModelSpec)

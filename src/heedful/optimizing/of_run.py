@@ -1,4 +1,4 @@
-"""A trained translator as a subject of optimisation."""
+"""A trained translator as a problem of optimisation."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -18,29 +18,29 @@ from heedful.errors import ConfigError, DataError, RunError, UnsupportedError
 from heedful.metrics.metric import Floats, Metric, per_example, ratio_metric
 from heedful.metrics.texts import TEXT_METRICS, text_metric
 from heedful.models import Transformer
-from heedful.optimizing.rewriting import Rewriting
-from heedful.optimizing.subject import Split, Subject, unjudged
+from heedful.optimizing.forced_decoding import ForcedDecoding
+from heedful.optimizing.problem import Problem, Split, unavailable
 from heedful.tasks.translation import Pairs, Translator, Vocabularies, encode
 from heedful.training.run import Run
 
 CALIBRATION = 256  # pairs for scores and least squares
-HEALING = 150_000  # pairs to heal with, at most
+FINETUNING = 150_000  # pairs to fine-tune with, at most
 TIMED = 128  # phrases that are written to measure what sites cost
 TOKEN_METRICS = ("loss", "token_accuracy")
 METRICS = (*TEXT_METRICS, *TOKEN_METRICS)
-HEALING_RATE = 0.6  # of the learning rate of the training
+FINETUNING_RATE = 0.6  # of the learning rate of the training
 
 Pair = tuple[Tensor, Tensor, Tensor]
 
 
-def subject_of_run(
+def problem_of_run(
     run: Run, metric: str, *, seed: int = 0, test: Sequence[Example] | None = None
-) -> Subject:
+) -> Problem:
     """Return what must be known about a run.
 
-    It is calibrated and healed on the training split, searched with on `dev`, and judged on `test`.
-    An example that training saw is left out of `dev` and `test`, and one of `dev` out of `test`:
-    the verdict is about what neither has seen.
+    It is calibrated and fine-tuned on the training split, searched with on `dev`, and judged on
+    `test`. An example that training saw is left out of `dev` and `test`, and one of `dev` out of
+    `test`: the verdict is about what neither has seen.
 
     Args:
         run: A Transformer that translates.
@@ -72,18 +72,18 @@ def subject_of_run(
     quality, statistics = _quality(metric, run, pairs)
     timed = pairs["dev"].examples[:TIMED]
     return replace(
-        _to_heal(run, model, train, seed),
+        _to_finetune(run, model, train, seed),
         statistics=statistics,
         metric=quality,
-        validation_examples=len(pairs["dev"]),
+        dev_examples=len(pairs["dev"]),
         test_examples=len(pairs["test"]),
-        work=Rewriting(run.translator, timed),
+        work=ForcedDecoding(run.translator, timed),
         use=_writing(run, timed),
         left_out=left_out,
     )
 
 
-def subject_to_heal(run: Run, *, seed: int = 0) -> Subject:
+def problem_to_finetune(run: Run, *, seed: int = 0) -> Problem:
     """Return what its training split alone tells about a run; it cannot be judged, nor timed.
 
     Args:
@@ -95,10 +95,10 @@ def subject_to_heal(run: Run, *, seed: int = 0) -> Subject:
         RunError: The training data is not what it was.
     """
     model = _transformer(run)  # another network is refused before its data is read
-    return _to_heal(run, model, _trained_on(run), seed)
+    return _to_finetune(run, model, _trained_on(run), seed)
 
 
-def subject_to_profile(run: Run, *, seed: int = 0) -> Subject:
+def problem_to_profile(run: Run, *, seed: int = 0) -> Problem:
     """Return what can be known about a run from its `dev` split alone; it cannot be judged.
 
     Args:
@@ -114,7 +114,7 @@ def subject_to_profile(run: Run, *, seed: int = 0) -> Subject:
     timed = pairs.examples[:TIMED]
     return replace(
         _bare(model, _batches(pairs, chosen.tolist(), run.device)),
-        work=Rewriting(run.translator, timed),
+        work=ForcedDecoding(run.translator, timed),
         use=_writing(run, timed),
     )
 
@@ -150,33 +150,33 @@ def _trained_on(run: Run) -> list[Example]:
     return train
 
 
-def _to_heal(run: Run, model: Transformer, train: Sequence[Example], seed: int) -> Subject:
+def _to_finetune(run: Run, model: Transformer, train: Sequence[Example], seed: int) -> Problem:
     order = np.random.default_rng(seed).permutation(len(train))
-    pairs = _encoded(run, [train[row] for row in order[:HEALING]])
+    pairs = _encoded(run, [train[row] for row in order[:FINETUNING]])
     chosen = range(min(CALIBRATION, len(pairs)))
     return replace(
         _bare(model, _batches(pairs, list(chosen), run.device)),
         training=partial(_endless, pairs, run),
-        learning_rate=run.config.train.learning_rate * HEALING_RATE,
+        learning_rate=run.config.train.learning_rate * FINETUNING_RATE,
         low_precision=run.about["precision"] == "bf16",
     )
 
 
-def _bare(model: Transformer, calibration: Sequence[Pair]) -> Subject:
-    """What a model says to batches, and nothing to heal, judge or time it with."""
-    return Subject(
+def _bare(model: Transformer, calibration: Sequence[Pair]) -> Problem:
+    """What a model says to batches, and nothing to fine-tune, judge or time it with."""
+    return Problem(
         model=model,
         calibration=calibration,
-        training=unjudged,
+        training=unavailable,
         outputs=_outputs,
         kind="logits",
         truth=_truth,
-        statistics=unjudged,
+        statistics=unavailable,
         metric=ratio_metric("loss", higher_is_better=False),
-        validation_examples=0,
+        dev_examples=0,
         test_examples=0,
-        work=unjudged,
-        use=unjudged,
+        work=unavailable,
+        use=unavailable,
     )
 
 
@@ -249,7 +249,7 @@ def _truth(batch: Pair) -> Tensor:
 def _quality(
     name: str, run: Run, pairs: dict[str, Pairs]
 ) -> tuple[Metric, Callable[[nn.Module, Split], Floats]]:
-    splits = {"validation": pairs["dev"], "test": pairs["test"]}
+    splits = {"dev": pairs["dev"], "test": pairs["test"]}
     if name in TOKEN_METRICS:
         metric = ratio_metric(name, higher_is_better=name != "loss")
         return metric, lambda model, split: _token_statistics(model, splits[split], run, name)

@@ -14,7 +14,7 @@ from heedful.allocation.sites import Site
 
 
 @dataclass(frozen=True, kw_only=True)
-class Visits:
+class Usage:
     """How often a site was called, and with how much, summed over calls.
 
     Args:
@@ -46,15 +46,15 @@ class Operations:
         return self.projections + self.scores + self.aggregation
 
 
-def operations(geometry: Geometry, visits: Visits) -> Operations:
+def operations(geometry: Geometry, usage: Usage) -> Operations:
     """Return the multiply-adds of a site of this geometry for these calls.
 
     What masks hide counts as if it were computed; what windows and the like hide does not.
     """
     g = geometry
-    seen = visits.pairs * visible_share(g, visits.longest)
+    seen = usage.pairs * visible_share(g, usage.longest)
     return Operations(
-        projections=float(visits.queries * g.looking + visits.context * g.looked_at),
+        projections=float(usage.queries * g.looking + usage.context * g.looked_at),
         scores=float(seen * g.heads * g.dim),
         aggregation=float(seen * g.heads * g.value_dim),
     )
@@ -81,13 +81,13 @@ def parameters(model: nn.Module) -> int:
 
 
 @torch.inference_mode()
-def watch(
+def record_usage(
     model: nn.Module, sites: Sequence[Site], runs: Sequence[Callable[[], Any]]
-) -> dict[str, Visits]:
+) -> dict[str, Usage]:
     """Return how the sites of a model are visited while it runs.
 
     Args:
-        model: In the form of `separated`, batches first.
+        model: In the form of `unfused`, batches first.
         sites: Those with heads left are watched.
         runs: Each lets the model run once.
     """
@@ -103,17 +103,15 @@ def watch(
                 stack.callback(handle.remove)
         for run in runs:
             run()
-    return {name: _visits(heard["query"], heard["context"]) for name, heard in calls.items()}
+    return {name: _usage(heard["query"], heard["context"]) for name, heard in calls.items()}
 
 
-def total_operations(
-    model: nn.Module, sites: Sequence[Site], visits: Mapping[str, Visits]
-) -> float:
+def total_operations(model: nn.Module, sites: Sequence[Site], usage: Mapping[str, Usage]) -> float:
     """Return the multiply-adds of all sites of a model for these visits."""
     return sum(
-        operations(site.read(model).geometry, visits[site.name]).total
+        operations(site.read(model).geometry, usage[site.name]).total
         for site in sites
-        if site.name in visits
+        if site.name in usage
     )
 
 
@@ -130,9 +128,9 @@ def _note(heard: list[_Call], module: nn.Module, args: tuple[Any, ...]) -> None:
     heard.append(_Call(x.numel() // x.shape[-1], x.shape[-2], (x.data_ptr(), x.shape)))
 
 
-def _visits(queries: list[_Call], contexts: list[_Call]) -> Visits:
+def _usage(queries: list[_Call], contexts: list[_Call]) -> Usage:
     calls = list(zip(queries, contexts, strict=False))
-    return Visits(
+    return Usage(
         queries=sum(query.vectors for query in queries),
         context=sum(context.vectors for context in contexts),
         pairs=sum(query.vectors * context.length for query, context in calls),

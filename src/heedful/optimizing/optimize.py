@@ -12,48 +12,50 @@ from torch import nn
 from heedful.allocation.sites import find_sites
 from heedful.bench.timing import Ratio, in_turns, ratio
 from heedful.errors import ConfigError, DataError, UnsupportedError
-from heedful.optimizing.apart import apart_by, why_apart
 from heedful.optimizing.budget import Budget, parse_budget
 from heedful.optimizing.candidate import Candidate
-from heedful.optimizing.enough import enough_examples
-from heedful.optimizing.events import Event, Listener, Note, RoundDone, Stage, ignore
+from heedful.optimizing.events import EventListener, Note, OptimizeEvent, RoundDone, Stage, ignore
 from heedful.optimizing.evidence import Evidence, round_of
-from heedful.optimizing.memory import Memory, machine_of, remembering
-from heedful.optimizing.of_model import Quality, Training, identity, subject_of_model
+from heedful.optimizing.of_model import ModelSpec, Quality, identity, problem_of_model
+from heedful.optimizing.optimize_data import OptimizeData
 from heedful.optimizing.outcome import Outcome
+from heedful.optimizing.problem import Problem
 from heedful.optimizing.rounds import Search
-from heedful.optimizing.settings import Settings
-from heedful.optimizing.splits import Splits
-from heedful.optimizing.subject import Subject
+from heedful.optimizing.sample_size import required_examples
+from heedful.optimizing.search_state import SearchState, hold_state, machine_of
+from heedful.optimizing.settings import OptimizeSettings
+from heedful.optimizing.unfused import unfused_divergence, why_unfused_differs
 from heedful.optimizing.verdict import FEWEST_EXAMPLES, Verdict, judge
 from heedful.probing.strangers import kinds_of
+from heedful.renamed import old_keywords
 
 TIMINGS = 9  # rounds of the final comparison, in turns
 
 
+@old_keywords(training="spec")
 def optimize(
     model: nn.Module,
     *,
-    data: Splits,
+    data: OptimizeData,
     quality: Quality,
     keep: float | str | Budget,
-    settings: Settings | None = None,
-    training: Training | None = None,
-    on_event: Listener = ignore,
+    settings: OptimizeSettings | None = None,
+    spec: ModelSpec | None = None,
+    on_event: EventListener = ignore,
     resume: str | Path | None = None,
 ) -> Outcome:
     """Spend less attention in any model, keep its quality, and prove both.
 
     Args:
         model: Never changed.
-        data: Batches to calibrate and heal with, and two splits for `quality`: one to search with,
-            one to judge on, once. No example may be in two of them.
+        data: Batches to calibrate and fine-tune with, and two splits for `quality`: one to search
+            with, one to judge on, once. No example may be in two of them.
         quality: Called with a model and a split, returns one number for each example: the verdict
             compares example by example.
         keep: How much worse the mean may get: -0.01 for at most 0.01 less of what should be high,
             +0.01 for at most 0.01 more of what should be low; or a text such as `loss <= 0.5%`.
-        settings: How far and how carefully to search. `None` means `Settings()`.
-        training: How the model is called and healed. `None` means `Training()`.
+        settings: How far and how carefully to search. `None` means `OptimizeSettings()`.
+        spec: How the model is called and fine-tuned. `None` means `ModelSpec()`.
         on_event: Called with every event of `heedful.optimizing.events`.
         resume: A folder that keeps the rounds: the same call goes on where it was killed. It knows
             the model by its weights, the data by its content, and the quality by what it says of
@@ -69,46 +71,46 @@ def optimize(
         UnsupportedError: The model holds no attention that can be changed.
     """
     budget = as_budget(keep)
-    settings = settings or Settings()
-    training = Training() if training is None else training
-    subject = subject_of_model(
+    settings = settings or OptimizeSettings()
+    spec = ModelSpec() if spec is None else spec
+    problem = problem_of_model(
         model,
         data,
         quality,
         metric=budget.metric,
         higher_is_better=budget.higher_is_better,
-        training=training,
+        spec=spec,
     )
     if resume is None:
-        return optimize_subject(subject, budget, settings, on_event)
+        return optimize_problem(problem, budget, settings, on_event)
     about = {
         "model": identity(model),
         "data": data.contents(),
-        "training": training.about(),
-        "machine": machine_of(subject.device) if settings.goal == "latency" else None,
+        "training": spec.about(),
+        "machine": machine_of(problem.device) if settings.goal == "latency" else None,
     }
-    memory = Memory(Path(resume), budget, settings, about)
-    with remembering(memory, on_event):
-        return optimize_subject(subject, budget, settings, on_event, memory)
+    state = SearchState(Path(resume), budget, settings, about)
+    with hold_state(state, on_event):
+        return optimize_problem(problem, budget, settings, on_event, state)
 
 
-def optimize_subject(
-    subject: Subject,
+def optimize_problem(
+    problem: Problem,
     budget: Budget,
-    settings: Settings,
-    on_event: Listener = ignore,
-    memory: Memory | None = None,
+    settings: OptimizeSettings,
+    on_event: EventListener = ignore,
+    state: SearchState | None = None,
 ) -> Outcome:
-    """Do the same for anything that a `Subject` describes.
+    """Do the same for anything that a `Problem` describes.
 
     What cannot be judged is refused before anything is measured or written.
 
     Args:
-        subject: What is optimised.
+        problem: What is optimised.
         budget: What must be kept.
         settings: How much work it may take.
         on_event: Called with every event of `heedful.optimizing.events`.
-        memory: Opened behind the checks; whoever gives one holds its folder.
+        state: Opened behind the checks; whoever gives one holds its folder.
 
     Raises:
         ConfigError: The budget is in the wrong direction.
@@ -118,30 +120,30 @@ def optimize_subject(
     """
     began = time.monotonic()
     sites, unknown = find_sites(
-        subject.model, lambda model: subject.outputs(model, subject.calibration[0])
+        problem.model, lambda model: problem.outputs(model, problem.calibration[0])
     )
     if not sites:
         reasons = "; ".join(f"{name}: {why}" for name, why in unknown.items())
-        reasons = reasons or f"none among {kinds_of(subject.model)}"
+        reasons = reasons or f"none among {kinds_of(problem.model)}"
         raise UnsupportedError(f"a model must hold attention that can be changed, got: {reasons}")
-    _check(subject, budget)
+    _check(problem, budget)
     history: list[dict[str, Any]] = []
 
-    def listen(event: Event) -> None:
+    def listen(event: OptimizeEvent) -> None:
         if isinstance(event, RoundDone):
             history.append(round_of(event))
         on_event(event)
 
     torch.manual_seed(settings.seed)
-    _open(memory, on_event)
-    search = Search(subject, budget, settings, listen, memory)
+    _open(state, on_event)
+    search = Search(problem, budget, settings, listen, state)
     distance = _seen_before_the_work(search, on_event)
     best = _search(search, on_event)
     on_event(Stage(text="timing the best against the original"))
-    speed, latency = _timed(subject, None if best is search.original else best.model)
+    speed, latency = _timed(problem, None if best is search.original else best.model)
     verdict, looks = None, 0
     if best is not search.original and speed.low > 1 and speed.median > 1:
-        verdict, looks = _judged(subject, best.model, budget, settings, on_event)
+        verdict, looks = _judged(problem, best.model, budget, settings, on_event)
     found = Evidence(
         search=search, best=best, verdict=verdict, speed=speed, latency=latency, looks=looks
     )
@@ -158,38 +160,42 @@ def optimize_subject(
     )
 
 
-def _open(memory: Memory | None, on_event: Listener) -> None:
+def _open(state: SearchState | None, on_event: EventListener) -> None:
     """Read what an earlier part of the search has kept, before anything is measured."""
-    if memory is not None and memory.rounds:
-        on_event(Note(text=f"going on behind round {memory.rounds} of {memory.folder}"))
+    if state is not None and state.rounds:
+        on_event(Note(text=f"going on behind round {state.rounds} of {state.folder}"))
 
 
-def _seen_before_the_work(search: Search, on_event: Listener) -> float | None:
+def _seen_before_the_work(search: Search, on_event: EventListener) -> float | None:
     """Say what makes a good end unlikely; return how far the changeable form is from the model."""
-    metric = search.subject.metric
+    metric = search.problem.metric
     search.budget.check(metric.score(search.before), floor=metric.floor)
     _tell_doubts(search, on_event)
     return _apart(search, on_event)
 
 
-def _apart(search: Search, on_event: Listener) -> float | None:
+def _apart(search: Search, on_event: EventListener) -> float | None:
     """Say how far the changeable form is from the model; `None` where that is no number."""
-    distance = apart_by(search.subject, search.start)
-    differs = why_apart(search.subject, distance)
+    distance = unfused_divergence(search.problem, search.start)
+    differs = why_unfused_differs(search.problem, distance)
     if differs is not None:
         on_event(Note(text=differs))
     return distance if math.isfinite(distance) else None
 
 
 def _judged(
-    subject: Subject, model: nn.Module, budget: Budget, settings: Settings, on_event: Listener
+    problem: Problem,
+    model: nn.Module,
+    budget: Budget,
+    settings: OptimizeSettings,
+    on_event: EventListener,
 ) -> tuple[Verdict, int]:
     """The verdict, and how often the test split was looked at by now."""
     on_event(Stage(text="judging on the test split"))
-    looks = subject.look()
-    before = subject.statistics(subject.model, "test")
-    after = subject.statistics(model, "test")
-    found = judge(before, after, metric=subject.metric, budget=budget, seed=settings.seed)
+    looks = problem.look()
+    before = problem.statistics(problem.model, "test")
+    after = problem.statistics(model, "test")
+    found = judge(before, after, metric=problem.metric, budget=budget, seed=settings.seed)
     return found, looks
 
 
@@ -211,15 +217,15 @@ def as_budget(keep: float | str | Budget) -> Budget:
     return Budget(metric="quality", margin=float(keep))
 
 
-def _check(subject: Subject, budget: Budget) -> None:
+def _check(problem: Problem, budget: Budget) -> None:
     """Refuse before the work what no verdict could be given on after it."""
-    metric = subject.metric
+    metric = problem.metric
     if budget.margin and metric.higher_is_better != budget.higher_is_better:
         better = "higher" if metric.higher_is_better else "lower"
         raise ConfigError(
             f"the budget must know that {better} {metric.name} is better, got {budget}"
         )
-    counts = {"validation": subject.validation_examples, "test": subject.test_examples}
+    counts = {"dev": problem.dev_examples, "test": problem.test_examples}
     for split, examples in counts.items():
         if examples < FEWEST_EXAMPLES:
             raise DataError(
@@ -228,10 +234,10 @@ def _check(subject: Subject, budget: Budget) -> None:
             )
 
 
-def _tell_doubts(search: Search, on_event: Listener) -> None:
+def _tell_doubts(search: Search, on_event: EventListener) -> None:
     """Say before the work that there are too few examples to show so small a loss."""
-    metric, examples = search.subject.metric, search.subject.test_examples
-    needed = enough_examples(search.before, metric=metric, budget=search.budget)
+    metric, examples = search.problem.metric, search.problem.test_examples
+    needed = required_examples(search.before, metric=metric, budget=search.budget)
     if needed is not None and examples < needed:
         text = (
             f"{examples} examples of the test split cannot show {search.budget} unless many change "
@@ -240,7 +246,7 @@ def _tell_doubts(search: Search, on_event: Listener) -> None:
         on_event(Note(text=text))
 
 
-def _search(search: Search, on_event: Listener) -> Candidate:
+def _search(search: Search, on_event: EventListener) -> Candidate:
     """The most saving candidate that promises to pass; an interrupt ends the search only."""
     best = search.original
     try:
@@ -254,16 +260,16 @@ def _search(search: Search, on_event: Listener) -> Candidate:
     return best
 
 
-def _timed(subject: Subject, model: nn.Module | None) -> tuple[Ratio, dict[str, float]]:
+def _timed(problem: Problem, model: nn.Module | None) -> tuple[Ratio, dict[str, float]]:
     """How much faster a model is, and milliseconds; `None` stands for the original itself."""
     if model is None:
-        times = in_turns({"before": lambda: subject.use(subject.model)}, rounds=TIMINGS)
+        times = in_turns({"before": lambda: problem.use(problem.model)}, rounds=TIMINGS)
         alone = round(1e3 * times["before"].median, 3)
         return Ratio(1.0, 1.0, 1.0), {"before": alone, "after": alone}
-    ways: dict[str, Callable[[], object]] = {
-        "before": lambda: subject.use(subject.model),
-        "after": lambda: subject.use(model),
+    runs: dict[str, Callable[[], object]] = {
+        "before": lambda: problem.use(problem.model),
+        "after": lambda: problem.use(model),
     }
-    times = in_turns(ways, rounds=TIMINGS)
+    times = in_turns(runs, rounds=TIMINGS)
     latency = {name: round(1e3 * of.median, 3) for name, of in times.items()}
     return ratio(times["before"], times["after"]), latency

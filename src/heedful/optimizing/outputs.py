@@ -6,7 +6,7 @@ from typing import Any, Literal, cast
 from torch import Tensor, nn
 
 from heedful.errors import ConfigError, DataError
-from heedful.optimizing.subject import UNKNOWN, Batch
+from heedful.optimizing.problem import UNKNOWN, Batch
 
 LABELS = "labels"  # what transformers calls the truth in a batch
 DECODED = "decoder_input_ids"  # and what a decoder has written so far
@@ -50,10 +50,10 @@ def kind_of(
     if unsaid is not None:
         return unsaid
     raise ConfigError(
-        "training must say whether the outputs are logits or values where the model does not, "
+        "spec must say whether the outputs are logits or values where the model does not, "
         f"got a tensor of shape {tuple(output.shape)} from {type(model).__name__}. Pass "
-        "Training(outputs='logits') for scores of classes or words, Training(outputs='values') for "
-        "hidden states or numbers."
+        "ModelSpec(outputs='logits') for scores of classes or words, ModelSpec(outputs='values') "
+        "for hidden states or numbers."
     )
 
 
@@ -66,7 +66,7 @@ def check_kind(kind: Kind, output: Tensor) -> None:
     if kind == "logits" and (output.ndim < 2 or output.shape[-1] < 2):
         raise ConfigError(
             "logits must be of two alternatives at least, got outputs of shape "
-            f"{tuple(output.shape)}; pass Training(outputs='values')"
+            f"{tuple(output.shape)}; pass ModelSpec(outputs='values')"
         )
 
 
@@ -113,7 +113,7 @@ def tensor_of(output: Any) -> tuple[Tensor, str | None]:
         return first, None
     raise ConfigError(
         f"the output of the model must be a tensor, got {type(output).__name__}; "
-        "pass Training(forward=...)"
+        "pass ModelSpec(forward=...)"
     )
 
 

@@ -26,19 +26,19 @@ from heedful.optimizing._profiled import (
     SiteProfile,
     Whole,
 )
-from heedful.optimizing._visits import visits_of
-from heedful.optimizing.apart import taken_apart
-from heedful.optimizing.of_model import Training, subject_of_batches
-from heedful.optimizing.of_run import subject_to_profile
-from heedful.optimizing.operations import Visits, operations, parameters
-from heedful.optimizing.subject import Batch, Subject
+from heedful.optimizing._visits import usage_of
+from heedful.optimizing.of_model import ModelSpec, problem_of_batches
+from heedful.optimizing.of_run import problem_to_profile
+from heedful.optimizing.operations import Usage, operations, parameters
+from heedful.optimizing.problem import Batch, Problem
+from heedful.optimizing.unfused import unfused_model
 from heedful.probing.strangers import kinds_of
 from heedful.training.run import Run
 
 LEFT_OUT = 64  # heads that are left out one by one
 MS = 1e3
 
-Listener = Callable[[str], object]
+ProgressListener = Callable[[str], object]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +86,7 @@ def profile(
     leave_out: int = LEFT_OUT,
     key_block: int | None = None,
     seed: int = 0,
-    listen: Listener = str,
+    listen: ProgressListener = str,
 ) -> Profile:
     """Measure what the attention of any model costs, and which of it matters.
 
@@ -97,9 +97,9 @@ def profile(
     Args:
         model: Never changed.
         batches: What it is called with; the first 16 are used.
-        forward: As in `heedful.optimizing.of_model.Training`.
-        outputs: As in `heedful.optimizing.of_model.Training`, but `None` means values where nothing
-            says that they are logits.
+        forward: As in `heedful.optimizing.of_model.ModelSpec`.
+        outputs: As in `heedful.optimizing.of_model.ModelSpec`, but `None` means values where
+            nothing says that they are logits.
         leave_out: At most so many heads, spread over the sites, are left out one by one, to judge
             the cheap scores by; 0 means none.
         key_block: Keys in a block. `None` means 64, and fewer where texts are shorter than 512.
@@ -116,9 +116,9 @@ def profile(
         is left out.
     """
     _check(leave_out, key_block)
-    training = Training(forward=forward, outputs=outputs)
-    subject = subject_of_batches(model, batches, training, unsaid="values")
-    return _profile(subject, leave_out, key_block, seed, listen)
+    spec = ModelSpec(forward=forward, outputs=outputs)
+    problem = problem_of_batches(model, batches, spec, unsaid="values")
+    return _profile(problem, leave_out, key_block, seed, listen)
 
 
 def profile_run(
@@ -127,7 +127,7 @@ def profile_run(
     leave_out: int = LEFT_OUT,
     key_block: int | None = None,
     seed: int = 0,
-    listen: Listener = str,
+    listen: ProgressListener = str,
 ) -> Profile:
     """Do the same for a trained translator, with its `dev` split; the work is to write, in steps.
 
@@ -146,7 +146,7 @@ def profile_run(
     _check(leave_out, key_block)
     run = run if isinstance(run, Run) else Run(run)
     listen("reading the run")
-    return _profile(subject_to_profile(run, seed=seed), leave_out, key_block, seed, listen)
+    return _profile(problem_to_profile(run, seed=seed), leave_out, key_block, seed, listen)
 
 
 def _check(leave_out: int, key_block: int | None) -> None:
@@ -157,30 +157,30 @@ def _check(leave_out: int, key_block: int | None) -> None:
 
 
 def _profile(
-    subject: Subject, leave_out: int, key_block: int | None, seed: int, listen: Listener
+    problem: Problem, leave_out: int, key_block: int | None, seed: int, listen: ProgressListener
 ) -> Profile:
     sites, unknown = find_sites(
-        subject.model, lambda model: subject.outputs(model, subject.calibration[0])
+        problem.model, lambda model: problem.outputs(model, problem.calibration[0])
     )
     if not sites and not unknown:
         raise UnsupportedError(
-            f"a model must hold attention to be profiled, got none among {kinds_of(subject.model)}"
+            f"a model must hold attention to be profiled, got none among {kinds_of(problem.model)}"
         )
-    model = taken_apart(subject, sites, listen)
+    model = unfused_model(problem, sites, listen)
     listen("timing sites")
-    times = time_sites(model, sites, subject.work)
+    times = time_sites(model, sites, problem.work)
     listen("counting operations")
-    shapes = shapes_of(subject.model, sites, subject.work)
-    visits = visits_of(model, sites, subject.work, shapes)
-    whole = _whole(subject, model, sites, times, visits)
+    shapes = shapes_of(problem.model, sites, problem.work)
+    usage = usage_of(model, sites, problem.work, shapes)
+    whole = _whole(problem, model, sites, times, usage)
     listen("scoring heads")
-    scores = scores_of(subject, model, sites, leave_out=leave_out, seed=seed, listen=listen)
+    scores = scores_of(problem, model, sites, leave_out=leave_out, seed=seed, listen=listen)
     listen("looking at keys")
     block = default_block(whole.longest) if key_block is None else key_block
-    own = {name: found.own for name, found in visits.items()}
-    looks = looks_of(subject, own, block=block)
+    own = {name: found.own for name, found in usage.items()}
+    looks = looks_of(problem, own, block=block)
     listen("measuring dimensions")
-    runs = [lambda batch=batch: subject.outputs(model, batch) for batch in subject.calibration]
+    runs = [lambda batch=batch: problem.outputs(model, batch) for batch in problem.calibration]
     seen = look(model, sites, runs)
     profiles: list[SiteProfile] = []
     for site in sites:
@@ -188,8 +188,8 @@ def _profile(
         heads = heads_of(projections, scores[site.name], looks.get(site.name), seen.get(site.name))
         divided = plain_shares(projections.geometry, shapes.get(site.name, ()), _like(site, model))
         spent = _milliseconds(site.name, times, divided)
-        seen_by = visits.get(site.name, Visits())
-        profiles.append(_site(site, subject, projections, spent, seen_by, times.total, heads))
+        seen_by = usage.get(site.name, Usage())
+        profiles.append(_site(site, problem, projections, spent, seen_by, times.total, heads))
     return Profile(
         whole=whole,
         sites=tuple(profiles),
@@ -197,22 +197,22 @@ def _profile(
         importance=correlation([head for site in profiles for head in site.heads]),
         key_block=block,
         seed=seed,
-        machine=asdict(environment()) | {"device": str(subject.device)},
+        machine=asdict(environment()) | {"device": str(problem.device)},
     )
 
 
 def _whole(
-    subject: Subject,
+    problem: Problem,
     model: nn.Module,
     sites: Sequence[Site],
     times: Times,
-    visits: Mapping[str, Visits],
+    usage: Mapping[str, Usage],
 ) -> Whole:
-    original = in_turns({"original": lambda: subject.work(subject.model)}, rounds=ROUNDS)
+    original = in_turns({"original": lambda: problem.work(problem.model)}, rounds=ROUNDS)
     parts = [
-        operations(site.read(model).geometry, visits[site.name])
+        operations(site.read(model).geometry, usage[site.name])
         for site in sites
-        if site.name in visits
+        if site.name in usage
     ]
     attention = sum(times.sites.values())
     return Whole(
@@ -222,19 +222,19 @@ def _whole(
         attention_share=attention / times.total,
         quadratic_share=sum(part.scores + part.aggregation for part in parts)
         / max(1.0, sum(part.total for part in parts)),
-        longest=max((found.longest for found in visits.values()), default=0),
-        parameters=parameters(subject.model),
-        peak_bytes=_peak(subject),
+        longest=max((found.longest for found in usage.values()), default=0),
+        parameters=parameters(problem.model),
+        peak_bytes=_peak(problem),
     )
 
 
-def _peak(subject: Subject) -> int | None:
-    if subject.device.type != "cuda":
-        return peak_bytes(lambda: subject.work(subject.model))
-    torch.cuda.reset_peak_memory_stats(subject.device)
-    before = torch.cuda.memory_allocated(subject.device)
-    subject.work(subject.model)
-    return torch.cuda.max_memory_allocated(subject.device) - before
+def _peak(problem: Problem) -> int | None:
+    if problem.device.type != "cuda":
+        return peak_bytes(lambda: problem.work(problem.model))
+    torch.cuda.reset_peak_memory_stats(problem.device)
+    before = torch.cuda.memory_allocated(problem.device)
+    problem.work(problem.model)
+    return torch.cuda.max_memory_allocated(problem.device) - before
 
 
 def _milliseconds(
@@ -255,26 +255,26 @@ def _milliseconds(
 
 def _site(
     site: Site,
-    subject: Subject,
+    problem: Problem,
     projections: Projections,
     spent: Milliseconds,
-    visits: Visits,
+    usage: Usage,
     total: float,
     heads: tuple[Head, ...],
 ) -> SiteProfile:
     geometry = projections.geometry
-    counted = operations(geometry, visits)
+    counted = operations(geometry, usage)
     held = geometry.kv_heads * (geometry.dim + geometry.value_dim)
-    size = _like(site, subject.model).element_size()
+    size = _like(site, problem.model).element_size()
     return SiteProfile(
         name=site.name,
         geometry=str(geometry),
         share=spent.total / (MS * total),
         milliseconds=spent,
         multiply_adds=MultiplyAdds(**asdict(counted)),
-        parameters=parameters(site.of(subject.model)),
+        parameters=parameters(site.of(problem.model)),
         kv_bytes_per_key=held * size,
-        kv_bytes=held * size * visits.context,
+        kv_bytes=held * size * usage.context,
         importance=correlation(heads),
         heads=heads,
     )

@@ -8,12 +8,12 @@ from torch import Tensor, nn
 
 from heedful.allocation.refit import solve
 from heedful.allocation.sites import Site
-from heedful.optimizing.subject import Subject
+from heedful.optimizing.problem import Problem
 
 
 @torch.no_grad()
 def reconstruct(
-    model: nn.Module, before: nn.Module, sites: Sequence[Site], subject: Subject
+    model: nn.Module, before: nn.Module, sites: Sequence[Site], problem: Problem
 ) -> None:
     """Refit, in place, the output projections of changed sites, first to last.
 
@@ -22,9 +22,9 @@ def reconstruct(
 
     Args:
         model: A changed copy of `before`.
-        before: In the form of `separated`.
+        before: In the form of `unfused`.
         sites: Those that were changed; dropped ones are left as they are.
-        subject: Whose calibration batches are run.
+        problem: Whose calibration batches are run.
 
     Source:
         Kwon et al. 2022, arXiv:2204.09656, section 4.3 (least squares after pruning).
@@ -34,10 +34,10 @@ def reconstruct(
     """
     for site in sites:
         if site.read(model).geometry.heads:
-            _refit(model, before, site, subject)
+            _refit(model, before, site, problem)
 
 
-def _refit(model: nn.Module, before: nn.Module, site: Site, subject: Subject) -> None:
+def _refit(model: nn.Module, before: nn.Module, site: Site, problem: Problem) -> None:
     inputs: list[Tensor] = []
     targets: list[Tensor] = []
 
@@ -52,11 +52,11 @@ def _refit(model: nn.Module, before: nn.Module, site: Site, subject: Subject) ->
     new = site.adapter.taps(site.of(model)).out.register_forward_pre_hook(hear_input)
     old = site.adapter.taps(site.of(before)).out.register_forward_hook(hear_output)
     try:
-        for batch in subject.calibration:
+        for batch in problem.calibration:
             inputs.clear()
             targets.clear()
-            subject.outputs(before, batch)
-            subject.outputs(model, batch)
+            problem.outputs(before, batch)
+            problem.outputs(model, batch)
             x, y = torch.cat(inputs), torch.cat(targets)
             x = nn.functional.pad(x, (0, 1), value=1.0)
             gram = x.T @ x if gram is None else gram + x.T @ x

@@ -1,83 +1,80 @@
-"""The search: cut a little, choose whole candidates, heal the best, look again, cut further."""
+"""The search: cut a little, choose whole candidates, fine-tune the best, cut further."""
 
 import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import cast
 
-from heedful.allocation.moves import Move
-from heedful.allocation.plan import Plan, separated
+from heedful.allocation.plan import Plan, unfused
 from heedful.allocation.sites import find_sites
 from heedful.errors import TrainingError
 from heedful.metrics.metric import Floats
 from heedful.optimizing.budget import Budget
 from heedful.optimizing.candidate import Candidate
-from heedful.optimizing.events import Listener, Note, RoundDone, Stage
+from heedful.optimizing.compression_levels import Assignment, Table, cost_of
+from heedful.optimizing.events import EventListener, Note, RoundDone, Stage
 from heedful.optimizing.evolve import evolve
-from heedful.optimizing.heal import Healing, heal, pace_for
+from heedful.optimizing.finetune import Finetuning, finetune, rate_scale_for
 from heedful.optimizing.knapsack import knapsack
-from heedful.optimizing.level import Candidate as Choice
-from heedful.optimizing.level import Table, cost_of
-from heedful.optimizing.memory import Memory
-from heedful.optimizing.operations import watch
+from heedful.optimizing.operations import record_usage
+from heedful.optimizing.problem import Problem, Reference
 from heedful.optimizing.reconstruct import reconstruct
-from heedful.optimizing.settings import Settings
-from heedful.optimizing.spending import Spending
-from heedful.optimizing.subject import Reference, Subject
+from heedful.optimizing.search_state import SearchState
+from heedful.optimizing.settings import OptimizeSettings
+from heedful.optimizing.site_costs import SiteCosts
+from heedful.optimizing.site_options import SiteOptions, find_options, moves_of, residual_of
 from heedful.optimizing.verdict import Verdict, judge
-from heedful.optimizing.ways import Ways, find_ways, lasting
 
 ROUND, FINAL = "round", "final"
-LONG = 3  # times the pace of a short healing
+LONG = 3  # times the pace of a short fine-tuning
 
 
 class Search:
     """Everything that stays the same from round to round.
 
     Args:
-        subject: What is optimised.
+        problem: What is optimised.
         budget: What must be kept.
         settings: How much work it may take.
         listener: Told what happens.
-        memory: Of an earlier part of this search, and for a later one; `None` means none.
+        state: Of an earlier part of this search, and for a later one; `None` means none.
     """
 
     def __init__(
         self,
-        subject: Subject,
+        problem: Problem,
         budget: Budget,
-        settings: Settings,
-        listener: Listener,
-        memory: Memory | None = None,
+        settings: OptimizeSettings,
+        listener: EventListener,
+        state: SearchState | None = None,
     ) -> None:
-        self.memory = memory
-        self.subject, self.budget, self.settings, self.tell = subject, budget, settings, listener
+        self.state = state
+        self.problem, self.budget, self.settings, self.tell = problem, budget, settings, listener
         self.began = time.monotonic()
-        self.start = separated(subject.model)
+        self.start = unfused(problem.model)
         self.sites = find_sites(self.start)[0]
         self.tell(Stage(text="measuring the original"))
-        self.reference = Reference(subject)
-        self.before: Floats = subject.statistics(subject.model, "validation")
-        self.visits = watch(self.start, self.sites, subject.runs(self.start))
-        self.spending = Spending(
+        self.reference = Reference(problem)
+        self.before: Floats = problem.statistics(problem.model, "dev")
+        self.usage = record_usage(self.start, self.sites, problem.runs(self.start))
+        self.costs = SiteCosts(
             settings.goal,
             self.start,
             self.sites,
-            self.visits,
-            subject.work,
-            {} if memory is None else memory.costs(),
+            self.usage,
+            problem.work,
+            {} if state is None else state.costs(),
         )
         was = {site.name: str(site.read(self.start).geometry) for site in self.sites}
-        self.original = Candidate(plan=Plan(was=was), model=self.start, share=1.0, damage=0.0)
+        self.original = Candidate(plan=Plan(was=was), model=self.start, share=1.0, divergence=0.0)
         self.trials = settings.trials
 
     def run(self) -> Iterator[Candidate]:
-        """Yield candidates that may promise to pass the test: those of the rounds, then the healed.
+        """Yield candidates that may pass the test: those of the rounds, then the fine-tuned ones.
 
-        The rounds cut further and further, healing only so much that importance can be measured
-        anew. Then the last one is healed for long, and again where only certainty is lacking; where
-        it still loses too much, the one half way to the last that does not, and so on.
+        The rounds cut further and further, fine-tuning only so much that importance can be measured
+        anew. Then the last one is fine-tuned for long, and again where only certainty is lacking;
+        where it still loses too much, the one half way to the last that does not, and so on.
         """
         path: list[Candidate] = []
         for candidate in self._rounds():
@@ -90,7 +87,7 @@ class Search:
             if number and self._late():
                 return
             number += 1
-            candidate = self._healed_for_long(path[index], number)
+            candidate = self._finetuned_for_long(path[index], number)
             yield candidate
             if candidate.within and not candidate.promising and index not in again:
                 again.add(index)
@@ -112,21 +109,22 @@ class Search:
                 self._remember(ROUND, number, candidate)
             self.tell(RoundDone(number=number, candidate=candidate))
             yield candidate
-            if candidate.damage > self.settings.bearable:
+            if candidate.divergence > self.settings.max_divergence:
                 return
             current = candidate
 
-    def _healed_for_long(self, candidate: Candidate, number: int) -> Candidate:
-        healed = self._recalled(FINAL, number)
-        if healed is None:
-            self.tell(Stage(text=f"healing at {candidate.share:.0%} of the cost for long"))
-            steps = self.settings.final_steps
+    def _finetuned_for_long(self, candidate: Candidate, number: int) -> Candidate:
+        finetuned = self._recalled(FINAL, number)
+        if finetuned is None:
+            self.tell(Stage(text=f"fine-tuning at {candidate.share:.0%} of the cost for long"))
             # so long that it comes to rest again: what is far off gains from a faster beginning
-            pace = min(1.0, LONG * pace_for(candidate.damage))
-            healed = self.healed(candidate, steps, 10_000 + number, pace=pace)
-            self._remember(FINAL, number, healed)
-        self.tell(RoundDone(number=number, candidate=healed, final=True))
-        return healed
+            rate_scale = min(1.0, LONG * rate_scale_for(candidate.divergence))
+            finetuned = self.finetuned(
+                candidate, self.settings.final_steps, 10_000 + number, rate_scale=rate_scale
+            )
+            self._remember(FINAL, number, finetuned)
+        self.tell(RoundDone(number=number, candidate=finetuned, final=True))
+        return finetuned
 
     def round(self, current: Candidate, cut: float, number: int) -> Candidate | None:
         """Return the best candidate that costs less by this share of what can still be cut.
@@ -134,32 +132,32 @@ class Search:
         `None` means that nothing is left to cut.
         """
         self.tell(Stage(text=f"round {number}: how much each head matters"))
-        ways = find_ways(
-            current.model, self.sites, self.subject, self.visits, seed=self.settings.seed
+        options = find_options(
+            current.model, self.sites, self.problem, self.usage, seed=self.settings.seed
         )
-        if not ways.any:
+        if not options.any:
             return None
         self.tell(Stage(text=f"round {number}: what each change costs"))
-        ways.measure(self.spending)
+        options.measure(self.costs)
         text = f"round {number}: what each change breaks"
-        table = ways.table(
-            self.spending, self.reference, lambda done: self.tell(Stage(text=text, done=done))
+        table = options.table(
+            self.costs, self.reference, lambda done: self.tell(Stage(text=text, done=done))
         )
         # what cannot be cut any more asks nothing of the others
         open_to_cuts = sum(levels[0].cost for levels in table if len(levels) > 1)
         limit = sum(levels[0].cost for levels in table) - cut * open_to_cuts
-        finalists = self._finalists(ways, table, limit, number)
+        finalists = self._finalists(options, table, limit, number)
         if not finalists:
             return None
-        return self._best_healed(current, ways, finalists, table, number)
+        return self._best_finetuned(current, options, finalists, table, number)
 
     def judged(self, candidate: Candidate) -> Candidate:
-        """Return the candidate with its verdict on the validation split."""
-        after = self.subject.statistics(candidate.model, "validation")
+        """Return the candidate with its verdict on the dev split."""
+        after = self.problem.statistics(candidate.model, "dev")
         verdict = judge(
             self.before,
             after,
-            metric=self.subject.metric,
+            metric=self.problem.metric,
             budget=self.budget,
             seed=self.settings.seed,
         )
@@ -167,34 +165,35 @@ class Search:
         return replace(
             candidate,
             verdict=verdict,
-            slack=sign * (_bound_on(self.subject.test_examples, verdict) - verdict.budget),
+            slack=sign * (_bound_on(self.problem.test_examples, verdict) - verdict.budget),
             within=sign * (verdict.difference - verdict.budget) >= 0,
-            damage=self.reference.damage(candidate.model),
+            divergence=self.reference.divergence(candidate.model),
         )
 
-    def healed(
-        self, candidate: Candidate, steps: int, seed: int, *, pace: float | None = None
+    def finetuned(
+        self, candidate: Candidate, steps: int, seed: int, *, rate_scale: float | None = None
     ) -> Candidate:
-        """Return the candidate after healing, or as it was where healing made it no better.
+        """Return the candidate after fine-tuning, or as it was where fine-tuning made it no better.
 
         Args:
-            candidate: Where it was not judged before, its damage decides, which is quickly known.
-            steps: Of healing.
+            candidate: Where it was not judged before, its divergence decides, which is quickly
+                known.
+            steps: Of fine-tuning.
             seed: Of its batches.
-            pace: As in `Healing`; `None` means what its damage asks for.
+            rate_scale: As in `Finetuning`; `None` means what its divergence asks for.
         """
-        model = separated(candidate.model)
-        pace = pace_for(candidate.damage) if pace is None else pace
-        healing = Healing(steps=steps, seed=self.settings.seed + seed, pace=pace)
+        model = unfused(candidate.model)
+        rate_scale = rate_scale_for(candidate.divergence) if rate_scale is None else rate_scale
+        finetuning = Finetuning(steps=steps, seed=self.settings.seed + seed, rate_scale=rate_scale)
         try:
-            heal(model, self.subject, healing, on_step=lambda step: self._step(step, steps))
+            finetune(model, self.problem, finetuning, on_step=lambda step: self._step(step, steps))
         except TrainingError as error:
-            self.tell(Note(text=f"left unhealed: {error}"))
+            self.tell(Note(text=f"left not fine-tuned: {error}"))
             return candidate if candidate.verdict else self.judged(candidate)
         model.eval()
         new = replace(candidate, model=model)
         if candidate.verdict is None:
-            worse = self.reference.damage(model) > candidate.damage
+            worse = self.reference.divergence(model) > candidate.divergence
             return self.judged(candidate if worse else new)
         new = self.judged(new)
         return new if _better(new, candidate) else candidate
@@ -202,12 +201,8 @@ class Search:
     # ---- the parts of a round --------------------------------------------------------------------
 
     def _finalists(
-        self,
-        ways: Ways,
-        table: Table,
-        limit: float,
-        number: int,
-    ) -> list[Choice]:
+        self, options: SiteOptions, table: Table, limit: float, number: int
+    ) -> list[Assignment]:
         first = knapsack(table, limit)
         if first is None:
             first = tuple(min(range(len(of)), key=lambda i: of[i].cost) for of in table)
@@ -216,15 +211,15 @@ class Search:
             return []
         before = self.trials
         left = max(1, min(before, -(-self.settings.trials // self.settings.rounds)))
+        base = self.reference.divergence(options.model)
 
-        base = self.reference.damage(ways.model)
-
-        def evaluate(choice: Choice) -> float:
+        def evaluate(assignment: Assignment) -> float:
             self.trials -= 1
-            damage = self.reference.damage(ways.build(_moves(ways, choice, table)))
-            return _together(choice, table, damage - base)
+            model = options.build(moves_of(assignment, options.sites, table))
+            divergence = self.reference.divergence(model)
+            return residual_of(assignment, table, divergence - base)
 
-        def heard(choice: Choice, value: float, best: bool) -> None:
+        def heard(assignment: Assignment, value: float, best: bool) -> None:
             done = (before - self.trials) / left
             self.tell(Stage(text=f"round {number}: whole candidates", done=done))
 
@@ -235,52 +230,56 @@ class Search:
             limit=limit,
             evaluations=left,
             seed=self.settings.seed + number,
-            on_candidate=heard,
+            on_assignment=heard,
         )
-        ranked = [choice for choice, _ in sorted(found.history, key=lambda tried: tried[1])]
-        return ranked[: self.settings.finalists]
+        ranked = sorted(found.history, key=lambda tried: tried[1])[: self.settings.finalists]
+        return [assignment for assignment, _ in ranked]
 
-    def _best_healed(
+    def _best_finetuned(
         self,
         current: Candidate,
-        ways: Ways,
-        finalists: Sequence[Choice],
+        options: SiteOptions,
+        finalists: Sequence[Assignment],
         table: Table,
         number: int,
     ) -> Candidate:
         tried: list[Candidate] = []
         steps = self.settings.finalist_steps if len(finalists) > 1 else 0
-        for rank, choice in enumerate(finalists, 1):
-            self.tell(Stage(text=f"round {number}: healing {rank} of {len(finalists)} finalists"))
-            candidate = self._candidate(current, ways, choice, table)
-            tried.append(self.healed(candidate, steps, 1000 * number))
+        for rank, assignment in enumerate(finalists, 1):
+            which = f"{rank} of {len(finalists)} finalists"
+            self.tell(Stage(text=f"round {number}: fine-tuning {which}"))
+            candidate = self._candidate(current, options, assignment, table)
+            tried.append(self.finetuned(candidate, steps, 1000 * number))
         best = max(tried, key=lambda candidate: candidate.slack)
-        self.tell(Stage(text=f"round {number}: healing the best, at {_said(best)}"))
-        return self.healed(best, self.settings.heal_steps, 1000 * number + 1)
+        self.tell(Stage(text=f"round {number}: fine-tuning the best, at {_said(best)}"))
+        return self.finetuned(best, self.settings.finetune_steps, 1000 * number + 1)
 
-    def _candidate(self, current: Candidate, ways: Ways, choice: Choice, table: Table) -> Candidate:
-        moves = _moves(ways, choice, table)
+    def _candidate(
+        self, current: Candidate, options: SiteOptions, assignment: Assignment, table: Table
+    ) -> Candidate:
+        moves = moves_of(assignment, options.sites, table)
         plan = current.plan
         for name, made in moves.items():
             plan = plan.then(name, made)
-        model = ways.build(moves)
+        model = options.build(moves)
         changed = [site for site in self.sites if site.name in moves]
-        reconstruct(model, current.model, changed, self.subject)
-        share = self.spending.share(model, self.sites)
-        return Candidate(plan=plan, model=model, share=share, damage=self.reference.damage(model))
+        reconstruct(model, current.model, changed, self.problem)
+        share = self.costs.share(model, self.sites)
+        divergence = self.reference.divergence(model)
+        return Candidate(plan=plan, model=model, share=share, divergence=divergence)
 
     # ---- small things ----------------------------------------------------------------------------
 
     def _recalled(self, stage: str, number: int) -> Candidate | None:
-        if self.memory is None:
+        if self.state is None:
             return None
-        return self.memory.recall(stage, number, self.subject, self.original, self.before)
+        return self.state.recall(stage, number, self.problem, self.original, self.before)
 
     def _remember(self, stage: str, number: int, candidate: Candidate) -> None:
-        if self.memory is not None:
-            if self.spending.table is not None:
-                self.memory.keep_costs(self.spending.table.to_json())
-            self.memory.keep(stage, number, candidate)
+        if self.state is not None:
+            if self.costs.table is not None:
+                self.state.keep_costs(self.costs.table.to_json())
+            self.state.keep(stage, number, candidate)
 
     def _late(self) -> bool:
         minutes = self.settings.minutes
@@ -288,21 +287,7 @@ class Search:
 
     def _step(self, step: int, steps: int) -> None:
         if step % 10 == 0:
-            self.tell(Stage(text="healing", done=step / steps))
-
-
-def _moves(ways: Ways, choice: Choice, table: Table) -> dict[str, tuple[Move, ...]]:
-    """The moves of a choice, by site; a site that stays as it is has none."""
-    chosen = zip(ways.sites, table, choice, strict=True)
-    found = {site.name: levels[index].moves for site, levels, index in chosen if index}
-    return cast(dict[str, tuple[Move, ...]], found)
-
-
-def _together(choice: Choice, table: Table, damage: float) -> float:
-    """What healing leaves of a choice, given its damage as a whole, which need not be the sum."""
-    alone = [levels[index].damage for levels, index in zip(table, choice, strict=True)]
-    whole = math.hypot(*alone)
-    return sum(alone) * lasting(damage) / whole if whole else lasting(damage)
+            self.tell(Stage(text="fine-tuning", done=step / steps))
 
 
 def _bound_on(examples: int, verdict: Verdict) -> float:
@@ -317,4 +302,4 @@ def _said(candidate: Candidate) -> str:
 
 
 def _better(new: Candidate, old: Candidate) -> bool:
-    return math.isfinite(new.damage) and new.slack >= old.slack
+    return math.isfinite(new.divergence) and new.slack >= old.slack

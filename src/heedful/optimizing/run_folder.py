@@ -10,7 +10,7 @@ from typing import Any, cast
 from safetensors.torch import save
 from torch import nn
 
-from heedful.allocation.plan import Plan, load_plan, separated
+from heedful.allocation.plan import Plan, load_plan, unfused
 from heedful.allocation.seen import look
 from heedful.allocation.sites import find_sites
 from heedful.allocation.stored import PLAN, REPORT
@@ -22,18 +22,18 @@ from heedful.files import read_json, write_bytes, write_into, write_json
 from heedful.locks import check_unused
 from heedful.manifest import seal
 from heedful.optimizing.budget import Budget, parse_budget
+from heedful.optimizing.digest import digest
 from heedful.optimizing.distil import distil
-from heedful.optimizing.events import Listener, Note, Stage, ignore
-from heedful.optimizing.heal import Healing, heal
+from heedful.optimizing.events import EventListener, Note, Stage, ignore
+from heedful.optimizing.finetune import Finetuning, finetune
 from heedful.optimizing.ledger import add_look, count_looks
-from heedful.optimizing.memory import Memory, machine_of, remembering
-from heedful.optimizing.of_run import subject_of_run, subject_to_heal
+from heedful.optimizing.of_run import problem_of_run, problem_to_finetune
 from heedful.optimizing.operations import parameters
-from heedful.optimizing.optimize import optimize_subject
+from heedful.optimizing.optimize import optimize_problem
 from heedful.optimizing.outcome import Outcome, write_refusal
-from heedful.optimizing.settings import Settings, check_seed
-from heedful.optimizing.splits import digest
-from heedful.optimizing.subject import Subject
+from heedful.optimizing.problem import Problem
+from heedful.optimizing.search_state import SearchState, hold_state, machine_of
+from heedful.optimizing.settings import OptimizeSettings, check_seed
 from heedful.training.checkpoint import OPTIMISED, POINTER, WEIGHTS
 from heedful.training.run import FIXED, WRITTEN, Run
 from heedful.training.splits import LEDGER, write_split
@@ -45,8 +45,8 @@ def optimize_run(
     keep: str | Budget,
     output: str | Path | None = None,
     test: str | Path | None = None,
-    settings: Settings | None = None,
-    on_event: Listener = ignore,
+    settings: OptimizeSettings | None = None,
+    on_event: EventListener = ignore,
 ) -> Outcome:
     """Optimise a trained translator and write a new run.
 
@@ -61,7 +61,7 @@ def optimize_run(
         output: New folder. `None` means the run's name with `-optimised` behind it.
         test: Tab-separated file of examples to judge with, which the new run then has as its test
             split. `None` means the test split of the run.
-        settings: How far and how carefully to search. `None` means `Settings()`.
+        settings: How far and how carefully to search. `None` means `OptimizeSettings()`.
         on_event: Called with every event of `heedful.optimizing.events`.
 
     Returns:
@@ -80,20 +80,20 @@ def optimize_run(
     folder = output_of(run.folder, output)
     _check_free(folder)
     budget = parse_budget(keep) if isinstance(keep, str) else keep
-    settings = settings or Settings()
-    memory = Memory(search_of(folder), budget, settings)
-    with remembering(memory, on_event):  # before the work, not behind it
+    settings = settings or OptimizeSettings()
+    state = SearchState(search_of(folder), budget, settings)
+    with hold_state(state, on_event):  # before the work, not behind it
         on_event(Stage(text="reading the run and its training data"))
         examples = None if test is None else read_tsv(test)
-        subject = _subject(run, examples, memory, budget, settings, on_event)
-        outcome = optimize_subject(subject, budget, settings, on_event, memory)
+        problem = _problem(run, examples, state, budget, settings, on_event)
+        outcome = optimize_problem(problem, budget, settings, on_event, state)
         report = {"run": str(run.folder), **outcome.report}
         if outcome.accepted:
             write_run(folder, run, outcome.model, outcome.plan, report, test=examples)
         else:
             write_refusal(folder, report)
-        if not memory.forget():
-            on_event(Note(text=f"{memory.folder} holds what no search wrote, and stays"))
+        if not state.forget():
+            on_event(Note(text=f"{state.folder} holds what no search wrote, and stays"))
     if not outcome.accepted:
         raise BudgetError(outcome.reason)
     return outcome
@@ -105,9 +105,9 @@ def apply_plan(
     *,
     output: str | Path,
     distil_steps: int = 0,
-    heal_steps: int = 0,
+    finetune_steps: int = 0,
     seed: int = 0,
-    on_event: Listener = ignore,
+    on_event: EventListener = ignore,
 ) -> Run:
     """Make the moves of a plan on a run, and write a new run. Nothing is verified.
 
@@ -115,10 +115,10 @@ def apply_plan(
         plan: A plan or its file.
         run: A run or its folder; never changed.
         output: New folder.
-        distil_steps: Steps of layer-wise distillation afterwards; with any, healing goes on to
+        distil_steps: Steps of layer-wise distillation afterwards; with any, fine-tuning goes on to
             listen to the changed sites.
-        heal_steps: Steps of healing after that.
-        seed: Of calibration, distillation and healing.
+        finetune_steps: Steps of fine-tuning after that.
+        seed: Of calibration, distillation and fine-tuning.
         on_event: Called with every event of `heedful.optimizing.events`.
 
     Raises:
@@ -133,15 +133,15 @@ def apply_plan(
     plan = plan if isinstance(plan, Plan) else load_plan(Path(plan))
     plan.apply(run.translator.model)  # what does not fit is refused before the data is read
     on_event(Stage(text="reading the run and its training data"))
-    subject = subject_to_heal(run, seed=seed)
-    start = separated(subject.model)
+    problem = problem_to_finetune(run, seed=seed)
+    start = unfused(problem.model)
     sites = find_sites(start)[0]
-    plan, model = plan.resolved(start, look(start, sites, subject.runs(start)))
-    on_event(Stage(text="healing"))
+    plan, model = plan.resolved(start, look(start, sites, problem.runs(start)))
+    on_event(Stage(text="fine-tuning"))
     changed = [site for site in sites if site.name in plan.moves]
-    distil(model, start, changed, subject, steps=distil_steps, seed=seed)
-    healing = Healing(steps=heal_steps, seed=seed)
-    heal(model, subject, healing, sites=changed if distil_steps else ())
+    distil(model, start, changed, problem, steps=distil_steps, seed=seed)
+    finetuning = Finetuning(steps=finetune_steps, seed=seed)
+    finetune(model, problem, finetuning, sites=changed if distil_steps else ())
     write_run(folder, run, model.eval(), plan, {"run": str(run.folder), "verified": False})
     return Run(folder)
 
@@ -164,28 +164,28 @@ def _named(folder: Path) -> Path:
     return folder if folder.name not in ("", "..") else folder.resolve()
 
 
-def _subject(
+def _problem(
     run: Run,
     test: Sequence[Example] | None,
-    memory: Memory,
+    state: SearchState,
     budget: Budget,
-    settings: Settings,
-    on_event: Listener,
-) -> Subject:
+    settings: OptimizeSettings,
+    on_event: EventListener,
+) -> Problem:
     """The run as it is optimised; its memory and the ledger of looks know what it is."""
-    subject = subject_of_run(run, budget.metric, seed=settings.seed, test=test)
+    problem = problem_of_run(run, budget.metric, seed=settings.seed, test=test)
     judged = digest(run.examples("test") if test is None else test).hex()
-    memory.about |= {
+    state.about |= {
         "made": run.about,
-        "model": digest(weights_of(subject.model)).hex(),
+        "model": digest(weights_of(problem.model)).hex(),
         "dev": digest(run.examples("dev")).hex(),
         "test": judged,
-        "machine": machine_of(subject.device) if settings.goal == "latency" else None,
+        "machine": machine_of(problem.device) if settings.goal == "latency" else None,
     }
-    for split, count in subject.left_out.items():
+    for split, count in problem.left_out.items():
         if count:
             on_event(Note(text=_left_out(split, count)))
-    return replace(subject, look=partial(_look, run.folder, judged, str(budget), on_event))
+    return replace(problem, look=partial(_look, run.folder, judged, str(budget), on_event))
 
 
 def _left_out(split: str, count: int) -> str:
@@ -193,7 +193,7 @@ def _left_out(split: str, count: int) -> str:
     return f"left {what} of {split} out, which an earlier split holds as well"
 
 
-def _look(run: Path, test: str, budget: str, on_event: Listener) -> int:
+def _look(run: Path, test: str, budget: str, on_event: EventListener) -> int:
     """Count a look at the test split, before it; where nothing can be written, say so."""
     try:
         looks = 1 + count_looks(run, test)

@@ -1,16 +1,19 @@
 """How much work an optimisation may take."""
 
-from dataclasses import dataclass
-from typing import Literal, get_args
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
 
 from heedful.errors import ConfigError
+from heedful.renamed import old_keywords, old_names
 
 Goal = Literal["latency", "memory", "macs"]
+STORED = {"max_divergence": "bearable", "finetune_steps": "heal_steps"}  # as journals name them
 SEEDS = 2**32  # what every generator takes, also with the number of a round added
 
 
+@old_keywords(bearable="max_divergence", heal_steps="finetune_steps")
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class OptimizeSettings:
     """How far and how carefully to search.
 
     Args:
@@ -19,14 +22,14 @@ class Settings:
         trials: Whole candidates that may be evaluated, over all rounds.
         rounds: How often attention may be cut.
         cut: Which share of what attention costs, where it can be cut still, each round takes away.
-        bearable: How far from the original the outputs may be after a round for another to follow,
-            as `divergence` measures it.
-        finalists: How many candidates of a round are healed, to be ranked after healing.
-        finalist_steps: Steps of healing before finalists are ranked.
-        heal_steps: Steps of healing at the end of a round.
-        final_steps: Steps of healing at the end of the search.
-        finals: How many candidates are healed for so long, at most.
-        minutes: No round begins after so long, and no second healing for long; `None` means no
+        max_divergence: How far from the original the outputs may be after a round for another to
+            follow, as `divergence` measures it.
+        finalists: How many candidates of a round are fine-tuned, to be ranked after fine-tuning.
+        finalist_steps: Steps of fine-tuning before finalists are ranked.
+        finetune_steps: Steps of fine-tuning at the end of a round.
+        final_steps: Steps of fine-tuning at the end of the search.
+        finals: How many candidates are fine-tuned for so long, at most.
+        minutes: No round begins after so long, and no second fine-tuning for long; `None` means no
             limit.
         seed: Of everything that is drawn. At least 0 and below 2^32.
 
@@ -38,10 +41,10 @@ class Settings:
     trials: int = 96
     rounds: int = 2
     cut: float = 0.37
-    bearable: float = 0.5
+    max_divergence: float = 0.5
     finalists: int = 2
     finalist_steps: int = 25
-    heal_steps: int = 150
+    finetune_steps: int = 150
     final_steps: int = 3000
     finals: int = 3
     minutes: float | None = None
@@ -55,14 +58,18 @@ class Settings:
                 raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
         if not 0 < self.cut < 1:
             raise ConfigError(f"cut must be above 0 and below 1, got {self.cut}")
-        for name in ("finalist_steps", "heal_steps", "final_steps", "finals"):
+        for name in ("finalist_steps", "finetune_steps", "final_steps", "finals"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} must not be negative, got {getattr(self, name)}")
-        if not self.bearable > 0:
-            raise ConfigError(f"bearable must be above 0, got {self.bearable}")
+        if not self.max_divergence > 0:
+            raise ConfigError(f"max_divergence must be above 0, got {self.max_divergence}")
         if self.minutes is not None and not self.minutes > 0:
             raise ConfigError(f"minutes must be above 0, got {self.minutes}")
         check_seed(self.seed)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data, by the names of older versions: a search must go on in a newer one."""
+        return {STORED.get(name, name): value for name, value in asdict(self).items()}
 
 
 def check_seed(seed: int) -> None:
@@ -73,3 +80,6 @@ def check_seed(seed: int) -> None:
     """
     if not 0 <= seed < SEEDS:
         raise ConfigError(f"seed must be at least 0 and below {SEEDS}, got {seed}")
+
+
+__getattr__ = old_names(__name__, Settings=OptimizeSettings)

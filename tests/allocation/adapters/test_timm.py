@@ -11,7 +11,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from heedful.allocation.adapters import TimmAdapter
 from heedful.allocation.adapters.timm import SeparableTimm
 from heedful.allocation.moves import DropSite, KeepHeads
-from heedful.allocation.plan import Plan, separated
+from heedful.allocation.plan import Plan, unfused
 from heedful.allocation.projections import Mixing
 from heedful.allocation.seen import look
 from heedful.allocation.sites import find_sites
@@ -92,7 +92,7 @@ MASKS = {
 @pytest.mark.parametrize("mask", MASKS)
 def test_gives_the_same_numbers(mask, bias, training):
     model, x = make(bias=bias).train(training), draw(2, 7, WIDTH)
-    new = separated(model)
+    new = unfused(model)
     assert isinstance(new.attn, SeparableTimm)
     same(new(x, **MASKS[mask]), model(x, **MASKS[mask]))
 
@@ -112,7 +112,7 @@ def test_dropping_heads_is_zeroing_their_columns(mask):
     assert new.attn.num_heads == 2
     want = zeroed(model, (0, 2))(x, **MASKS[mask])
     same(new(x, **MASKS[mask]), want)
-    again = separated(new)  # masks are still those of the original heads
+    again = unfused(new)  # masks are still those of the original heads
     same(again(x, **MASKS[mask]), want)
 
 
@@ -140,7 +140,7 @@ def test_parameters_become_fewer_by_what_heads_have(heads):
 def test_both_dropouts_act_in_training_only():
     torch.manual_seed(0)
     model, x = make(dropout=0.5), draw(2, 7, WIDTH)
-    new = separated(model)
+    new = unfused(model)
     assert new.attn.core.dropout == 0.5
     assert not torch.equal(new(x), new(x))
     assert ((new(x) - x) == 0).double().mean() > 0.2  # that of the output
@@ -149,15 +149,15 @@ def test_both_dropouts_act_in_training_only():
 
 def test_dtype_mode_and_gradients_stay():
     model = make().to(torch.bfloat16).eval().requires_grad_(False)
-    new = separated(model)
+    new = unfused(model)
     assert {parameter.dtype for parameter in new.parameters()} == {torch.bfloat16}
     assert not any(parameter.requires_grad for parameter in new.parameters())
     assert not any(part.training for part in new.modules())
-    assert all(parameter.requires_grad for parameter in separated(make()).parameters())
+    assert all(parameter.requires_grad for parameter in unfused(make()).parameters())
 
 
 def test_what_went_through_is_seen():
-    model, x = separated(make()), draw(2, 7, WIDTH)
+    model, x = unfused(make()), draw(2, 7, WIDTH)
     sites, _ = find_sites(model)
     seen = look(model, sites, [lambda: model(x)])["attn"]
     assert seen.rows == 14
@@ -181,7 +181,7 @@ def test_a_mechanism_mixes_instead():
         new(x, attn_mask=draw(7, 7))
     message = "its dropout is 0.25, and no mechanism drops weights"
     assert ADAPTER.refuses(make(dropout=0.25).attn, window) == message
-    assert ADAPTER.refuses(separated(make(dropout=0.25)).attn, window) == message
+    assert ADAPTER.refuses(unfused(make(dropout=0.25)).attn, window) == message
     pages = window.with_(mixing=Mixing(name="paged_decoding"))
     message = "paged_decoding chooses by what only the cache of heedful keeps"
     assert ADAPTER.refuses(make().attn, pages) == message
@@ -197,7 +197,7 @@ Elsewhere.__module__ = "timm.models.beit"
 
 def test_claims_one_class_by_its_name():
     assert ADAPTER.claims(Attention())
-    assert ADAPTER.claims(separated(make()).attn)
+    assert ADAPTER.claims(unfused(make()).attn)
     assert not ADAPTER.claims(Elsewhere())
     assert not ADAPTER.claims(nn.Linear(2, 3))
 
@@ -223,12 +223,12 @@ def test_says_why_not(name, reason):
 def test_rejects_a_mask_with_the_causal_switch():
     message = "attn_mask must be None with is_causal, got one of shape (7, 7)"
     with pytest.raises(ConfigError, match=re.escape(message)):
-        separated(make())(draw(2, 7, WIDTH), attn_mask=SEES, is_causal=True)
+        unfused(make())(draw(2, 7, WIDTH), attn_mask=SEES, is_causal=True)
 
 
 def test_rejects_a_mask_that_does_not_fit():
     with pytest.raises(ShapeError, match="queries=7 entries on its queries axis, got shape"):
-        separated(make())(draw(2, 7, WIDTH), attn_mask=SEES[:5])
+        unfused(make())(draw(2, 7, WIDTH), attn_mask=SEES[:5])
 
 
 def test_the_real_one():
@@ -239,4 +239,4 @@ def test_the_real_one():
     assert not unknown
     image = torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
-        same(separated(model)(image), model(image))
+        same(unfused(model)(image), model(image))

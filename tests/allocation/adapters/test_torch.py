@@ -10,7 +10,7 @@ from torch import nn
 from heedful.allocation.adapters import TorchAdapter
 from heedful.allocation.moves import DropSite, KeepHeads
 from heedful.allocation.multihead import SeparableMultihead
-from heedful.allocation.plan import Plan, separated
+from heedful.allocation.plan import Plan, unfused
 from heedful.allocation.projections import Mixing
 from heedful.allocation.seen import look
 from heedful.allocation.sites import find_sites
@@ -119,7 +119,7 @@ def same(actual, want):
 def test_an_encoder_gives_the_same_numbers(batch_first, norm_first, bias, training, gradients):
     model = Encoder(batch_first=batch_first, norm_first=norm_first, bias=bias)
     model = randomised(model).train(training)
-    new = separated(model)
+    new = unfused(model)
     assert isinstance(new.encoder.layers[1].self_attn, SeparableMultihead)
     with torch.set_grad_enabled(gradients):
         for masks in MASKS.values():
@@ -130,7 +130,7 @@ def test_an_encoder_gives_the_same_numbers(batch_first, norm_first, bias, traini
 def test_padding_stays_0_where_torchs_encoder_goes_through_nested_texts():
     model = randomised(Encoder()).eval()
     model.head = nn.Identity()
-    new = separated(model)
+    new = unfused(model)
     for each in (model, new):
         output = each(TOKENS, src_key_padding_mask=PADDING)
         assert not output[PADDING].any()
@@ -151,7 +151,7 @@ def test_layers_that_stay_fused_go_with_layers_that_do_not():
 @torch.no_grad()
 def test_numbers_are_added_where_torchs_fused_layer_hides():
     model = randomised(Encoder())
-    new, numbers = separated(model), draw(7, 7, seed=3)
+    new, numbers = unfused(model), draw(7, 7, seed=3)
     want = model(TOKENS, mask=numbers)  # in training torch adds them
     same(new(TOKENS, mask=numbers), want)
     same(new.eval()(TOKENS, mask=numbers), want)
@@ -166,7 +166,7 @@ def test_decoders_give_the_same_numbers(make_model, training):
     sites, unknown = find_sites(model)
     assert not unknown
     assert len(sites) == (3 if isinstance(model, Both) else 4)
-    same(separated(model)(TOKENS), model(TOKENS))
+    same(unfused(model)(TOKENS), model(TOKENS))
 
 
 def zeroed(model, name, heads):
@@ -214,7 +214,7 @@ def test_parameters_become_fewer_by_what_heads_have(bias):
     def count(model):
         return sum(parameter.numel() for parameter in model.parameters())
 
-    assert count(separated(model)) == count(model)
+    assert count(unfused(model)) == count(model)
     extra = 0 if bias else WIDTH  # the output of the changed site has a bias now
     kept = Plan(moves={name: (KeepHeads(heads=(3,)),)}).apply(model)
     assert count(kept) == count(model) + extra - 3 * (4 * DIM * WIDTH + 3 * DIM * bias)
@@ -224,7 +224,7 @@ def test_parameters_become_fewer_by_what_heads_have(bias):
 
 @torch.no_grad()
 def test_what_went_through_is_seen_without_the_padding_of_nested_texts():
-    model = separated(randomised(Encoder()).eval())
+    model = unfused(randomised(Encoder()).eval())
     sites = find_sites(model)[0]
     seen = look(model, sites, [lambda: model(TOKENS, src_key_padding_mask=PADDING)])
     for site in sites:

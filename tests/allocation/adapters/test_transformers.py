@@ -11,7 +11,7 @@ from torch import nn
 
 from heedful.allocation.adapters import TransformersAdapter
 from heedful.allocation.moves import DropSite, KeepHeads, ShareKeyValue
-from heedful.allocation.plan import Plan, parse_plan, separated
+from heedful.allocation.plan import Plan, parse_plan, unfused
 from heedful.allocation.projections import Mixing
 from heedful.allocation.seen import look
 from heedful.allocation.sites import find_sites
@@ -197,7 +197,7 @@ def test_read_and_written_it_is_the_same(name):
     heads = {str(site.read(model).geometry) for site in sites}
     assert heads == ({f"{HEADS} on 2 x {DIM}"} if name in ROTARY else {f"{HEADS} x {DIM}"})
     before = copy.deepcopy(model.state_dict())
-    apart = separated(model)
+    apart = unfused(model)
     assert_same(answer(apart, given), answer(model, given))
     assert parameters(apart) == parameters(model)
     after = model.state_dict()
@@ -313,7 +313,7 @@ def test_plan_and_weights_bring_it_back(name):
     model, given = make(name), inputs(name)
     moves = {site: (KeepHeads(heads=KEPT[i % 3]),) for i, site in enumerate(sites_of(model))}
     moves[sites_of(model)[0]] = (DropSite(),)
-    apart = separated(model)
+    apart = unfused(model)
     seen = look(apart, find_sites(model)[0], [lambda: answer(apart, given)])
     assert set(seen) == set(sites_of(model))
     optimised = Plan(moves=moves).apply(model, seen)
@@ -355,7 +355,7 @@ def test_scale_is_a_factor_of_the_queries(name):
 @pytest.mark.parametrize("name", ["gpt2", "t5"])
 def test_heads_that_data_rearranged_are_brought_back(name):
     model, given = make(name), inputs(name)
-    apart = separated(model)
+    apart = unfused(model)
     seen = look(apart, find_sites(model)[0], [lambda: answer(apart, given)])
     plan = Plan(moves={site: (ShareKeyValue(kv_heads=2),) for site in sites_of(model)})
     shared = plan.apply(model, seen)

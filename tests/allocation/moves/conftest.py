@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from heedful.allocation.plan import Plan, parse_plan, separated
+from heedful.allocation.plan import Plan, parse_plan, unfused
 from heedful.allocation.seen import look
 from heedful.allocation.sites import find_sites
 from heedful.nn import Attention
@@ -59,7 +59,7 @@ def observe():
     """What goes through the site when it is called with these texts, once each."""
 
     def observe(model, *calls):
-        model = separated(model)
+        model = unfused(model)
         runs = [lambda texts=texts: model(*texts) for texts in calls]
         return look(model, find_sites(model)[0], runs)
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from heedful.allocation.moves import DropSite, KeepHeads, LowPrecision, Recurrence, ShareKeyValue
-from heedful.allocation.plan import Plan, separated
+from heedful.allocation.plan import Plan, unfused
 from heedful.allocation.sites import find_sites
 from heedful.errors import ConfigError, UnsupportedError
 from heedful.nn.low_precision import LowPrecisionLinear
@@ -36,7 +36,7 @@ def test_is_the_same_site_but_for_its_rounding(make_site, draw, move_site, kind)
     named = dict(model.named_parameters())
     assert all(torch.equal(tensor, named[name]) for name, tensor in new.named_parameters())
     near(new(x), model(x))
-    assert torch.equal(separated(new)(x), new(x))
+    assert torch.equal(unfused(new)(x), new(x))
 
 
 @torch.no_grad()

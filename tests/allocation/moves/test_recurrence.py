@@ -11,7 +11,7 @@ from heedful.allocation.moves import (
     TopKKeys,
     ValueRank,
 )
-from heedful.allocation.plan import Plan, separated
+from heedful.allocation.plan import Plan, unfused
 from heedful.allocation.projections import Mixing
 from heedful.allocation.seen import look
 from heedful.allocation.sites import find_sites
@@ -29,7 +29,7 @@ def same(actual, want):
 
 
 def seen_with(model, x, **arguments):
-    model = separated(model)
+    model = unfused(model)
     return look(model, find_sites(model)[0], [lambda: model(x, **arguments)])["site"]
 
 
@@ -71,7 +71,7 @@ def test_survives_a_plan_and_loses_heads_or_all(make_site, draw, move_site, rebu
     left = site.read(again)
     assert left.mixing == Mixing(name="gated_recurrence")
     assert str(left.geometry) == "4 x 4, gated_recurrence"
-    same(separated(again)(x), again(x))
+    same(unfused(again)(x), again(x))
     halved = move_site(again, KeepHeads(heads=(1, 3)), seen=seen_with(again, x))
     assert (halved.site.heads, halved.site.dim) == (2, 4)
     kept = torch.tensor([4, 5, 6, 7, 12, 13, 14, 15])
@@ -93,7 +93,7 @@ def test_a_translator_reads_and_writes_with_it():
     source, lengths = torch.randint(11, (2, 7)), torch.tensor([5, 7])
     target = torch.randint(13, (2, 6))
     sites, _ = find_sites(model)
-    separate = separated(model)
+    separate = unfused(model)
     seen = look(separate, sites, [lambda: separate(source, lengths, target)])
     back = [name for name, one in seen.items() if one.causal]
     assert back == [

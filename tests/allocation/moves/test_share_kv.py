@@ -9,7 +9,7 @@ from torch import nn
 
 from heedful.allocation.moves import DropSite, ShareKeyValue
 from heedful.allocation.moves._align import align, regrouped
-from heedful.allocation.plan import Plan, parse_plan, separated
+from heedful.allocation.plan import Plan, parse_plan, unfused
 from heedful.allocation.projections import Mixing
 from heedful.allocation.seen import Seen, look
 from heedful.allocation.sites import find_sites
@@ -97,7 +97,7 @@ def doubled(model, positions):
         query_bias=torch.stack([keys[h // shared] @ old.query_bias[h] for h in heads]),
         out=torch.stack([values[h // shared] @ old.out[h] for h in heads]),
     )
-    model = separated(model)
+    model = unfused(model)
     site.write(model, new)
     return model
 

@@ -3,7 +3,7 @@
 import dataclasses
 import re
 import types
-from collections import OrderedDict, namedtuple
+from collections import namedtuple
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import TensorDataset
 
 from heedful.errors import DataError
-from heedful.optimizing.splits import Splits, _hash, digest
+from heedful.optimizing.optimize_data import OptimizeData
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,8 +33,8 @@ def tensor(*shape, seed=0, dtype=torch.float32):
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(dtype)
 
 
-def splits(calibration, validation, test, **settings):
-    return Splits(calibration=calibration, validation=validation, test=test, **settings)
+def splits(calibration, dev, test, **settings):
+    return OptimizeData(calibration=calibration, dev=dev, test=test, **settings)
 
 
 # ---- disjoint ------------------------------------------------------------------------------------
@@ -43,7 +43,7 @@ def splits(calibration, validation, test, **settings):
 def test_disjoint_splits_are_kept_as_they_are():
     parts = [tensor(3), tensor(3, seed=1)], ["a"], (1, 2, 3)
     made = splits(*parts)
-    assert (made.calibration, made.validation, made.test) == parts
+    assert (made.calibration, made.dev, made.test) == parts
     assert len(repr(made)) < 40
     with pytest.raises(dataclasses.FrozenInstanceError):
         made.test = []
@@ -64,7 +64,7 @@ def test_names_the_splits_how_many_and_the_first():
 def test_every_two_splits_are_compared(first, second):
     parts = [[f"{part}{row}" for row in range(5)] for part in "abc"]
     parts[second][3] = parts[first][1]
-    names = ("calibration", "validation", "test")
+    names = ("calibration", "dev", "test")
     message = (
         f"got 1 example in both {names[first]} and {names[second]}, "
         f"the first at {names[first]}[1] and {names[second]}[3]"
@@ -101,7 +101,7 @@ def test_twice_in_one_split_is_fine():
     ],
 )
 def test_an_overlap_of_anything_is_found(example):
-    with pytest.raises(DataError, match="in both validation and test"):
+    with pytest.raises(DataError, match="in both dev and test"):
         splits([0], [1, example], [example, 2])
 
 
@@ -109,7 +109,7 @@ def test_splits_may_be_anything_with_a_length():
     data = [TensorDataset(torch.arange(4) + start, torch.zeros(4)) for start in (0, 4, 8)]
     splits(*data)
     splits(np.arange(6).reshape(3, 2), torch.arange(6).view(3, 2), range(3))
-    with pytest.raises(DataError, match=re.escape("validation[0] and test[1]")):
+    with pytest.raises(DataError, match=re.escape("dev[0] and test[1]")):
         splits(data[0], data[1], [data[2][0], data[1][0]])
 
 
@@ -121,106 +121,9 @@ def test_the_key_says_what_an_example_is():
         splits(*parts, key=lambda example: example[0])
 
 
-# ---- content -------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "one, other",
-    [
-        (tensor(2, 3), tensor(2, 3).clone()),
-        (tensor(3, 4).T, tensor(3, 4).T.contiguous()),
-        (tensor(5)[::2], tensor(5)[::2].clone()),
-        (tensor(4), tensor(4).requires_grad_()),
-        (tensor(4, dtype=torch.bfloat16), tensor(4, dtype=torch.bfloat16)),
-        (torch.tensor([1 + 2j]).conj(), torch.tensor([1 - 2j])),
-        (torch.tensor(3), torch.tensor([3])[0]),
-        (np.arange(6).reshape(2, 3).T, np.arange(6).reshape(2, 3).T.copy()),
-        ([1, "a"], (1, "a")),
-        (Point(1, 2), (1, 2)),
-        ({"a": 1, "b": 2}, OrderedDict([("b", 2), ("a", 1)])),
-        ({0, 8}, frozenset([8, 0])),  # read in another order
-        (np.float64(0.1), 0.1),
-        (np.int32(7), 7),
-        (bytearray(b"ab"), b"ab"),
-        (float("nan"), float("nan")),
-        (Pair("a", "b"), Pair("a", "b")),
-    ],
-)
-def test_the_same_content(one, other):
-    assert digest(one) == digest(other)
-    assert len(digest(one)) == 16
-
-
-DIFFERENT = [
-    tensor(2, 3),
-    tensor(3, 2),
-    tensor(6),
-    tensor(2, 3, seed=1),
-    tensor(2, 3, dtype=torch.float64),
-    tensor(2, 3).view(torch.int32),
-    torch.zeros(0),
-    torch.zeros(0, 2),
-    np.arange(3),
-    np.arange(3, dtype=np.int32),
-    np.zeros(2, np.int32),
-    np.zeros(2, np.float32),
-    torch.arange(3),
-    [0, 1, 2],
-    [0, [1, 2]],
-    [[0, 1], 2],
-    [[0], [1], [2]],
-    [],
-    [[]],
-    {},
-    set(),
-    {"a": 1},
-    {"a": 1, "b": None},
-    {"a": "b"},
-    {"b": "a"},
-    ["a", "b"],
-    [("a", "b")],
-    {"a", "b"},
-    ("ab", ""),
-    ("", "ab"),
-    "ab",
-    b"ab",
-    "",
-    b"",
-    "1",
-    1,
-    1.0,
-    1 + 0j,
-    True,
-    False,
-    0,
-    0.0,
-    -0.0,
-    None,
-    "None",
-    10**30,
-    Pair("a", "b"),
-    Pair("b", "a"),
-    Couple("a", "b"),
-    "\ud800",  # half a character, as broken text holds it
-]
-
-
-def test_different_content():
-    digests = [digest(example) for example in DIFFERENT]
-    assert len(set(digests)) == len(DIFFERENT)
-
-
-def test_parts_do_not_run_together():
-    assert _hash("ab", "c") != _hash("a", "bc") != _hash("abc")
-
-
-def test_every_value_counts():
-    whole = torch.zeros(3, 4, 5)
-    before = digest(whole)
-    for place in np.ndindex(3, 4, 5):
-        whole[place] = 1e-30
-        assert digest(whole) != before
-        whole[place] = 0
+def test_the_older_name_of_dev_still_works():
+    with pytest.warns(DeprecationWarning, match="^validation of OptimizeData is now dev$"):
+        assert OptimizeData(calibration=["a"], validation=["b"], test=["c"]).dev == ["b"]
 
 
 # ---- refused -------------------------------------------------------------------------------------

@@ -16,14 +16,14 @@ from heedful.probing.replace import replaced
 ROUNDS = 2
 
 
-class CostTable:
+class LatencyTable:
     """Seconds of work by site and geometry; whatever was measured is not measured again.
 
     A model in which many sites are changed at once is timed site by site, in turns with the
     original, so that one run of the work measures as many entries as there are sites.
 
     Args:
-        model: The original, in the form of `separated`.
+        model: The original, in the form of `unfused`.
         sites: All that may be changed.
         work: The same amount of work for every model.
         known: What `to_json` of an earlier table of the same work returned.
@@ -41,7 +41,7 @@ class CostTable:
         self._seconds: dict[tuple[str, str], float] = {}
         if known:
             self.total, self.rest = known["total"], known["rest"]
-            self._seconds = {(name, way): value for name, way, value in known["seconds"]}
+            self._seconds = {(name, option): value for name, option, value in known["seconds"]}
             return
         work(model)  # kernels are chosen and caches filled once
         rounds = [site_seconds(model, sites, work) for _ in range(ROUNDS)]
@@ -53,7 +53,7 @@ class CostTable:
 
     def to_json(self) -> dict[str, Any]:
         """Return all that was measured, as plain data."""
-        seconds = [[name, way, value] for (name, way), value in self._seconds.items()]
+        seconds = [[name, option, value] for (name, option), value in self._seconds.items()]
         return {"total": self.total, "rest": self.rest, "seconds": seconds}
 
     def seconds(self, site: Site, projections: Projections) -> float:
@@ -78,12 +78,12 @@ class CostTable:
         missing = {
             name: list(
                 {
-                    _key(way): number
-                    for number, way in enumerate(ways)
-                    if (name, _key(way)) not in self._seconds
+                    _key(option): number
+                    for number, option in enumerate(options)
+                    if (name, _key(option)) not in self._seconds
                 }.values()
             )
-            for name, ways in wanted.items()
+            for name, options in wanted.items()
         }
         while any(missing.values()):
             chosen = {name: numbers.pop() for name, numbers in missing.items() if numbers}

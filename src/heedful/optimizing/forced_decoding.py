@@ -12,7 +12,7 @@ from heedful.models import Transformer
 from heedful.tasks.translation import Translator, encode
 
 
-class Rewriting:
+class ForcedDecoding:
     """Let a model write again, step by step, what the original wrote: the same work for all.
 
     Args:

@@ -12,7 +12,7 @@ from heedful.errors import UnsupportedError
 from heedful.metrics.metric import Floats, Metric
 
 Batch = Any
-Split = Literal["validation", "test"]
+Split = Literal["dev", "test"]
 IMPOSSIBLE = -1e4  # the logarithm of what some models forbid, so that 0 times it is 0
 KEPT = 1 << 28  # bytes of what the original says that are kept, not computed again
 CELLS = 1 << 24  # logits that are compared at a time, in float32
@@ -20,25 +20,25 @@ UNKNOWN = -100  # stands for the truth of a row where nobody knows it
 
 
 @dataclass(frozen=True, kw_only=True)
-class Subject:
+class Problem:
     """What is optimised, seen through functions: nothing else knows which kind of model it is.
 
     Args:
         model: The original, in evaluation mode. Never changed.
         calibration: A few batches, for scores and least squares.
-        training: Endless batches to heal with, for a seed.
+        training: Endless batches to fine-tune with, for a seed.
         outputs: What the model says to a batch, `(rows, values)`, padding left out.
         kind: Are these logits of alternatives, or values?
         truth: The number of the right alternative for each row of outputs, `UNKNOWN` where nobody
             knows; `None` where no batch says it, or outputs are values.
         statistics: The quality on a split, a row each example, as `metric` reads them.
         metric: What the budget is about.
-        validation_examples: How many examples the validation split has.
+        dev_examples: How many examples the dev split has.
         test_examples: How many the test split has.
         work: What is to become faster: the same amount of work for every candidate.
         use: What users do, for the final timing; not the same amount where outputs differ.
-        learning_rate: The largest one while healing.
-        low_precision: Heal under bf16 autocast?
+        learning_rate: The largest one while fine-tuning.
+        low_precision: Fine-tune under bf16 autocast?
         look: Called before the test split is judged on; returns how often it was, as far as is
             known, this time included.
         left_out: How many examples of each split were left out, because an earlier one holds them.
@@ -52,7 +52,7 @@ class Subject:
     truth: Callable[[Batch], Tensor] | None
     statistics: Callable[[nn.Module, Split], Floats]
     metric: Metric
-    validation_examples: int
+    dev_examples: int
     test_examples: int
     work: Callable[[nn.Module], object]
     use: Callable[[nn.Module], object]
@@ -71,17 +71,17 @@ class Subject:
         return [lambda batch=batch: self.outputs(model, batch) for batch in self.calibration]
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """The precision of healing."""
+        """The precision of fine-tuning."""
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.low_precision)
 
 
-def unjudged(*_: object) -> NoReturn:
-    """Stand for the data of a subject that is looked at and not optimised.
+def unavailable(*_: object) -> NoReturn:
+    """Stand for the data of a problem that is looked at and not optimised.
 
     Raises:
         UnsupportedError: Always.
     """
-    raise UnsupportedError("a subject must have data to be healed and judged, got none")
+    raise UnsupportedError("a problem must have data to be fine-tuned and judged, got none")
 
 
 def divergence(kind: str, student: Tensor, teacher: Tensor) -> Tensor:
@@ -114,14 +114,14 @@ class Reference:
     time, which takes a pass of its own: a large vocabulary costs time, not memory.
 
     Args:
-        subject: Whose original.
+        problem: Whose original.
     """
 
-    def __init__(self, subject: Subject) -> None:
-        self.subject = subject
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
         self.kept: dict[int, Tensor] = {}
         left = KEPT
-        for number in range(len(subject.calibration)):
+        for number in range(len(problem.calibration)):
             said = self._said(number)
             left -= said.nbytes
             if left < 0:
@@ -129,13 +129,13 @@ class Reference:
             self.kept[number] = said
 
     @torch.inference_mode()
-    def damage(self, model: nn.Module) -> float:
+    def divergence(self, model: nn.Module) -> float:
         """Return the mean divergence of a model from the original, over rows."""
         rows, total = 0, 0.0
-        for number, batch in enumerate(self.subject.calibration):
+        for number, batch in enumerate(self.problem.calibration):
             teacher = self._said(number)
-            student = self.subject.outputs(model, batch)
-            total += divergence(self.subject.kind, student, teacher).item() * len(teacher)
+            student = self.problem.outputs(model, batch)
+            total += divergence(self.problem.kind, student, teacher).item() * len(teacher)
             rows += len(teacher)
         return total / rows
 
@@ -144,6 +144,6 @@ class Reference:
         kept = self.kept.get(number)
         if kept is not None:
             return kept
-        said = self.subject.outputs(self.subject.model, self.subject.calibration[number])
+        said = self.problem.outputs(self.problem.model, self.problem.calibration[number])
         # a part of a larger tensor would keep all of it
         return said.clone() if said.untyped_storage().nbytes() > said.nbytes else said

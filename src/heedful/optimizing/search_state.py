@@ -5,7 +5,6 @@ import os
 import platform
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -21,11 +20,11 @@ from heedful.locks import LOCK, hold
 from heedful.metrics.metric import Floats
 from heedful.optimizing.budget import Budget
 from heedful.optimizing.candidate import Candidate
-from heedful.optimizing.events import Listener, Note
+from heedful.optimizing.digest import digest
+from heedful.optimizing.events import EventListener, Note
 from heedful.optimizing.journal import Journal
-from heedful.optimizing.settings import Settings
-from heedful.optimizing.splits import digest
-from heedful.optimizing.subject import Subject
+from heedful.optimizing.problem import Problem
+from heedful.optimizing.settings import OptimizeSettings
 from heedful.optimizing.verdict import Verdict
 
 JOURNAL, COSTS = "journal.jsonl", "costs"
@@ -33,7 +32,7 @@ STAGES = ("round", "final")
 NOISE = 1e-3  # a share by which a score may differ when it is measured again
 
 
-class Memory:
+class SearchState:
     """The finished rounds of one search. Nothing is read or written before it is opened.
 
     Args:
@@ -48,11 +47,11 @@ class Memory:
         self,
         folder: Path,
         budget: Budget,
-        settings: Settings,
+        settings: OptimizeSettings,
         about: Mapping[str, Any] | None = None,
     ) -> None:
         self.folder = folder
-        self.about = {"budget": str(budget), "settings": asdict(settings), **(about or {})}
+        self.about = {"budget": str(budget), "settings": settings.to_json(), **(about or {})}
         self._journal: Journal | None = None
 
     @property
@@ -95,16 +94,16 @@ class Memory:
         return number
 
     def recall(
-        self, stage: str, number: int, subject: Subject, original: Candidate, before: Floats
+        self, stage: str, number: int, problem: Problem, original: Candidate, before: Floats
     ) -> Candidate | None:
         """Return the candidate that a finished round, or other stage, came to.
 
         Args:
             stage: One of `STAGES`.
             number: From 1.
-            subject: Whose original the plan is applied to.
+            problem: Whose original the plan is applied to.
             original: As the search sees it.
-            before: Statistics of the original on the validation split.
+            before: Statistics of the original on the dev split.
 
         Raises:
             RunError: Its weights are missing or damaged, or it is of another model or quality.
@@ -116,12 +115,12 @@ class Memory:
         try:
             plan = Plan(moves=parse_plan(kept["plan"]).moves, was=kept["was"])
             verdict = Verdict(**kept["verdict"])
-            found = {name: kept[name] for name in ("share", "damage", "slack", "within")}
-            whole = kept["weights"]
+            found = {name: kept[name] for name in ("share", "slack", "within")}
+            found["divergence"], whole = kept["damage"], kept["weights"]
         except (KeyError, TypeError) as error:
             raise RunError(f"{self.folder} must hold a search of heedful, got no {error}") from None
-        self._check(plan, original, verdict.before, subject.metric.score(before))
-        model = plan.apply(subject.model)
+        self._check(plan, original, verdict.before, problem.metric.score(before))
+        model = plan.apply(problem.model)
         stored = read_tensors(path)
         if digest(stored).hex() != whole:
             raise RunError(f"{path} must be as it was written, got other numbers")
@@ -153,7 +152,7 @@ class Memory:
                 "plan": candidate.plan.dumps(),
                 "was": dict(candidate.plan.was),  # also of sites that nothing has moved yet
                 "share": candidate.share,
-                "damage": candidate.damage,
+                "damage": candidate.divergence,  # the name that older versions read
                 "slack": candidate.slack,
                 "within": candidate.within,
                 "verdict": candidate.verdict.to_json(),
@@ -174,28 +173,28 @@ class Memory:
 
 
 @contextmanager
-def remembering(memory: Memory, listener: Listener) -> Generator[Memory]:
+def hold_state(state: SearchState, listener: EventListener) -> Generator[SearchState]:
     """Hold the folder of a search; whoever is stopped hears how to go on, and nothing empty stays.
 
     Args:
-        memory: Of the search.
+        state: Of the search.
         listener: Told when Ctrl-C ends it.
 
     Raises:
         RunError: Another process holds the folder, or it is a link, or cannot be written.
     """
-    folder = memory.folder
+    folder = state.folder
     if folder.is_symlink():
         raise RunError(f"the folder of a search must be a folder, got the link {folder}")
     with hold(folder, make=True):
         try:
-            yield memory
+            yield state
         except BaseException as error:
-            opened = (folder / JOURNAL).is_file() and memory.opened
-            if opened and not len(memory.journal):
-                memory.forget()
+            opened = (folder / JOURNAL).is_file() and state.opened
+            if opened and not len(state.journal):
+                state.forget()
             if isinstance(error, KeyboardInterrupt):
-                listener(Note(text=_on_from(memory.rounds if opened else 0, folder)))
+                listener(Note(text=_on_from(state.rounds if opened else 0, folder)))
             raise
 
 

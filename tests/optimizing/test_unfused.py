@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from heedful.allocation.plan import separated
-from heedful.optimizing.apart import apart_by, why_apart
+from heedful.allocation.plan import unfused
 from heedful.optimizing.optimize import optimize
 from heedful.optimizing.profiling import profile
+from heedful.optimizing.unfused import unfused_divergence, why_unfused_differs
 
 
 class Louder(nn.TransformerEncoderLayer):
@@ -28,29 +28,31 @@ def louder(kit):
 
 def test_what_computes_the_same_is_no_news(kit):
     for kind in (kit.Tiny, kit.Layers):
-        subject = kit.subject(kit.planted(kind))
-        distance = apart_by(subject, separated(subject.model))
+        problem = kit.problem(kit.planted(kind))
+        distance = unfused_divergence(problem, unfused(problem.model))
         assert distance == pytest.approx(0, abs=1e-6)
-        assert why_apart(subject, distance) is None
+        assert why_unfused_differs(problem, distance) is None
 
 
 def test_what_torch_passes_over_is_told_with_the_number(kit):
-    subject = kit.subject(louder(kit))
-    apart = separated(subject.model)
-    distance = apart_by(subject, apart)
+    problem = kit.problem(louder(kit))
+    apart = unfused(problem.model)
+    distance = unfused_divergence(problem, apart)
     assert distance > 0.01
     with torch.no_grad():
-        batches = subject.calibration
+        batches = problem.calibration
         teacher, student = (
-            torch.cat([subject.outputs(model, x) for x in batches]).double().log_softmax(-1)
-            for model in (subject.model, apart)
+            torch.cat([problem.outputs(model, x) for x in batches]).double().log_softmax(-1)
+            for model in (problem.model, apart)
         )
     want = (teacher.exp() * (teacher - student)).sum(-1).mean().item()
     assert distance == pytest.approx(want, rel=1e-3)
-    assert f"differs from the model by {distance:.2g} nats" in why_apart(subject, distance)
-    values = replace(subject, kind="values")
-    assert "by 0.5 of the variance" in why_apart(values, 0.5)
-    assert "by no number that can be told" in why_apart(values, float("nan"))
+    assert f"differs from the model by {distance:.2g} nats" in why_unfused_differs(
+        problem, distance
+    )
+    values = replace(problem, kind="values")
+    assert "by 0.5 of the variance" in why_unfused_differs(values, 0.5)
+    assert "by no number that can be told" in why_unfused_differs(values, float("nan"))
 
 
 def test_profile_says_it(kit):
@@ -68,7 +70,7 @@ def test_optimize_says_it_and_compares_with_the_model_itself(kit):
         quality=kit.agreement(model),
         keep=-1,
         settings=kit.quick(rounds=1, trials=2, finals=0),
-        training=kit.Training(outputs="logits"),
+        spec=kit.ModelSpec(outputs="logits"),
         on_event=said.append,
     )
     assert any("differs from the model by" in getattr(event, "text", "") for event in said)

@@ -18,30 +18,30 @@ from heedful.allocation.moves import (
 )
 from heedful.allocation.projections import Geometry
 from heedful.nn.low_precision import Precision
-from heedful.optimizing.operations import Visits
+from heedful.optimizing.operations import Usage
 
 WINDOWS = (64, 128, 256, 512, 1024)
 SMALLEST_HEAD = 8  # fewer dimensions save nothing that a processor notices
 SINKS = 4
 WIDE = 256  # narrower projections gain nothing from fewer bits (`benchmarks/low_precision.py`)
 
-Option = tuple[str, tuple[Move, ...]]
+Proposal = tuple[str, tuple[Move, ...]]
 
 
-def options(geometry: Geometry, scores: Tensor, visits: Visits) -> list[Option]:
+def propose(geometry: Geometry, scores: Tensor, usage: Usage) -> list[Proposal]:
     """Return ways to change a site, with a label each; some may turn out to be impossible there.
 
     Args:
         geometry: What the site is.
         scores: How much each head matters; the least important go first.
-        visits: How it is used: windows make sense for long texts that look at themselves only.
+        usage: How it is used: windows make sense for long texts that look at themselves only.
 
     Returns:
         Nothing for a recurrence: before it has learned for long, no head of it seems to matter.
     """
     if geometry.gates:
         return []
-    found: list[Option] = []
+    found: list[Proposal] = []
     choices = list(_head_choices(geometry, scores.tolist()))
     for heads in choices:
         label = f"{len(heads)} heads" if len(heads) > 1 else "1 head"
@@ -58,16 +58,16 @@ def options(geometry: Geometry, scores: Tensor, visits: Visits) -> list[Option]:
             found.append((f"heads of {rank}", (QueryKeyRank(rank=rank), ValueRank(rank=rank))))
     if geometry.precision is None and geometry.width >= WIDE:
         found += [(kind, (LowPrecision(precision=kind),)) for kind in get_args(Precision)]
-    if visits.own and geometry.mixing is None:
+    if usage.own and geometry.mixing is None:
         found.append(("recurrence", (Recurrence(),)))
         half = [heads for heads in choices if len(heads) == geometry.heads // 2][:1]
         for heads in half:
             label = f"recurrence of {len(heads)}"
             found.append((label, (KeepHeads(heads=heads), Recurrence())))
         for window in WINDOWS:
-            if 4 * window <= visits.longest:
+            if 4 * window <= usage.longest:
                 found.append((f"window {window}", (Window(window=window, sinks=SINKS),)))
-    if visits.own:  # what looks at another text is all that its layer hears of it
+    if usage.own:  # what looks at another text is all that its layer hears of it
         found.append(("dropped", (DropSite(),)))
     return list(_distinct(found))
 
@@ -96,7 +96,7 @@ def _fewer(count: int) -> list[int]:
     return sorted((step for step in steps if 0 < step < count), reverse=True)
 
 
-def _distinct(found: list[Option]) -> Iterator[Option]:
+def _distinct(found: list[Proposal]) -> Iterator[Proposal]:
     seen: set[tuple[Move, ...]] = set()
     for label, moves in found:
         if moves not in seen:

@@ -6,14 +6,14 @@ import torch
 from heedful.allocation.moves import DropSite, KeepHeads, Recurrence, ShareKeyValue
 from heedful.allocation.plan import Plan
 from heedful.allocation.sites import find_sites
-from heedful.optimizing.operations import Visits, operations, parameters
-from heedful.optimizing.spending import BYTES, Spending
+from heedful.optimizing.operations import Usage, operations, parameters
+from heedful.optimizing.site_costs import BYTES, SiteCosts
 
-VISITS = {"own.0": Visits(queries=50, context=40, pairs=2000, longest=40)}
+VISITS = {"own.0": Usage(queries=50, context=40, pairs=2000, longest=40)}
 
 
-def spending(goal, model, work=lambda model: pytest.fail("nothing is timed")):
-    return Spending(goal, model, find_sites(model)[0], VISITS, work)
+def site_costs(goal, model, work=lambda model: pytest.fail("nothing is timed")):
+    return SiteCosts(goal, model, find_sites(model)[0], VISITS, work)
 
 
 def after(model, *moves):
@@ -22,7 +22,7 @@ def after(model, *moves):
 
 def test_multiply_adds_are_operations(kit):
     model = kit.planted(layers=2)
-    spent = spending("macs", model)
+    spent = site_costs("macs", model)
     first, second = spent_sites = find_sites(model)[0]
     here = first.read(model)
     assert spent.of(first, here) == operations(here.geometry, VISITS["own.0"]).total
@@ -35,7 +35,7 @@ def test_multiply_adds_are_operations(kit):
 def test_memory_is_weights_and_cached_keys_and_values(kit):
     model = kit.planted()
     site = find_sites(model)[0][0]
-    spent = spending("memory", model)
+    spent = site_costs("memory", model)
     weights, cached = 4 * 16 * 16, 40 * 2 * 16
     assert spent.of(site, site.read(model)) == BYTES * (weights + cached)
     assert spent.rest == BYTES * (parameters(model) - weights)
@@ -48,9 +48,9 @@ def test_memory_is_weights_and_cached_keys_and_values(kit):
 def test_less_costs_less(kit, goal):
     model = kit.planted()
     site = find_sites(model)[0][0]
-    spent = spending(goal, model)
-    ways = [(), (KeepHeads(heads=(0, 2, 3)),), (KeepHeads(heads=(1,)),), (DropSite(),)]
-    costs = [spent.of(site, after(model, *moves)) for moves in ways]
+    spent = site_costs(goal, model)
+    options = [(), (KeepHeads(heads=(0, 2, 3)),), (KeepHeads(heads=(1,)),), (DropSite(),)]
+    costs = [spent.of(site, after(model, *moves)) for moves in options]
     assert costs == sorted(costs, reverse=True)
     assert len(set(costs)) == len(costs)
     assert costs[-1] == 0
@@ -65,7 +65,7 @@ def test_latency_is_what_the_table_measured(kit):
         runs.append(model)
         model(torch.zeros(1, 3, dtype=torch.long))
 
-    spent = spending("latency", model, work)
+    spent = site_costs("latency", model, work)
     assert spent.table is not None
     assert spent.rest == spent.table.rest
     assert spent.of(site, site.read(model)) == spent.table.seconds(site, site.read(model)) > 0

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from heedful.optimizing import subject as subject_file
-from heedful.optimizing.subject import Reference, divergence
+from heedful.optimizing import problem as problem_file
+from heedful.optimizing.problem import Reference, divergence
 
 
 def draw(*shape, seed):
@@ -70,12 +70,12 @@ def test_a_teacher_that_says_one_thing_only_is_no_division_by_zero():
 def test_the_reference_weighs_rows_not_batches(kit):
     model, other = kit.planted(), kit.planted(seed=1)
     rows = kit.rows(11)
-    subject = replace(kit.subject(model), calibration=[rows[:8], rows[8:]])
-    whole = replace(subject, calibration=[rows])
-    damage = Reference(subject).damage(other)
-    assert damage == pytest.approx(Reference(whole).damage(other), rel=1e-5)
-    assert damage > 0.01
-    assert Reference(subject).damage(model) == pytest.approx(0, abs=1e-6)
+    problem = replace(kit.problem(model), calibration=[rows[:8], rows[8:]])
+    whole = replace(problem, calibration=[rows])
+    divergence = Reference(problem).divergence(other)
+    assert divergence == pytest.approx(Reference(whole).divergence(other), rel=1e-5)
+    assert divergence > 0.01
+    assert Reference(problem).divergence(model) == pytest.approx(0, abs=1e-6)
 
 
 def test_a_large_vocabulary_costs_time_not_memory(kit, monkeypatch):
@@ -83,38 +83,38 @@ def test_a_large_vocabulary_costs_time_not_memory(kit, monkeypatch):
     vocabulary, batches = 500, 6
     model, other = (kit.planted(seed=seed, classes=vocabulary) for seed in (0, 1))
     rows = list(kit.rows(8 * batches).split(8))
-    subject = replace(kit.subject(model), calibration=rows)
-    whole = Reference(subject)
+    problem = replace(kit.problem(model), calibration=rows)
+    whole = Reference(problem)
     each = 8 * vocabulary * 4
     assert sum(kept.nbytes for kept in whole.kept.values()) == batches * each
-    monkeypatch.setattr(subject_file, "KEPT", 2.5 * each)
-    monkeypatch.setattr(subject_file, "CELLS", 3 * vocabulary)
+    monkeypatch.setattr(problem_file, "KEPT", 2.5 * each)
+    monkeypatch.setattr(problem_file, "CELLS", 3 * vocabulary)
     asked = []
-    outputs = subject.outputs
+    outputs = problem.outputs
 
     def counted(model, batch):
-        asked.append(model is subject.model)
+        asked.append(model is problem.model)
         return outputs(model, batch)
 
-    bounded = Reference(replace(subject, outputs=counted))
+    bounded = Reference(replace(problem, outputs=counted))
     storages = {kept.untyped_storage().data_ptr(): kept for kept in bounded.kept.values()}
-    assert sum(x.untyped_storage().nbytes() for x in storages.values()) <= subject_file.KEPT
+    assert sum(x.untyped_storage().nbytes() for x in storages.values()) <= problem_file.KEPT
     asked.clear()
-    assert bounded.damage(other) == pytest.approx(whole.damage(other), rel=1e-6)
+    assert bounded.divergence(other) == pytest.approx(whole.divergence(other), rel=1e-6)
     assert sum(asked) == batches - 2
-    assert bounded.damage(model) == pytest.approx(0, abs=1e-6)
+    assert bounded.divergence(model) == pytest.approx(0, abs=1e-6)
 
 
 def test_what_is_kept_is_no_part_of_something_larger(kit):
-    subject = kit.subject()
+    problem = kit.problem()
     large = torch.randn(64, 3)
-    reference = Reference(replace(subject, outputs=lambda *_: large[:4]))
+    reference = Reference(replace(problem, outputs=lambda *_: large[:4]))
     assert all(x.untyped_storage().nbytes() == 4 * 3 * 4 for x in reference.kept.values())
 
 
 def test_knows_its_device_and_its_precision(kit):
-    subject = kit.subject()
-    assert subject.device == torch.device("cpu")
+    problem = kit.problem()
+    assert problem.device == torch.device("cpu")
     for low in (False, True):
-        with replace(subject, low_precision=low).autocast():
+        with replace(problem, low_precision=low).autocast():
             assert torch.is_autocast_enabled("cpu") == low

@@ -6,18 +6,19 @@ from dataclasses import dataclass
 
 from heedful.errors import ConfigError
 
-Candidate = tuple[int, ...]
+Assignment = tuple[int, ...]
 """The index of one level for each site."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Level:
+class CompressionLevel:
     """One way to run a site; level 0 of each site leaves it as it is.
 
     Args:
         label: What a reader sees, e.g. `4 heads`.
         cost: Measured, lower is better; costs of sites add up.
-        damage: How much worse the model gets with this level alone; below 0 where it gets better.
+        divergence: How much worse the model gets with this level alone; below 0 where it gets
+            better.
         moves: What makes the site so; nothing here looks inside.
 
     Raises:
@@ -26,7 +27,7 @@ class Level:
 
     label: str
     cost: float
-    damage: float
+    divergence: float
     moves: tuple[object, ...] = ()
 
     def __post_init__(self) -> None:
@@ -34,41 +35,43 @@ class Level:
             raise ConfigError(
                 f"cost must be finite and at least 0, got {self.cost} for {self.label!r}"
             )
-        if not math.isfinite(self.damage):
-            raise ConfigError(f"damage must be finite, got {self.damage} for {self.label!r}")
+        if not math.isfinite(self.divergence):
+            raise ConfigError(
+                f"divergence must be finite, got {self.divergence} for {self.label!r}"
+            )
 
 
-Table = Sequence[Sequence[Level]]
+Table = Sequence[Sequence[CompressionLevel]]
 """The levels of each site."""
 
 
-def cost_of(candidate: Candidate, table: Table) -> float:
+def cost_of(assignment: Assignment, table: Table) -> float:
     """Sum the costs of what is chosen, rounded once, so that the order of sites cannot matter.
 
     Raises:
         ConfigError: The candidate does not fit the table.
     """
-    return math.fsum(level.cost for level in _chosen(candidate, table))
+    return math.fsum(level.cost for level in _chosen(assignment, table))
 
 
-def damage_of(candidate: Candidate, table: Table) -> float:
-    """Sum the damages of what is chosen; true only as far as sites do not depend on each other.
+def divergence_of(assignment: Assignment, table: Table) -> float:
+    """Sum the divergences of what is chosen; true only as far as sites do not depend on each other.
 
     Raises:
         ConfigError: The candidate does not fit the table.
     """
-    return math.fsum(level.damage for level in _chosen(candidate, table))
+    return math.fsum(level.divergence for level in _chosen(assignment, table))
 
 
-def pareto(levels: Sequence[Level]) -> list[int]:
+def pareto(levels: Sequence[CompressionLevel]) -> list[int]:
     """Return the indices of the levels for which no other is both cheaper and less damaging.
 
     Returns:
-        By rising cost, and so by falling damage. Of equal ones the first.
+        By rising cost, and so by falling divergence. Of equal ones the first.
     """
     kept: list[int] = []
-    for index in sorted(range(len(levels)), key=lambda i: (levels[i].cost, levels[i].damage)):
-        if not kept or levels[index].damage < levels[kept[-1]].damage:
+    for index in sorted(range(len(levels)), key=lambda i: (levels[i].cost, levels[i].divergence)):
+        if not kept or levels[index].divergence < levels[kept[-1]].divergence:
             kept.append(index)
     return kept
 
@@ -77,28 +80,28 @@ def check_table(table: Table) -> None:
     """Refuse a table in which nothing can be chosen, or whose level 0 is not the site as it is.
 
     Raises:
-        ConfigError: There is no site, a site has no level, or a level 0 has a damage.
+        ConfigError: There is no site, a site has no level, or a level 0 has a divergence.
     """
     if not table:
         raise ConfigError("table must hold at least one site, got none")
     for site, levels in enumerate(table):
         if not levels:
             raise ConfigError(f"each site must have at least one level, got none at site {site}")
-        if levels[0].damage != 0:
+        if levels[0].divergence != 0:
             raise ConfigError(
-                f"level 0 must leave its site as it is, at damage 0, got {levels[0].damage} "
-                f"at site {site}"
+                "level 0 must leave its site as it is, at divergence 0, "
+                f"got {levels[0].divergence} at site {site}"
             )
 
 
-def _chosen(candidate: Candidate, table: Table) -> list[Level]:
-    if len(candidate) != len(table):
+def _chosen(assignment: Assignment, table: Table) -> list[CompressionLevel]:
+    if len(assignment) != len(table):
         raise ConfigError(
-            f"candidate must choose one level for each of {len(table)} sites, got {len(candidate)}"
+            f"candidate must choose one level for each of {len(table)} sites, got {len(assignment)}"
         )
-    for site, (index, levels) in enumerate(zip(candidate, table, strict=True)):
+    for site, (index, levels) in enumerate(zip(assignment, table, strict=True)):
         if not 0 <= index < len(levels):
             raise ConfigError(
                 f"candidate must choose among {len(levels)} levels at site {site}, got {index}"
             )
-    return [levels[index] for index, levels in zip(candidate, table, strict=True)]
+    return [levels[index] for index, levels in zip(assignment, table, strict=True)]

@@ -1,4 +1,4 @@
-"""Healing: teach a changed model to say again what the original said."""
+"""Fine-tuning: teach a changed model to say again what the original said."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -9,48 +9,48 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from heedful.allocation.plan import separated
+from heedful.allocation.plan import unfused
 from heedful.allocation.sites import Site
 from heedful.errors import ConfigError
 from heedful.optimizing.descent import descend
 from heedful.optimizing.hints import Hints
-from heedful.optimizing.subject import IMPOSSIBLE, UNKNOWN, Subject, divergence
+from heedful.optimizing.problem import IMPOSSIBLE, UNKNOWN, Problem, divergence
 
 SLOWEST = 1 / 8
 ASKED = 2  # where the truth is known, the original is asked in one of so many steps
 
 
 @dataclass(frozen=True, kw_only=True)
-class Healing:
-    """How long a model is healed.
+class Finetuning:
+    """How long a model is fine-tuned.
 
     Args:
         steps: Of the optimiser. 0 leaves the model as it is.
         seed: Of the batches.
-        pace: Share of the subject's learning rate at which it begins; it then falls to 0.
+        rate_scale: Share of the problem's learning rate at which it begins; it then falls to 0.
 
     Raises:
-        ConfigError: `steps` is negative, or `pace` is not above 0.
+        ConfigError: `steps` is negative, or `rate_scale` is not above 0.
     """
 
     steps: int
     seed: int = 0
-    pace: float = 1.0
+    rate_scale: float = 1.0
 
     def __post_init__(self) -> None:
         if self.steps < 0:
             raise ConfigError(f"steps must not be negative, got {self.steps}")
-        if not self.pace > 0:
-            raise ConfigError(f"pace must be above 0, got {self.pace}")
+        if not self.rate_scale > 0:
+            raise ConfigError(f"pace must be above 0, got {self.rate_scale}")
 
 
-def pace_for(damage: float) -> float:
+def rate_scale_for(divergence: float) -> float:
     """Return the pace for a model that is so far from the original, in nats or shares.
 
     One that is nearly right must not be thrown about: at full pace even the original itself loses
     more in a few hundred steps than most budgets allow.
     """
-    return min(1.0, max(SLOWEST, math.sqrt(max(0.0, damage))))
+    return min(1.0, max(SLOWEST, math.sqrt(max(0.0, divergence))))
 
 
 def imitation_loss(
@@ -62,7 +62,7 @@ def imitation_loss(
     sum of both distributions, which is one pass instead of three.
 
     Args:
-        kind: As in `Subject`.
+        kind: As in `Problem`.
         student: Outputs of the changed model, `(rows, values)`.
         teacher: Those of the original.
         truth: The right alternative of each row, `UNKNOWN` where nobody knows; its cross-entropy is
@@ -77,10 +77,10 @@ def imitation_loss(
     return cross_entropy(student.float().clamp(min=IMPOSSIBLE), target)
 
 
-def heal(
+def finetune(
     model: nn.Module,
-    subject: Subject,
-    healing: Healing,
+    problem: Problem,
+    finetuning: Finetuning,
     *,
     sites: Sequence[Site] = (),
     on_step: Callable[[int], object] | None = None,
@@ -88,17 +88,18 @@ def heal(
     """Train a model, in place, towards the outputs of the original, and the truth where known.
 
     Both count the same: the original says more to an example, and where it errs the truth is right.
-    Where the truth is known the original is asked in every second step only, which heals as well
-    and saves half of the passes that it takes. With sites it is asked in every step, and says of
-    them too what they should give: that heals further in few steps.
+    Where the truth is known the original is asked in every second step only, which fine-tunes as
+    well and saves half of the passes that it takes. With sites it is asked in every step, and says
+    of
+    them too what they should give: that fine-tunes further in few steps.
 
     All parameters that require gradients learn, not only those of the changed sites, for a bounded
     number of steps. Dropout stays off: the original is imitated as it is used.
 
     Args:
         model: A changed copy.
-        subject: Whose original is the teacher.
-        healing: How long.
+        problem: Whose original is the teacher.
+        finetuning: How long.
         sites: Those that were changed and are to give again what they gave; none means that only
             the outputs count.
         on_step: Called after each step with its number, from 1.
@@ -112,27 +113,27 @@ def heal(
     Cost:
         A training step and, at most, a forward pass of the original a step.
     """
-    batches = subject.training(healing.seed)
-    teacher = separated(subject.model) if sites else subject.model
+    batches = problem.training(finetuning.seed)
+    teacher = unfused(problem.model) if sites else problem.model
     with Hints(model, teacher, sites) as hints:
 
         def loss(step: int) -> Float[Tensor, ""]:
             batch = next(batches)
-            truth = None if subject.truth is None else subject.truth(batch)
-            with subject.autocast():
+            truth = None if problem.truth is None else problem.truth(batch)
+            with problem.autocast():
                 if truth is not None and _enough(truth, step) and not hints.sites:
-                    student = subject.outputs(model, batch)
+                    student = problem.outputs(model, batch)
                     return cross_entropy(student.float(), truth, ignore_index=UNKNOWN)
                 with torch.no_grad():
-                    said = subject.outputs(teacher, batch)
-                student = subject.outputs(model, batch)
-                return imitation_loss(subject.kind, student, said, truth) + hints.loss()
+                    said = problem.outputs(teacher, batch)
+                student = problem.outputs(model, batch)
+                return imitation_loss(problem.kind, student, said, truth) + hints.loss()
 
         descend(
             [parameter for parameter in model.parameters() if parameter.requires_grad],
             loss,
-            steps=healing.steps,
-            learning_rate=healing.pace * subject.learning_rate,
+            steps=finetuning.steps,
+            learning_rate=finetuning.rate_scale * problem.learning_rate,
             on_step=on_step,
         )
 

@@ -1,22 +1,23 @@
 """Three disjoint splits: to calibrate on, to choose with, and to judge on once."""
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence, Set
-from dataclasses import dataclass, field, fields, is_dataclass
-from hashlib import blake2b
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from heedful.errors import DataError
+from heedful.optimizing.digest import digest
+from heedful.renamed import old_keywords
 
-NAMES = ("calibration", "validation", "test")
+NAMES = ("calibration", "dev", "test")
 
 
+@old_keywords(validation="dev")
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Splits:
+class OptimizeData:
     """Examples of an optimisation, each of them in one split only.
 
     What an example is, is up to the model: a tensor, a text, a tuple or a dict of them. Two are the
@@ -25,7 +26,7 @@ class Splits:
 
     Args:
         calibration: What importance is measured and what is cut is repaired with.
-        validation: What candidates are compared on.
+        dev: What candidates are compared on.
         test: What the verdict is given on, once.
         key: From an example to what must not recur in another split. `None` means: all of it.
 
@@ -38,7 +39,7 @@ class Splits:
     """
 
     calibration: Sequence[Any] = field(repr=False)
-    validation: Sequence[Any] = field(repr=False)
+    dev: Sequence[Any] = field(repr=False)
     test: Sequence[Any] = field(repr=False)
     key: Callable[[Any], Any] | None = field(default=None, repr=False)
 
@@ -82,67 +83,6 @@ class Splits:
             example = split[row] if self.key is None else self.key(split[row])
             places.setdefault(digest(example), row)
         return places
-
-
-def digest(example: object) -> bytes:
-    """Return 16 bytes that are the same for the same content, and for no other in practice.
-
-    Tensors and arrays count with dtype, shape and values, wherever they lie; lists, tuples,
-    mappings, sets and dataclasses with what they hold. A list and a tuple of the same are the same,
-    `1`, `1.0` and `True` are not.
-
-    Args:
-        example: Tensors, arrays, texts, bytes, numbers, `None`, and containers of them.
-
-    Raises:
-        DataError: It holds something else.
-
-    Cost:
-        Reads everything once; tensors elsewhere are copied to the CPU one by one.
-    """
-    # a word for the kind, then the parts, each of fixed length: no two contents read alike
-    if isinstance(example, Tensor):
-        return _hash("tensor", str(example.dtype), str(tuple(example.shape)), _bytes(example))
-    if isinstance(example, np.ndarray) and not example.dtype.hasobject:
-        array = np.ascontiguousarray(example)
-        return _hash("array", array.dtype.str, str(example.shape), array.tobytes())
-    if isinstance(example, np.generic) and not example.dtype.hasobject:
-        return digest(example.item())
-    if example is None or isinstance(example, bool | int | float | complex):
-        return _hash(type(example).__name__, repr(example))
-    if isinstance(example, str | bytes | bytearray):
-        return _hash("str" if isinstance(example, str) else "bytes", example)
-    if isinstance(example, Mapping):
-        items = sorted((digest(key), digest(value)) for key, value in example.items())
-        return _hash("mapping", *itertools.chain(*items))
-    if isinstance(example, Set):
-        return _hash("set", *sorted(map(digest, example)))
-    if is_dataclass(example) and not isinstance(example, type):
-        parts = [getattr(example, part.name) for part in fields(example)]
-        return _hash("dataclass", type(example).__qualname__, *map(digest, parts))
-    if isinstance(example, Sequence):
-        return _hash("sequence", *map(digest, example))
-    raise DataError(
-        "examples must hold tensors, arrays, texts, numbers or containers of them, got "
-        f"{type(example).__name__}. Say by `key` what identifies an example."
-    )
-
-
-def _hash(*parts: str | bytes | bytearray) -> bytes:
-    whole = blake2b(digest_size=16)
-    for part in parts:
-        data = part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part
-        whole.update(len(data).to_bytes(8, "little"))
-        whole.update(data)
-    return whole.digest()
-
-
-def _bytes(tensor: Tensor) -> bytes:
-    if tensor.layout != torch.strided or tensor.is_quantized:
-        raise DataError(f"tensors of examples must be dense, got {tensor.layout} of {tensor.dtype}")
-    plain = tensor.cpu().resolve_conj().resolve_neg().contiguous()
-    # NumPy has no bfloat16
-    return plain.flatten().view(torch.uint8).numpy().tobytes()
 
 
 def _check_sequence(name: str, split: object) -> None:

@@ -1,4 +1,4 @@
-"""Healing brings a changed model back towards the original, and touches nothing else."""
+"""Fine-tuning brings a changed model back towards the original, and touches nothing else."""
 
 import copy
 from dataclasses import replace
@@ -6,18 +6,18 @@ from dataclasses import replace
 import pytest
 import torch
 
-from heedful.allocation.plan import separated
+from heedful.allocation.plan import unfused
 from heedful.allocation.sites import find_sites
 from heedful.errors import ConfigError, TrainingError
-from heedful.optimizing.heal import Healing, heal, imitation_loss
+from heedful.optimizing.finetune import Finetuning, finetune, imitation_loss
 from heedful.optimizing.hints import Hints
-from heedful.optimizing.subject import UNKNOWN, Reference, divergence
+from heedful.optimizing.problem import UNKNOWN, Reference, divergence
 from heedful.testing.tolerance import assert_close
 
 
 @pytest.fixture
-def subject(kit):
-    return kit.subject(training=kit.Training(outputs="logits", learning_rate=1e-2))
+def problem(kit):
+    return kit.problem(spec=kit.ModelSpec(outputs="logits", learning_rate=1e-2))
 
 
 def hurt(model, seed=1):
@@ -38,56 +38,56 @@ def assert_same(left, right):
     assert all(torch.equal(tensor, right[name]) for name, tensor in left.items())
 
 
-def test_comes_closer_to_the_original_which_stays(subject):
-    model, reference, before = hurt(subject.model), Reference(subject), numbers(subject.model)
-    damage = reference.damage(model)
-    heal(model, subject, Healing(steps=40))
-    assert reference.damage(model) < damage / 3
-    assert_same(numbers(subject.model), before)
-    assert all(parameter.grad is None for parameter in subject.model.parameters())
+def test_comes_closer_to_the_original_which_stays(problem):
+    model, reference, before = hurt(problem.model), Reference(problem), numbers(problem.model)
+    divergence = reference.divergence(model)
+    finetune(model, problem, Finetuning(steps=40))
+    assert reference.divergence(model) < divergence / 3
+    assert_same(numbers(problem.model), before)
+    assert all(parameter.grad is None for parameter in problem.model.parameters())
 
 
-def test_leaves_no_gradients_behind(subject):
-    model = hurt(subject.model)
-    heal(model, subject, Healing(steps=2))
+def test_leaves_no_gradients_behind(problem):
+    model = hurt(problem.model)
+    finetune(model, problem, Finetuning(steps=2))
     assert all(parameter.grad is None for parameter in model.parameters())
     assert not model.training
 
 
-def test_without_steps_nothing_changes(subject):
-    model = hurt(subject.model)
+def test_without_steps_nothing_changes(problem):
+    model = hurt(problem.model)
     before = numbers(model)
-    heal(model, subject, Healing(steps=0), on_step=lambda step: pytest.fail("a step"))
+    finetune(model, problem, Finetuning(steps=0), on_step=lambda step: pytest.fail("a step"))
     assert_same(numbers(model), before)
 
 
-def test_a_seed_makes_the_same_model(subject):
-    models = [hurt(subject.model) for _ in range(3)]
+def test_a_seed_makes_the_same_model(problem):
+    models = [hurt(problem.model) for _ in range(3)]
     for model, seed in zip(models, (1, 1, 2), strict=True):
-        heal(model, subject, Healing(steps=5, seed=seed))
+        finetune(model, problem, Finetuning(steps=5, seed=seed))
     assert_same(numbers(models[0]), numbers(models[1]))
     assert not torch.equal(models[0].head.weight, models[2].head.weight)
 
 
-def test_steps_are_told_one_by_one(subject):
+def test_steps_are_told_one_by_one(problem):
     told = []
-    heal(hurt(subject.model), subject, Healing(steps=3), on_step=told.append)
+    finetune(hurt(problem.model), problem, Finetuning(steps=3), on_step=told.append)
     assert told == [1, 2, 3]
 
 
-def test_what_needs_no_gradient_stays(subject):
-    model = hurt(subject.model)
+def test_what_needs_no_gradient_stays(problem):
+    model = hurt(problem.model)
     model.embed.requires_grad_(False)
     before = numbers(model)
-    heal(model, subject, Healing(steps=3))
+    finetune(model, problem, Finetuning(steps=3))
     assert torch.equal(model.embed.weight, before["embed.weight"])
     assert not torch.equal(model.head.weight, before["head.weight"])
 
 
-def test_a_frozen_model_is_left_as_it_is(subject):
-    model = hurt(subject.model).requires_grad_(False)
+def test_a_frozen_model_is_left_as_it_is(problem):
+    model = hurt(problem.model).requires_grad_(False)
     before = numbers(model)
-    heal(model, subject, Healing(steps=3))
+    finetune(model, problem, Finetuning(steps=3))
     assert_same(numbers(model), before)
 
 
@@ -96,12 +96,12 @@ def test_the_truth_counts_where_it_is_known(kit):
     rows = kit.rows(48)
     batches = [(part, torch.ones(len(part), dtype=torch.int32)) for part in rows.split(16)]
     data = replace(kit.splits(), calibration=batches)
-    subject = kit.subject(
-        model, data=data, training=kit.Training(outputs="logits", learning_rate=1e-2)
+    problem = kit.problem(
+        model, data=data, spec=kit.ModelSpec(outputs="logits", learning_rate=1e-2)
     )
     alone, taught = copy.deepcopy(model), copy.deepcopy(model)
-    heal(alone, replace(subject, truth=None), Healing(steps=20))
-    heal(taught, subject, Healing(steps=20))
+    finetune(alone, replace(problem, truth=None), Finetuning(steps=20))
+    finetune(taught, problem, Finetuning(steps=20))
 
     def share(model):
         return model(rows).softmax(-1)[:, 1].mean().item()
@@ -139,56 +139,58 @@ def test_values_are_taught_by_the_original_alone():
 
 
 @pytest.mark.parametrize("known, asked", [(None, 6), ("all", 3), ("none", 6)])
-def test_where_the_truth_is_known_the_original_is_asked_every_second_step(subject, known, asked):
+def test_where_the_truth_is_known_the_original_is_asked_every_second_step(problem, known, asked):
     def outputs(model, batch):
-        calls.append(model is subject.model)
-        return subject.outputs(model, batch)
+        calls.append(model is problem.model)
+        return problem.outputs(model, batch)
 
     def truth(batch):
-        rows = len(subject.outputs(subject.model, batch))
+        rows = len(problem.outputs(problem.model, batch))
         return torch.full((rows,), UNKNOWN if known == "none" else 1)
 
     calls: list[bool] = []
-    taught = replace(subject, outputs=outputs, truth=None if known is None else truth)
-    heal(hurt(subject.model), taught, Healing(steps=6))
+    taught = replace(problem, outputs=outputs, truth=None if known is None else truth)
+    finetune(hurt(problem.model), taught, Finetuning(steps=6))
     assert sum(calls) == asked
     assert len(calls) == 6 + asked
 
 
-def test_sites_are_asked_in_every_step_and_come_closer_to_what_they_gave(subject):
-    before = separated(subject.model)
+def test_sites_are_asked_in_every_step_and_come_closer_to_what_they_gave(problem):
+    before = unfused(problem.model)
     sites = find_sites(before)[0]
-    taught = replace(subject, truth=lambda batch: torch.ones(len(batch), dtype=torch.long))
+    taught = replace(problem, truth=lambda batch: torch.ones(len(batch), dtype=torch.long))
     left = []
     for listened in ((), sites):
         model = hurt(before)
-        heal(model, taught, Healing(steps=30), sites=listened)
+        finetune(model, taught, Finetuning(steps=30), sites=listened)
         with torch.no_grad(), Hints(model, before, sites) as hints:
-            for batch in subject.calibration:
+            for batch in problem.calibration:
                 before(batch)
                 model(batch)
             left.append(hints.loss().item())
     assert left[1] < 0.5 * left[0]
 
 
-def test_in_low_precision_it_heals_as_well(subject):
-    low = replace(subject, low_precision=True)
-    model, reference = hurt(subject.model), Reference(subject)
-    damage = reference.damage(model)
-    heal(model, low, Healing(steps=40))
-    assert reference.damage(model) < damage / 2
+def test_in_low_precision_it_heals_as_well(problem):
+    low = replace(problem, low_precision=True)
+    model, reference = hurt(problem.model), Reference(problem)
+    divergence = reference.divergence(model)
+    finetune(model, low, Finetuning(steps=40))
+    assert reference.divergence(model) < divergence / 2
     assert model.head.weight.dtype == torch.float32
 
 
-def test_a_loss_that_is_no_number_stops(subject):
-    model = hurt(subject.model)
+def test_a_loss_that_is_no_number_stops(problem):
+    model = hurt(problem.model)
     with torch.no_grad():
         model.head.bias[0] = torch.nan
-    message = r"the loss of healing must be a number, got nan at step 1\. Lower the learning rate"
+    message = (
+        r"the loss of fine-tuning must be a number, got nan at step 1\. Lower the learning rate"
+    )
     with pytest.raises(TrainingError, match=message):
-        heal(model, subject, Healing(steps=3))
+        finetune(model, problem, Finetuning(steps=3))
 
 
 def test_rejects():
     with pytest.raises(ConfigError, match="steps must not be negative, got -3"):
-        Healing(steps=-3)
+        Finetuning(steps=-3)

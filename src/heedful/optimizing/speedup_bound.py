@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
-class Share:
+class WorkShare:
     """How the work divides.
 
     Args:
@@ -43,7 +43,7 @@ class Share:
         return length
 
 
-def explain(share: Share, speedup: str) -> str:
+def why_not_faster(share: WorkShare, speedup: str) -> str:
     """Return why something is not faster, in words."""
     text = (
         f"it must be faster, got {speedup}: attention takes {share.attention:.0%} of the time at "

@@ -7,22 +7,22 @@ from torch import nn
 
 from heedful.allocation.projections import Geometry, Projections
 from heedful.allocation.sites import Site
-from heedful.optimizing.cost import CostTable
-from heedful.optimizing.operations import Visits, operations, parameters
+from heedful.optimizing.latency_table import LatencyTable
+from heedful.optimizing.operations import Usage, operations, parameters
 from heedful.optimizing.settings import Goal
 
 BYTES = 4  # of a number, in weights and in caches alike
 PROPORTIONAL = 1 / 2  # of a planned latency
 
 
-class Spending:
+class SiteCosts:
     """Costs of sites; what is measured is measured once.
 
     Args:
         goal: The unit: seconds, bytes or multiply-adds.
-        model: The original, in the form of `separated`.
+        model: The original, in the form of `unfused`.
         sites: All that may be changed.
-        visits: How the calibration batches visit them.
+        usage: How the calibration batches visit them.
         work: What is timed.
         known: What was measured before, as `to_json` of the table says it.
     """
@@ -32,12 +32,12 @@ class Spending:
         goal: Goal,
         model: nn.Module,
         sites: Sequence[Site],
-        visits: Mapping[str, Visits],
+        usage: Mapping[str, Usage],
         work: Callable[[nn.Module], object],
         known: Mapping[str, Any] | None = None,
     ) -> None:
-        self.goal, self.visits = goal, visits
-        self.table = CostTable(model, sites, work, known) if goal == "latency" else None
+        self.goal, self.usage = goal, usage
+        self.table = LatencyTable(model, sites, work, known) if goal == "latency" else None
         self.rest = self._rest(model, sites)
         self.original = {site.name: site.read(model) for site in sites}
         self.whole = self.rest + sum(self.of(site, self.original[site.name]) for site in sites)
@@ -46,10 +46,10 @@ class Spending:
         """Return what the site costs so; a latency must have been measured before."""
         if self.table is not None:
             return self.table.seconds(site, projections)
-        visits = self.visits.get(site.name, Visits())
+        usage = self.usage.get(site.name, Usage())
         if self.goal == "memory":
-            return _memory(projections.geometry, visits)
-        return operations(projections.geometry, visits).total
+            return _memory(projections.geometry, usage)
+        return operations(projections.geometry, usage).total
 
     def planned(self, site: Site, projections: Projections) -> float:
         """Return the cost to plan with: half of it measured, half in step with the multiply-adds.
@@ -61,10 +61,10 @@ class Spending:
         measured = self.of(site, projections)
         if self.table is None:
             return measured
-        visits = self.visits.get(site.name, Visits())
+        usage = self.usage.get(site.name, Usage())
         original = self.original[site.name]
-        whole = max(1.0, operations(original.geometry, visits).total)
-        share = operations(projections.geometry, visits).total / whole
+        whole = max(1.0, operations(original.geometry, usage).total)
+        share = operations(projections.geometry, usage).total / whole
         return (1 - PROPORTIONAL) * measured + PROPORTIONAL * share * self.of(site, original)
 
     def share(self, model: nn.Module, sites: Sequence[Site]) -> float:
@@ -76,7 +76,7 @@ class Spending:
         wanted: Mapping[str, Sequence[Projections]],
         build: Callable[[dict[str, int]], nn.Module],
     ) -> None:
-        """Make sure that these ways to run sites have a cost; see `CostTable.measure`."""
+        """Make sure that these ways to run sites have a cost; see `LatencyTable.measure`."""
         if self.table is not None:
             self.table.measure(wanted, build)
 
@@ -90,7 +90,7 @@ class Spending:
         return 0.0
 
 
-def _memory(geometry: Geometry, visits: Visits) -> float:
-    kept = 0 if geometry.gates else visits.context  # a recurrence keeps one state of each text
+def _memory(geometry: Geometry, usage: Usage) -> float:
+    kept = 0 if geometry.gates else usage.context  # a recurrence keeps one state of each text
     cached = kept * geometry.kv_heads * (geometry.dim + geometry.value_dim)
     return float((geometry.looking + geometry.looked_at + cached) * BYTES)

@@ -16,10 +16,10 @@ from heedful.allocation.moves import (
     Window,
 )
 from heedful.allocation.projections import Geometry, Mixing
-from heedful.optimizing.operations import Visits
-from heedful.optimizing.options import SINKS, SMALLEST_HEAD, WIDE, options
+from heedful.optimizing.operations import Usage
+from heedful.optimizing.proposals import SINKS, SMALLEST_HEAD, WIDE, propose
 
-HERE = Visits(queries=10, context=10, pairs=100, longest=10)
+HERE = Usage(queries=10, context=10, pairs=100, longest=10)
 
 
 def geometry(heads, kv_heads=None, dim=32, mixing=None, width=64, precision=None):
@@ -50,7 +50,7 @@ def sites(draw):
 def test_heads_that_stay_fit_and_matter_most(site, seed):
     values = scores(site.heads, seed)
     group = site.heads // site.kv_heads
-    for _, moves in options(site, values, HERE):
+    for _, moves in propose(site, values, HERE):
         kept = [move for move in moves if isinstance(move, KeepHeads)]
         for heads in (move.heads for move in kept):
             assert 0 < len(heads) < site.heads
@@ -66,14 +66,14 @@ def test_heads_that_stay_fit_and_matter_most(site, seed):
 
 @given(site=sites(), seed=st.integers(0, 99))
 def test_nothing_twice_and_the_last_is_nothing_at_all(site, seed):
-    found = options(site, scores(site.heads, seed), HERE)
+    found = propose(site, scores(site.heads, seed), HERE)
     moves = [moves for _, moves in found]
     assert len(set(moves)) == len(moves)
     assert found[-1] == ("dropped", (DropSite(),))
 
 
 def test_four_heads_in_order_of_importance():
-    found = options(geometry(4, dim=8), torch.tensor([3.0, 1.0, 9.0, 2.0]), HERE)
+    found = propose(geometry(4, dim=8), torch.tensor([3.0, 1.0, 9.0, 2.0]), HERE)
     assert found == [
         ("3 heads", (KeepHeads(heads=(0, 2, 3)),)),
         ("3 heads on 1", (KeepHeads(heads=(0, 2, 3)), ShareKeyValue(kv_heads=1))),
@@ -89,7 +89,7 @@ def test_four_heads_in_order_of_importance():
 
 
 def test_one_head_can_only_shrink_or_go():
-    found = [moves for _, moves in options(geometry(1, dim=32), torch.ones(1), HERE)]
+    found = [moves for _, moves in propose(geometry(1, dim=32), torch.ones(1), HERE)]
     assert found == [
         (QueryKeyRank(rank=16), ValueRank(rank=16)),
         (QueryKeyRank(rank=8), ValueRank(rank=8)),
@@ -100,18 +100,18 @@ def test_one_head_can_only_shrink_or_go():
 
 def test_a_recurrence_stays():
     mixing = Mixing(name="gated_recurrence")
-    assert options(geometry(4, mixing=mixing), scores(4), HERE) == []
+    assert propose(geometry(4, mixing=mixing), scores(4), HERE) == []
 
 
 def test_what_looks_at_another_text_is_neither_dropped_nor_a_recurrence():
-    visits = Visits(queries=10, context=10, pairs=100, longest=10, own=False)
-    moves = [move for _, moves in options(geometry(4), scores(4), visits) for move in moves]
+    usage = Usage(queries=10, context=10, pairs=100, longest=10, own=False)
+    moves = [move for _, moves in propose(geometry(4), scores(4), usage) for move in moves]
     assert not any(isinstance(move, DropSite | Recurrence) for move in moves)
 
 
 @pytest.mark.parametrize("dim, ranks", [(64, {32, 16}), (16, {8}), (8, set())])
 def test_heads_do_not_become_too_small(dim, ranks):
-    found = options(geometry(2, dim=dim), scores(2), HERE)
+    found = propose(geometry(2, dim=dim), scores(2), HERE)
     seen = {move.rank for _, moves in found for move in moves if isinstance(move, ValueRank)}
     assert seen == ranks
     assert all(rank >= SMALLEST_HEAD for rank in seen)
@@ -122,7 +122,7 @@ def test_heads_do_not_become_too_small(dim, ranks):
     [(WIDE - 1, None, []), (WIDE, None, ["bf16", "int8"]), (WIDE, "bf16", [])],
 )
 def test_fewer_bits_are_for_wide_sites_and_once(width, precision, offered):
-    found = options(geometry(2, width=width, precision=precision), scores(2), HERE)
+    found = propose(geometry(2, width=width, precision=precision), scores(2), HERE)
     seen = [move for _, moves in found for move in moves if isinstance(move, LowPrecision)]
     assert [move.precision for move in seen] == offered
 
@@ -138,8 +138,8 @@ def test_fewer_bits_are_for_wide_sites_and_once(width, precision, offered):
     ],
 )
 def test_windows_are_for_long_texts_that_look_at_themselves(longest, own, mixing, windows):
-    visits = Visits(queries=1, context=1, pairs=1, longest=longest, own=own)
-    found = options(geometry(2, mixing=mixing), scores(2), visits)
+    usage = Usage(queries=1, context=1, pairs=1, longest=longest, own=own)
+    found = propose(geometry(2, mixing=mixing), scores(2), usage)
     seen = [move for _, moves in found for move in moves if isinstance(move, Window)]
     assert [move.window for move in seen] == windows
     assert {move.sinks for move in seen} <= {SINKS}

@@ -7,11 +7,11 @@ import torch
 from torch import nn
 
 from heedful.allocation.moves import KeepHeads, Window
-from heedful.allocation.plan import Plan, separated
+from heedful.allocation.plan import Plan, unfused
 from heedful.allocation.sites import find_sites
 from heedful.nn import Attention
-from heedful.optimizing import cost
-from heedful.optimizing.cost import CostTable, site_seconds
+from heedful.optimizing import latency_table
+from heedful.optimizing.latency_table import LatencyTable, site_seconds
 
 REST = 5.0
 
@@ -47,13 +47,13 @@ def clock(monkeypatch):
         return forward(self, *args, **kwargs)
 
     monkeypatch.setattr(Attention, "forward", slow)
-    monkeypatch.setattr(cost, "time", clock)
+    monkeypatch.setattr(latency_table, "time", clock)
     return clock
 
 
 @pytest.fixture
 def table(clock):
-    model = separated(Model())
+    model = unfused(Model())
     works = []
 
     def work(model):
@@ -61,12 +61,12 @@ def table(clock):
         clock.now += REST
         model(torch.zeros(1, 3, 8))
 
-    table = CostTable(model, find_sites(model)[0], work)
+    table = LatencyTable(model, find_sites(model)[0], work)
     table.works = works
     return table
 
 
-def way(model, name, *moves):
+def option(model, name, *moves):
     """The projections after moves at a site, and the moves."""
     site = next(site for site in find_sites(model)[0] if site.name == name)
     projections = site.read(model)
@@ -119,13 +119,13 @@ def test_the_original_is_measured_at_once(table):
 
 def test_what_was_not_measured_has_no_cost(table):
     with pytest.raises(KeyError):
-        table.seconds(site_of(table, "once"), way(table.model, "once", KeepHeads(heads=(1,))))
+        table.seconds(site_of(table, "once"), option(table.model, "once", KeepHeads(heads=(1,))))
 
 
 def test_each_run_measures_one_way_of_every_site(table):
     one, two = (KeepHeads(heads=(1,)),), (KeepHeads(heads=(0, 3)),)
     moves = {"twice": [(), one, two], "once": [(), two]}
-    wanted = {name: [way(table.model, name, *of) for of in all] for name, all in moves.items()}
+    wanted = {name: [option(table.model, name, *of) for of in all] for name, all in moves.items()}
     built = []
     table.measure(wanted, builder(table, moves, built))
     assert len(built) == 2
@@ -140,7 +140,7 @@ def test_each_run_measures_one_way_of_every_site(table):
 
 def test_ways_of_the_same_geometry_are_measured_once(table):
     moves = {"once": [(KeepHeads(heads=(head,)),) for head in range(4)]}
-    wanted = {"once": [way(table.model, "once", *of) for of in moves["once"]]}
+    wanted = {"once": [option(table.model, "once", *of) for of in moves["once"]]}
     built = []
     table.measure(wanted, builder(table, moves, built))
     assert len(built) == 1
@@ -149,7 +149,7 @@ def test_ways_of_the_same_geometry_are_measured_once(table):
 
 def test_windows_of_different_sizes_are_different_ways(table):
     moves = {"once": [(Window(window=2),), (Window(window=7),)]}
-    wanted = {"once": [way(table.model, "once", *of) for of in moves["once"]]}
+    wanted = {"once": [option(table.model, "once", *of) for of in moves["once"]]}
     table.measure(wanted, builder(table, moves, []))
     costs = [table.seconds(site_of(table, "once"), p) for p in wanted["once"]]
     assert costs == [2.0, 7.0]
@@ -159,17 +159,17 @@ def test_costs_follow_the_original_when_the_machine_slows_down(table, clock, mon
     original = Clock.perf_counter
     monkeypatch.setattr(Clock, "perf_counter", lambda self: 3 * original(self))
     moves = {"once": [(KeepHeads(heads=(1, 2)),)]}
-    wanted = {"once": [way(table.model, "once", *moves["once"][0])]}
+    wanted = {"once": [option(table.model, "once", *moves["once"][0])]}
     table.measure(wanted, builder(table, moves, []))
     assert table.seconds(site_of(table, "once"), wanted["once"][0]) == 2.0
 
 
 def test_an_earlier_table_is_taken_up_without_work(table):
     moves = {"once": [(Window(window=2),)]}
-    wanted = {"once": [way(table.model, "once", *moves["once"][0])]}
+    wanted = {"once": [option(table.model, "once", *moves["once"][0])]}
     table.measure(wanted, builder(table, moves, []))
     known = json.loads(json.dumps(table.to_json()))
-    again = CostTable(table.model, table.sites, lambda model: pytest.fail("worked"), known)
+    again = LatencyTable(table.model, table.sites, lambda model: pytest.fail("worked"), known)
     again.measure(wanted, lambda chosen: pytest.fail("built"))
     assert (again.total, again.rest) == (table.total, table.rest)
     for site in table.sites:

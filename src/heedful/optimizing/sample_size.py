@@ -8,7 +8,7 @@ from heedful.optimizing.budget import Budget
 from heedful.optimizing.verdict import examples_needed, span_of
 
 
-def enough_examples(before: Floats, *, metric: Metric, budget: Budget) -> int | None:
+def required_examples(before: Floats, *, metric: Metric, budget: Budget) -> int | None:
     """Return how many examples can show that a budget is kept where few differ, but those a lot.
 
     With fewer a verdict can be had only where many examples change a little and none much; see
