@@ -188,7 +188,7 @@ def one(
     alone = None
     if control:
         copy = unfused(model)
-        rate_scale = max(rate_scale_for(done["damage"]) for done in outcome.report["rounds"])
+        rate_scale = max(rate_scale_for(done["divergence"]) for done in outcome.report["rounds"])
         finetune(
             copy, problem, Finetuning(steps=len(steps), seed=settings.seed, rate_scale=rate_scale)
         )
@@ -211,7 +211,7 @@ def one(
 def lines_of(rows: list[Row], context: int, settings: OptimizeSettings) -> list[str]:
     settings_said = ", ".join(
         f"{name}={getattr(settings, name)}"
-        for name in ("rounds", "cut", "trials", "finalists", "heal_steps", "final_steps")
+        for name in ("rounds", "cut", "trials", "finalists", "finetune_steps", "final_steps")
     )
     lines = [
         f"A causal model of characters ({LAYERS} layers, width {WIDTH}, {HEADS} heads, rotary",
@@ -261,7 +261,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--cut", type=float, default=0.55)
     parser.add_argument("--trials", type=int, default=8)
-    parser.add_argument("--heal", type=int, default=100, help="steps in a round")
+    parser.add_argument("--finetune", type=int, default=100, help="steps in a round")
     parser.add_argument("--control", action="store_true", help="heal the original as well")
     parser.add_argument("--dry", action="store_true", help="print the result, write nothing")
     arguments = parser.parse_args()

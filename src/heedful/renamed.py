@@ -13,6 +13,9 @@ def old_keywords(**renamed: str) -> Callable[[T], T]:
 
     Args:
         renamed: The new name of each old one.
+
+    Raises:
+        TypeError: In a call that says one thing by both names.
     """
 
     def decorate(made: T) -> T:
@@ -43,6 +46,9 @@ def old_names(module: str, **renamed: Any) -> Callable[[str], Any]:
     Args:
         module: Its name.
         renamed: What each old name stands for: a class or a function.
+
+    Raises:
+        AttributeError: Where such a name is looked up that never was one.
     """
 
     def find(name: str) -> Any:

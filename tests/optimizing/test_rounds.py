@@ -284,7 +284,7 @@ def test_healing_that_makes_it_worse_is_undone(search, monkeypatch):
         with torch.no_grad():
             model.head.weight.neg_()
 
-    monkeypatch.setattr(rounds, "fine-tune", spoil)
+    monkeypatch.setattr(rounds, "finetune", spoil)
     assert search.finetuned(before, 1, 0) is before
 
 
@@ -295,7 +295,7 @@ def test_of_what_was_not_judged_the_damage_decides_and_then_it_is(search, monkey
         with torch.no_grad():
             model.head.weight.neg_()
 
-    monkeypatch.setattr(rounds, "fine-tune", spoil)
+    monkeypatch.setattr(rounds, "finetune", spoil)
     kept = search.finetuned(unavailable, 1, 0)
     assert kept.model is unavailable.model
     assert kept.verdict is not None
@@ -306,7 +306,7 @@ def test_of_what_was_not_judged_the_damage_decides_and_then_it_is(search, monkey
 
 def test_healing_works_on_a_copy(search, monkeypatch):
     before = search.judged(search.original)
-    monkeypatch.setattr(rounds, "fine-tune", lambda model, *_, **__: model.train())
+    monkeypatch.setattr(rounds, "finetune", lambda model, *_, **__: model.train())
     after = search.finetuned(before, 1, 0)
     assert after.model is not before.model
     assert not after.model.training
@@ -321,7 +321,7 @@ def test_healing_that_fails_is_told_and_the_search_goes_on(kit, monkeypatch):
     def fail(*_, **__):
         raise TrainingError("the loss must be a number, got nan")
 
-    monkeypatch.setattr(rounds, "fine-tune", fail)
+    monkeypatch.setattr(rounds, "finetune", fail)
     assert search.finetuned(before, 1, 0) is before
     assert search.finetuned(search.original, 1, 0) == before
     notes = [event.text for event in events if isinstance(event, Note)]

@@ -53,7 +53,7 @@ def look(
     """Run the model on calibration batches and return what went through its sites.
 
     Args:
-        model: Must be the one that `separated` returned, or made of it.
+        model: Must be the one that `unfused` returned, or made of it.
         sites: Those with heads left are listened to.
         runs: Each lets the model run once on a batch.
 

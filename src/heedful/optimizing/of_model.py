@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from heedful.allocation.attached import copied
 from heedful.errors import ConfigError, DataError, ShapeError, UnsupportedError
+from heedful.metrics.metric import Floats, mean_metric, per_example
 from heedful.optimizing.digest import digest
 from heedful.optimizing.optimize_data import OptimizeData
 from heedful.optimizing.outputs import (

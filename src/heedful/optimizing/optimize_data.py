@@ -13,6 +13,7 @@ from heedful.optimizing.digest import digest
 from heedful.renamed import old_keywords
 
 NAMES = ("calibration", "dev", "test")
+STORED = {"dev": "validation"}  # as journals name it
 
 
 @old_keywords(validation="dev")
@@ -63,7 +64,7 @@ class OptimizeData:
 
         Where an example holds what has no content to compare, it is what `key` says of it.
         """
-        return {name: self._content(getattr(self, name)) for name in NAMES}
+        return {STORED.get(name, name): self._content(getattr(self, name)) for name in NAMES}
 
     def _content(self, split: Sequence[Any]) -> str:
         def of(example: Any) -> bytes:

@@ -268,8 +268,6 @@ class Search:
         divergence = self.reference.divergence(model)
         return Candidate(plan=plan, model=model, share=share, divergence=divergence)
 
-    # ---- small things ----------------------------------------------------------------------------
-
     def _recalled(self, stage: str, number: int) -> Candidate | None:
         if self.state is None:
             return None
