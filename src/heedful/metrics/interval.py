@@ -11,7 +11,7 @@ from heedful.metrics.metric import CELLS, Floats, Metric
 
 RESAMPLES = 1_000
 FEWEST = 10  # right or wrong examples, from which on a bootstrap knows the interval of a share
-MULTINOMIAL = 100_000  # examples, from which on drawing one by one is faster than drawing counts
+MULTINOMIAL = 10_000  # examples, from which on drawing one by one is faster and no other draws are known
 TAIL = 0.025
 QUANTILE = 1.959963984540054  # of the normal distribution at 1 - TAIL
 
@@ -92,7 +92,7 @@ def estimate(
 def resamples(examples: int, *, seed: int, count: int = RESAMPLES) -> Iterator[Floats]:
     """Yield how often each example is drawn, a block `(draws, examples)` of resamples at a time.
 
-    Up to 100,000 examples the blocks together are one draw of a multinomial distribution: how it
+    Up to 10,000 examples the blocks together are one draw of a multinomial distribution: how it
     is cut into blocks changes no number.
 
     Args:
