@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import pytest
 
 from heedful.errors import DataError
@@ -12,6 +13,8 @@ def test_what_is_compared():
     said, true = paired(["A", "b"], [("a", 1), ("B", 2)], answer=str.lower, truth=lambda e: e[0])
     assert (said, true) == (["a", "b"], ["a", "B"])
     assert itself(said) is said
+    arrays = np.arange(3), np.arange(3)
+    assert paired(*arrays, answer=itself, truth=itself) == ([0, 1, 2], [0, 1, 2])
 
 
 @pytest.mark.parametrize(

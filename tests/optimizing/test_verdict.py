@@ -10,7 +10,14 @@ import pytest
 
 import heedful.optimizing.verdict
 from heedful.errors import ConfigError, DataError, ShapeError
-from heedful.metrics.metric import SumMetric, mean_metric, per_example, ratio_metric
+from heedful.metrics.metric import (
+    SumMetric,
+    WeightedMetric,
+    mean_metric,
+    per_example,
+    ratio_metric,
+)
+from heedful.metrics.ranking import area_under_curve
 from heedful.metrics.texts import text_metric
 from heedful.optimizing.budget import parse_budget
 from heedful.optimizing.verdict import examples_needed, judge, span_of, unseen_loss
@@ -119,6 +126,41 @@ def test_a_corpus_metric_has_the_bound_of_its_draws():
     usual = np.quantile(metric.combine(drawn), 0.05) - 100
     # the unseen example costs something, at most that of three in 120 sentences lost
     assert usual - 100 * 3 / 120 < verdict.bound < usual
+
+
+# ---- of weighted examples ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("span", [None, 100.0])
+def test_a_mean_has_one_verdict_in_both_forms(span):
+    weighted = WeightedMetric(
+        name="quality",
+        combine=lambda rows, weights: weights @ rows[:, 0] / weights.sum(1),
+        span=span,
+    )
+    sides = scores(80)
+    want = judged(sides, metric=mean_metric("quality", span=span))
+    found = judged(sides, metric=weighted)
+    assert found.bound == pytest.approx(want.bound, rel=1e-9)
+    assert (found.accepted, found.after) == (want.accepted, pytest.approx(want.after, rel=1e-12))
+
+
+def test_an_area_under_the_curve_can_be_judged():
+    random = chance(2)
+    labels = np.arange(200) % 3 == 0
+    before = random.normal(0, 1, 200) + 2 * labels
+    metric = area_under_curve(truth=bool)
+    side, nearly, noise = (
+        metric.statistics(values, labels)
+        for values in (before, before + random.normal(0, 0.05, 200), random.normal(0, 1, 200))
+    )
+    alike = judged((side, side), metric=metric, budget="auc >= -2")
+    assert alike.accepted
+    assert alike.bound == pytest.approx(-100 * (1 - 0.05 ** (1 / 200)), rel=0.01)  # three in 200
+    assert judged((side, nearly), metric=metric, budget="auc >= -2").accepted
+    refused = judged((side, noise), metric=metric, budget="auc >= -2")
+    assert not refused.accepted
+    assert refused.bound < refused.difference < -20
 
 
 # ---- what must hold ------------------------------------------------------------------------------

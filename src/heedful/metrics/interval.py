@@ -11,7 +11,7 @@ from heedful.metrics.metric import CELLS, Floats, Metric
 
 RESAMPLES = 1_000
 FEWEST = 10  # right or wrong examples, from which on a bootstrap knows the interval of a share
-MULTINOMIAL = 10_000  # examples, from which on drawing one by one is faster and no other draws are known
+MULTINOMIAL = 10_000  # examples, above which drawing one by one is so much faster than counts
 TAIL = 0.025
 QUANTILE = 1.959963984540054  # of the normal distribution at 1 - TAIL
 

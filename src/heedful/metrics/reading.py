@@ -32,6 +32,6 @@ def paired(
             "answers must be as many as their examples, "
             f"got {len(answers)} answers for {len(examples)} examples"
         )
-    if not examples:
+    if len(examples) == 0:  # arrays have no truth
         raise DataError("a metric must have an example to be computed on, got none")
     return [answer(each) for each in answers], [truth(each) for each in examples]
