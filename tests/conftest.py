@@ -15,6 +15,13 @@ from heedful.config import Config, Decode, Tokens, Train, TransformerModel, TsvD
 # which kernel runs must not depend on how busy the machine is; the tests of the choice switch it on
 os.environ.setdefault("HEEDFUL_CHOICE", "static")
 
+
+def pytest_configure() -> None:
+    from heedful.testing.contracts import AttentionContract  # here: after the choice is settled
+
+    AttentionContract.every_case = False  # some forty functions share them
+
+
 ENGLISH = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 CHINESE = "零一二三四五六七八九"
 

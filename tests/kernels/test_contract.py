@@ -16,6 +16,8 @@ from heedful.testing.tolerance import assert_close, roundings
 class TestDoor(AttentionContract):
     """Whatever `auto` chooses."""
 
+    every_case = True
+
     @pytest.fixture
     def claim(self):
         return Claim(attention=heedful.attend, oracle=oracle.scaled_dot, twice=False)

@@ -12,6 +12,7 @@ from heedful.kernels.cpu.isa import ISAS
 from heedful.testing import oracle
 from heedful.testing.claim import Claim
 from heedful.testing.contracts import AttentionContract
+from heedful.testing.covering import chosen
 from heedful.testing.rules import RULES, describe
 
 pytestmark = pytest.mark.usefixtures("kernel")
@@ -29,11 +30,15 @@ class InSingle(Claim):
         return super().draw(sizes, torch.float32 if dtype == torch.float64 else dtype)
 
 
-def cases(*rules):
-    """The cases of some rules, of all by default, each in single precision instead of double."""
+def cases(*rules, key=None):
+    """The cases of some rules, of all by default, each in single precision instead of double.
+
+    All of them, or the share that a key draws.
+    """
     found = {}
     for name in rules or RULES.keys() - IN_DOUBLE:
-        for case in RULES[name].cases:
+        every = RULES[name].cases
+        for case in every if key is None else chosen(name, every, key):
             if case.get("dtype") == torch.float64:
                 case = {**case, "dtype": torch.float32}
             found[f"{name}: {describe(case)}"] = (name, case)
@@ -74,7 +79,7 @@ class TestWithBiasAndScale(AttentionContract):
             twice=False,
         )
 
-    @pytest.mark.parametrize("rule, case", cases())
+    @pytest.mark.parametrize("rule, case", cases(key="bias"))
     def test_keeps(self, claim, rule, case):
         super().test_keeps(claim, rule, case)
 
@@ -87,7 +92,7 @@ class TestWhileTraining(AttentionContract):
     def claim(self, attention):
         return InSingle(attention=attention, oracle=oracle.scaled_dot, twice=False)
 
-    @pytest.mark.parametrize("rule, case", cases())
+    @pytest.mark.parametrize("rule, case", cases(key="training"))
     def test_keeps(self, claim, rule, case):
         super().test_keeps(claim, rule, case)
 
@@ -103,7 +108,9 @@ class TestOtherInstructions(AttentionContract):
 
     @pytest.mark.parametrize(
         "rule, case",
-        cases("output", "half_precision", "hidden_keys", "empty_rows", "large_scores"),
+        cases(
+            *("output", "half_precision", "hidden_keys", "empty_rows", "large_scores"), key="isa"
+        ),
     )
     def test_keeps(self, claim, rule, case):
         super().test_keeps(claim, rule, case)
