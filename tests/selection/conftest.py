@@ -78,6 +78,7 @@ SIZES = {
     "whole": Sizes(batch=1, heads=2, kv_heads=2, queries=32, keys=32, dim=5),
     "one_query": Sizes(batch=1, heads=2, kv_heads=2, queries=1, keys=19, dim=5),
 }
+DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 MORE = {
     "window_wide": lambda sizes: Mask.window(7, ahead=1),
     "window_many_sinks": lambda sizes: Mask.window(3, sinks=6),
@@ -143,3 +144,11 @@ def sizes(request):
 @pytest.fixture(params=KINDS)
 def kind(request):
     return request.param
+
+
+@pytest.fixture
+def dtype(request):
+    """In turn: each meets each size and each kind."""
+    drawn = request.node.callspec.params
+    row, column = list(SIZES).index(drawn["sizes"]), KINDS.index(drawn["kind"])
+    return DTYPES[(row + column) % len(DTYPES)]
