@@ -9,6 +9,7 @@ import pytest
 
 from heedful.errors import DataError, ShapeError
 from heedful.metrics.frechet import frechet_distance
+from heedful.metrics.interval import estimate, resamples
 
 METRIC = frechet_distance()
 
@@ -72,6 +73,34 @@ def test_features_far_from_0_lose_no_digits():
     made, real = clouds()
     near = METRIC.score(statistics_of(made, real))
     assert METRIC.score(statistics_of(made + 1e6, real + 1e6)) == pytest.approx(near, rel=1e-6)
+
+
+def test_the_interval_holds_the_score_and_that_of_other_examples():
+    """Resamples are farther apart than the examples: their middle is not the interval's."""
+    statistics = statistics_of(*normal(0))
+    found = estimate(METRIC, statistics, count=300)
+    draws = np.concatenate(
+        [
+            METRIC.scores(statistics, weights=weights)
+            for weights in resamples(200, seed=0, count=300)
+        ]
+    )
+    assert np.quantile(draws, 0.025) > found.score
+    assert 0 < found.low < found.score < found.high
+    assert found.high - found.low == pytest.approx(np.ptp(np.quantile(draws, (0.025, 0.975))))
+    others = [METRIC.score(statistics_of(*normal(seed))) for seed in range(1, 40)]
+    assert np.mean([found.low <= other <= found.high for other in others]) > 0.7
+
+
+def test_a_distance_is_never_below_0():
+    found = estimate(METRIC, statistics_of(*[clouds()[0]] * 2), count=50)
+    assert found == pytest.approx((0, 0, 0), abs=1e-9)
+    assert found.low >= 0
+
+
+def normal(seed):
+    random = np.random.default_rng(seed)
+    return random.normal(0, 1, (200, 24)), random.normal(0.1, 1, (200, 24))
 
 
 def test_names_and_what_is_read():

@@ -74,6 +74,9 @@ def interval_holds(module):
     values = np.random.default_rng(0).normal(3, 2, 400)
     found = module.estimate(metric.mean_metric("m"), metric.per_example(values))
     assert found.interval == pytest.approx((values.mean() - 0.196, values.mean() + 0.196), abs=0.03)
+    away = metric.SumMetric(name="d", combine=lambda s: (s[:, 0] / s[:, 1]) ** 2, distance=True)
+    found = module.estimate(away, metric.per_example(values - values.mean()))
+    assert found.low == 0 < found.high
     refused(lambda: module.estimates([(share, few), (share, few[1:])]))
 
 
@@ -177,6 +180,7 @@ FAULTS = [
     (interval, "if right < examples else 1.0", "if right > examples else 1.0"),
     (interval, "square**2 / 4", "square**2"),
     (interval, "(TAIL, 1 - TAIL)", "(0, 1)"),
+    (interval, "if metric.distance:", "if not metric.distance:"),
     (interval, "if len(counts) > 1:", "if False:"),
     (classification, "np.where(there, said + true, 1)", "np.where(there, 2 * true, 1)"),
     (classification, "2 * right / np.where", "right / np.where"),

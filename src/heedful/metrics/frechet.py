@@ -20,8 +20,7 @@ def frechet_distance(
 
     The squared distance of the means, and what the covariances differ by. With features of an
     Inception network this is the FID; with those of any other classifier only numbers of the same
-    classifier and about as many examples can be compared: with few examples it is too large, and
-    more so in resamples, so that its interval lies a little high.
+    classifier and about as many examples can be compared: with few examples it is too large.
 
     Args:
         name: As budgets call it.
@@ -41,7 +40,7 @@ def frechet_distance(
         sides = paired(answers, examples, answer=answer, truth=truth)
         return _statistics(*(_matrix(side) for side in sides))
 
-    return SumMetric(name=name, of=of, combine=_distance, higher_is_better=False)
+    return SumMetric(name=name, of=of, combine=_distance, higher_is_better=False, distance=True)
 
 
 def _matrix(vectors: Sequence[Any]) -> Floats:

@@ -40,6 +40,10 @@ def estimates(
     100. And of any metric that says its range (`span` and `floor`), where the score is an end of
     the range in all resamples, it is Wilson's for as many examples, all right or all wrong.
 
+    Around a distance (`Metric.distance`) it is as wide as the middle 95 % and centred on the score:
+    repeated examples make all resamples too far away. It says where the distance of as many other
+    examples lies, not where that of endlessly many does, which is smaller.
+
     Resamples in which a metric has no score, e.g. an area under the curve without any positive
     example, are left out.
 
@@ -145,6 +149,9 @@ def _interval(metric: Metric, score: float, drawn: Floats, examples: int) -> tup
     if not drawn.size:
         return -math.inf, math.inf
     low, high = np.quantile(drawn, (TAIL, 1 - TAIL))
+    if metric.distance:
+        beside = float(drawn.mean()) - score
+        return max(0.0, float(low) - beside), float(high) - beside
     return float(low), float(high)
 
 

@@ -48,6 +48,8 @@ class Metric(abc.ABC):
         unit: What stands behind the number, e.g. `%`.
         share: Is each example right or wrong, and the score the share of the right ones? Then its
             interval is Wilson's where few are right or few are wrong.
+        distance: Is it a distance between two clouds of examples, which is never below 0 and larger
+            in resamples, where examples are repeated? Then its interval lies around the score.
         reads: Are its statistics made of answers, or of rows, e.g. the tokens of a text given the
             true ones before?
 
@@ -62,6 +64,7 @@ class Metric(abc.ABC):
     floor: float | None = None
     unit: str = ""
     share: bool = False
+    distance: bool = False
     reads: Literal["answers", "rows"] = "answers"
 
     def __post_init__(self) -> None:
