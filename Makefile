@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test check format lint types shapes sanitize clean
+.PHONY: setup demo test check format lint types shapes docs sanitize clean
 
 setup: $(READY)
 
@@ -45,6 +45,10 @@ shapes: $(READY)
 		-k "not rejects and not block_mask and not compile and not export" \
 		--jaxtyping-packages=heedful.ops,heedful.mask,heedful.selection,heedful.nn,heedful.models,beartype.beartype
 
+# essays and the reference as pages; open site/index.html
+docs: $(READY)
+	$(BIN)/python docs/build_site.py site
+
 # random calls of the native kernel while every access to memory is watched; not part of `check`,
 # because it needs a compiler with its sanitizers, and minutes
 SANITIZED_SHAPES ?= 400
@@ -59,4 +63,4 @@ sanitize: $(READY)
 	done
 
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) site .pytest_cache .ruff_cache .hypothesis
