@@ -8,9 +8,9 @@ from torch import nn
 
 from heedful.mask import Mask
 from heedful.nn.attention import Attention
-from heedful.probing.fidelity import fidelity, is_off
+from heedful.probing.fidelity import differs, fidelity
 from heedful.probing.probe import probe
-from heedful.probing.weighing import Rules
+from heedful.probing.weights import Masking
 
 
 def heard(module, *inputs, **given):
@@ -30,14 +30,14 @@ def calls():
 
 
 def misread(call, **changes):
-    return replace(call, weigher=replace(call.weigher, **changes))
+    return replace(call, weights=replace(call.weights, **changes))
 
 
 FAULTS = {
-    "scale": lambda call: misread(call, scale=call.weigher.scale * 1.01),
-    "mask": lambda call: misread(call, rules=Rules()),
-    "order of heads": lambda call: misread(call, kv_heads=call.weigher.kv_heads[::-1]),
-    "key": lambda call: misread(call, key=call.weigher.key.roll(1, dims=2)),
+    "scale": lambda call: misread(call, scale=call.weights.scale * 1.01),
+    "mask": lambda call: misread(call, masking=Masking()),
+    "order of heads": lambda call: misread(call, kv_heads=call.weights.kv_heads[::-1]),
+    "key": lambda call: misread(call, key=call.weights.key.roll(1, dims=2)),
     "value": lambda call: replace(call, value=call.value.roll(1, dims=2)),
     "softcap": lambda call: misread(call, softcap=1.0),
     "sinks": lambda call: misread(call, sinks=torch.full((1, 6, 1, 1), -3.0)),
@@ -73,7 +73,7 @@ def test_output_0_is_judged():
     module = Attention(width=24, heads=6)
     call = heard(module, torch.randn(2, 7, 24), mask=Mask.lengths(torch.tensor([0, 0])))
     assert fidelity(call).error == 0.0
-    assert fidelity(misread(call, rules=Rules())).error == 1.0
+    assert fidelity(misread(call, masking=Masking())).error == 1.0
 
 
 def test_a_missing_number_is_not_forgiven():
@@ -138,7 +138,7 @@ def test_some_rows_are_compared_as_all_are(kind):
 
 
 def test_what_cannot_be_judged_has_no_error():
-    p, site = shown(lambda call: replace(call, unproven="dropout was active"), 0)
+    p, site = shown(lambda call: replace(call, unverifiable="dropout was active"), 0)
     assert p.statistics()[site].error is None
 
 
@@ -151,6 +151,6 @@ def test_without_rows_there_is_nothing_to_compare():
 def test_half_precision_may_be_off_by_its_rounding():
     call = next(calls())
     half = replace(call, used=call.used.bfloat16())
-    assert not is_off(half, 0.05)
-    assert is_off(call, 0.05)
-    assert is_off(half, float("nan"))
+    assert not differs(half, 0.05)
+    assert differs(call, 0.05)
+    assert differs(half, float("nan"))

@@ -28,7 +28,7 @@ class Fault(NamedTuple):
     check: str
 
 
-TORCH, OUTLINE = "probing/torch_attention.py", "probing/outline.py"
+TORCH, BOUNDS = "probing/torch_attention.py", "probing/text_bounds.py"
 FAULTS = [
     Fault("a hint believed on the fused path", TORCH, "if not fused and", "if", "hint_in_eval"),
     Fault("a hint never believed", TORCH, "if not fused and", "if fused and", "added_keys"),
@@ -46,17 +46,17 @@ FAULTS = [
         'given["is_causal"] and not',
         "hint_and_padding",
     ),
-    Fault("room that counts", OUTLINE, "torch.where(reached > 0, reached, whole)", "whole", "room"),
+    Fault("room that counts", BOUNDS, "torch.where(reached > 0, reached, whole)", "whole", "room"),
     Fault(
         "positions from the last key",
-        "probing/weighing.py",
-        "end = self.keys if self.outline is None else self.outline.end",
+        "probing/weights.py",
+        "end = self.keys if self.bounds is None else self.bounds.end",
         "end = self.keys",
         "room",
     ),
     Fault(
         "padding that counts",
-        OUTLINE,
+        BOUNDS,
         "unseen & to_self.any(1, keepdim=True)",
         "unseen & False",
         "padding",
@@ -68,7 +68,7 @@ FAULTS = [
         "if False:",
         "padding",
     ),
-    Fault("a doubt unsaid", "probing/fidelity.py", "if is_off(call, error)", "if False", "doubt"),
+    Fault("a doubt unsaid", "probing/fidelity.py", "if differs(call, error)", "if False", "doubt"),
 ]
 
 
@@ -123,16 +123,16 @@ def hint_and_padding():
 
 
 def room():
-    outline = importlib.import_module("heedful.probing.outline")
+    outline = importlib.import_module("heedful.probing.text_bounds")
     call = importlib.import_module("heedful.probing.call")
-    rules = importlib.import_module("heedful.probing.weighing").Rules
+    masking = importlib.import_module("heedful.probing.weights").Masking
     query, key = X[:, None, :1], torch.cat([X, X], 1)[:, None]
     seen = (torch.arange(2 * LENGTH) < LENGTH).view(1, 1, 1, -1)
     assert outline.end_of(seen, 1).item() == LENGTH
-    choice = call.Choice(
-        wanted=call.Wanted(), heads=(0,), rows=torch.arange(1), queries=1, own=True
+    subset = call.Subset(
+        options=call.CaptureOptions(), heads=(0,), rows=torch.arange(1), queries=1, own=True
     )
-    kept = call.scaled_dot(choice, query, key, scale=1.0, rules=rules(visible=(seen,)))
+    kept = call.scaled_dot(subset, query, key, scale=1.0, masking=masking(visible=(seen,)))
     assert kept.position.tolist() == [LENGTH - 1]
 
 
@@ -151,7 +151,7 @@ def doubt():
     call = p.calls("")[0]
     call.used.add_(1.0)
     with pytest.warns(UserWarning, match="are not those that the model used"):
-        fidelity.Doubts().look("", [call])
+        fidelity.FidelityChecks().check("", [call])
 
 
 CHECKS = {

@@ -123,7 +123,7 @@ def test_what_is_kept_has_no_graph():
         run(model)
     call = p.calls(SITES[0])[0]
     assert not any(
-        x.requires_grad for x in (call.value, call.used, call.weigher.query, call.weigher.key)
+        x.requires_grad for x in (call.value, call.used, call.weights.query, call.weights.key)
     )
     assert call.shape == (2, 6, 9, 9)
 
@@ -144,13 +144,13 @@ def test_what_is_kept_lies_where_it_should():
     with probe(model, device="cpu", rows=[0]) as p:
         run(model)
     call = p.calls(SITES[2])[0]
-    assert call.weigher.key.device.type == call.weigher.rows.device.type == "cpu"
+    assert call.weights.key.device.type == call.weights.rows.device.type == "cpu"
     assert p.maps(SITES[2]).shape == (2, 6, 1, 9)
 
 
 @pytest.mark.parametrize("block", [1, 2, 4, 5, 100])
 def test_blocks_are_the_map(block, monkeypatch):
-    monkeypatch.setattr("heedful.probing.parts.NUMBERS", 40)  # several parts a block
+    monkeypatch.setattr("heedful.probing.tiles.NUMBERS", 40)  # several parts a block
     model = translator()
     with probe(model, heads=[4, 1, 3]) as p:
         run(model)

@@ -8,9 +8,9 @@ import torch
 from heedful.errors import ConfigError, UnsupportedError
 from heedful.mask import Mask
 from heedful.nn.mechanisms.base import Mechanism
-from heedful.probing.stated import ByMechanism
-from heedful.probing.statistics import Settings, dispersion_slope, statistics
-from heedful.probing.weighing import Rules, ScaledDot
+from heedful.probing.explicit_weights import MechanismWeights
+from heedful.probing.statistics import StatisticsSettings, statistics
+from heedful.probing.weights import Masking, ScaledDotWeights
 from heedful.testing import tolerance
 from heedful.testing.oracle import scaled_dot
 from heedful.testing.oracle.statistics import attention_statistics
@@ -32,11 +32,11 @@ NAMES = (
 )
 
 
-def weigher(scores_scale=1.0, dtype=torch.float32, seed=0, queries=5, keys=7, **rules):
+def attention(scores_scale=1.0, dtype=torch.float32, seed=0, queries=5, keys=7, **rules):
     draw = torch.Generator().manual_seed(seed)
     query = torch.randn(2, 3, queries, 4, generator=draw, dtype=torch.float64).to(dtype)
     key = torch.randn(2, 3, keys, 4, generator=draw, dtype=torch.float64).to(dtype)
-    return ScaledDot(
+    return ScaledDotWeights(
         batch=2,
         heads=(0, 1, 2),
         kv_heads=(0, 1, 2),
@@ -46,7 +46,7 @@ def weigher(scores_scale=1.0, dtype=torch.float32, seed=0, queries=5, keys=7, **
         query=query,
         key=key,
         scale=scores_scale,
-        rules=Rules(**rules),
+        masking=Masking(**rules),
     )
 
 
@@ -96,12 +96,14 @@ KINDS = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_matches_float64_loops(kind, block):
     rules, sees = KINDS[kind]
-    given = weigher(1.3, **rules)
-    found = statistics([(given, (0, 1, 2))], Settings(sinks=2, top=3, tau=0.8), block=block)
+    given = attention(1.3, **rules)
+    found = statistics(
+        [(given, (0, 1, 2))], StatisticsSettings(sinks=2, top=3, tau=0.8), block=block
+    )
     query, key = (x.double().numpy() * 1.3**0.5 for x in (given.query, given.key))
     # the oracle divides by sqrt(dim) = 2
     weights, _ = scaled_dot(query * 2, key, key, sees)
-    offset = 0 if given.rules.causal else 2
+    offset = 0 if given.masking.causal else 2
     want = attention_statistics(weights, sees, lambda i: i + offset, sinks=2, top=3, tau=0.8)
     for name in NAMES:
         tolerance.assert_close(
@@ -114,7 +116,7 @@ def test_matches_float64_loops(kind, block):
 
 @pytest.mark.parametrize("keys", [1, 2, 50])
 def test_equal_weights_are_spread_wide(keys):
-    found = statistics([(weigher(0.0, keys=keys), (0, 1, 2))], Settings(sinks=1, top=1))
+    found = statistics([(attention(0.0, keys=keys), (0, 1, 2))], StatisticsSettings(sinks=1, top=1))
     n = torch.full((3,), float(keys), dtype=torch.float64)
     for name, want in {
         "effective_keys": n,
@@ -133,8 +135,8 @@ def test_equal_weights_are_spread_wide(keys):
 
 
 def test_one_key_alone_is_sharp():
-    given = weigher(1e4, keys=50)
-    found = statistics([(given, (0, 1, 2))], Settings(tau=0.5))
+    given = attention(1e4, keys=50)
+    found = statistics([(given, (0, 1, 2))], StatisticsSettings(tau=0.5))
     zero, one = torch.zeros(3, dtype=torch.float64), torch.ones(3, dtype=torch.float64)
     for name, want in {
         "normalised_entropy": zero,
@@ -149,9 +151,9 @@ def test_one_key_alone_is_sharp():
 
 
 def test_sorted_rows_are_spread_evenly_and_counted():
-    given = weigher(2.0, queries=90, keys=90)
+    given = attention(2.0, queries=90, keys=90)
     few, every = (
-        statistics([(given, (0, 1, 2))], Settings(ordered=ordered), block=7)
+        statistics([(given, (0, 1, 2))], StatisticsSettings(ordered=ordered), block=7)
         for ordered in (30, None)
     )
     assert few.ordered_rows.tolist() == [60] * 3
@@ -159,7 +161,7 @@ def test_sorted_rows_are_spread_evenly_and_counted():
     for name in ("entropy", "participation", "distance", "support"):
         assert torch.equal(getattr(few, name), getattr(every, name))
     one_by_one = [
-        statistics([(_row(given, row), (0, 1, 2))], Settings(ordered=None)).gini
+        statistics([(_row(given, row), (0, 1, 2))], StatisticsSettings(ordered=None)).gini
         for row in range(1, 90, 3)
     ]
     want = torch.stack(one_by_one).mean(0)
@@ -167,7 +169,7 @@ def test_sorted_rows_are_spread_evenly_and_counted():
 
 
 def _row(given, row):
-    return ScaledDot(
+    return ScaledDotWeights(
         batch=2,
         heads=given.heads,
         kv_heads=given.kv_heads,
@@ -181,10 +183,10 @@ def _row(given, row):
 
 
 def test_calls_are_summed_up_together():
-    first, second = weigher(seed=1), weigher(seed=2, queries=4, keys=9)
+    first, second = attention(seed=1), attention(seed=2, queries=4, keys=9)
     heads = (2, 0)
-    found = statistics([(first, heads), (second, heads)], Settings())
-    alone = [statistics([(x, heads)], Settings()) for x in (first, second)]
+    found = statistics([(first, heads), (second, heads)], StatisticsSettings())
+    alone = [statistics([(x, heads)], StatisticsSettings()) for x in (first, second)]
     want = (5 * alone[0].entropy + 4 * alone[1].entropy) / 9
     tolerance.assert_close(found.entropy.float(), want, roundings=4, largest=3.0)
     assert found.rows.tolist() == [18, 18]
@@ -207,8 +209,8 @@ class Given(Mechanism):
 def test_negative_weights_count_by_size_and_sums_need_not_be_1():
     weights = torch.randn(2, 3, 5, 7, generator=torch.Generator().manual_seed(0))
     weights[1, 2, 3] = 0.0
-    plain = weigher()
-    given = ByMechanism(
+    plain = attention()
+    given = MechanismWeights(
         batch=2,
         heads=(0, 1, 2),
         kv_heads=(0, 1, 2),
@@ -220,7 +222,7 @@ def test_negative_weights_count_by_size_and_sums_need_not_be_1():
         key=plain.key,
         mask=None,
     )
-    found = statistics([(given, (0, 1, 2))], Settings(sinks=2, top=3, tau=0.8), block=2)
+    found = statistics([(given, (0, 1, 2))], StatisticsSettings(sinks=2, top=3, tau=0.8), block=2)
     want = attention_statistics(
         weights.double().numpy(), everyone, lambda i: i + 2, sinks=2, top=3, tau=0.8
     )
@@ -232,15 +234,15 @@ def test_negative_weights_count_by_size_and_sums_need_not_be_1():
 
 
 def test_the_order_of_heads_is_kept():
-    given = weigher()
-    all_heads = statistics([(given, (0, 1, 2))], Settings())
-    some_heads = statistics([(given, (2, 0))], Settings())
+    given = attention()
+    all_heads = statistics([(given, (0, 1, 2))], StatisticsSettings())
+    some_heads = statistics([(given, (2, 0))], StatisticsSettings())
     assert torch.equal(some_heads.entropy, all_heads.entropy[[2, 0]])
 
 
 def test_calls_with_other_heads_are_refused():
     with pytest.raises(UnsupportedError, match=r"must have the same heads .* got 2 after 3"):
-        statistics([(weigher(), (0, 1, 2)), (weigher(), (0, 1))], Settings())
+        statistics([(attention(), (0, 1, 2)), (attention(), (0, 1))], StatisticsSettings())
 
 
 @pytest.mark.parametrize(
@@ -255,17 +257,4 @@ def test_calls_with_other_heads_are_refused():
 )
 def test_rejects_settings(settings, message):
     with pytest.raises(ConfigError, match=message):
-        Settings(**settings)
-
-
-def test_dispersion_slope():
-    spread = {n: torch.tensor([3.0, 2.0 * n, n**0.5]) for n in (16, 64, 1024)}
-    slope = dispersion_slope(spread)
-    tolerance.assert_close(slope.float(), torch.tensor([0.0, 1.0, 0.5]), roundings=9, largest=1.0)
-
-
-@pytest.mark.parametrize("lengths", [[8], [0, 8]])
-def test_dispersion_slope_needs_two_lengths(lengths):
-    message = f"two lengths of at least 1, got \\{lengths}".replace("]", "\\]")
-    with pytest.raises(ConfigError, match=message):
-        dispersion_slope(dict.fromkeys(lengths, 1.0))
+        StatisticsSettings(**settings)

@@ -37,7 +37,7 @@ BAND = {"roundings": tolerance.roundings(torch.float32, 32, 8, 7), "largest": 1.
 
 
 @pytest.fixture(autouse=True)
-def quiet():
+def without_grad_and_autocast():
     before = transformers.logging.get_verbosity()
     transformers.logging.set_verbosity_error()
     yield
@@ -353,7 +353,7 @@ def test_masks_that_nobody_understands_are_named(mask, what, monkeypatch):
 
 
 def attend(model, *rest, dims=4, **named):
-    """Call the interface as the first attention of a BERT would, and return its probe."""
+    """ProbedCall the interface as the first attention of a BERT would, and return its probe."""
     x = torch.randn(2, 4, 7, 8, generator=torch.Generator().manual_seed(3))
     x = x if dims == 4 else x[None]
     with torch.no_grad(), probe(model, sites="encoder.layer.0.*") as p:

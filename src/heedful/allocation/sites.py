@@ -11,8 +11,8 @@ from heedful.allocation.attached import carry, places_of, why_attached, why_tied
 from heedful.allocation.precision import lower, precision_of, why_not_lowered
 from heedful.allocation.projections import Projections
 from heedful.errors import UnsupportedError
-from heedful.probing.attending import attending
-from heedful.probing.strangers import holds, strangers
+from heedful.probing.detection import detect_attention
+from heedful.probing.unsupported import contains, unsupported_attention
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,8 @@ def find_sites(
 
     Args:
         model: What is searched.
-        run: Calls the model, to find attention that only its work gives away; see `attending`.
-            `None` means: nothing is run.
+        run: Calls the model, to find attention that only its work gives away; see
+            `detect_attention`. `None` means: nothing is run.
 
     Raises:
         UnsupportedError: The model itself is a site, so it could not be replaced.
@@ -82,7 +82,7 @@ def find_sites(
     claimed: list[str] = []
     places = places_of(model)
     for name, module in model.named_modules():
-        if any(holds(outer, name) for outer in claimed):
+        if any(contains(outer, name) for outer in claimed):
             continue
         adapter = next((adapter for adapter in ADAPTERS if adapter.claims(module)), None)
         if adapter is None:
@@ -102,9 +102,11 @@ def find_sites(
             sites.append(Site(name, adapter))
         else:
             refused[name] = reason
-    unknown = strangers(model, claimed)
+    unknown = unsupported_attention(model, claimed)
     if run is not None:
-        unknown = strangers(model, claimed, attending(model, run, [*claimed, *unknown]))
+        unknown = unsupported_attention(
+            model, claimed, detect_attention(model, run, [*claimed, *unknown])
+        )
     unknown |= refused
     return sites, {name: unknown[name] for name, _ in model.named_modules() if name in unknown}
 

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from heedful.optimizing._heard import site_names
 from heedful.optimizing._profiled import Look
 from heedful.optimizing.problem import Problem
-from heedful.probing.call import Call
-from heedful.probing.parts import Room, parts
+from heedful.probing.call import ProbedCall
 from heedful.probing.probe import probe
 from heedful.probing.sites import find_sites as heard_sites
+from heedful.probing.tiles import Workspace, tiles
 
 LOOKED = 4  # batches that are looked at
 BLOCKS = 32  # blocks that are told apart
@@ -88,15 +88,16 @@ def looks_of(
     return {name: total.looks(own[name]) for name, total in sums.items()}
 
 
-def _masses(call: Call, block: int, *, own: bool) -> dict[str, Tensor]:
+def _masses(call: ProbedCall, block: int, *, own: bool) -> dict[str, Tensor]:
     """Sums over the rows of a call: of the weight by block, and by how near a block is."""
     batch, heads, rows, keys = call.shape
     counted = torch.zeros(heads, dtype=torch.float64)
     blocks = torch.zeros(heads, BLOCKS, dtype=torch.float64)
     where = torch.zeros(heads, 4, dtype=torch.float64)
-    for part, weights, _, _ in call.weigher.blocks(parts(batch, call.shown, rows, keys), Room()):
+    cut = tiles(batch, call.shown, rows, keys)
+    for part, weights, _, _ in call.weights.tiles(cut, Workspace()):
         places = [call.shown.index(head) for head in part.heads]
-        text = call.weigher.text
+        text = call.weights.text
         if text is not None:  # rows that only are padding look nowhere
             weights = weights.masked_fill(text.padding[part.batch, None, part.rows, None], 0.0)
         wide = nn.functional.pad(weights.abs(), (0, -weights.shape[3] % block))
@@ -107,7 +108,7 @@ def _masses(call: Call, block: int, *, own: bool) -> dict[str, Tensor]:
         number = torch.arange(mass.shape[2])
         each = torch.zeros(len(places), BLOCKS, dtype=torch.float64)
         blocks[places] += each.index_add_(1, number.clamp(max=BLOCKS - 1), mass.sum(1))
-        position = call.weigher.position[part.rows].cpu()
+        position = call.weights.position[part.rows].cpu()
         kinds = _kinds(number, position.div(block, rounding_mode="floor"), own=own)
         where[places] += torch.stack([(mass * kind).sum((1, 2)) for kind in kinds], dim=1)
     return {"mass_rows": counted, "blocks": blocks, "where": where}

@@ -26,7 +26,7 @@ from heedful.optimizing.search_state import SearchState, hold_state, machine_of
 from heedful.optimizing.settings import OptimizeSettings
 from heedful.optimizing.unfused import unfused_divergence, why_unfused_differs
 from heedful.optimizing.verdict import FEWEST_EXAMPLES, Verdict, judge
-from heedful.probing.strangers import kinds_of
+from heedful.probing.unsupported import kinds_of
 from heedful.renamed import old_keywords
 
 TIMINGS = 9  # rounds of the final comparison, in turns

@@ -32,7 +32,7 @@ from heedful.optimizing.of_run import problem_to_profile
 from heedful.optimizing.operations import Usage, operations, parameters
 from heedful.optimizing.problem import Batch, Problem
 from heedful.optimizing.unfused import unfused_model
-from heedful.probing.strangers import kinds_of
+from heedful.probing.unsupported import kinds_of
 from heedful.training.run import Run
 
 LEFT_OUT = 64  # heads that are left out one by one

@@ -9,44 +9,48 @@ from torch import Tensor, nn
 
 from heedful.mask import Mask
 from heedful.nn.aligners import Aligner
-from heedful.probing.call import Call, Wanted
-from heedful.probing.kind import Hearing, Kind
+from heedful.probing.adapter import ProbeAdapter, Recording
+from heedful.probing.call import CaptureOptions, ProbedCall
+from heedful.probing.explicit_weights import ReturnedWeights
 from heedful.probing.replace import replaced
-from heedful.probing.stated import Returned
 
 
 @final
-class AlignerAttention(Kind):
+class AlignerAttention(ProbeAdapter):
     """Wraps `forward` and keeps what it returns: one head, one call a step of the decoder."""
 
     def claims(self, module: nn.Module) -> bool:
         return isinstance(module, Aligner)
 
-    def listen(
-        self, model: nn.Module, sites: Mapping[nn.Module, str], hearing: Hearing, stack: ExitStack
+    def attach(
+        self,
+        model: nn.Module,
+        sites: Mapping[nn.Module, str],
+        recording: Recording,
+        stack: ExitStack,
     ) -> None:
         for module, name in sites.items():
-            stack.enter_context(replaced(module, "forward", _wrapped(module, name, hearing)))
+            stack.enter_context(replaced(module, "forward", _wrapped(module, name, recording)))
 
 
-def _wrapped(module: nn.Module, name: str, hearing: Hearing) -> Callable[..., Tensor]:
+def _wrapped(module: nn.Module, name: str, recording: Recording) -> Callable[..., Tensor]:
     plain = module.forward
 
     def forward(query: Tensor, prepared: Tensor, *, mask: Mask, **given: Any) -> Tensor:
         weights = plain(query, prepared, mask=mask, **given)
-        hearing.note(name, partial(_keep, weights, mask, hearing.wanted))
+        recording.record(name, partial(_keep, weights, mask, recording.options))
         return weights
 
     return forward
 
 
-def _keep(weights: Tensor, mask: Mask, wanted: Wanted) -> Call:
+def _keep(weights: Tensor, mask: Mask, options: CaptureOptions) -> ProbedCall:
     batch, queries, keys = weights.shape
-    device = wanted.device or weights.device
-    rows = wanted.rows_of(queries).to(weights.device)
-    heads = wanted.heads_of(1)
-    returned = wanted.own(weights[:, None, rows])
-    weigher = Returned(
+    device = options.device or weights.device
+    rows = options.rows_of(queries).to(weights.device)
+    heads = options.heads_of(1)
+    returned = options.copy_of(weights[:, None, rows])
+    attention = ReturnedWeights(
         batch=batch,
         heads=heads,
         kv_heads=heads,
@@ -54,10 +58,10 @@ def _keep(weights: Tensor, mask: Mask, wanted: Wanted) -> Call:
         queries=queries,
         keys=keys,
         returned=returned,
-        mask=mask if wanted.device is None else mask.to(wanted.device),
+        mask=mask if options.device is None else mask.to(options.device),
     )
-    return Call(
-        weigher=weigher,
+    return ProbedCall(
+        weights=attention,
         shown=heads,
         value=returned.new_zeros(batch, 1, keys, 0),  # the module does not see what is summed
         used=returned,

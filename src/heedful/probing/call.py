@@ -1,4 +1,4 @@
-"""One use of an attention site, as it is kept: how it weighed, and what came out of it."""
+"""One captured call of an attention site: its weights, and what came out of it."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -7,69 +7,71 @@ import torch
 from torch import Tensor
 
 from heedful.errors import ConfigError
-from heedful.probing.outline import Outline, end_of, outline_of, seen_in
-from heedful.probing.weighing import Rules, ScaledDot, Weigher
+from heedful.probing.text_bounds import TextBounds, end_of, seen_in, text_bounds_of
+from heedful.probing.weights import AttentionWeights, Masking, ScaledDotWeights
 
 
 @dataclass(frozen=True, kw_only=True)
-class Call:
-    """One use of a site.
+class ProbedCall:
+    """One captured call of a site.
 
     Args:
-        weigher: What it takes to compute the weights again.
-        shown: Which of the weigher's heads were asked for.
+        weights: What it takes to compute the weights again.
+        shown: Which of the map's heads were asked for.
         value: `(batch, kv_heads, keys, value_dim)`.
         used: What the model went on with, at the rows that were kept.
         compared: What `used` is, in words.
         finish: From the mixed values `(batch, heads, rows, value_dim)`, of these of the rows that
             were kept, to what `used` is. `None` means that `used` are the mixed values.
-        unproven: Why `used` is not what the map gives, e.g. dropout. `None` means: it is.
+        unverifiable: Why `used` is not what the map gives, e.g. dropout. `None` means: it is.
         missing: Rows that only stand for padding, `(batch, rows)`; what they hold is no output.
         parameters: What `finish` depends on, as it was.
     """
 
-    weigher: Weigher
+    weights: AttentionWeights
     shown: tuple[int, ...]
     value: Tensor
     used: Tensor
     compared: str
     finish: Callable[[Tensor, Sequence[int]], Tensor] | None = None
-    unproven: str | None = None
+    unverifiable: str | None = None
     missing: Tensor | None = None
-    parameters: tuple["Stamp", ...] = ()
+    parameters: tuple["ParameterVersion", ...] = ()
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
         """That of the map: batch, heads, rows and keys."""
-        weigher = self.weigher
-        return weigher.batch, len(self.shown), len(weigher.rows), weigher.keys
+        attention = self.weights
+        return attention.batch, len(self.shown), len(attention.rows), attention.keys
 
     @property
     def heads(self) -> tuple[int, ...]:
         """The numbers of the heads of the map."""
-        return tuple(self.weigher.heads[head] for head in self.shown)
+        return tuple(self.weights.heads[head] for head in self.shown)
 
     @property
     def rows(self) -> list[int]:
         """The numbers of the query rows of the map."""
-        return self.weigher.rows.tolist()
+        return self.weights.rows.tolist()
 
     @property
     def queries(self) -> int:
         """How many query rows there were."""
-        return self.weigher.queries
+        return self.weights.queries
 
 
 @dataclass(frozen=True)
-class Stamp:
+class ParameterVersion:
     """A parameter, and what tells whether it was changed since."""
 
     tensor: Tensor
     seen: tuple[int, int]
 
     @staticmethod
-    def of(*tensors: Tensor | None) -> "tuple[Stamp, ...]":
-        return tuple(Stamp(tensor, _version(tensor)) for tensor in tensors if tensor is not None)
+    def of(*tensors: Tensor | None) -> "tuple[ParameterVersion, ...]":
+        return tuple(
+            ParameterVersion(tensor, _version(tensor)) for tensor in tensors if tensor is not None
+        )
 
     def changed(self) -> bool:
         return _version(self.tensor) != self.seen
@@ -81,7 +83,7 @@ def _version(tensor: Tensor) -> tuple[int, int]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
+class CaptureOptions:
     """What of each call is kept.
 
     Args:
@@ -118,18 +120,18 @@ class Wanted:
                 raise ConfigError(f"rows must be in {-queries} to {queries - 1} here, got {row}")
         return torch.tensor([row % queries for row in self.rows], dtype=torch.long)
 
-    def own(self, tensor: Tensor) -> Tensor:
+    def copy_of(self, tensor: Tensor) -> Tensor:
         """A copy without a graph: what the model writes into its memory later does not matter."""
         copy = tensor.detach().to(self.device or tensor.device)
         return copy.clone(memory_format=torch.contiguous_format)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Choice:
+class Subset:
     """What of one call is kept: these heads and rows, of so many.
 
     Args:
-        wanted: What was asked for.
+        options: What was asked for.
         heads: Which heads.
         rows: Which query rows.
         queries: Query rows that there were.
@@ -138,7 +140,7 @@ class Choice:
         extra: Keys that the module put behind those of its input.
     """
 
-    wanted: Wanted
+    options: CaptureOptions
     heads: tuple[int, ...]
     rows: Tensor
     queries: int
@@ -160,86 +162,88 @@ class Choice:
 
     def of_rows(self, tensor: Tensor, *, axis: int) -> Tensor:
         """Of a tensor in which this axis is that of the queries."""
-        return self.wanted.own(self._rows(tensor, axis))
+        return self.options.copy_of(self._rows(tensor, axis))
 
     def of_key(self, key: Tensor) -> Tensor:
         """Of `(batch, kv_heads, keys, ...)`, the heads that chosen queries look at."""
-        return self.wanted.own(self._some(key, self.sources))
+        return self.options.copy_of(self._some(key, self.sources))
 
     def of_rule(self, rule: Tensor, keys: int) -> Tensor:
         """Of `(batch, heads, queries, keys)`, axes of size 1 standing for all; not copied whole."""
         rule = rule.detach() if rule.shape[1] == 1 else self._some(rule.detach(), self.heads)
         rule = rule if rule.shape[2] == 1 else self._rows(rule, 2)
-        return rule.expand(*rule.shape[:3], keys).to(self.wanted.device or rule.device)
+        return rule.expand(*rule.shape[:3], keys).to(self.options.device or rule.device)
 
     def _some(self, tensor: Tensor, heads: Sequence[int]) -> Tensor:
         every = list(heads) == list(range(tensor.shape[1]))
         return tensor if every else tensor[:, list(heads)]
 
     def _rows(self, tensor: Tensor, axis: int) -> Tensor:
-        if self.wanted.rows is None:
+        if self.options.rows is None:
             return tensor
         return tensor.index_select(axis, self.rows.to(tensor.device))
 
 
 def scaled_dot(
-    choice: Choice,
+    subset: Subset,
     query: Tensor,
     key: Tensor,
     *,
     scale: float,
-    rules: Rules,
+    masking: Masking,
     softcap: float | None = None,
     sinks: Tensor | None = None,
-) -> ScaledDot:
+) -> ScaledDotWeights:
     """Keep what was chosen of a softmax of scaled products.
 
     Args:
-        choice: Which heads and rows.
+        subset: Which heads and rows.
         query: `(batch, heads, queries, dim)`.
         key: `(batch, kv_heads, keys, dim)`.
         scale: Factor of the product.
-        rules: Who sees whom, for all heads and rows.
-        softcap: As in `ScaledDot`.
-        sinks: As in `ScaledDot`, of all heads.
+        masking: Who sees whom, for all heads and rows.
+        softcap: As in `ScaledDotWeights`.
+        sinks: As in `ScaledDotWeights`, of all heads.
     """
-    keys, device = key.shape[2], choice.wanted.device
-    return ScaledDot(
+    keys, device = key.shape[2], subset.options.device
+    return ScaledDotWeights(
         batch=len(key),
-        heads=choice.heads,
-        kv_heads=choice.kv_heads,
-        rows=choice.rows.to(device or query.device),
-        queries=choice.queries,
+        heads=subset.heads,
+        kv_heads=subset.kv_heads,
+        rows=subset.rows.to(device or query.device),
+        queries=subset.queries,
         keys=keys,
-        own=choice.own,
-        outline=_outline(choice, rules, len(key), keys) if choice.own else None,
-        query=choice.of_query(query),
-        key=choice.of_key(key),
+        own=subset.own,
+        bounds=_bounds(subset, masking, len(key), keys) if subset.own else None,
+        query=subset.of_query(query),
+        key=subset.of_key(key),
         scale=scale,
-        rules=Rules(
-            mask=rules.mask if rules.mask is None or device is None else rules.mask.to(device),
-            visible=tuple(choice.of_rule(rule, keys) for rule in rules.visible),
-            added=tuple(choice.of_rule(rule, keys) for rule in rules.added),
-            causal=rules.causal,
-            uniform=rules.uniform,
+        masking=Masking(
+            mask=masking.mask
+            if masking.mask is None or device is None
+            else masking.mask.to(device),
+            visible=tuple(subset.of_rule(rule, keys) for rule in masking.visible),
+            added=tuple(subset.of_rule(rule, keys) for rule in masking.added),
+            causal=masking.causal,
+            uniform=masking.uniform,
         ),
         softcap=softcap,
-        sinks=None if sinks is None else choice.wanted.own(choice.of_rule(sinks, 1)),
+        sinks=None if sinks is None else subset.options.copy_of(subset.of_rule(sinks, 1)),
     )
 
 
-def _outline(choice: Choice, rules: Rules, batch: int, keys: int) -> Outline | None:
+def _bounds(subset: Subset, masking: Masking, batch: int, keys: int) -> TextBounds | None:
     """Where the text is, as far as tensors tell: before rows are chosen they know all of it."""
-    seen = seen_in(rules.visible, rules.added, keys)
+    seen = seen_in(masking.visible, masking.added, keys)
     if seen is None:
-        if not choice.extra:
+        if not subset.extra:
             return None
-        seen = torch.ones(1, 1, 1, keys, dtype=torch.bool, device=choice.rows.device)
-    device, queries = seen.device, choice.queries
-    end = end_of(seen[..., : keys - choice.extra], queries)
+        seen = torch.ones(1, 1, 1, keys, dtype=torch.bool, device=subset.rows.device)
+    device, queries = seen.device, subset.queries
+    end = end_of(seen[..., : keys - subset.extra], queries)
     every = torch.arange(queries, device=device)
-    found = outline_of([(every, seen)], batch=batch, queries=queries, end=end)
-    padding = found.padding[:, choice.rows.to(device)]
-    target = choice.wanted.device or device
+    found = text_bounds_of([(every, seen)], batch=batch, queries=queries, end=end)
+    padding = found.padding[:, subset.rows.to(device)]
+    target = subset.options.device or device
     start = None if found.start is None else found.start.to(target)
-    return Outline(padding.to(target), start, end.to(target))
+    return TextBounds(padding.to(target), start, end.to(target))

@@ -8,12 +8,19 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from heedful.probing.call import Call
-from heedful.probing.parts import Part, Room, evenly, parts, quiet, wide
-from heedful.probing.stated import Returned
+from heedful.probing.call import ProbedCall
+from heedful.probing.explicit_weights import ReturnedWeights
+from heedful.probing.tiles import (
+    Tile,
+    Workspace,
+    evenly_spaced,
+    tiles,
+    upcast,
+    without_grad_and_autocast,
+)
 
-SAMPLED = 8  # rows of a call that are compared whenever its map is read
-VOUCHED = 4  # calls of a site of which they are
+CHECKED_ROWS = 8  # rows of a call that are compared whenever its map is read
+CHECKED_CALLS = 4  # calls of a site of which they are
 LIMIT = 0.01  # what is further off than this is another map
 
 
@@ -33,7 +40,7 @@ class Fidelity(NamedTuple):
     compared: str
 
 
-def fidelity(call: Call, *, rows: int | None = None) -> Fidelity:
+def fidelity(call: ProbedCall, *, rows: int | None = None) -> Fidelity:
     """Compute the output from the map and compare.
 
     Where the model shows only what comes after attention, that is computed too: the output
@@ -48,20 +55,20 @@ def fidelity(call: Call, *, rows: int | None = None) -> Fidelity:
     Cost:
         Time for the scores and two passes over each weight; memory for one block and the output.
     """
-    if call.unproven is not None:
-        return Fidelity(None, call.unproven, call.compared)
-    if isinstance(call.weigher, Returned):
+    if call.unverifiable is not None:
+        return Fidelity(None, call.unverifiable, call.compared)
+    if isinstance(call.weights, ReturnedWeights):
         return Fidelity(0.0, None, call.compared)
     if not call.used.numel():
         return Fidelity(None, "there is no row to compare", call.compared)
     if any(stamp.changed() for stamp in call.parameters):
         reason = "the parameters after attention have changed since"
         return Fidelity(None, reason, call.compared)
-    with quiet(call.used.device):
-        return _compare(call, evenly(len(call.weigher.rows), rows))
+    with without_grad_and_autocast(call.used.device):
+        return _compare(call, evenly_spaced(len(call.weights.rows), rows))
 
 
-def is_off(call: Call, error: float | None) -> bool:
+def differs(call: ProbedCall, error: float | None) -> bool:
     """Is the map so far from what the model used that it is another one?"""
     if error is None:
         return False
@@ -69,14 +76,14 @@ def is_off(call: Call, error: float | None) -> bool:
     return math.isnan(error) or error > limit
 
 
-class Doubts:
-    """What was found out about maps that were read, so that it is found out and said once."""
+class FidelityChecks:
+    """Checks of the maps that were read, each done and reported once."""
 
     def __init__(self) -> None:
         self._errors: dict[int, float | None] = {}
         self._warned: set[str] = set()
 
-    def look(self, site: str, calls: Sequence[Call]) -> float | None:
+    def check(self, site: str, calls: Sequence[ProbedCall]) -> float | None:
         """Compare a few rows of a few calls; return the largest error that can be told.
 
         Args:
@@ -84,11 +91,11 @@ class Doubts:
             calls: Which were read; they live as long as this.
         """
         worst: float | None = None
-        for call in [calls[place] for place in evenly(len(calls), VOUCHED)]:
+        for call in [calls[place] for place in evenly_spaced(len(calls), CHECKED_CALLS)]:
             if id(call) not in self._errors:
-                self._errors[id(call)] = fidelity(call, rows=SAMPLED).error
+                self._errors[id(call)] = fidelity(call, rows=CHECKED_ROWS).error
             error = self._errors[id(call)]
-            if is_off(call, error) and site not in self._warned:
+            if differs(call, error) and site not in self._warned:
                 self._warned.add(site)
                 warnings.warn(
                     f"the maps of {site!r} are not those that the model used, got an error of "
@@ -100,9 +107,9 @@ class Doubts:
         return worst
 
 
-def _compare(call: Call, rows: Sequence[int]) -> Fidelity:
+def _compare(call: ProbedCall, rows: Sequence[int]) -> Fidelity:
     mixed, blind = _mix(call, rows)
-    used = wide(call.used[:, :, rows] if call.used.ndim == 4 else call.used[:, rows])
+    used = upcast(call.used[:, :, rows] if call.used.ndim == 4 else call.used[:, rows])
     expected = mixed if call.finish is None else call.finish(mixed, rows)
     without = torch.zeros_like(mixed) if call.finish is None else call.finish(mixed.zero_(), rows)
     blind = blind[:, None, :, None] if used.ndim == 4 else blind[..., None]
@@ -120,27 +127,27 @@ def _compare(call: Call, rows: Sequence[int]) -> Fidelity:
     return Fidelity(error / share if share else float(error > 0), None, call.compared)
 
 
-def _mix(call: Call, rows: Sequence[int]) -> tuple[Tensor, Tensor]:
+def _mix(call: ProbedCall, rows: Sequence[int]) -> tuple[Tensor, Tensor]:
     """The sums of values `(batch, heads, rows, value_dim)`, and which rows see nothing."""
-    weigher, value = call.weigher, call.value
-    size = (weigher.batch, len(weigher.heads), len(rows))
-    mixed = wide(value).new_zeros(*size, value.shape[3])
+    attention, value = call.weights, call.value
+    size = (attention.batch, len(attention.heads), len(rows))
+    mixed = upcast(value).new_zeros(*size, value.shape[3])
     blind = torch.zeros(size[0], size[2], dtype=torch.bool, device=value.device)
-    for part, weights, counts, _ in weigher.blocks(_cut(call, rows), Room()):
-        here = slice(*_places(rows, part.rows))
-        shared = wide(weigher.shared(value, part))[:, :, : weights.shape[3]]
-        mixed[part.batch, list(part.heads), here] = weights @ shared
-        blind[part.batch, here] |= (counts == 0).any(1)
+    for tile, weights, counts, _ in attention.tiles(_cut(call, rows), Workspace()):
+        here = slice(*_places(rows, tile.rows))
+        shared = upcast(attention.shared(value, tile))[:, :, : weights.shape[3]]
+        mixed[tile.batch, list(tile.heads), here] = weights @ shared
+        blind[tile.batch, here] |= (counts == 0).any(1)
     return mixed, blind
 
 
-def _cut(call: Call, rows: Sequence[int]) -> list[Part]:
-    weigher = call.weigher
-    size = weigher.batch, range(len(weigher.heads))
-    if len(rows) == len(weigher.rows):
-        return [*parts(*size, len(rows), weigher.keys)]
-    single = [*parts(*size, 1, weigher.keys)]
-    return [part._replace(rows=slice(row, row + 1)) for part in single for row in rows]
+def _cut(call: ProbedCall, rows: Sequence[int]) -> list[Tile]:
+    attention = call.weights
+    size = attention.batch, range(len(attention.heads))
+    if len(rows) == len(attention.rows):
+        return [*tiles(*size, len(rows), attention.keys)]
+    single = [*tiles(*size, 1, attention.keys)]
+    return [tile._replace(rows=slice(row, row + 1)) for tile in single for row in rows]
 
 
 def _places(rows: Sequence[int], part: slice) -> tuple[int, int]:

@@ -14,35 +14,39 @@ from heedful.mask import Mask
 from heedful.nn.attention import Attention
 from heedful.nn.co.cross_modal import CrossAttention
 from heedful.nn.pooling import AttentionPooling
-from heedful.probing.call import Call, Choice, Wanted, scaled_dot
-from heedful.probing.kind import Hearing, Kind
+from heedful.probing.adapter import ProbeAdapter, Recording
+from heedful.probing.call import CaptureOptions, ProbedCall, Subset, scaled_dot
+from heedful.probing.explicit_weights import MechanismWeights
 from heedful.probing.replace import replaced
-from heedful.probing.stated import ByMechanism
-from heedful.probing.weighing import Rules, Weigher
+from heedful.probing.weights import AttentionWeights, Masking
 
 SITES = (Attention, AttentionPooling, CrossAttention)
 Module = Attention | AttentionPooling | CrossAttention
 
 
 @final
-class HeedfulAttention(Kind):
+class HeedfulAttention(ProbeAdapter):
     """Stands in the place of `mix`, which sees queries and keys as they are compared."""
 
     def claims(self, module: nn.Module) -> bool:
         return isinstance(module, SITES)
 
-    def listen(
-        self, model: nn.Module, sites: Mapping[nn.Module, str], hearing: Hearing, stack: ExitStack
+    def attach(
+        self,
+        model: nn.Module,
+        sites: Mapping[nn.Module, str],
+        recording: Recording,
+        stack: ExitStack,
     ) -> None:
         for module, name in sites.items():
             if isinstance(module, SITES):
-                forward, mix = _listening(module, name, hearing)
+                forward, mix = _wrapped(module, name, recording)
                 stack.enter_context(replaced(module, "forward", forward))
                 stack.enter_context(replaced(module, "mix", mix))
 
 
-def _listening(
-    module: Module, name: str, hearing: Hearing
+def _wrapped(
+    module: Module, name: str, recording: Recording
 ) -> tuple[Callable[..., Tensor], Callable[..., Tensor]]:
     """What stands in the place of `forward`, which knows what is looked at, and of `mix`."""
     plain_forward, plain = module.forward, module.mix
@@ -62,8 +66,8 @@ def _listening(
         mixed = plain(query, key, value, mask, *added)
         own = getattr(here, "own", False)
         tensors = (query, key, value)
-        keep = partial(_keep, module, tensors, mask, bias, mixed, hearing.wanted, own=own)
-        hearing.note(name, keep)
+        keep = partial(_keep, module, tensors, mask, bias, mixed, recording.options, own=own)
+        recording.record(name, keep)
         return mixed
 
     return forward, mix
@@ -75,16 +79,16 @@ def _keep(
     mask: Mask | None,
     bias: Tensor | None,
     mixed: Tensor,
-    wanted: Wanted,
+    options: CaptureOptions,
     *,
     own: bool,
-) -> Call:
+) -> ProbedCall:
     query, key, value = tensors
     queries = query.shape[2]
-    choice = Choice(
-        wanted=wanted,
-        heads=wanted.heads_of(module.heads),
-        rows=wanted.rows_of(queries),
+    subset = Subset(
+        options=options,
+        heads=options.heads_of(module.heads),
+        rows=options.rows_of(queries),
         queries=queries,
         groups=module.heads // key.shape[1],
         own=own,
@@ -92,42 +96,42 @@ def _keep(
     if mask is not None and mask.within(queries, key.shape[2]) == Mask.full():
         mask = None
     dropping = module.training and getattr(module, "dropout", 0) > 0
-    return Call(
-        weigher=_weigher(module, choice, query, key, mask, bias),
-        shown=tuple(range(len(choice.heads))),
-        value=choice.of_key(value),
-        used=choice.of_query(mixed),
+    return ProbedCall(
+        weights=_attention_weights(module, subset, query, key, mask, bias),
+        shown=tuple(range(len(subset.heads))),
+        value=subset.of_key(value),
+        used=subset.of_query(mixed),
         compared="the mixed values before the output projection",
-        unproven="dropout was active" if dropping else None,
+        unverifiable="dropout was active" if dropping else None,
     )
 
 
-def _weigher(
+def _attention_weights(
     module: Module,
-    choice: Choice,
+    subset: Subset,
     query: Tensor,
     key: Tensor,
     mask: Mask | None,
     bias: Tensor | None,
-) -> Weigher:
-    queries, keys, wanted = query.shape[2], key.shape[2], choice.wanted
+) -> AttentionWeights:
+    queries, keys, options = query.shape[2], key.shape[2], subset.options
     mechanism = None if isinstance(module, CrossAttention) else module.mechanism
     if mechanism is None:
         causal = mask is not None and mask.is_causal(queries, keys)
         added = () if bias is None else (bias,)
-        rules = Rules(mask=None if causal else mask, added=added, causal=causal)
-        return scaled_dot(choice, query, key, scale=1 / math.sqrt(query.shape[3]), rules=rules)
-    device = wanted.device or query.device
-    return ByMechanism(
+        masking = Masking(mask=None if causal else mask, added=added, causal=causal)
+        return scaled_dot(subset, query, key, scale=1 / math.sqrt(query.shape[3]), masking=masking)
+    device = options.device or query.device
+    return MechanismWeights(
         batch=len(query),
-        heads=choice.heads,
-        kv_heads=choice.kv_heads,
-        rows=choice.rows.to(device),
+        heads=subset.heads,
+        kv_heads=subset.kv_heads,
+        rows=subset.rows.to(device),
         queries=queries,
         keys=keys,
-        own=choice.own,
+        own=subset.own,
         mechanism=copy.deepcopy(mechanism).eval().to(device),
-        query=wanted.own(query),
-        key=wanted.own(key),
-        mask=mask if mask is None or wanted.device is None else mask.to(wanted.device),
+        query=options.copy_of(query),
+        key=options.copy_of(key),
+        mask=mask if mask is None or options.device is None else mask.to(options.device),
     )

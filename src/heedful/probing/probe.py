@@ -1,4 +1,4 @@
-"""`heedful.probe`: what attention looks at, heard while the fused kernels run."""
+"""`heedful.probe`: attention maps, captured while the fused kernels run."""
 
 import operator
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from heedful.errors import ConfigError, UnsupportedError
-from heedful.probing.call import Call, Wanted
-from heedful.probing.fidelity import Doubts, Fidelity, fidelity
-from heedful.probing.kind import Hearing
-from heedful.probing.parts import Part, Room, parts
-from heedful.probing.sites import KINDS, choose_sites, find_sites, nearest
-from heedful.probing.statistics import Settings, Statistics, statistics
+from heedful.probing.adapter import Recording
+from heedful.probing.call import CaptureOptions, ProbedCall
+from heedful.probing.fidelity import Fidelity, FidelityChecks, fidelity
+from heedful.probing.sites import ADAPTERS, choose_sites, find_sites, nearest
+from heedful.probing.statistics import Statistics, StatisticsSettings, statistics
+from heedful.probing.tiles import Tile, Workspace, tiles
 
 
 class RowBlock(NamedTuple):
@@ -31,20 +31,20 @@ class RowBlock(NamedTuple):
 
 
 class Probe:
-    """What was heard of a model, and what can be told from it.
+    """The captured calls of a model, and the maps and statistics computed from them.
 
     Made by `probe`; all of it can be asked while the probe is open and after.
     """
 
-    def __init__(self, hearing: Hearing, unknown: Mapping[str, str]) -> None:
-        self._hearing = hearing
+    def __init__(self, recording: Recording, unknown: Mapping[str, str]) -> None:
+        self._hearing = recording
         self._unknown = dict(unknown)
-        self._doubts = Doubts()
+        self._checks = FidelityChecks()
 
     @property
     def sites(self) -> list[str]:
-        """The chosen sites that can be heard, in the order of the model's modules."""
-        return [name for name in self._hearing.calls if name not in self._hearing.silent]
+        """The chosen sites that were captured, in the order of the model's modules."""
+        return [name for name in self._hearing.calls if name not in self._hearing.unavailable]
 
     @property
     def unobservable(self) -> dict[str, str]:
@@ -54,9 +54,9 @@ class Probe:
         calls could not be understood, and, once the probe is closed, chosen sites that were never
         called.
         """
-        return self._unknown | self._hearing.silent
+        return self._unknown | self._hearing.unavailable
 
-    def calls(self, site: str) -> tuple[Call, ...]:
+    def calls(self, site: str) -> tuple[ProbedCall, ...]:
         """Return every call of a site, in order, e.g. one for each step of a decoder.
 
         Raises:
@@ -84,7 +84,7 @@ class Probe:
             UnsupportedError: Nothing can be said of the site.
         """
         chosen = self._call(site, call)
-        self._doubts.look(site, [chosen])
+        self._checks.check(site, [chosen])
         batch, heads, rows, keys = chosen.shape
         for block in _row_blocks(chosen, max(1, rows)):
             return block.weights
@@ -108,7 +108,7 @@ class Probe:
         if block < 1:
             raise ConfigError(f"block must be at least 1, got {block}")
         chosen = self._call(site, call)
-        self._doubts.look(site, [chosen])
+        self._checks.check(site, [chosen])
         return _row_blocks(chosen, block)
 
     def statistics(
@@ -140,7 +140,7 @@ class Probe:
         Cost:
             One pass over blocks of rows; no map is stored. See `Statistics`.
         """
-        settings = Settings(sinks=sinks, top=top, tau=tau, ordered=ordered)
+        settings = StatisticsSettings(sinks=sinks, top=top, tau=tau, ordered=ordered)
         if block is not None and block < 1:
             raise ConfigError(f"block must be at least 1, got {block}")
         found: dict[str, Statistics] = {}
@@ -152,8 +152,8 @@ class Probe:
             if call is not None:
                 calls = [calls[call]] if -len(calls) <= call < len(calls) else []
             if calls:
-                pairs = [(chosen.weigher, chosen.shown) for chosen in calls]
-                error = self._doubts.look(site, calls)
+                pairs = [(chosen.weights, chosen.shown) for chosen in calls]
+                error = self._checks.check(site, calls)
                 found[site] = replace(statistics(pairs, settings, block=block), error=error)
         return found
 
@@ -171,7 +171,7 @@ class Probe:
                 found[site] = unknown[0] if unknown else worst
         return found
 
-    def _call(self, site: str, call: int) -> Call:
+    def _call(self, site: str, call: int) -> ProbedCall:
         calls = self.calls(site)
         if not -len(calls) <= call < len(calls):
             raise ConfigError(f"call must be one of the {len(calls)} of {site!r}, got {call}")
@@ -187,7 +187,7 @@ def probe(
     rows: slice | Sequence[int] | None = None,
     device: torch.device | str | None = None,
 ) -> Generator[Probe]:
-    """Hear what the attention of a model does, while it does it as fast as ever.
+    """Capture the attention of a model, while it runs as fast as ever.
 
     ```python
     with heedful.probe(model, sites="decoder.*.cross_attention") as p:
@@ -201,9 +201,10 @@ def probe(
     are not. The model computes what it would, bit for bit, and everything that stands in its way
     meanwhile is taken away in the end, whatever happens.
 
-    Heard are `heedful.nn.Attention`, `torch.nn.MultiheadAttention`, also in fused Transformer
-    layers, and the models of transformers that use its attention interface; `Probe.unobservable`
-    lists the attention that is none of these, as far as its name or its parts give it away;
+    Captured are `heedful.nn.Attention`, `AttentionPooling`, `CrossModalLayer`, `Sagan`, `NonLocal`
+    and aligners, `torch.nn.MultiheadAttention`, also in fused Transformer layers, and the models of
+    transformers that use its attention interface; `Probe.unobservable` lists the attention that is
+    none of these, as far as its name or its parts give it away;
     `heedful.probing.sites.find_sites(model, run)` also finds what only its work does. A nested
     tensor that `nn.TransformerEncoder` makes has as many keys as its longest text. With activation
     checkpointing, what is computed again in the backward pass is a call again.
@@ -227,52 +228,54 @@ def probe(
     """
     found, unknown = find_sites(model)
     chosen = choose_sites(model, found, sites, unknown)
-    hearing = Hearing([site.name for site in chosen], _wanted(heads, rows, device))
+    recording = Recording([site.name for site in chosen], _options(heads, rows, device))
     with ExitStack() as stack:
-        for kind in KINDS:
-            ours = {site.module: site.name for site in chosen if site.kind is kind}
-            kind.listen(model, ours, hearing, stack)
+        for adapter in ADAPTERS:
+            ours = {site.module: site.name for site in chosen if site.adapter is adapter}
+            adapter.attach(model, ours, recording, stack)
         try:
-            yield Probe(hearing, unknown)
+            yield Probe(recording, unknown)
         finally:
-            hearing.close()
+            recording.close()
 
 
-def _wanted(
+def _options(
     heads: Sequence[int] | None,
     rows: slice | Sequence[int] | None,
     device: torch.device | str | None,
-) -> Wanted:
+) -> CaptureOptions:
     if heads is not None:
         heads = tuple(operator.index(head) for head in heads)
         if not heads or min(heads) < 0 or len(set(heads)) < len(heads):
             raise ConfigError(f"heads must be different numbers from 0 on, got {list(heads)}")
     if rows is not None and not isinstance(rows, slice):
         rows = tuple(operator.index(row) for row in rows)
-    return Wanted(heads=heads, rows=rows, device=None if device is None else torch.device(device))
+    return CaptureOptions(
+        heads=heads, rows=rows, device=None if device is None else torch.device(device)
+    )
 
 
-def _row_blocks(call: Call, block: int) -> Iterator[RowBlock]:
+def _row_blocks(call: ProbedCall, block: int) -> Iterator[RowBlock]:
     batch, heads, rows, keys = call.shape
     shown, whole = call.shown, None
-    for part, weights, _, _ in call.weigher.blocks(_rows_first(call, block), Room()):
-        start = part.rows.start // block * block
+    for tile, weights, _, _ in call.weights.tiles(_rows_first(call, block), Workspace()):
+        start = tile.rows.start // block * block
         stop = min(start + block, rows)
         if whole is None:
             whole = weights.new_zeros(batch, heads, stop - start, keys)
-        places = [shown.index(head) for head in part.heads]
-        here = slice(part.rows.start - start, part.rows.stop - start)
-        whole[part.batch, places, here, : weights.shape[3]] = weights
-        if (part.batch.stop, part.heads[-1], part.rows.stop) == (batch, shown[-1], stop):
-            yield RowBlock(call.weigher.rows[start:stop], whole)
+        places = [shown.index(head) for head in tile.heads]
+        here = slice(tile.rows.start - start, tile.rows.stop - start)
+        whole[tile.batch, places, here, : weights.shape[3]] = weights
+        if (tile.batch.stop, tile.heads[-1], tile.rows.stop) == (batch, shown[-1], stop):
+            yield RowBlock(call.weights.rows[start:stop], whole)
             whole = None
 
 
-def _rows_first(call: Call, block: int) -> Iterator[Part]:
+def _rows_first(call: ProbedCall, block: int) -> Iterator[Tile]:
     """All parts of the first block of rows, then all of the next."""
     batch, _, rows, keys = call.shape
     for start in range(0, rows, block):
         size = min(block, rows - start)
-        for part in parts(batch, call.shown, size, keys):
-            within = slice(part.rows.start + start, part.rows.stop + start)
-            yield part._replace(rows=within)
+        for tile in tiles(batch, call.shown, size, keys):
+            within = slice(tile.rows.start + start, tile.rows.stop + start)
+            yield tile._replace(rows=within)

@@ -1,4 +1,4 @@
-"""Which modules of a model are attention sites, and of which attention nothing can be heard."""
+"""Which modules of a model `probe` can capture, and why it cannot capture other attention."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,16 +8,16 @@ from fnmatch import fnmatchcase
 from torch import nn
 
 from heedful.errors import ConfigError, UnsupportedError
+from heedful.probing.adapter import ProbeAdapter
 from heedful.probing.aligners import AlignerAttention
-from heedful.probing.attending import attending
+from heedful.probing.detection import detect_attention
 from heedful.probing.heedful_attention import HeedfulAttention
-from heedful.probing.kind import Kind
-from heedful.probing.strangers import kinds_of, strangers
 from heedful.probing.torch_attention import TorchAttention
 from heedful.probing.transformers import TransformersAttention
+from heedful.probing.unsupported import kinds_of, unsupported_attention
 from heedful.probing.vision import VisionAttention
 
-KINDS: tuple[Kind, ...] = (
+ADAPTERS: tuple[ProbeAdapter, ...] = (
     HeedfulAttention(),
     VisionAttention(),
     AlignerAttention(),
@@ -27,17 +27,17 @@ KINDS: tuple[Kind, ...] = (
 
 
 @dataclass(frozen=True)
-class Site:
-    """An attention module that can be heard."""
+class ProbedSite:
+    """An attention module that `probe` can capture."""
 
     name: str
     module: nn.Module
-    kind: Kind
+    adapter: ProbeAdapter
 
 
 def find_sites(
     model: nn.Module, run: Callable[[nn.Module], object] | None = None
-) -> tuple[list[Site], dict[str, str]]:
+) -> tuple[list[ProbedSite], dict[str, str]]:
     """Return the attention sites, in the order of the modules, and why others are none.
 
     A module that only holds a site, or that a site holds, is neither. Attention that no adapter
@@ -45,34 +45,36 @@ def find_sites(
 
     Args:
         model: What is searched.
-        run: Calls the model; see `attending`. `None` means: nothing is run.
+        run: Calls the model; see `detect_attention`. `None` means: nothing is run.
 
     Raises:
         UnsupportedError: The model is compiled: what replaces a method would not be called.
     """
-    sites: list[Site] = []
+    sites: list[ProbedSite] = []
     for name, module in model.named_modules():
         if hasattr(module, "_orig_mod") or getattr(module, "_compiled_call_impl", None) is not None:
             raise UnsupportedError(
                 f"model must not be compiled, got {type(module).__name__} at {name!r}; "
                 "probe the module that it was made of"
             )
-        kind = next((kind for kind in KINDS if kind.claims(module)), None)
-        if kind is not None:
-            sites.append(Site(name, module, kind))
+        adapter = next((adapter for adapter in ADAPTERS if adapter.claims(module)), None)
+        if adapter is not None:
+            sites.append(ProbedSite(name, module, adapter))
     names = [site.name for site in sites]
-    unknown = strangers(model, names)
+    unknown = unsupported_attention(model, names)
     if run is not None:
-        unknown = strangers(model, names, attending(model, run, [*names, *unknown]))
+        unknown = unsupported_attention(
+            model, names, detect_attention(model, run, [*names, *unknown])
+        )
     return sites, unknown
 
 
 def choose_sites(
     model: nn.Module,
-    sites: Sequence[Site],
+    sites: Sequence[ProbedSite],
     patterns: str | Sequence[str] | None,
     unknown: dict[str, str],
-) -> list[Site]:
+) -> list[ProbedSite]:
     """Return the sites whose name one of the glob patterns matches.
 
     Raises:

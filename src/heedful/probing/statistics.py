@@ -1,6 +1,6 @@
-"""What maps say in numbers, summed up while they stream past in blocks of rows."""
+"""Statistics of attention maps, summed up tile by tile."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from heedful.errors import ConfigError, UnsupportedError
-from heedful.probing.parts import NUMBERS, Room, evenly, parts
-from heedful.probing.weighing import Block, Weigher
+from heedful.probing.tiles import NUMBERS, Workspace, evenly_spaced, tiles
+from heedful.probing.weights import AttentionWeights, WeightsTile
 
 
-class Rows(NamedTuple):
+class RowValues(NamedTuple):
     """A number for each row, and which rows count, both `(batch, heads, rows)`."""
 
     values: Tensor
@@ -21,7 +21,7 @@ class Rows(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class StatisticsSettings:
     """What the statistics count.
 
     Args:
@@ -97,7 +97,10 @@ class Statistics:
 
 
 def statistics(
-    calls: Iterable[tuple[Weigher, Sequence[int]]], settings: Settings, *, block: int | None = None
+    calls: Iterable[tuple[AttentionWeights, Sequence[int]]],
+    settings: StatisticsSettings,
+    *,
+    block: int | None = None,
 ) -> Statistics:
     """Sum up calls with the same heads, in one pass over blocks of rows.
 
@@ -111,20 +114,20 @@ def statistics(
         blocks and the rows to be sorted, of one batch row and head at a time when keys are many.
     """
     totals = _Totals()
-    room = Room()
-    for weigher, heads in calls:
+    workspace = Workspace()
+    for attention, heads in calls:
         totals.begin(len(heads))
-        chosen = evenly(len(weigher.rows), settings.ordered)
-        cut = parts(weigher.batch, heads, len(weigher.rows), weigher.keys, block=block)
-        for (_, some), group in groupby(weigher.blocks(cut, room), key=_batch_and_heads):
+        chosen = evenly_spaced(len(attention.rows), settings.ordered)
+        cut = tiles(attention.batch, heads, len(attention.rows), attention.keys, block=block)
+        for (_, some), group in groupby(attention.tiles(cut, workspace), key=_batch_and_heads):
             places = [list(heads).index(head) for head in some]
             sample: list[tuple[Tensor, Tensor]] = []
             for item in group:
-                item = _without_padding(item, weigher)
-                totals.add(places, _streamed(item, weigher, settings, room))
-                rows = item.part.rows
+                item = _without_padding(item, attention)
+                totals.add(places, _streamed(item, attention, settings, workspace))
+                rows = item.tile.rows
                 here = [row - rows.start for row in chosen if rows.start <= row < rows.stop]
-                few = _padded(item.weights[:, :, here].abs(), weigher.keys)
+                few = _padded(item.weights[:, :, here].abs(), attention.keys)
                 sample.append((few, item.counts[:, :, here]))
             few, n = (torch.cat(pieces, dim=2) for pieces in zip(*sample, strict=True))
             for piece in _in_pieces(few, n):
@@ -132,43 +135,27 @@ def statistics(
     return totals.mean()
 
 
-def dispersion_slope(effective_keys: Mapping[int, Tensor | float]) -> Tensor:
-    """Say how attention spreads as texts grow: the slope of `log(effective keys)` over `log n`.
-
-    Args:
-        effective_keys: For each length, what `Statistics.effective_keys` says there.
-
-    Returns:
-        The slope of the least-squares line, of each head: 0 stays sharp, 1 spreads evenly.
-
-    Raises:
-        ConfigError: There are not two lengths, or one is below 1.
-    """
-    if len(effective_keys) < 2 or min(effective_keys) < 1:
-        lengths = sorted(effective_keys)
-        raise ConfigError(f"effective_keys must have two lengths of at least 1, got {lengths}")
-    lengths = torch.tensor(list(effective_keys), dtype=torch.float64).log()
-    spread = torch.stack([torch.as_tensor(x).double().cpu() for x in effective_keys.values()]).log()
-    lengths = lengths - lengths.mean()
-    return torch.tensordot(lengths, spread, dims=1) / lengths.square().sum()
-
-
-def _streamed(item: Block, weigher: Weigher, settings: Settings, room: Room) -> dict[str, Rows]:
+def _streamed(
+    item: WeightsTile,
+    attention: AttentionWeights,
+    settings: StatisticsSettings,
+    workspace: Workspace,
+) -> dict[str, RowValues]:
     """What needs no order."""
-    weights = item.weights.abs() if weigher.signed else item.weights
-    scratch = room.take("scratch", weights.shape, weights)
+    weights = item.weights.abs() if attention.signed else item.weights
+    scratch = workspace.buffer("scratch", weights.shape, weights)
     sums = weights.sum(-1)
     seeing = (item.counts > 0) & (sums != 0)
     entropy = _entropy(weights, sums, item.scores, scratch)
     keys = torch.arange(weights.shape[3], device=weights.device, dtype=weights.dtype)
-    steps = room.take("steps", weights.shape[2:], weights)
-    position = weigher.position[item.part.rows].to(weights.dtype)
+    steps = workspace.buffer("steps", weights.shape[2:], weights)
+    position = attention.position[item.tile.rows].to(weights.dtype)
     torch.sub(keys, position[:, None], out=steps).abs_()
-    start = None if weigher.text is None else weigher.text.start
-    told = weigher.text is None or start is not None
+    start = None if attention.text is None else attention.text.start
+    known = attention.text is None or start is not None
     first = weights[..., : settings.sinks]
     if start is not None and start.any():
-        place = (keys - start[item.part.batch, None])[:, None, None]
+        place = (keys - start[item.tile.batch, None])[:, None, None]
         first = torch.where((place >= 0) & (place < settings.sinks), weights, 0.0)
     values = {
         "entropy": entropy,
@@ -177,18 +164,18 @@ def _streamed(item: Block, weigher: Weigher, settings: Settings, room: Room) -> 
         "distance": torch.mul(weights, steps, out=scratch).sum(-1) / sums,
         "support": torch.gt(weights, 0, out=scratch).sum(-1),
     }
-    return {name: Rows(value, seeing) for name, value in values.items()} | {
-        "sink_mass": Rows(first.sum(-1) / sums, seeing if told else torch.zeros_like(seeing)),
-        "normalised_entropy": Rows(entropy / item.counts.log(), seeing & (item.counts > 1)),
-        "empty": Rows((~seeing).to(sums.dtype), torch.ones_like(seeing)),
+    return {name: RowValues(value, seeing) for name, value in values.items()} | {
+        "sink_mass": RowValues(first.sum(-1) / sums, seeing if known else torch.zeros_like(seeing)),
+        "normalised_entropy": RowValues(entropy / item.counts.log(), seeing & (item.counts > 1)),
+        "empty": RowValues((~seeing).to(sums.dtype), torch.ones_like(seeing)),
     }
 
 
-def _without_padding(item: Block, weigher: Weigher) -> Block:
+def _without_padding(item: WeightsTile, attention: AttentionWeights) -> WeightsTile:
     """The block, in which rows that only are padding see nothing."""
-    if weigher.text is None:
+    if attention.text is None:
         return item
-    padding = weigher.text.padding[item.part.batch, item.part.rows].to(item.counts.device)
+    padding = attention.text.padding[item.tile.batch, item.tile.rows].to(item.counts.device)
     return item._replace(counts=item.counts.masked_fill(padding[:, None], 0.0))
 
 
@@ -201,7 +188,7 @@ def _entropy(weights: Tensor, sums: Tensor, scores: Tensor | None, scratch: Tens
     return shift - torch.mul(weights, scores, out=scratch).sum(-1) / sums
 
 
-def _ordered(weights: Tensor, counts: Tensor, settings: Settings) -> dict[str, Rows]:
+def _ordered(weights: Tensor, counts: Tensor, settings: StatisticsSettings) -> dict[str, RowValues]:
     """What needs sorted rows."""
     ascending = weights.sort(-1).values.double()
     keys = weights.shape[3]
@@ -216,7 +203,7 @@ def _ordered(weights: Tensor, counts: Tensor, settings: Settings) -> dict[str, R
         "top_mass": mass[..., min(settings.top, keys) - 1] / sums,
         "coverage": ((mass < wanted[..., None]).sum(-1) + 1).double(),
     }
-    return {name: Rows(value, (n > 0) & (sums != 0)) for name, value in values.items()}
+    return {name: RowValues(value, (n > 0) & (sums != 0)) for name, value in values.items()}
 
 
 class _Totals:
@@ -240,7 +227,7 @@ class _Totals:
             )
         self._heads = heads
 
-    def add(self, places: list[int], rows: dict[str, Rows]) -> None:
+    def add(self, places: list[int], rows: dict[str, RowValues]) -> None:
         for name, (values, which) in rows.items():
             if name not in self._sums:
                 zeros = torch.zeros(self._heads, dtype=torch.float64)
@@ -274,5 +261,5 @@ def _in_pieces(few: Tensor, counts: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     return zip(few.split(size, dim=2), counts.split(size, dim=2), strict=True)
 
 
-def _batch_and_heads(item: Block) -> tuple[slice, tuple[int, ...]]:
-    return item.part.batch, item.part.heads
+def _batch_and_heads(item: WeightsTile) -> tuple[slice, tuple[int, ...]]:
+    return item.tile.batch, item.tile.heads

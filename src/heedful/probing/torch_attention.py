@@ -1,4 +1,4 @@
-"""Hear `torch.nn.MultiheadAttention`, also where a fused Transformer layer goes around it."""
+"""Capture `torch.nn.MultiheadAttention`, also where a fused Transformer layer goes around it."""
 
 import inspect
 import math
@@ -13,40 +13,44 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from heedful.errors import UnsupportedError
-from heedful.probing.call import Call, Choice, Stamp, Wanted, scaled_dot
-from heedful.probing.kind import Hearing, Kind
+from heedful.probing.adapter import ProbeAdapter, Recording
+from heedful.probing.call import CaptureOptions, ParameterVersion, ProbedCall, Subset, scaled_dot
 from heedful.probing.replace import replaced
-from heedful.probing.weighing import Rules
+from heedful.probing.weights import Masking
 
 _ATTENTION = inspect.signature(nn.MultiheadAttention.forward)
 _LAYER = inspect.signature(nn.TransformerEncoderLayer.forward)
 
 
 @final
-class TorchAttention(Kind):
+class TorchAttention(ProbeAdapter):
     """Stands in the place of `forward`, of the attention and of the encoder layer around it.
 
     In evaluation `nn.TransformerEncoderLayer` computes all of itself in one fused operation, which
-    calls nothing that could be heard, and leaves that operation as soon as anything is hooked. So
-    the layer's own `forward` is replaced: when its attention was not called, queries and keys are
-    computed from what went into the layer.
+    calls nothing that could be captured, and leaves that operation as soon as anything is hooked.
+    So the layer's own `forward` is replaced: when its attention was not called, queries and keys
+    are computed from what went into the layer.
     """
 
     def claims(self, module: nn.Module) -> bool:
         ours = isinstance(module, nn.MultiheadAttention)
         return ours and type(module).forward is nn.MultiheadAttention.forward
 
-    def listen(
-        self, model: nn.Module, sites: Mapping[nn.Module, str], hearing: Hearing, stack: ExitStack
+    def attach(
+        self,
+        model: nn.Module,
+        sites: Mapping[nn.Module, str],
+        recording: Recording,
+        stack: ExitStack,
     ) -> None:
         for module, name in sites.items():
-            forward, merge_masks = _listening(module, name, hearing)
+            forward, merge_masks = _wrapped(module, name, recording)
             stack.enter_context(replaced(module, "forward", forward))
             stack.enter_context(replaced(module, "merge_masks", merge_masks))
         for layer in model.modules():
             name = sites.get(layer.self_attn) if _is_fused(layer) else None
             if name is not None:
-                forward = _listening_layer(layer, name, hearing)
+                forward = _wrapped_layer(layer, name, recording)
                 stack.enter_context(replaced(layer, "forward", forward))
 
 
@@ -55,8 +59,8 @@ def _is_fused(layer: nn.Module) -> TypeGuard[nn.TransformerEncoderLayer]:
     return ours and type(layer).forward is nn.TransformerEncoderLayer.forward
 
 
-def _listening(
-    module: Any, name: str, hearing: Hearing
+def _wrapped(
+    module: Any, name: str, recording: Recording
 ) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """What stands in the place of `forward`, and of `merge_masks`.
 
@@ -73,8 +77,8 @@ def _listening(
         given.apply_defaults()
         # without biases torch merges the masks and then leaves the path
         fused = merged.here and module.in_proj_bias is not None
-        keep = partial(_keep, module, given.arguments, result[0], hearing.wanted, fused=fused)
-        hearing.note(name, keep)
+        keep = partial(_keep, module, given.arguments, result[0], recording.options, fused=fused)
+        recording.record(name, keep)
         return result
 
     def merge_masks(*args: Any, **kwargs: Any) -> Any:
@@ -84,15 +88,15 @@ def _listening(
     return forward, merge_masks
 
 
-def _listening_layer(layer: Any, name: str, hearing: Hearing) -> Callable[..., Any]:
+def _wrapped_layer(layer: Any, name: str, recording: Recording) -> Callable[..., Any]:
     plain = layer.forward
 
     def forward(*args: Any, **kwargs: Any) -> Any:
-        before = hearing.heard(name)
+        before = recording.count(name)
         result = plain(*args, **kwargs)
-        if hearing.heard(name) == before:
+        if recording.count(name) == before:
             given = _LAYER.bind(layer, *args, **kwargs).arguments
-            hearing.note(name, partial(_keep_layer, layer, given, result, hearing.wanted))
+            recording.record(name, partial(_keep_layer, layer, given, result, recording.options))
         return result
 
     return forward
@@ -130,8 +134,8 @@ def _project(module: Any, query: Tensor, key: Tensor, value: Tensor) -> _Project
 
 
 def _keep(
-    module: Any, given: Mapping[str, Any], output: Tensor, wanted: Wanted, *, fused: bool
-) -> Call:
+    module: Any, given: Mapping[str, Any], output: Tensor, options: CaptureOptions, *, fused: bool
+) -> ProbedCall:
     inputs = [given["query"], given["key"], given["value"]]
     if any(x.is_nested for x in inputs):
         raise UnsupportedError("queries, keys and values must not be nested tensors here, got some")
@@ -145,21 +149,21 @@ def _keep(
     projected = projected._replace(own=given["query"] is given["key"], extra=extra)
     padding, mask = given["key_padding_mask"], given["attn_mask"]
     if not fused and _hinted(given):
-        rules = Rules(causal=True)
+        masking = Masking(causal=True)
     else:
         masks = [None if padding is None else padding.reshape(len(used), 1, 1, -1)]
         masks.append(None if mask is None else _four_axes(mask, len(used)))
-        rules = _rules(masks, extra)
+        masking = _masking(masks, extra)
     weights, bias = module.out_proj.weight, module.out_proj.bias
     return _call(
         module,
         projected,
-        rules,
+        masking,
         used,
-        wanted,
+        options,
         finish=lambda mixed, rows: _linear(mixed.transpose(1, 2).flatten(2), weights, bias),
         compared="the module's output",
-        parameters=Stamp.of(weights, bias),
+        parameters=ParameterVersion.of(weights, bias),
     )
 
 
@@ -175,11 +179,11 @@ def _four_axes(mask: Tensor, batch: int) -> Tensor:
     return mask[None, None] if mask.ndim == 2 else mask.unflatten(0, (batch, -1))
 
 
-def _rules(masks: list[Tensor | None], extra: int) -> Rules:
+def _masking(masks: list[Tensor | None], extra: int) -> Masking:
     """Who sees whom, in torch's words here: True = drop; a number is added."""
     given = [functional.pad(mask, (0, extra)) for mask in masks if mask is not None]
     added = tuple(mask for mask in given if mask.dtype != torch.bool)
-    return Rules(
+    return Masking(
         visible=tuple(~mask for mask in given if mask.dtype == torch.bool),
         added=added,
         uniform=bool(added) and not any(mask.isneginf().any() for mask in added),
@@ -189,18 +193,18 @@ def _rules(masks: list[Tensor | None], extra: int) -> Rules:
 def _call(
     module: Any,
     projected: _Projected,
-    rules: Rules,
+    masking: Masking,
     used: Tensor,
-    wanted: Wanted,
+    options: CaptureOptions,
     *,
     finish: Callable[[Tensor, Sequence[int]], Tensor],
-    **told: Any,
-) -> Call:
+    **details: Any,
+) -> ProbedCall:
     """A call in which all heads are kept, because the output mixes them."""
     heads, queries = module.num_heads, projected.query.shape[2]
-    rows = wanted.rows_of(queries)
-    choice = Choice(
-        wanted=wanted,
+    rows = options.rows_of(queries)
+    subset = Subset(
+        options=options,
         heads=tuple(range(heads)),
         rows=rows,
         queries=queries,
@@ -208,64 +212,66 @@ def _call(
         extra=projected.extra,
     )
     dropping = module.training and module.dropout > 0
-    return Call(
-        weigher=scaled_dot(
-            choice,
+    return ProbedCall(
+        weights=scaled_dot(
+            subset,
             projected.query,
             projected.key,
             scale=1 / math.sqrt(module.head_dim),
-            rules=rules,
+            masking=masking,
         ),
-        shown=wanted.heads_of(heads),
-        value=choice.of_key(projected.value),
-        used=choice.of_rows(used, axis=1),
+        shown=options.heads_of(heads),
+        value=subset.of_key(projected.value),
+        used=subset.of_rows(used, axis=1),
         finish=finish,
-        unproven="dropout was active" if dropping else None,
-        **told,
+        unverifiable="dropout was active" if dropping else None,
+        **details,
     )
 
 
 # ---- the fused layer -----------------------------------------------------------------------------
 
 
-def _keep_layer(layer: Any, given: Mapping[str, Any], used: Tensor, wanted: Wanted) -> Call:
+def _keep_layer(
+    layer: Any, given: Mapping[str, Any], used: Tensor, options: CaptureOptions
+) -> ProbedCall:
     module, source = layer.self_attn, given["src"]
-    missing, rules = None, _fused_rules(given, module.num_heads)
+    missing, masking = None, _fused_masking(given, module.num_heads)
     if source.is_nested:
-        source, used, missing, rules = _unnested(source, used)
+        source, used, missing, masking = _unnested(source, used)
     attended = _norm(source, layer.norm1) if layer.norm_first else source
-    kept = wanted.own(source[:, wanted.rows_of(source.shape[1]).to(source.device)])
+    kept = options.copy_of(source[:, options.rows_of(source.shape[1]).to(source.device)])
     if missing is not None:
-        missing = wanted.own(missing[:, wanted.rows_of(source.shape[1]).to(source.device)])
+        missing = options.copy_of(missing[:, options.rows_of(source.shape[1]).to(source.device)])
     return _call(
         module,
         _project(module, attended, attended, attended),
-        rules,
+        masking,
         used,
-        wanted,
+        options,
         finish=lambda mixed, rows: _replay(layer, kept[:, rows], mixed),
         compared="the layer's output",
         missing=missing,
-        parameters=Stamp.of(*layer.parameters()),
+        parameters=ParameterVersion.of(*layer.parameters()),
     )
 
 
-def _fused_rules(given: Mapping[str, Any], heads: int) -> Rules:
+def _fused_masking(given: Mapping[str, Any], heads: int) -> Masking:
     """The fused layer makes every mask boolean: what is not 0 is dropped, also a number to add."""
     batch = given["src"].size(0)
     padding, mask = given.get("src_key_padding_mask"), given.get("src_mask")
     masks = [] if padding is None else [padding.reshape(batch, 1, 1, -1)]
     masks += [] if mask is None else [_four_axes(mask, batch)]
-    return Rules(visible=tuple(mask == 0 for mask in masks))
+    return Masking(visible=tuple(mask == 0 for mask in masks))
 
 
-def _unnested(source: Tensor, used: Tensor) -> tuple[Tensor, Tensor, Tensor, Rules]:
+def _unnested(source: Tensor, used: Tensor) -> tuple[Tensor, Tensor, Tensor, Masking]:
     """Padded tensors from nested ones, and who is padding: it sees nothing and is not seen."""
     lengths = torch.tensor([len(x) for x in source.unbind()], device=source.device)
     source, used = source.to_padded_tensor(0.0), used.to_padded_tensor(0.0)
     present = torch.arange(source.shape[1], device=source.device) < lengths[:, None]
     visible = (present[:, None, None], present[:, None, :, None])
-    return source, used, ~present, Rules(visible=visible)
+    return source, used, ~present, Masking(visible=visible)
 
 
 def _replay(layer: Any, source: Tensor, mixed: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Hear the attention of Hugging Face models, which all go through one interface."""
+"""Capture the attention of Hugging Face models, which all go through one interface."""
 
 import inspect
 import sys
@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 from heedful.errors import UnsupportedError
 from heedful.kernels.transformers import NUMBERS, refuse, selected, sinks_of
-from heedful.probing.call import Call, Choice, Wanted, scaled_dot
-from heedful.probing.kind import Hearing, Kind
-from heedful.probing.outline import Outline
+from heedful.probing.adapter import ProbeAdapter, Recording
+from heedful.probing.call import CaptureOptions, ProbedCall, Subset, scaled_dot
 from heedful.probing.replace import replaced
-from heedful.probing.weighing import Rules, ScaledDot
+from heedful.probing.text_bounds import TextBounds
+from heedful.probing.weights import Masking, ScaledDotWeights
 
 READ = frozenset(("is_causal", "scaling", "dropout", "softcap", "position_bias", "s_aux", "sinks"))
 # eager attention has these in its mask already, or passes over them as over all that it is not told
@@ -28,7 +28,7 @@ ENTRANCE = "get_interface"  # where an attention module of transformers asks for
 
 
 @final
-class TransformersAttention(Kind):
+class TransformersAttention(ProbeAdapter):
     """Stands in the place of the interface from which attention modules take their function.
 
     The function that they asked for still runs, on the same tensors; so sdpa stays fused, and
@@ -40,8 +40,12 @@ class TransformersAttention(Kind):
             return False
         return any(ENTRANCE in names for names in _names_used(type(module)))
 
-    def listen(
-        self, model: nn.Module, sites: Mapping[nn.Module, str], hearing: Hearing, stack: ExitStack
+    def attach(
+        self,
+        model: nn.Module,
+        sites: Mapping[nn.Module, str],
+        recording: Recording,
+        stack: ExitStack,
     ) -> None:
         if not sites:
             return
@@ -51,22 +55,24 @@ class TransformersAttention(Kind):
 
         def get_interface(interface: Any, implementation: str, default: Callable[..., Any]) -> Any:
             function = plain(interface, implementation, default)
-            return _listening(function, implementation, sites, hearing)
+            return _wrapped(function, implementation, sites, recording)
 
         stack.enter_context(replaced(AttentionInterface, ENTRANCE, get_interface))
         for module, name in sites.items():
-            stack.callback(module.register_forward_hook(_noticing(name, hearing)).remove)
+            stack.callback(module.register_forward_hook(_check_recorded(name, recording)).remove)
 
 
-def _noticing(name: str, hearing: Hearing) -> Callable[..., None]:
+def _check_recorded(name: str, recording: Recording) -> Callable[..., None]:
     """Say of a module that ran, and that did not ask for attention, that it went around."""
-    heard = hearing.heard(name)
+    counted = recording.count(name)
 
     def after(*_: Any) -> None:
-        nonlocal heard
-        if hearing.heard(name) == heard:
-            hearing.silent.setdefault(name, "it ran, and went around the attention interface")
-        heard = hearing.heard(name)
+        nonlocal counted
+        if recording.count(name) == counted:
+            recording.unavailable.setdefault(
+                name, "it ran, and went around the attention interface"
+            )
+        counted = recording.count(name)
 
     return after
 
@@ -82,11 +88,11 @@ def _names_used(kind: type) -> Iterator[tuple[str, ...]]:
                 yield code.co_names
 
 
-def _listening(
+def _wrapped(
     function: Callable[..., Any],
     implementation: str,
     sites: Mapping[nn.Module, str],
-    hearing: Hearing,
+    recording: Recording,
 ) -> Callable[..., Any]:
     def attend(module: Any, query: Tensor, key: Tensor, value: Tensor, *rest: Any, **named: Any):
         result = function(module, query, key, value, *rest, **named)
@@ -95,8 +101,8 @@ def _listening(
             mask, *other = rest or (named.get("attention_mask"),)
             given = {**named, "attention_mask": mask, "other": other, "module": module}
             given["own"] = _looks_at_itself(module, name)
-            keep = partial(_keep, implementation, tensors, given, result[0], hearing.wanted)
-            hearing.note(name, keep)
+            keep = partial(_keep, implementation, tensors, given, result[0], recording.options)
+            recording.record(name, keep)
         return result
 
     return attend
@@ -107,38 +113,38 @@ def _keep(
     tensors: tuple[Tensor, Tensor, Tensor],
     given: Mapping[str, Any],
     output: Tensor,
-    wanted: Wanted,
-) -> Call:
+    options: CaptureOptions,
+) -> ProbedCall:
     query, key, value = tensors
     _check(implementation, tensors, given)
     query = query.expand(len(key), -1, -1, -1)
     heads, queries = query.shape[1], query.shape[2]
-    choice = Choice(
-        wanted=wanted,
-        heads=wanted.heads_of(heads),
-        rows=wanted.rows_of(queries),
+    subset = Subset(
+        options=options,
+        heads=options.heads_of(heads),
+        rows=options.rows_of(queries),
         queries=queries,
         groups=heads // key.shape[1],
         own=given["own"],
     )
     scaling, softcap, dropout = (given.get(x) for x in ("scaling", "softcap", "dropout"))
-    weigher = scaled_dot(
-        choice,
+    attention = scaled_dot(
+        subset,
         query,
         key,
         scale=query.shape[3] ** -0.5 if scaling is None else float(scaling),
-        rules=_rules(implementation, query, key, given),
+        masking=_masking(implementation, query, key, given),
         softcap=softcap,
         sinks=None if implementation == "sdpa" else sinks_of(given),
     )
     dropping = dropout and (implementation != "eager" or given["module"].training)
-    return Call(
-        weigher=_without_dropped_keys(weigher, given),
-        shown=tuple(range(len(choice.heads))),
-        value=choice.of_key(value),
-        used=choice.of_query(output.transpose(1, 2)),
+    return ProbedCall(
+        weights=_without_dropped_keys(attention, given),
+        shown=tuple(range(len(subset.heads))),
+        value=subset.of_key(value),
+        used=subset.of_query(output.transpose(1, 2)),
         compared="the mixed values before the output projection",
-        unproven="dropout was active" if dropping else None,
+        unverifiable="dropout was active" if dropping else None,
     )
 
 
@@ -149,22 +155,24 @@ def _looks_at_itself(module: nn.Module, name: str) -> bool:
     return not crossing and not getattr(module, "is_cross_attention", False)
 
 
-def _without_dropped_keys(weigher: ScaledDot, given: Mapping[str, Any]) -> ScaledDot:
+def _without_dropped_keys(
+    attention: ScaledDotWeights, given: Mapping[str, Any]
+) -> ScaledDotWeights:
     """Say where the text begins when a cache of a window may have dropped its first keys."""
     module, positions = given["module"], given.get("position_ids")
     window = given.get("sliding_window") or getattr(module, "sliding_window", None)
-    past = weigher.keys - weigher.queries
-    if not weigher.own or not isinstance(window, int) or past < max(1, window - 1):
-        return weigher
-    text = weigher.text
+    past = attention.keys - attention.queries
+    if not attention.own or not isinstance(window, int) or past < max(1, window - 1):
+        return attention
+    text = attention.text
     if text is None:
-        padding = weigher.rows.new_zeros(weigher.batch, len(weigher.rows), dtype=torch.bool)
-        text = Outline(padding, None, weigher.rows.new_tensor(weigher.keys))
+        padding = attention.rows.new_zeros(attention.batch, len(attention.rows), dtype=torch.bool)
+        text = TextBounds(padding, None, attention.rows.new_tensor(attention.keys))
     start = None
     if isinstance(positions, Tensor) and positions.ndim == 2:  # those of images have three axes
         last = positions[:, -1].to(text.end.device)
-        start = (text.end - 1 - last).expand(weigher.batch)
-    return replace(weigher, outline=text._replace(start=start))
+        start = (text.end - 1 - last).expand(attention.batch)
+    return replace(attention, bounds=text._replace(start=start))
 
 
 def _check(implementation: str, tensors: tuple[Tensor, ...], given: Mapping[str, Any]) -> None:
@@ -191,7 +199,7 @@ def _check(implementation: str, tensors: tuple[Tensor, ...], given: Mapping[str,
         )
 
 
-def _rules(implementation: str, query: Tensor, key: Tensor, given: Mapping[str, Any]) -> Rules:
+def _masking(implementation: str, query: Tensor, key: Tensor, given: Mapping[str, Any]) -> Masking:
     """What a missing mask and a mask of truth values mean depends on who reads them."""
     mask, bias, indices = (given.get(x) for x in ("attention_mask", "position_bias", "indices"))
     added = () if bias is None else (bias,)
@@ -200,17 +208,17 @@ def _rules(implementation: str, query: Tensor, key: Tensor, given: Mapping[str, 
         # eager adds whatever the mask is, also truth values, and knows no switch for causality;
         # indices are in it already
         added += () if mask is None else (mask[..., : key.shape[2]].to(query.dtype),)
-        return Rules(added=added, uniform=_finite(added))
+        return Masking(added=added, uniform=_finite(added))
     if mask is None:
         causal = given.get("is_causal")
         causal = getattr(given["module"], "is_causal", True) if causal is None else causal
         causal = bool(causal) and query.shape[2] > 1 and implementation != NUMBERS
-        return Rules(visible=chosen, added=added, causal=causal)
+        return Masking(visible=chosen, added=added, causal=causal)
     if mask.dtype == torch.bool:
         # beside a bias, sdpa is given the lowest number where the mask hides, and not nothing
         uniform = bias is not None and implementation == "sdpa"
-        return Rules(visible=(mask, *chosen), added=added, uniform=uniform)
-    return Rules(visible=chosen, added=(*added, mask), uniform=_finite((*added, mask)))
+        return Masking(visible=(mask, *chosen), added=added, uniform=uniform)
+    return Masking(visible=chosen, added=(*added, mask), uniform=_finite((*added, mask)))
 
 
 def _finite(added: tuple[Tensor, ...]) -> bool:

@@ -10,14 +10,14 @@ from torch import Tensor, nn
 
 from heedful.nn.vision import NonLocal, Sagan
 from heedful.nn.vision._image import mask_keys
-from heedful.probing.call import Call, Choice, Wanted, scaled_dot
-from heedful.probing.kind import Hearing, Kind
+from heedful.probing.adapter import ProbeAdapter, Recording
+from heedful.probing.call import CaptureOptions, ProbedCall, Subset, scaled_dot
 from heedful.probing.replace import replaced
-from heedful.probing.weighing import Rules
+from heedful.probing.weights import Masking
 
 
 @final
-class VisionAttention(Kind):
+class VisionAttention(ProbeAdapter):
     """Wraps `mix`, and `forward`, which knows which pixels exist; pixels count line by line."""
 
     def claims(self, module: nn.Module) -> bool:
@@ -25,18 +25,22 @@ class VisionAttention(Kind):
         softmax = isinstance(module, NonLocal) and module.affinity != "dot"
         return softmax or isinstance(module, Sagan)
 
-    def listen(
-        self, model: nn.Module, sites: Mapping[nn.Module, str], hearing: Hearing, stack: ExitStack
+    def attach(
+        self,
+        model: nn.Module,
+        sites: Mapping[nn.Module, str],
+        recording: Recording,
+        stack: ExitStack,
     ) -> None:
         for module, name in sites.items():
             if isinstance(module, Sagan | NonLocal):
-                forward, mix = _wrapped(module, name, hearing)
+                forward, mix = _wrapped(module, name, recording)
                 stack.enter_context(replaced(module, "forward", forward))
                 stack.enter_context(replaced(module, "mix", mix))
 
 
 def _wrapped(
-    module: Sagan | NonLocal, name: str, hearing: Hearing
+    module: Sagan | NonLocal, name: str, recording: Recording
 ) -> tuple[Callable[..., Tensor], Callable[..., Tensor]]:
     plain_forward, plain = module.forward, module.mix
     here = threading.local()
@@ -49,31 +53,33 @@ def _wrapped(
         mixed = plain(query, key, value, mask)
         tensors = tuple(x[:, None] for x in (query, key, value, mixed))  # one head
         exists = getattr(here, "exists", None)
-        hearing.note(name, partial(_keep, tensors, exists, mask, hearing.wanted))
+        recording.record(name, partial(_keep, tensors, exists, mask, recording.options))
         return mixed
 
     return forward, mix
 
 
 def _keep(
-    tensors: tuple[Tensor, ...], exists: Tensor | None, seen: Tensor | None, wanted: Wanted
-) -> Call:
+    tensors: tuple[Tensor, ...], exists: Tensor | None, seen: Tensor | None, options: CaptureOptions
+) -> ProbedCall:
     query, key, value, mixed = tensors
     queries = query.shape[2]
-    choice = Choice(
-        wanted=wanted,
-        heads=wanted.heads_of(1),
-        rows=wanted.rows_of(queries),
+    subset = Subset(
+        options=options,
+        heads=options.heads_of(1),
+        rows=options.rows_of(queries),
         queries=queries,
         own=key.shape[2] == queries,
     )
     there = None if exists is None else exists.flatten(1)
-    rules = Rules(mask=mask_keys(seen), visible=() if there is None else (there[:, None, :, None],))
-    return Call(
-        weigher=scaled_dot(choice, query, key, scale=1.0, rules=rules),
-        shown=choice.heads,
-        value=choice.of_key(value),
-        used=choice.of_query(mixed),
+    masking = Masking(
+        mask=mask_keys(seen), visible=() if there is None else (there[:, None, :, None],)
+    )
+    return ProbedCall(
+        weights=scaled_dot(subset, query, key, scale=1.0, masking=masking),
+        shown=subset.heads,
+        value=subset.of_key(value),
+        used=subset.of_query(mixed),
         compared="the mixed values before the output projection",
-        missing=None if there is None else choice.of_rows(~there, axis=1),
+        missing=None if there is None else subset.of_rows(~there, axis=1),
     )

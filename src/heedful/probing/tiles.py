@@ -1,4 +1,4 @@
-"""Weights in parts: how they are cut, and the memory in which one part after the other lies."""
+"""Tiles of attention weights, and the workspace in which one after the other is computed."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -7,10 +7,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-NUMBERS = 2**20  # weights in one part: 4 MB in float32, which stay in the cache of a processor
+NUMBERS = 2**20  # weights in one tile: 4 MB in float32, which stay in the cache of a processor
 
 
-class Part(NamedTuple):
+class Tile(NamedTuple):
     """Some batch rows, some heads and some query rows, as they are numbered in what was kept."""
 
     batch: slice
@@ -18,17 +18,17 @@ class Part(NamedTuple):
     rows: slice
 
 
-def parts(
+def tiles(
     batch: int, heads: Sequence[int], rows: int, keys: int, *, block: int | None = None
-) -> Iterator[Part]:
-    """Cut all weights into parts of `block` rows, or of at most `NUMBERS` weights; rows innermost.
+) -> Iterator[Tile]:
+    """Cut all weights into tiles of `block` rows, or of at most `NUMBERS` weights; rows innermost.
 
     Args:
         batch: Batch rows.
         heads: Which heads.
         rows: Query rows.
         keys: Number of keys.
-        block: Query rows in one part. `None` means: as many as fit.
+        block: Query rows in one tile. `None` means: as many as fit.
     """
     high = max(1, min(rows, NUMBERS // max(1, keys) if block is None else block))
     wide = max(1, NUMBERS // (high * max(1, keys)))
@@ -38,16 +38,16 @@ def parts(
             for r in range(0, rows, high):
                 chosen = tuple(heads[h : h + wide])
                 batches = slice(b, min(b + deep, batch))
-                yield Part(batches, chosen, slice(r, min(r + high, rows)))
+                yield Tile(batches, chosen, slice(r, min(r + high, rows)))
 
 
-class Room:
-    """Memory that every block uses again: new pages for each would cost more than the softmax."""
+class Workspace:
+    """Memory that every tile uses again: new pages for each would cost more than the softmax."""
 
     def __init__(self) -> None:
         self._pieces: dict[str, Tensor] = {}
 
-    def take(self, name: str, shape: Sequence[int], like: Tensor) -> Tensor:
+    def buffer(self, name: str, shape: Sequence[int], like: Tensor) -> Tensor:
         """A tensor that holds anything, until the next one of this name is taken."""
         size = 1
         for length in shape:
@@ -61,14 +61,14 @@ class Room:
         return piece[:size].view(*shape)
 
 
-def evenly(rows: int, limit: int | None) -> list[int]:
+def evenly_spaced(rows: int, limit: int | None) -> list[int]:
     """At most `limit` of the row numbers, each standing for as many neighbours."""
     if limit is None or rows <= limit:
         return list(range(rows))
     return [(2 * place + 1) * rows // (2 * limit) for place in range(limit)]
 
 
-def quiet(device: torch.device) -> ExitStack:
+def without_grad_and_autocast(device: torch.device) -> ExitStack:
     """Without gradients and without autocast, whatever the caller has switched on."""
     stack = ExitStack()
     stack.enter_context(torch.no_grad())
@@ -76,6 +76,6 @@ def quiet(device: torch.device) -> ExitStack:
     return stack
 
 
-def wide(tensor: Tensor) -> Tensor:
+def upcast(tensor: Tensor) -> Tensor:
     """Half precision becomes float32; anything else stays as it is."""
     return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor

@@ -1,6 +1,6 @@
-"""Attention that nobody knows: what looks like it by its name or by its parts, and why it is none.
+"""Attention that no adapter supports, found by its name or by its parts, each with the reason.
 
-The one place that decides, for those who hear attention and for those who change it.
+The one place that decides, for `probe` and for what changes attention.
 """
 
 import re
@@ -32,8 +32,8 @@ SHOWN = 12  # classes that a message names
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict)
 
 
-def strangers(
-    model: nn.Module, claimed: Iterable[str], told: Mapping[str, str] | None = None
+def unsupported_attention(
+    model: nn.Module, claimed: Iterable[str], reasons: Mapping[str, str] | None = None
 ) -> dict[str, str]:
     """Return the modules that look like attention and are not claimed, each with the reason.
 
@@ -42,19 +42,19 @@ def strangers(
     Args:
         model: What is searched.
         claimed: The names of modules that somebody knows.
-        told: Reasons by name, of modules that attend whatever they look like.
+        reasons: By name, of modules that attend whatever they look like.
     """
-    claimed, told = set(claimed), told or {}
+    claimed, reasons = set(claimed), reasons or {}
     found: dict[str, str] = {}
     for name, module in model.named_modules():
-        if name in claimed or any(holds(x, name) or holds(name, x) for x in claimed):
+        if name in claimed or any(contains(x, name) or contains(name, x) for x in claimed):
             continue
-        if reason := why_unknown(module) or told.get(name):
+        if reason := why_unsupported(module) or reasons.get(name):
             found[name] = reason
     return found
 
 
-def why_unknown(module: nn.Module) -> str | None:
+def why_unsupported(module: nn.Module) -> str | None:
     """Say why a module that looks like attention is none that is known; `None` for all others."""
     kind = getattr(module, "original_name", type(module).__name__)
     inside = module.children() if _is_named(kind) else ()  # of what only holds attention, nothing
@@ -105,7 +105,7 @@ def kinds_of(model: nn.Module) -> str:
     return shown + (f" and {len(count) - SHOWN} more kinds" if len(count) > SHOWN else "")
 
 
-def holds(outer: str, inner: str) -> bool:
+def contains(outer: str, inner: str) -> bool:
     """Is the module of the one name somewhere inside that of the other?"""
     return outer == "" or inner.startswith(f"{outer}.")
 

@@ -1,4 +1,4 @@
-"""What a call tells: which modules attend, whatever they are called and made of."""
+"""Detect the modules that attend by running the model, whatever they are called and made of."""
 
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakIdKeyDictionary
 
-from heedful.probing.strangers import holds
+from heedful.probing.unsupported import contains
 
 SOFTMAX = {"softmax", "_softmax", "softmin", "gumbel_softmax"}
 PRODUCT = {"matmul", "__matmul__", "bmm", "baddbmm", "einsum", "mm"}
@@ -38,7 +38,7 @@ SHAPED = {
 }
 
 
-def attending(
+def detect_attention(
     model: nn.Module, run: Callable[[nn.Module], object], known: Iterable[str] = ()
 ) -> dict[str, str]:
     """Run a model and return the modules that attend and are not known, each with the reason.
@@ -144,7 +144,9 @@ class _Watch(TorchFunctionMode):
             module = frame.f_locals.get("self")
             if module is not seen and isinstance(module, nn.Module) and module in self.names:
                 seen, name = module, self.names[module]
-                if name in self.known or any(holds(outer, name) for outer in self.known if outer):
+                if name in self.known or any(
+                    contains(outer, name) for outer in self.known if outer
+                ):
                     return None
                 if innermost is None and not _is_plain(module):
                     innermost = name

@@ -10,7 +10,7 @@ from heedful.nn import Attention, AttentionPooling, FeedForward
 from heedful.nn.co import CO_MODULES
 from heedful.nn.vision import VISION
 from heedful.probing.sites import find_sites as heard
-from heedful.probing.strangers import kinds_of, why_unknown
+from heedful.probing.unsupported import kinds_of, why_unsupported
 
 WIDTH = 8
 
@@ -57,19 +57,19 @@ NONE = {
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_name_gives_it_away(name):
-    assert why_unknown(named(name)) == f"{name} is attention that no adapter knows"
+    assert why_unsupported(named(name)) == f"{name} is attention that no adapter knows"
 
 
 @pytest.mark.parametrize("parts", PARTS)
 def test_parts_give_it_away(parts):
-    reason = why_unknown(named("Mixer", **PARTS[parts]))
+    reason = why_unsupported(named("Mixer", **PARTS[parts]))
     assert reason.startswith("Mixer looks like attention, with ")
     assert reason.endswith("and no adapter knows it")
 
 
 @pytest.mark.parametrize("name", NONE)
 def test_what_is_none_is_not_listed(name):
-    assert why_unknown(named(name, **NONE[name])) is None
+    assert why_unsupported(named(name, **NONE[name])) is None
 
 
 def test_modules_of_torch_and_lists_are_none():
@@ -80,7 +80,7 @@ def test_modules_of_torch_and_lists_are_none():
         nn.Linear(2, 6),
         FeedForward(width=8, hidden=9),
     ):
-        assert why_unknown(module) is None
+        assert why_unsupported(module) is None
 
 
 CHANNELS = "weighs channels, and looks at no position; weights() returns by what"

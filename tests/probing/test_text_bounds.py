@@ -7,8 +7,8 @@ from torch import nn
 from heedful.mask import Mask
 from heedful.nn.attention import Attention
 from heedful.nn.cache import KeyValueCache
-from heedful.probing.outline import end_of, outline_of, seen_by, seen_in
 from heedful.probing.probe import probe
+from heedful.probing.text_bounds import end_of, seen_by, seen_in, text_bounds_of
 
 LENGTHS = torch.tensor([5, 2])
 RIGHT = torch.arange(5) >= LENGTHS[:, None]  # True = padding
@@ -28,18 +28,18 @@ def test_padding_and_start(padding, causal):
     every = torch.arange(5)
     pieces = [(every[:2], visible[:, :, :2]), (every[2:], visible[:, :, 2:])]
     for blocks in ([(every, visible)], pieces):
-        found = outline_of(blocks, batch=2, queries=5, end=torch.tensor(5))
+        found = text_bounds_of(blocks, batch=2, queries=5, end=torch.tensor(5))
         assert torch.equal(found.padding, padding)
         assert found.start.tolist() == [0, 0 if padding is RIGHT else 3]
 
 
 def test_keys_that_masks_hide_for_other_reasons_are_no_padding():
     strict = CAUSAL & ~torch.eye(5).bool()  # the last key is seen by nobody, and no row sees itself
-    found = outline_of(
+    found = text_bounds_of(
         [(torch.arange(5), strict[None, None])], batch=1, queries=5, end=torch.tensor(5)
     )
     assert not found.padding.any()
-    none = outline_of([], batch=2, queries=0, end=torch.tensor(5))
+    none = text_bounds_of([], batch=2, queries=0, end=torch.tensor(5))
     assert none.padding.shape == (2, 0)
 
 

@@ -8,7 +8,7 @@ from torch.nn import functional
 import heedful
 from heedful.nn import Attention
 from heedful.nn.vision import NonLocal
-from heedful.probing.attending import attending
+from heedful.probing.detection import detect_attention
 
 WIDTH = 12
 
@@ -97,7 +97,7 @@ def test_whoever_attends_is_found(kind):
     torch.manual_seed(0)
     model, x = nn.Sequential(nn.Linear(WIDTH, WIDTH), kind(), Frozen()), torch.randn(2, 5, WIDTH)
     want = model(x)
-    found = attending(model, lambda m: m(x))
+    found = detect_attention(model, lambda m: m(x))
     assert list(found) == ["1"]
     assert found["1"].startswith(f"{kind.__name__} {REASONS[kind]}")
     assert torch.equal(model(x), want) == (kind is not Plain)  # whose dropout draws
@@ -108,25 +108,25 @@ def test_what_is_known_is_left_out():
         Attention(width=WIDTH, heads=2), nn.TransformerEncoderLayer(WIDTH, 2, 16), Plain()
     ).eval()
     x = torch.randn(2, 5, WIDTH)
-    found = attending(model, lambda m: m(x), known=["0", "1.self_attn"])
+    found = detect_attention(model, lambda m: m(x), known=["0", "1.self_attn"])
     assert list(found) == ["2"]
-    assert attending(model, lambda m: m(x), known=["0", "1", "2"]) == {}
-    assert "1.self_attn" in attending(model, lambda m: m(x))
+    assert detect_attention(model, lambda m: m(x), known=["0", "1", "2"]) == {}
+    assert "1.self_attn" in detect_attention(model, lambda m: m(x))
 
 
 def test_a_function_outside_of_the_model_is_nobody():
     model, x = nn.Linear(WIDTH, WIDTH), torch.randn(5, WIDTH)
-    assert attending(model, lambda m: m(x).softmax(-1) @ x.mT) == {}
+    assert detect_attention(model, lambda m: m(x).softmax(-1) @ x.mT) == {}
 
 
 def test_pixels_attend_as_well():
     model = nn.Sequential(NonLocal(channels=4))
-    assert list(attending(model, lambda m: m(torch.randn(1, 4, 3, 3)))) == ["0"]
+    assert list(detect_attention(model, lambda m: m(torch.randn(1, 4, 3, 3)))) == ["0"]
 
 
 def test_what_the_run_raises_comes_out():
     with pytest.raises(ZeroDivisionError):
-        attending(nn.Linear(1, 1), lambda m: 1 / 0)
+        detect_attention(nn.Linear(1, 1), lambda m: 1 / 0)
 
 
 def test_compiled_functions_are_seen_through():
@@ -136,6 +136,6 @@ def test_compiled_functions_are_seen_through():
 
     model, x = nn.Sequential(Own()), torch.randn(2, 5, WIDTH)
     model[0].mix = mix
-    assert attending(model, lambda m: m(x)) == {
+    assert detect_attention(model, lambda m: m(x)) == {
         "0": "Own sums up by a softmax, and no adapter knows it"
     }

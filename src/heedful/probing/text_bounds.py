@@ -1,4 +1,4 @@
-"""Where the text is among the queries and keys of a call: what is padding, and what empty room."""
+"""Where the text is among the queries and keys of a call: padding, and empty slots of a cache."""
 
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from heedful.mask import Mask
 ROWS = 256  # rows of a mask that are looked at together
 
 
-class Outline(NamedTuple):
+class TextBounds(NamedTuple):
     """Where the text is.
 
     Args:
@@ -26,9 +26,9 @@ class Outline(NamedTuple):
     end: Tensor
 
 
-def outline_of(
+def text_bounds_of(
     blocks: Iterable[tuple[Tensor, Tensor]], *, batch: int, queries: int, end: Tensor
-) -> Outline:
+) -> TextBounds:
     """Tell from who is seen where the text is, when queries look at their own keys, the last ones.
 
     A row is padding when nobody sees its key, while other rows see their own. The text begins at
@@ -50,12 +50,12 @@ def outline_of(
         place = (rows + end - queries).clamp(0, visible.shape[3] - 1)
         own.append(any_head.gather(2, place.expand(batch, -1)[..., None])[..., 0])
     if seen is None:
-        return Outline(torch.zeros(batch, 0, dtype=torch.bool, device=end.device), None, end)
+        return TextBounds(torch.zeros(batch, 0, dtype=torch.bool, device=end.device), None, end)
     to_self = torch.cat(own, 1)
     places = (torch.arange(queries, device=seen.device) + end - queries).clamp(0, seen.shape[1] - 1)
     unseen = ~seen[:, places]
     first = seen.to(torch.uint8).argmax(1)
-    return Outline(unseen & to_self.any(1, keepdim=True), first, end)
+    return TextBounds(unseen & to_self.any(1, keepdim=True), first, end)
 
 
 def end_of(visible: Tensor, queries: int) -> Tensor:

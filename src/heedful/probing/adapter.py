@@ -1,0 +1,63 @@
+"""Interface between one library's attention and `probe`."""
+
+import abc
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+
+import torch
+from torch import nn
+
+from heedful.errors import UnsupportedError
+from heedful.probing.call import CaptureOptions, ProbedCall
+
+
+class Recording:
+    """The captured calls of each site, and why a site has none.
+
+    Args:
+        names: The chosen sites.
+        options: Which heads and rows of each call are kept, and where.
+    """
+
+    def __init__(self, names: list[str], options: CaptureOptions) -> None:
+        self.calls: dict[str, list[ProbedCall]] = {name: [] for name in names}
+        self.options = options
+        self.unavailable: dict[str, str] = {}
+        self.failures: dict[str, int] = {}
+
+    def count(self, name: str) -> int:
+        """How many calls of this site were recorded, those that failed included."""
+        return len(self.calls[name]) + self.failures.get(name, 0)
+
+    def record(self, name: str, keep: Callable[[], ProbedCall]) -> None:
+        """Keep a call, or the reason why it is not supported; the model goes on as it would."""
+        try:
+            with torch.no_grad():
+                self.calls[name].append(keep())
+        except UnsupportedError as error:
+            self.unavailable[name] = str(error)
+            self.failures[name] = self.failures.get(name, 0) + 1
+
+    def close(self) -> None:
+        """Give sites that were never called that reason."""
+        for name, calls in self.calls.items():
+            if not calls and name not in self.unavailable:
+                self.unavailable[name] = "it was not called while the probe was open"
+
+
+class ProbeAdapter(abc.ABC):
+    """Captures the attention modules of one library. Subclasses are final."""
+
+    @abc.abstractmethod
+    def claims(self, module: nn.Module) -> bool:
+        """Can this adapter capture the module?"""
+
+    @abc.abstractmethod
+    def attach(
+        self,
+        model: nn.Module,
+        sites: Mapping[nn.Module, str],
+        recording: Recording,
+        stack: ExitStack,
+    ) -> None:
+        """Record the calls of these sites from now on; `stack` undoes it."""
