@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from heedful.errors import ConfigError
-from heedful.models.sagan import Discriminator, Generator, SelfAttentionGan
+from heedful.models.sagan import Discriminator, Generator, ImageGan
 
 
 def made(size=8, *, channels=3, attention=True, classes=5):
     torch.manual_seed(0)
-    return SelfAttentionGan(
+    return ImageGan(
         classes=classes,
         size=size,
         channels=channels,
@@ -136,4 +136,4 @@ def test_settings_that_do_not_fit_are_refused():
         Generator(classes=2, size=8, latent=-2)
     want = "reduction must be at least 1 and divide channels, got reduction=3, channels=16"
     with pytest.raises(ConfigError, match=re.escape(want)):
-        SelfAttentionGan(classes=2, size=8, reduction=3)
+        ImageGan(classes=2, size=8, reduction=3)

@@ -9,13 +9,13 @@ import zlib
 import numpy as np
 import pytest
 
-from heedful.data.image_attention import Gaze, ImageAttention
+from heedful.data.image_attention import AttentionMap, ImageAttention
 from heedful.errors import ConfigError
 from heedful.report.image_attention import GAP, MARK, mosaic, png, render_terminal, write_image
 
-GAZE = Gaze(row=0, column=1, weights=((0.64, 0.0), (0.2, 0.16)))
+MAP = AttentionMap(row=0, column=1, weights=((0.64, 0.0), (0.2, 0.16)))
 PICTURE = ImageAttention(
-    pixels=(((0,), (255,)), ((128,), (60,))), gazes=(GAZE,), title="a <7> & its place"
+    pixels=(((0,), (255,)), ((128,), (60,))), maps=(MAP,), title="a <7> & its place"
 )
 
 
@@ -42,7 +42,7 @@ def test_a_terminal_shows_the_image_and_the_map():
         "  ██",
         "▒▒░░",
         "",
-        "where row 1, column 2 looked, darkest most",
+        "where row 1, column 2 looked: the fuller, the more",
         "██  ",
         "▒▒▒▒",
     ]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
-class Gaze:
+class AttentionMap:
     """Where one place of an image looked.
 
     Args:
@@ -24,10 +24,10 @@ class ImageAttention:
 
     Args:
         pixels: A row for each row of pixels, of one number from 0 to 255 for each channel.
-        gazes: Of some places; none where the model has no attention.
+        maps: Of some places; none where the model has no attention.
         title: What the picture is of.
     """
 
     pixels: tuple[tuple[tuple[int, ...], ...], ...]
-    gazes: tuple[Gaze, ...] = ()
+    maps: tuple[AttentionMap, ...] = ()
     title: str = ""

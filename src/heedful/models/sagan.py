@@ -44,8 +44,8 @@ class Generator(nn.Module):
         ConfigError: `reduction` does not divide, or a size is below 1.
 
     Source:
-        Zhang et al. 2019, arXiv:1805.08318, section 4 (spectral normalisation in both networks,
-        self-attention, class-conditional batch normalisation); the convolutions are those of
+        Zhang et al. 2019, arXiv:1805.08318: section 3 (self-attention), 4.1 (spectral normalisation
+        in both networks), 5 (class-conditional batch normalisation). The convolutions are those of
         Radford et al. 2016, arXiv:1511.06434, not its residual blocks.
     """
 
@@ -68,10 +68,13 @@ class Generator(nn.Module):
         self.start, steps = _smallest(size)
         widths = [width * 2 ** (steps - step) for step in range(steps + 1)]
         self.label = nn.Embedding(classes, latent)
-        self.first = norm(nn.Linear(2 * latent, widths[0] * self.start**2))
+        # no biases where a batch normalisation would take them away again
+        self.first = norm(nn.Linear(2 * latent, widths[0] * self.start**2, bias=False))
         self.first_norm = ClassNorm(channels=widths[0], classes=classes)
         pairs = list(pairwise(widths))
-        self.up = nn.ModuleList(norm(nn.ConvTranspose2d(*pair, 4, 2, 1)) for pair in pairs)
+        self.up = nn.ModuleList(
+            norm(nn.ConvTranspose2d(*pair, 4, 2, 1, bias=False)) for pair in pairs
+        )
         self.norms = nn.ModuleList(ClassNorm(channels=w, classes=classes) for _, w in pairs)
         self.attention = None
         if attention:
@@ -155,7 +158,7 @@ class Discriminator(nn.Module):
         return x if self.attention is None else self.attention(x)
 
 
-class SelfAttentionGan(nn.Module):
+class ImageGan(nn.Module):
     """A generator and the discriminator that teaches it, and the generator's moving average.
 
     The average is what makes images in the end. It holds weights already divided by their spectral

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.text import Text
 
-from heedful.data.image_attention import Gaze, ImageAttention
+from heedful.data.image_attention import AttentionMap, ImageAttention
 from heedful.errors import ConfigError
 from heedful.files import write_bytes
 
@@ -45,9 +45,10 @@ def render_terminal(picture: ImageAttention) -> Text:
     """Draw an image in shades, and below it where its places looked."""
     grey = np.asarray(picture.pixels, float).mean(2) / 255
     lines = [picture.title, *_drawn(grey)]
-    for gaze in picture.gazes:
-        lines += ["", f"where row {gaze.row + 1}, column {gaze.column + 1} looked, darkest most"]
-        lines += _drawn(_strength(gaze))
+    for each in picture.maps:
+        place = f"row {each.row + 1}, column {each.column + 1}"
+        lines += ["", f"where {place} looked: the fuller, the more"]
+        lines += _drawn(_strength(each))
     return Text("\n".join(lines), no_wrap=True, overflow="ignore")
 
 
@@ -90,13 +91,13 @@ def write_image(picture: ImageAttention, path: Path, *, command: str) -> None:
 
 
 def mosaic(picture: ImageAttention) -> NDArray[np.uint8]:
-    """Return the image and a map for each gaze, side by side on white, as red, green and blue."""
+    """Return the image and a map for each each, side by side on white, as red, green and blue."""
     image = np.asarray(picture.pixels, np.uint8)
     panels = [_enlarged(np.broadcast_to(image, (*image.shape[:2], 3)))]
-    for gaze in picture.gazes:
-        shade = np.rint(255 * (1 - _strength(gaze))).astype(np.uint8)
+    for each in picture.maps:
+        shade = np.rint(255 * (1 - _strength(each))).astype(np.uint8)
         cells = np.repeat(shade[:, :, None], 3, axis=2)
-        cells[gaze.row, gaze.column] = MARK
+        cells[each.row, each.column] = MARK
         panels.append(_enlarged(cells))
     height = max(len(panel) for panel in panels)
     columns: list[NDArray[np.uint8]] = []
@@ -131,9 +132,9 @@ def png(pixels: NDArray[np.uint8], command: str) -> bytes:
     )
 
 
-def _strength(gaze: Gaze) -> NDArray[np.float64]:
+def _strength(each: AttentionMap) -> NDArray[np.float64]:
     """Square roots of shares, the largest one being 1: so small ones stay visible."""
-    shares = np.asarray(gaze.weights, float)
+    shares = np.asarray(each.weights, float)
     return np.sqrt(shares / max(shares.max(), np.finfo(float).tiny))
 
 
@@ -149,7 +150,7 @@ def _drawn(strength: NDArray[np.float64]) -> list[str]:
 
 
 def _legend(picture: ImageAttention) -> str:
-    if not picture.gazes:
+    if not picture.maps:
         return "The model has no attention."
     return (
         "Left the image; then, for the place in red, where it looked while the image was made: "

@@ -18,23 +18,23 @@ RATE = 2e-3  # learning rate of the classifier, down to 0 linearly
 CHUNK = 250  # images compared with all training images at once
 
 
-class Judgement(NamedTuple):
+class Evaluation(NamedTuple):
     """What is said of images.
 
     Args:
         features: What the classifier's last layer looks at, scaled so that features of training
             images have a variance of 1 on average.
-        label: The class that each image is taken for.
+        predicted: The class that each image is taken for.
         nearest: Root of the mean squared difference to the nearest training image, in shares of
             the range of a pixel; both are first made as small as a thumbnail.
     """
 
     features: Float[Tensor, "batch features"]
-    label: Int[Tensor, " batch"]
+    predicted: Int[Tensor, " batch"]
     nearest: Float[Tensor, " batch"]
 
 
-class ImageJudge(nn.Module):
+class ImageEvaluator(nn.Module):
     """A classifier trained on the training images, and thumbnails of those.
 
     Args:
@@ -62,7 +62,7 @@ class ImageJudge(nn.Module):
     @staticmethod
     def fit(
         images: Images, labels: Int[Tensor, " batch"], *, classes: int, seed: int, steps: int = 800
-    ) -> "ImageJudge":
+    ) -> "ImageEvaluator":
         """Train the classifier, and keep thumbnails.
 
         Args:
@@ -76,22 +76,22 @@ class ImageJudge(nn.Module):
             DataError: There are no images.
         """
         if not len(images):
-            raise DataError("a judge must be given training images, got none")
+            raise DataError("a evaluator must be given training images, got none")
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            judge = ImageJudge(
+            evaluator = ImageEvaluator(
                 classes=classes,
                 size=images.shape[2],
                 channels=images.shape[1],
                 images=len(images),
             )
-            judge._train(images, labels, steps)
-        judge.eval().requires_grad_(False)
-        judge.thumbnails.copy_(judge._shrink(images))
+            evaluator._train(images, labels, steps)
+        evaluator.eval().requires_grad_(False)
+        evaluator.thumbnails.copy_(evaluator._shrink(images))
         few = images[torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))]
-        variance = judge.classifier.features(few[:5_000]).var(0, correction=0).mean()
-        judge.scale.copy_(variance.clamp(min=1e-12).rsqrt())
-        return judge
+        variance = evaluator.classifier.features(few[:5_000]).var(0, correction=0).mean()
+        evaluator.scale.copy_(variance.clamp(min=1e-12).rsqrt())
+        return evaluator
 
     def _train(self, images: Tensor, labels: Tensor, steps: int) -> None:
         optimizer = torch.optim.Adam(self.classifier.parameters(), RATE)
@@ -102,12 +102,12 @@ class ImageJudge(nn.Module):
             cross_entropy(self.classifier(images[rows]), labels[rows]).backward()
             optimizer.step()
 
-    def forward(self, images: Images) -> Judgement:
+    def forward(self, images: Images) -> Evaluation:
         """Judge images, with values from -1 to 1."""
         raw = self.classifier.features(images)
-        return Judgement(
+        return Evaluation(
             features=raw * self.scale,
-            label=self.classifier.classify(raw).argmax(1),
+            predicted=self.classifier.classify(raw).argmax(1),
             nearest=self._nearest(images),
         )
 
