@@ -36,14 +36,14 @@ class Task:
         build: Makes the model, freshly initialised.
         draw: So many examples for a seed, in batches.
         quality: One number for each example.
-        keep: The budget.
+        lose: The budget.
         steps: Of training.
     """
 
     build: Callable[[], nn.Module]
     draw: Callable[[int, int], Batches]
     quality: Callable[[nn.Module, Batches], Tensor]
-    keep: str
+    lose: str
     steps: int
     learning_rate: float = 1e-3
 
@@ -253,15 +253,15 @@ TASKS = {
         build=plain.Classifier,
         draw=lambda examples, seed: plain.look_up(examples, seed=seed, rows=ROWS),
         quality=plain.accuracy,
-        keep="accuracy >= -0.01",
+        lose="accuracy 0.01",
         steps=800,
     ),
-    "BERT": Task(build=bert, draw=counted, quality=accuracy, keep="accuracy >= -0.01", steps=150),
+    "BERT": Task(build=bert, draw=counted, quality=accuracy, lose="accuracy 0.01", steps=150),
     "GPT-2": Task(
         build=gpt2,
         draw=prose,
         quality=loss_next,
-        keep="loss <= 2%",
+        lose="loss 2%",
         steps=200,
         learning_rate=3e-3,
     ),
@@ -269,16 +269,16 @@ TASKS = {
         build=llama,
         draw=to_sort,
         quality=loss_next,
-        keep="loss <= +0.02",
+        lose="loss 0.02",
         steps=400,
         learning_rate=2e-3,
     ),
-    "ViT": Task(build=vit, draw=stripes, quality=accuracy, keep="accuracy >= -0.01", steps=200),
+    "ViT": Task(build=vit, draw=stripes, quality=accuracy, lose="accuracy 0.01", steps=200),
     "Marian": Task(
         build=marian,
         draw=enciphered,
         quality=loss_here,
-        keep="loss <= +0.02",
+        lose="loss 0.02",
         steps=400,
         learning_rate=2e-3,
     ),

@@ -18,7 +18,7 @@ from _measure import write
 from heedful.metrics.metric import Floats, Metric, per_example, ratio_metric
 from heedful.metrics.texts import text_metric
 from heedful.optimizing import verdict
-from heedful.optimizing.budget import Budget, parse_budget
+from heedful.optimizing.budget import Budget, parse_lose
 from heedful.optimizing.verdict import judge
 
 AT_BUDGET, WITHIN, SEEDS, RESAMPLES = 1_000, 400, 10, 1_000
@@ -150,7 +150,7 @@ def scenarios() -> Iterator[Scenario]:
     def falls(share: float, spread: float) -> Budget:
         return Budget(metric="quality", margin=-share * mean_log_normal(spread))
 
-    two = parse_budget("quality >= -2")
+    two = parse_lose("quality 2")
     yield make(
         name="right or wrong: 2 % lost",
         budget=two,
@@ -161,7 +161,7 @@ def scenarios() -> Iterator[Scenario]:
         budget=two,
         draw=partial(right_or_wrong, lost=0.04, won=0.02),
     )
-    half = parse_budget("quality >= -0.5")
+    half = parse_lose("quality 0.5")
     yield make(name="all differ, normally", budget=half, draw=partial(all_differ, fall=0.5))
     for share, spread in ((0.02, 1.0), (0.02, 1.5), (0.1, 1.0)):
         yield make(
@@ -184,7 +184,7 @@ def scenarios() -> Iterator[Scenario]:
         for text in ("loss <= +0.05", "loss <= 2.5%"):
             yield make(
                 name=f"loss by token: {words}, log-normally (1)",
-                budget=parse_budget(text),
+                budget=parse_lose(text),
                 metric=loss,
                 draw=draw,
             )
@@ -197,7 +197,7 @@ def scenarios() -> Iterator[Scenario]:
     )
     yield make(
         name="**beyond it:** 1 % lost whole, others differ by a tenth",
-        budget=parse_budget("quality >= -1"),
+        budget=parse_lose("quality 1"),
         draw=rare_failures,
     )
 

@@ -24,7 +24,7 @@ from heedful.allocation.plan import Plan, unfused
 from heedful.allocation.seen import Seen
 from heedful.allocation.sites import Site, find_sites
 from heedful.metrics.metric import Floats
-from heedful.optimizing.budget import parse_budget
+from heedful.optimizing.budget import parse_lose
 from heedful.optimizing.distil import distil
 from heedful.optimizing.finetune import Finetuning, finetune
 from heedful.optimizing.of_run import problem_of_run
@@ -32,7 +32,7 @@ from heedful.optimizing.problem import Problem, Reference
 from heedful.optimizing.verdict import Verdict
 
 METRIC = "chrf"
-BUDGET = parse_budget("chrf >= -0.5")
+BUDGET = parse_lose("chrf 0.5")
 CONTROL = "nothing removed, healed as long"
 
 Head = tuple[str, int]  # site, head as it is numbered now

@@ -83,7 +83,7 @@ def optimised(task: Task) -> Outcome:
             test=task.draw(test, 4),
         ),
         quality=task.quality,
-        keep=task.keep,
+        lose=task.lose,
         settings=SETTINGS,
         spec=ModelSpec(outputs="logits"),
         on_event=heard,

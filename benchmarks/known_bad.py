@@ -19,14 +19,14 @@ from _translator import opened
 from heedful.allocation.plan import unfused
 from heedful.allocation.sites import find_sites
 from heedful.metrics.metric import Floats
-from heedful.optimizing.budget import parse_budget
+from heedful.optimizing.budget import parse_lose
 from heedful.optimizing.of_run import problem_of_run
 from heedful.optimizing.operations import record_usage
 from heedful.optimizing.problem import Problem
 from heedful.optimizing.site_options import find_options
 from heedful.optimizing.verdict import judge
 
-BUDGET = parse_budget("chrf >= -0.5")
+BUDGET = parse_lose("chrf 0.5")
 OBVIOUS = -4.0  # chrF; a larger loss proves nothing about the verdict
 JUDGED, KNOWN = 1000, 2000  # examples
 

@@ -34,7 +34,7 @@ from heedful.allocation.plan import unfused
 from heedful.allocation.sites import find_sites
 from heedful.bench.memory import peak_bytes
 from heedful.bench.timing import Ratio, Times, in_turns, ratio
-from heedful.optimizing.budget import parse_budget
+from heedful.optimizing.budget import parse_lose
 from heedful.optimizing.events import Note, OptimizeEvent, RoundDone
 from heedful.optimizing.finetune import Finetuning, finetune, rate_scale_for
 from heedful.optimizing.latency_table import site_seconds
@@ -181,7 +181,7 @@ def one(
     control: bool,
 ) -> Row:
     problem, steps = subject_of(model, text, context), list[int]()
-    outcome = optimize_problem(counted(problem, steps), parse_budget(BUDGET), settings, heard)
+    outcome = optimize_problem(counted(problem, steps), parse_lose(BUDGET), settings, heard)
     before, after = unfused(model).eval(), outcome.model.eval()
     batch = windows(text.test, context)[0][0][None]
     attention, whole, share = timed(before, after, batch)

@@ -1,7 +1,7 @@
 """What optimising made of the demo's translators: its verdict, throughput in batches, one sentence.
 
 Each run was trained by `heedful demo` (or `heedful train` with its settings) and then optimised by
-`heedful optimize RUN --keep "chrf >= -0.5"`. With `--control` the unchanged translator is healed
+`heedful optimize RUN --lose "chrf 0.5"`. With `--control` the unchanged translator is healed
 for as long, to tell what healing alone does.
 """
 

@@ -27,7 +27,7 @@ from heedful.allocation.sites import find_sites
 from heedful.config_file import parse_config
 from heedful.data.tokens import BOS
 from heedful.models import Transformer
-from heedful.optimizing.budget import parse_budget
+from heedful.optimizing.budget import parse_lose
 from heedful.optimizing.distil import distil
 from heedful.optimizing.finetune import Finetuning, finetune
 from heedful.optimizing.of_run import problem_of_run
@@ -37,8 +37,8 @@ from heedful.training.start import train
 
 HEADS = 8
 BUDGETS = {
-    "chrf": parse_budget("chrf >= -1%"),
-    "token_accuracy": parse_budget("token_accuracy >= -1%"),
+    "chrf": parse_lose("chrf 1%"),
+    "token_accuracy": parse_lose("token_accuracy 1%"),
 }
 SHARE = 0.05  # of the training steps, for healing
 DISTILLED = 0.25  # of the training steps, before it; they take no labels

@@ -75,7 +75,7 @@ def main() -> None:
         ),
         quality=accuracy,
         spec=heedful.ModelSpec(outputs="logits"),  # a plain tensor could be numbers as well
-        keep=-0.01,  # at most one right answer in a hundred fewer
+        lose=0.01,  # at most one right answer in a hundred fewer
         settings=heedful.OptimizeSettings(
             rounds=3, trials=24, finalist_steps=20, finetune_steps=60, final_steps=200
         ),

@@ -28,6 +28,15 @@ def test_an_old_keyword_is_the_new_one_with_a_warning_where_it_was_called():
         assert call(0, heal=3) == (0, 3)
 
 
+def test_an_old_value_can_be_made_a_new_one():
+    @old_keywords(keep=("lose", lambda value: -value))
+    def lost(*, lose):
+        return lose
+
+    with pytest.warns(DeprecationWarning, match="^keep of lost is now lose$"):
+        assert lost(keep=-2) == 2
+
+
 def test_the_new_keyword_and_neither_are_taken_in_silence():
     assert (Made(finetune=2).finetune, Made().finetune, call(0, finetune=4)) == (2, 1, (0, 4))
 

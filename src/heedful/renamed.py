@@ -8,11 +8,15 @@ from typing import Any, TypeVar
 T = TypeVar("T", bound=Callable[..., Any])
 
 
-def old_keywords(**renamed: str) -> Callable[[T], T]:
+Renamed = str | tuple[str, Callable[[Any], Any]]
+
+
+def old_keywords(**renamed: Renamed) -> Callable[[T], T]:
     """Return a decorator: a function or class takes keywords by their old names as well.
 
     Args:
-        renamed: The new name of each old one.
+        renamed: The new name of each old one, where it means something else together with what
+            makes the new value of the old one.
 
     Raises:
         TypeError: In a call that says one thing by both names.
@@ -25,11 +29,11 @@ def old_keywords(**renamed: str) -> Callable[[T], T]:
         @functools.wraps(call)
         def taking_both(*args: Any, **settings: Any) -> Any:
             for old in renamed.keys() & settings.keys():
-                new = renamed[old]
+                new, convert = _pair(renamed[old])
                 if new in settings:
                     raise TypeError(f"{whose}() must get {new} once, got {old} as well")
                 _warn(f"{old} of {whose}", new)
-                settings[new] = settings.pop(old)
+                settings[new] = convert(settings.pop(old))
             return call(*args, **settings)
 
         if isinstance(made, type):
@@ -38,6 +42,10 @@ def old_keywords(**renamed: str) -> Callable[[T], T]:
         return taking_both  # pyright: ignore[reportReturnType]
 
     return decorate
+
+
+def _pair(new: Renamed) -> tuple[str, Callable[[Any], Any]]:
+    return (new, lambda value: value) if isinstance(new, str) else new
 
 
 def old_names(module: str, **renamed: Any) -> Callable[[str], Any]:

@@ -159,11 +159,11 @@ def optimizing(calls):
         RoundDone(number=1, candidate=candidate(0.61, -0.25)),
         Note(text="a note [/b]"),
         RoundDone(number=2, candidate=candidate(0.4, -2.0)),
-        Stage(text="healing [x]", done=0.5),
+        Stage(text="fine-tuning [x]", done=0.5),
     ]
 
-    def optimize_run(run, *, keep, output, test, settings, on_event):
-        asked = {"run": run, "keep": keep, "output": output, "test": test, "settings": settings}
+    def optimize_run(run, *, lose, output, test, settings, on_event):
+        asked = {"run": run, "lose": lose, "output": output, "test": test, "settings": settings}
         calls.optimize.append(asked)
         for event in calls.events:
             on_event(event)

@@ -6,7 +6,18 @@ import pytest
 
 
 def test_everything_is_handed_on(heedful, library):
-    words = ("plan.toml", "runs/x", "-o", "out", "--distil", "20", "--heal", "30", "--seed", "4")
+    words = (
+        "plan.toml",
+        "runs/x",
+        "-o",
+        "out",
+        "--distil-steps",
+        "20",
+        "--finetune-steps",
+        "30",
+        "--seed",
+        "4",
+    )
     code, out, err = heedful("apply", *words)
     assert (code, out) == (0, "out\n")
     (asked,) = library.apply
@@ -21,10 +32,17 @@ def test_everything_is_handed_on(heedful, library):
     assert "measuring the original" in err
 
 
-def test_nothing_is_healed_unless_it_is_said(heedful, library):
+def test_nothing_is_trained_unless_it_is_said(heedful, library):
     assert heedful("apply", "p", "r", "-o", "out")[0] == 0
     asked = library.apply[0]
     assert (asked["distil_steps"], asked["finetune_steps"], asked["seed"]) == (0, 0, 0)
+
+
+def test_older_options_still_work_and_say_what_they_are_now(heedful, library):
+    code, _, err = heedful("apply", "p", "r", "-o", "out", "--distil", "2", "--heal", "3")
+    assert code == 0
+    assert "heedful: --distil is now --distil-steps\nheedful: --heal is now --finetune-steps" in err
+    assert (library.apply[0]["distil_steps"], library.apply[0]["finetune_steps"]) == (2, 3)
 
 
 @pytest.mark.parametrize(
@@ -32,9 +50,9 @@ def test_nothing_is_healed_unless_it_is_said(heedful, library):
     [
         (("p", "r"), "Missing option '--output'"),
         (("p",), "Missing argument 'RUN'"),
-        (("p", "r", "-o", "o", "--heal", "-1"), "greater than or equal to 0"),
-        (("p", "r", "-o", "o", "--heal", "9" * 40), "less than or equal to 1000000000"),
-        (("p", "r", "-o", "o", "--distil", "-1"), "greater than or equal to 0"),
+        (("p", "r", "-o", "o", "--finetune-steps", "-1"), "greater than or equal to 0"),
+        (("p", "r", "-o", "o", "--finetune-steps", "9" * 40), "less than or equal to 1000000000"),
+        (("p", "r", "-o", "o", "--distil-steps", "-1"), "greater than or equal to 0"),
     ],
 )
 def test_usage(heedful, library, words, message, monkeypatch):

@@ -18,9 +18,9 @@ def test_goes_on_to_optimise_what_it_trained(heedful, library):
     assert code == 0
     (call,) = library.optimize
     assert (str(call["run"]), str(call["output"])) == ("d", "d-optimised")
-    assert (call["keep"], call["settings"].seed) == ("chrf >= -0.5", 3)
+    assert (str(call["lose"]), call["settings"].seed) == ("chrf 0.5", 3)
     assert "attention operations" in out
-    assert "Now less attention, with chrf >= -0.5" in err
+    assert "Now less attention, losing at most chrf 0.5" in err
 
 
 def test_a_budget_that_is_missed_is_an_answer(heedful, library):
@@ -30,8 +30,15 @@ def test_a_budget_that_is_missed_is_an_answer(heedful, library):
     assert "Nothing was optimised: it must be faster, got 0.9x" in out
 
 
+def test_the_older_name_of_what_may_be_lost_still_works(heedful, library):
+    assert "--keep 'bleu >= -1' is now" in heedful("demo", "-o", "d", "--keep", "bleu >= -1")[2]
+    assert str(library.optimize[0]["lose"]) == "bleu 1"
+    assert heedful("demo", "-o", "e", "--keep", "")[0] == 0
+    assert len(library.optimize) == 1
+
+
 def test_optimising_can_be_left_out(heedful, library):
-    code, out, _ = heedful("demo", "-o", "d", "--keep", "")
+    code, out, _ = heedful("demo", "-o", "d", "--lose", "")
     assert (code, library.optimize) == (0, [])
     assert "The run is in d. Next:" in out
 
@@ -112,15 +119,15 @@ def test_an_optimised_run_is_announced(heedful, library, tmp_path):
 
 
 def test_a_budget_is_read_before_anything_is_deleted(heedful, library, run):
-    code, out, err = heedful("demo", "-o", "d", "--force", "--keep", "nonsense")
+    code, out, err = heedful("demo", "-o", "d", "--force", "--lose", "nonsense")
     assert (code, out, library.train) == (2, "", [])
-    assert "a budget must read METRIC >= NUMBER" in err
+    assert "lose must read METRIC NUMBER" in err
     assert (run / "run.json").exists()
 
 
 def test_force_never_follows_a_link(heedful, library, run, tmp_path):
     (tmp_path / "link").symlink_to("d")
-    code, _, err = heedful("demo", "-o", "link", "--force", "--keep", "")
+    code, _, err = heedful("demo", "-o", "link", "--force", "--lose", "")
     assert (code, library.train) == (2, [])
     assert "--force deletes folders and never follows links, got the link link" in err
     assert (run / "run.json").exists()
@@ -128,10 +135,10 @@ def test_force_never_follows_a_link(heedful, library, run, tmp_path):
 
 def test_the_current_folder_can_be_gone_on_with_but_not_deleted(heedful, library, run, monkeypatch):
     monkeypatch.chdir(run)
-    code, _, err = heedful("demo", "-o", ".", "--force", "--keep", "")
+    code, _, err = heedful("demo", "-o", ".", "--force", "--lose", "")
     assert (code, library.train) == (2, [])
     assert "--force must not delete the current folder, got" in err
-    assert heedful("demo", "-o", ".", "--resume", "--keep", "")[0] == 0
+    assert heedful("demo", "-o", ".", "--resume", "--lose", "")[0] == 0
 
 
 def test_force_deletes_nothing_but_the_run(heedful, library, run):

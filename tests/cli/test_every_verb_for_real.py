@@ -126,8 +126,8 @@ def test_profile_counts_the_model_that_was_trained():
 
 def test_optimize_answers_and_leaves_a_report():
     before = weights("run")
-    words = ("--keep", "token_accuracy >= -40", "--trials", "2", "--heal", "2", "--minutes", "0.02")
-    said = run("optimize", "run", *words, "-o", "smaller", "--json")
+    words = ("--lose", "token_accuracy 40", "--trials", "2", "--finetune-steps", "2")
+    said = run("optimize", "run", *words, "--minutes", "0.02", "-o", "smaller", "--json")
     summary = json.loads(said.out)
     assert said.code == (0 if summary["accepted"] else 3), said.err
     report = json.loads(Path("smaller/report.json").read_text(encoding="utf-8"))
@@ -141,7 +141,7 @@ def test_apply_makes_a_run_that_evaluates():
     said = run("profile", "run", "--leave-out", "0", "--json")
     site = json.loads(said.out)["sites"][0]["name"]
     Plan(moves={site: (DropSite(),)}).save(Path("plan.toml"))
-    applied = run("apply", "plan.toml", "run", "-o", "applied", "--heal", "2", "--json")
+    applied = run("apply", "plan.toml", "run", "-o", "applied", "--finetune-steps", "2", "--json")
     assert applied.code == 0, applied.err
     assert json.loads(applied.out) == {"run": "applied"}
     sizes = [sum(t.numel() for t in weights(name).values()) for name in ("run", "applied")]
@@ -182,17 +182,17 @@ def test_a_model_alone_is_no_run(words):
 
 
 @pytest.mark.parametrize(
-    "keep, message",
+    "lose, message",
     [
-        ("chrf <= 0.5", "the budget must know that higher chrf is better, got 'chrf <= 0.5'"),
-        ("loss >= -0.5", "the budget must know that lower loss is better, got 'loss >= -0.5'"),
-        ("rouge >= -1", "metric must be one of bleu, chrf, exact_match, loss, token_accuracy"),
-        ("nonsense", "a budget must read METRIC >= NUMBER"),
+        ("chrf +0.5", "the budget must know that higher chrf is better, got 'chrf +0.5'"),
+        ("loss -0.5", "the budget must know that lower loss is better, got 'loss -0.5'"),
+        ("rouge 1", "metric must be one of bleu, chrf, exact_match, loss, token_accuracy"),
+        ("nonsense", "lose must read METRIC NUMBER"),
     ],
 )
 @pytest.mark.parametrize("verb", [("optimize", "run", "-o", "new"), ("demo", "-o", "new")])
-def test_a_budget_is_read_before_anything_is_written(verb, keep, message):
-    said = run(*verb, "--keep", keep)
+def test_a_budget_is_read_before_anything_is_written(verb, lose, message):
+    said = run(*verb, "--lose", lose)
     assert (said.code, said.out) == (2, "")
     assert message.split(",")[0] in said.err
     assert not list(Path().glob("new*"))
@@ -205,9 +205,9 @@ def test_a_search_that_is_stopped_early_says_how_to_go_on(monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(_optimizing, "optimize_with_progress", stop)
-    said = run("optimize", "run", "--keep", "chrf >= -0.5", "-o", "new")
+    said = run("optimize", "run", "--lose", "chrf 0.5", "-o", "new")
     assert said.err.splitlines() == [
-        "Go on with: heedful optimize run --keep 'chrf >= -0.5' -o new",
+        "Go on with: heedful optimize run --lose 'chrf 0.5' -o new",
         "heedful: interrupted",
     ]
     assert said.code == 130
@@ -216,9 +216,9 @@ def test_a_search_that_is_stopped_early_says_how_to_go_on(monkeypatch):
 def test_the_current_folder_is_a_run_too(monkeypatch):
     monkeypatch.chdir("run")
     assert json.loads(run("evaluate", ".", "--split", "dev", "--json").out)["examples"] == 40
-    said = run("optimize", ".", "--keep", "chrf >= -1", "-o", "..")
+    said = run("optimize", ".", "--lose", "chrf 1", "-o", "..")
     assert said.code == 2
     assert said.err.startswith("heedful: output must be another folder than the current one, got")
-    refused = run("optimize", ".", "--keep", "chrf <= 1")
+    refused = run("optimize", ".", "--lose", "chrf +1")
     assert "higher chrf is better" in refused.err
     assert run("profile", ".", "--leave-out", "0").code == 0

@@ -195,7 +195,7 @@ def test_the_real_library_takes_these_calls():
     inspect.signature(load).bind(Path("r"))
     inspect.signature(output_of).bind(Path("r"), None)
     told = {"output": Path("o"), "on_event": print}
-    inspect.signature(optimize_run).bind(Path("r"), keep="", test=None, settings=None, **told)
+    inspect.signature(optimize_run).bind(Path("r"), lose="", test=None, settings=None, **told)
     steps = {"distil_steps": 1, "finetune_steps": 1}
     inspect.signature(apply_plan).bind(Path("p"), Path("r"), seed=2, **steps, **told)
     inspect.signature(Translator.outcomes).bind(None, ["x"], beam=2)

@@ -10,9 +10,10 @@ import pytest
 from heedful.cli._optimizing import OptimizingProgress, describe
 from heedful.cli.optimize import show_outcome
 from heedful.errors import BudgetError
+from heedful.optimizing.budget import parse_lose
 from heedful.optimizing.settings import OptimizeSettings
 
-KEEP = ("--keep", "chrf >= -0.5")
+LOSE = ("--lose", "chrf 0.5")
 KEYS = [
     *("accepted", "reason", "quality", "speedup", "latency_ms", "attention_operations"),
     *("parameters", "seconds", "plan"),
@@ -22,23 +23,41 @@ KEYS = [
 def test_everything_is_handed_on(heedful, library, tmp_path):
     (tmp_path / "new.tsv").write_text("a\tb\n" * 600, encoding="utf-8")
     words = ("--for", "macs", "--trials", "7", "--minutes", "2", "--seed", "3", "-o", "out")
-    assert heedful("optimize", "runs/x", *KEEP, *words, "--test", "new.tsv")[0] == 0
+    assert heedful("optimize", "runs/x", *LOSE, *words, "--test", "new.tsv")[0] == 0
     (asked,) = library.optimize
     assert asked["test"] == Path("new.tsv")
-    assert (asked["run"], asked["keep"], asked["output"]) == (Path("runs/x"), KEEP[1], Path("out"))
+    assert (asked["run"], asked["lose"], asked["output"]) == (
+        Path("runs/x"),
+        parse_lose(LOSE[1]),
+        Path("out"),
+    )
     assert asked["settings"] == OptimizeSettings(goal="macs", trials=7, minutes=2.0, seed=3)
 
 
 def test_what_is_not_said_has_a_default(heedful, library):
-    assert heedful("optimize", "runs/x", *KEEP)[0] == 0
+    assert heedful("optimize", "runs/x", *LOSE)[0] == 0
     (asked,) = library.optimize
     assert asked["output"] == Path("runs/x-optimised")
     assert asked["test"] is None
     assert asked["settings"] == OptimizeSettings()
 
 
+@pytest.mark.parametrize("older", ["chrf >= -0.5", "chrf>=-.5"])
+def test_older_options_still_work_and_say_what_they_are_now(heedful, library, older):
+    code, _, err = heedful("optimize", "runs/x", "--keep", older, "--heal", "7")
+    (asked,) = library.optimize
+    assert code == 0
+    assert asked["lose"] == parse_lose("chrf 0.5")
+    assert asked["settings"] == OptimizeSettings(final_steps=7)
+    assert err.splitlines()[:2] == [
+        f"heedful: --keep '{older}' is now --lose 'chrf 0.5'",
+        "heedful: --heal is now --finetune-steps",
+    ]
+    assert "--keep" not in heedful("optimize", "--help")[1]
+
+
 def test_json_is_the_summary_and_nothing_else(heedful, library):
-    code, out, err = heedful("optimize", "runs/x", *KEEP, "--json")
+    code, out, err = heedful("optimize", "runs/x", *LOSE, "--json")
     assert code == 0
     found = json.loads(out)
     assert list(found) == KEYS
@@ -54,7 +73,7 @@ def test_json_is_the_summary_and_nothing_else(heedful, library):
 @pytest.mark.parametrize("output", [(), ("-o", "there")])
 def test_a_refusal_leaves_with_3_and_its_json(heedful, library, output):
     library.refused = "it must be faster, got 0.9x"
-    code, out, err = heedful("optimize", "runs/x", *KEEP, *output, "--json")
+    code, out, err = heedful("optimize", "runs/x", *LOSE, *output, "--json")
     assert code == 3
     assert list(json.loads(out)) == KEYS
     assert json.loads(out)["accepted"] is False
@@ -63,13 +82,13 @@ def test_a_refusal_leaves_with_3_and_its_json(heedful, library, output):
 
 def test_a_refusal_is_one_line_for_people(heedful, library):
     library.refused = "nothing keeps it"
-    code, out, err = heedful("optimize", "runs/x", *KEEP)
+    code, out, err = heedful("optimize", "runs/x", *LOSE)
     assert (code, out) == (3, "")
     assert err.splitlines()[-1] == "heedful: nothing keeps it"
 
 
 def test_people_get_tables(heedful, library):
-    code, out, err = heedful("optimize", "runs/x", *KEEP)
+    code, out, err = heedful("optimize", "runs/x", *LOSE)
     assert code == 0
     rows = [" ".join(line.split()) for line in out.splitlines()]
     for row in (
@@ -108,7 +127,7 @@ def test_on_a_terminal_something_moves(library, capsys, monkeypatch):
         text = progress._bar.tasks[0].description
     err = capsys.readouterr().err
     assert "round 1: 61%" in err
-    assert text.endswith("healing \\[x]  (best so far: 61% of the cost)")
+    assert text.endswith("fine-tuning \\[x]  (best so far: 61% of the cost)")
 
 
 def test_without_one_a_share_is_told_now_and_then(library, capsys, monkeypatch):
@@ -117,10 +136,10 @@ def test_without_one_a_share_is_told_now_and_then(library, capsys, monkeypatch):
         progress(event)
     err = capsys.readouterr().err.splitlines()
     assert "0:00  measuring the original" in err
-    assert not any("healing" in line for line in err)  # not ten seconds later
+    assert not any("fine-tuning" in line for line in err)  # not ten seconds later
     progress._next_line = 0
     progress(library.events[-1])
-    assert capsys.readouterr().err == "0:00  healing [x] 50%\n"
+    assert capsys.readouterr().err == "0:00  fine-tuning [x] 50%\n"
 
 
 def test_a_candidate_without_a_verdict_can_be_told(library):
@@ -132,12 +151,12 @@ def test_a_candidate_without_a_verdict_can_be_told(library):
 @pytest.mark.parametrize(
     "words, message",
     [
-        ((), "Missing option '--keep'"),
-        ((*KEEP, "--for", "speed"), "'speed' is not one of"),
-        ((*KEEP, "--trials", "0"), "greater than or equal to 1"),
-        ((*KEEP, "--minutes", "inf"), "less than or equal to"),
-        ((*KEEP, "--minutes", "0"), "0.01"),
-        ((*KEEP, "--seed", "-1"), "greater than or equal to 0"),
+        ((), "--lose must say what may be lost, such as 'chrf 0.5', got nothing"),
+        ((*LOSE, "--for", "speed"), "'speed' is not one of"),
+        ((*LOSE, "--trials", "0"), "greater than or equal to 1"),
+        ((*LOSE, "--minutes", "inf"), "less than or equal to"),
+        ((*LOSE, "--minutes", "0"), "0.01"),
+        ((*LOSE, "--seed", "-1"), "greater than or equal to 0"),
     ],
 )
 def test_usage(heedful, library, words, message, monkeypatch):
@@ -152,5 +171,5 @@ def test_the_fake_raises_what_the_real_one_does(library, tmp_path, monkeypatch):
     library.refused = "x"
     with pytest.raises(BudgetError):
         library.optimize_run(
-            Path("r"), keep="x", output=None, test=None, settings=None, on_event=print
+            Path("r"), lose="x", output=None, test=None, settings=None, on_event=print
         )

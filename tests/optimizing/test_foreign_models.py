@@ -175,7 +175,7 @@ def losses(shift):
     return quality
 
 
-def optimised(name, kit, *, keep="loss <= 300%", **settings):
+def optimised(name, kit, *, lose="loss 300%", **settings):
     build, of, shift = MODELS[name]
     torch.manual_seed(0)
     model = build()
@@ -188,7 +188,7 @@ def optimised(name, kit, *, keep="loss <= 300%", **settings):
         taught(model, of),
         data=data,
         quality=losses(shift),
-        keep=keep,
+        lose=lose,
         settings=kit.quick(**ONCE | settings),
     )
 
@@ -205,7 +205,7 @@ def optimised_example(kit):
         module.Classifier().eval(),
         data=data,
         quality=module.accuracy,
-        keep=-0.9,
+        lose=0.9,
         settings=kit.quick(**ONCE),
         spec=ModelSpec(outputs="logits"),
     )
@@ -254,7 +254,7 @@ def test_all_are_smaller_and_the_same_in_a_new_process(kit, timed, tmp_path):
 def test_what_loses_too_much_is_refused_with_the_reason(kit, timed, tmp_path):
     # fine-tuning would make this little taught model better than it was
     untuned = {"finetune_steps": 0, "finalist_steps": 0, "finals": 0}
-    outcome = optimised("bert", kit, keep="loss <= +0.000001%", **untuned)
+    outcome = optimised("bert", kit, lose="loss 0.000001%", **untuned)
     assert not outcome.accepted
     assert "got none that does; loosen the budget or fine-tune longer" in outcome.reason
     with pytest.raises(BudgetError, match="loosen the budget"):

@@ -8,13 +8,13 @@ import pytest
 from heedful.errors import HeedfulError
 from heedful.metrics import metric
 from heedful.optimizing import journal, verdict
-from heedful.optimizing.budget import parse_budget
+from heedful.optimizing.budget import parse_lose
 
 
 def verdict_holds(module, folder):
     """Accepts what loses nothing, refuses what loses too much or cannot be shown."""
     of = metric.mean_metric("m", span=1.0)
-    down, up = parse_budget("m >= -0.1"), parse_budget("m <= 0.1")
+    down, up = parse_lose("m 0.1"), parse_lose("m +0.1")
     right = metric.per_example(np.ones(200))
     worse = metric.per_example(np.r_[np.zeros(19), np.ones(181)])
     assert module.judge(right, right, metric=of, budget=down).accepted
@@ -24,7 +24,7 @@ def verdict_holds(module, folder):
     assert bad.bound < -0.11
     few = metric.per_example(np.ones(30))
     assert module.judge(few, few, metric=of, budget=down).accepted
-    tight = parse_budget("m >= -0.05")
+    tight = parse_lose("m 0.05")
     assert not module.judge(few, few, metric=of, budget=tight).accepted  # the rule of three
     low = metric.mean_metric("m", higher_is_better=False, span=1.0)
     assert not module.judge(worse, right, metric=low, budget=up).accepted

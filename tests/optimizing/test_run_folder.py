@@ -48,7 +48,7 @@ def optimised(digit_run, kit, tmp_path_factory):
             run_folder.optimize_problem.__globals__, "_timed", lambda *_: (ratio, latency)
         )
         before = contents(digit_run.folder)
-        outcome = optimize_run(digit_run.folder, keep="loss <= +9", output=out, settings=quick(kit))
+        outcome = optimize_run(digit_run.folder, lose="loss 9", output=out, settings=quick(kit))
         assert contents(digit_run.folder) == before
     return load(out), outcome
 
@@ -90,7 +90,7 @@ def test_looks_at_a_test_split_are_counted(digit_run, kit, timed, untested, tmp_
         out = tmp_path / f"out{number}"
         outcome = optimize_run(
             run,
-            keep="loss <= +9",
+            lose="loss 9",
             output=out,
             test=test,
             settings=settings,
@@ -108,11 +108,11 @@ def test_looks_at_a_test_split_are_counted(digit_run, kit, timed, untested, tmp_
 def test_a_ledger_that_cannot_be_written_is_said(digit_run, tmp_path):
     (tmp_path / LEDGER).mkdir()
     events = []
-    assert run_folder._look(tmp_path, "abc", "loss <= +1", events.append) == 1
+    assert run_folder._look(tmp_path, "abc", "loss 1", events.append) == 1
     assert events[0].text.startswith("looks at the test split are not counted: ")
     (tmp_path / LEDGER).rmdir()
     (tmp_path / LEDGER).write_text('[1]\nnot json\n{"test": "abd"}\n{"test": "abc"}\n')
-    assert run_folder._look(tmp_path, "abc", "loss <= +1", events.append) == 2
+    assert run_folder._look(tmp_path, "abc", "loss 1", events.append) == 2
 
 
 def test_the_search_is_kept_only_until_it_is_done(optimised):
@@ -126,7 +126,7 @@ def test_an_optimised_run_cannot_be_trained_on(optimised):
 
 def test_an_optimised_run_can_be_optimised_again(optimised, kit, timed, tmp_path):
     run, first = optimised
-    outcome = optimize_run(run, keep="loss <= +9", output=tmp_path / "b", settings=quick(kit))
+    outcome = optimize_run(run, lose="loss 9", output=tmp_path / "b", settings=quick(kit))
     again = load(tmp_path / "b")
     assert parameters(again.translator.model) < parameters(run.translator.model)
     state = outcome.model.state_dict()
@@ -139,40 +139,40 @@ def test_an_optimised_run_can_be_optimised_again(optimised, kit, timed, tmp_path
 def test_a_refusal_leaves_its_report_and_gives_way_to_the_next_try(digit_run, kit, timed, tmp_path):
     out = tmp_path / "out"
     settings = quick(kit, trials=1, finetune_steps=0, finals=0)
-    for keep in ("loss <= +0.0000001", "loss <= +0.0000002"):
+    for lose in ("loss 0.0000001", "loss 0.0000002"):
         if out.exists():  # links are not followed, other files are not deleted
             search_of(out).mkdir()
             (search_of(out) / "letter.txt").write_text("dear")
-        with pytest.raises(BudgetError, match="a change must keep loss <="):
-            optimize_run(digit_run, keep=keep, output=out, settings=settings)
+        with pytest.raises(BudgetError, match="a change must lose at most loss"):
+            optimize_run(digit_run, lose=lose, output=out, settings=settings)
         assert [path.name for path in out.iterdir()] == ["report.json"]
         left = {path.name for path in tmp_path.rglob("*")} - {"out", "report.json"}
-        assert left == (set() if keep.endswith("1") else {"out.search", "letter.txt"})
+        assert left == (set() if lose.endswith("1") else {"out.search", "letter.txt"})
         report = json.loads((out / "report.json").read_bytes())
-        assert (report["accepted"], report["quality"]["budget"]) == (False, float(keep[8:]))
+        assert (report["accepted"], report["quality"]["budget"]) == (False, float(lose[5:]))
     budget = Budget(metric="loss", margin=9.0)
-    assert optimize_run(digit_run, keep=budget, output=out, settings=settings).accepted
+    assert optimize_run(digit_run, lose=budget, output=out, settings=settings).accepted
     assert {path.name for path in out.iterdir()} == NAMES
 
 
 @pytest.mark.parametrize(
-    "keep, error, message",
+    "lose, error, message",
     [
-        ("loss >= -0.5", ConfigError, "must know that lower loss is better"),
-        ("rouge >= -1", ConfigError, "metric must be one of"),
-        ("loss <= 1e9999999%", ConfigError, "a budget must end in a finite number"),
-        ("loss <= +0.5", DataError, "test split must hold at least 30 examples"),
+        ("loss -0.5", ConfigError, "must know that lower loss is better"),
+        ("rouge 1", ConfigError, "metric must be one of"),
+        ("loss 1e9999999%", ConfigError, "lose must end in a finite number"),
+        ("loss 0.5", DataError, "test split must hold at least 30 examples"),
     ],
 )
 def test_what_is_refused_leaves_nothing_and_blocks_nothing(
-    digit_run, kit, timed, tmp_path, keep, error, message
+    digit_run, kit, timed, tmp_path, lose, error, message
 ):
     few = tmp_path / "few.tsv"
     pairs = [f"{x.source}\t{x.target}\n" for x in digit_run.examples("test")[:29]]
     few.write_text("".join(pairs), encoding="utf-8")
     test = few if error is DataError else None
     with pytest.raises(error, match=message):
-        optimize_run(digit_run, keep=keep, output=tmp_path / "out", test=test)
+        optimize_run(digit_run, lose=lose, output=tmp_path / "out", test=test)
     assert list(tmp_path.iterdir()) == [few]
 
 
@@ -186,7 +186,7 @@ def test_a_search_is_of_one_model_and_one_data(digit_run, kit, timed, tmp_path):
             raise ZeroDivisionError
 
     def begin(**changes):
-        call = {"keep": "loss <= +9", "output": out, "settings": quick(kit)} | changes
+        call = {"lose": "loss 9", "output": out, "settings": quick(kit)} | changes
         return optimize_run(folder, **call)
 
     with pytest.raises(ZeroDivisionError):
@@ -227,7 +227,7 @@ def test_only_one_process_optimises_into_an_output(digit_run, tmp_path, monkeypa
         hold(search_of(out), make=True),
         pytest.raises(RunError, match=r"out\.search must not be in use, got: held by process"),
     ):
-        optimize_run(digit_run, keep="loss <= +9", output=out)
+        optimize_run(digit_run, lose="loss 9", output=out)
     assert not list(tmp_path.iterdir())
 
 
@@ -245,7 +245,7 @@ def untested(digit_run, tmp_path):
 
 def test_a_run_without_a_test_split_is_judged_on_a_file(digit_run, untested, kit, timed, tmp_path):
     folder, file = untested
-    optimize_run(folder, keep="loss <= +9", output=tmp_path / "b", test=file, settings=quick(kit))
+    optimize_run(folder, lose="loss 9", output=tmp_path / "b", test=file, settings=quick(kit))
     run = load(tmp_path / "b")
     assert run.examples("test") == digit_run.examples("test")
     assert run.examples("dev") == digit_run.examples("dev")
@@ -255,7 +255,7 @@ def test_a_run_without_a_test_split_is_judged_on_a_file(digit_run, untested, kit
 def test_a_file_that_cannot_be_read_ends_it_before_the_search(untested, kit, tmp_path):
     out = tmp_path / "out"
     with pytest.raises(DataError, match=r"none\.tsv"):
-        optimize_run(untested[0], keep="loss <= +9", test=tmp_path / "none.tsv", output=out)
+        optimize_run(untested[0], lose="loss 9", test=tmp_path / "none.tsv", output=out)
     assert not search_of(out).exists()
 
 
@@ -271,7 +271,7 @@ def test_what_stands_in_the_output_is_never_touched(digit_run, monkeypatch, tmp_
     (tmp_path / "thesis.txt").write_text("all I have")
     (tmp_path / "report.json").write_text("{}")
     for call in (
-        lambda: optimize_run(digit_run, keep="loss <= 1", output=tmp_path),
+        lambda: optimize_run(digit_run, lose="loss 1", output=tmp_path),
         lambda: apply_plan(Plan(), digit_run, output=tmp_path),
     ):
         with pytest.raises(RunError, match="output must be a new or an empty folder, got"):
@@ -281,13 +281,13 @@ def test_what_stands_in_the_output_is_never_touched(digit_run, monkeypatch, tmp_
     for report in ("{}", "[1]", "my notes", '{"accepted": true}'):
         (tmp_path / "report.json").write_text(report)
         with pytest.raises(RunError, match=r"report\.json is of no optimisation that was refused"):
-            optimize_run(digit_run, keep="loss <= 1", output=tmp_path)
+            optimize_run(digit_run, lose="loss 1", output=tmp_path)
     assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_an_unknown_metric_is_refused(digit_run, tmp_path):
     with pytest.raises(ConfigError, match=r"metric must be one of bleu, chrf, .*got 'rouge'"):
-        optimize_run(digit_run, keep="rouge >= -1", output=tmp_path / "out")
+        optimize_run(digit_run, lose="rouge 1", output=tmp_path / "out")
     assert not list(tmp_path.iterdir())
 
 

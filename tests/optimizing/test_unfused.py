@@ -68,7 +68,7 @@ def test_optimize_says_it_and_compares_with_the_model_itself(kit):
         model,
         data=kit.splits(),
         quality=kit.agreement(model),
-        keep=-1,
+        lose=1,
         settings=kit.quick(rounds=1, trials=2, finals=0),
         spec=kit.ModelSpec(outputs="logits"),
         on_event=said.append,

@@ -1,29 +1,68 @@
 """A budget, read before anything is trained, searched or written."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
+import typer
+
+from heedful.cli._options import MOST
 from heedful.errors import ConfigError
 
 if TYPE_CHECKING:
     from heedful.optimizing.budget import Budget
 
+T = TypeVar("T")
 
-def check_budget(keep: str) -> "Budget":
+# options by the names that they had in older versions
+OldKeep = Annotated[str | None, typer.Option("--keep", hidden=True)]
+OldHeal = Annotated[int | None, typer.Option("--heal", hidden=True, min=0, max=MOST)]
+OldDistil = Annotated[int | None, typer.Option("--distil", hidden=True, min=0, max=MOST)]
+
+
+def check_budget(lose: str | None, keep: str | None = None) -> "Budget":
     """Read a budget of a run.
 
+    Args:
+        lose: What may be lost, e.g. `chrf 0.5`.
+        keep: The same as older versions took it, e.g. `chrf >= -0.5`.
+
     Raises:
-        ConfigError: It cannot be read, its metric is unknown, or it compares the wrong way round.
+        ConfigError: It cannot be read, its metric is unknown, or it gets worse the other way.
     """
-    from heedful.optimizing.budget import parse_budget
+    from heedful.optimizing.budget import LOWER_IS_BETTER, parse_budget, parse_lose
     from heedful.optimizing.of_run import METRICS
 
-    budget = parse_budget(keep)
+    if keep is None and lose is None:
+        raise ConfigError("--lose must say what may be lost, such as 'chrf 0.5', got nothing")
+    if keep is None:
+        budget = parse_lose(lose or "")
+    else:
+        budget = parse_budget(keep)
+        note(f"--keep '{keep}' is now --lose '{budget}'")
     if budget.metric not in METRICS:
         raise ConfigError(f"metric must be one of {', '.join(METRICS)}, got {budget.metric!r}")
-    higher = budget.metric != "loss"
+    higher = budget.metric not in LOWER_IS_BETTER
     if budget.margin and budget.higher_is_better != higher:
         better = "higher" if higher else "lower"
         raise ConfigError(
-            f"the budget must know that {better} {budget.metric} is better, got {keep!r}"
+            f"the budget must know that {better} {budget.metric} is better, got {keep or lose!r}"
         )
     return budget
+
+
+def newer(value: T, old: T | None, names: str) -> T:
+    """Return an option, by its older name where that was given.
+
+    Args:
+        value: Of the newer name.
+        old: Of the older one; `None` where it was not given.
+        names: Both, for the note.
+    """
+    if old is None:
+        return value
+    note(names)
+    return old
+
+
+def note(text: str) -> None:
+    """Say on stderr what an option is called now."""
+    typer.echo(f"heedful: {text}", err=True)

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from heedful.cli.progress import SECONDS_BETWEEN_LINES, duration, on_terminal
 
 if TYPE_CHECKING:
+    from heedful.optimizing.budget import Budget
     from heedful.optimizing.events import OptimizeEvent
     from heedful.optimizing.settings import OptimizeSettings
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 def optimize_with_progress(
     run: Path,
     *,
-    keep: str,
+    lose: "Budget",
     output: Path,
     settings: "OptimizeSettings",
     test: Path | None = None,
@@ -32,7 +33,7 @@ def optimize_with_progress(
 
     with OptimizingProgress() as progress:
         return optimize_run(
-            run, keep=keep, output=output, test=test, settings=settings, on_event=progress
+            run, lose=lose, output=output, test=test, settings=settings, on_event=progress
         ).report
 
 
@@ -100,5 +101,5 @@ def describe(event: Any) -> str:
     verdict = candidate.verdict
     found = "" if verdict is None else f", {verdict.metric} {verdict.difference:+.2f}"
     promise = "keeps the budget" if candidate.promising else "loses too much"
-    what = "healed for long" if event.final else f"round {event.number}"
+    what = "fine-tuned for long" if event.final else f"round {event.number}"
     return f"{what}: {candidate.share:.0%} of the cost{found}: {promise}"

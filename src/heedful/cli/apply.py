@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from heedful.cli._budget import OldDistil, OldHeal, newer
 from heedful.cli._options import MOST, AsJson, RunFolder, Seed
 
 
@@ -14,7 +15,7 @@ def apply(
     run: RunFolder,
     *,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="New run folder.")],
-    distil: Annotated[
+    distil_steps: Annotated[
         int,
         typer.Option(
             min=0,
@@ -23,16 +24,18 @@ def apply(
             help="First teach each changed site alone, for so many steps.",
         ),
     ] = 0,
-    heal: Annotated[
+    finetune_steps: Annotated[
         int,
         typer.Option(
             min=0, max=MOST, metavar="STEPS", help="Then train the whole model for so many steps."
         ),
     ] = 0,
     seed: Seed = 0,
+    distil: OldDistil = None,
+    heal: OldHeal = None,
     as_json: AsJson = False,
 ) -> None:
-    """Change a run as a plan says, and heal it; nothing is verified. Prints the new folder."""
+    """Change a run as a plan says, and fine-tune it; nothing is verified. Prints the new folder."""
     from heedful.cli._optimizing import OptimizingProgress
     from heedful.cli._output import check_replaced, named
     from heedful.optimizing.run_folder import apply_plan
@@ -43,8 +46,8 @@ def apply(
             plan,
             named(run),
             output=named(output),
-            distil_steps=distil,
-            finetune_steps=heal,
+            distil_steps=newer(distil_steps, distil, "--distil is now --distil-steps"),
+            finetune_steps=newer(finetune_steps, heal, "--heal is now --finetune-steps"),
             seed=seed,
             on_event=progress,
         )

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from heedful.cli._budget import OldKeep, check_budget
 from heedful.cli._options import Seed
 from heedful.cli._program import again
 from heedful.errors import ConfigError
 
 if TYPE_CHECKING:
     from heedful.data.alignment import Alignment
+    from heedful.optimizing.budget import Budget
 
 SENTENCES = (
     "Friday, March 5, 2027, 4:30 PM",
@@ -33,9 +35,10 @@ def demo(
     seed: Seed = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with RUN.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Delete RUN and train anew.")] = False,
-    keep: Annotated[
+    lose: Annotated[
         str, typer.Option(metavar="BUDGET", help="What optimising may lose; '' leaves it out.")
-    ] = "chrf >= -0.5",
+    ] = "chrf 0.5",
+    keep: OldKeep = None,
 ) -> None:
     """Train an English-Chinese translator, measure it, look inside, spend less attention."""
     from heedful.cli._output import check_folder, named
@@ -43,13 +46,11 @@ def demo(
     output = named(output)
     smaller = output.with_name(f"{output.name}-optimised")
     check_folder(output)
-    if keep:
-        from heedful.cli._budget import check_budget
-
-        check_budget(keep)
+    budget = None if not (lose if keep is None else keep) else check_budget(lose, keep)
+    if budget is not None:
         check_room_beside(smaller, resume=resume, force=force)
     make_room(output, resume=resume, force=force)
-    if keep and force:
+    if budget is not None and force:
         _remove(smaller)
     from heedful.cli._training import run_training
     from heedful.cli.evaluate import show_report
@@ -67,8 +68,8 @@ def demo(
     for text, translation in zip(SENTENCES, translations, strict=True):
         typer.echo(f"{text} → {translation}")
     _draw(run.translator.align(SENTENCES[0], translations[0]))
-    if keep and not _is_run(smaller):
-        _optimise(output, keep, smaller, seed)
+    if budget is not None and not _is_run(smaller):
+        _optimize(output, budget, smaller, seed)
     both = f"{output}, the smaller one in {smaller}" if _is_run(smaller) else str(output)
     typer.echo(
         f"\nThe run is in {both}. Next:\n"
@@ -150,17 +151,17 @@ def check_room_beside(smaller: Path, *, resume: bool, force: bool) -> None:
         )
 
 
-def _optimise(run: Path, keep: str, smaller: Path, seed: int) -> None:
+def _optimize(run: Path, budget: "Budget", smaller: Path, seed: int) -> None:
     """Optimise and show what came of it; a refusal is an answer too."""
     from heedful.cli._optimizing import optimize_with_progress
     from heedful.cli.optimize import show_outcome
     from heedful.errors import BudgetError
     from heedful.optimizing.settings import OptimizeSettings
 
-    typer.echo(f"\nNow less attention, with {keep}:", err=True)
+    typer.echo(f"\nNow less attention, losing at most {budget}:", err=True)
     try:
         settings = OptimizeSettings(seed=seed)
-        show_outcome(optimize_with_progress(run, keep=keep, output=smaller, settings=settings))
+        show_outcome(optimize_with_progress(run, lose=budget, output=smaller, settings=settings))
     except BudgetError as error:
         typer.echo(f"Nothing was optimised: {error}")
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from heedful.cli._budget import OldHeal, OldKeep
 from heedful.cli._options import LONGEST, MOST, AsJson, RunFolder, Seed
 from heedful.cli._program import typed
 from heedful.cli._signals import STOPS
@@ -16,9 +17,10 @@ def optimize(
     context: typer.Context,
     run: RunFolder,
     *,
-    keep: Annotated[
-        str, typer.Option(metavar="BUDGET", help="What may be lost, e.g. 'chrf >= -0.5'.")
-    ],
+    lose: Annotated[
+        str | None,
+        typer.Option(metavar="BUDGET", help="What may be lost, e.g. 'chrf 0.5' or 'loss 2%'."),
+    ] = None,
     goal: Annotated[
         Literal["latency", "memory", "macs"], typer.Option("--for", help="What is to be saved.")
     ] = "latency",
@@ -49,7 +51,7 @@ def optimize(
             help="Begin no round of the search after these.",
         ),
     ] = None,
-    heal: Annotated[
+    finetune_steps: Annotated[
         int,
         typer.Option(
             min=0,
@@ -59,10 +61,12 @@ def optimize(
         ),
     ] = 3000,
     seed: Seed = 0,
+    keep: OldKeep = None,
+    heal: OldHeal = None,
     as_json: AsJson = False,
 ) -> None:
     """Search for the fastest run that keeps the budget; exit code 3 where there is none."""
-    from heedful.cli._budget import check_budget
+    from heedful.cli._budget import check_budget, newer
     from heedful.cli._optimizing import optimize_with_progress, refused
     from heedful.cli._output import check_replaced, named
     from heedful.optimizing.outcome import summary_of
@@ -72,12 +76,15 @@ def optimize(
     run = named(run)
     output = output_of(run, None if output is None else named(output))
     check_replaced(output)
-    check_budget(keep)
+    budget = check_budget(lose, keep)
+    steps = newer(finetune_steps, heal, "--heal is now --finetune-steps")
     settings = OptimizeSettings(
-        goal=goal, trials=trials, minutes=minutes, final_steps=heal, seed=seed
+        goal=goal, trials=trials, minutes=minutes, final_steps=steps, seed=seed
     )
     try:
-        report = optimize_with_progress(run, keep=keep, output=output, test=test, settings=settings)
+        report = optimize_with_progress(
+            run, lose=budget, output=output, test=test, settings=settings
+        )
     except BudgetError:
         if as_json:
             typer.echo(json.dumps(summary_of(refused(output)), ensure_ascii=False))

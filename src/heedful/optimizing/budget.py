@@ -1,4 +1,4 @@
-"""What may be lost: a metric and the difference that is still fine, e.g. `chrf >= -0.5`."""
+"""What may be lost: a metric and how much of it, e.g. `chrf 0.5` or `loss 2%`."""
 
 import math
 import re
@@ -7,8 +7,11 @@ from decimal import Decimal
 
 from heedful.errors import ConfigError
 
+LOWER_IS_BETTER = ("loss",)  # of every other metric more is, where nothing says otherwise
+_LOSE = re.compile(r"(?P<metric>[^\s<>=!~]+)\s+(?P<sign>[+-]?)(?P<number>[^\s<>=!~+-][^<>=!~]*)")
 _FORM = re.compile(r"(?P<metric>[^\s<>=!~]*)\s*(?P<comparison>[<>=!~]+)\s*(?P<number>\S.*|)")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
+_LOSSES = "such as 'chrf 0.5' or 'loss 2%'"
 _EXAMPLES = "such as 'chrf >= -0.5' or 'loss <= +0.05'"
 
 
@@ -66,18 +69,88 @@ class Budget:
             )
 
     def __str__(self) -> str:
-        """Return the text that `parse_budget` reads."""
-        margin = Decimal(repr(self.margin)) * (100 if self.relative else 1)
-        # `normalize` would write 100 as 1E+2
-        number = f"{margin:+f}"
-        number = number.rstrip("0").rstrip(".") if "." in number else number
-        number = number if self.margin else "0"  # the comparison says its sign
-        comparison = ">=" if self.higher_is_better else "<="
-        return f"{self.metric} {comparison} {number}{'%' if self.relative else ''}"
+        """Return the text that `parse_lose` reads."""
+        usual = self.higher_is_better == (self.metric not in LOWER_IS_BETTER)
+        sign = "" if usual else "-" if self.higher_is_better else "+"
+        return f"{self.metric} {sign}{_written(abs(self.margin), relative=self.relative)}"
+
+    @property
+    def comparison(self) -> str:
+        """The text that `parse_budget` reads, by which older versions know a search."""
+        number = _written(self.margin, relative=self.relative)
+        number = f"+{number}" if self.margin > 0 else number if self.margin else number.lstrip("-")
+        return f"{self.metric} {'>=' if self.higher_is_better else '<='} {number}"
+
+
+def parse_lose(text: str) -> Budget:
+    """Read `METRIC NUMBER`: how much of it may be lost; a `%` makes it a share of the score before.
+
+    A sign before the number says in which direction the metric gets worse: `-` where more of it is
+    better, `+` where less is. Without one, less `loss` is better, and more of everything else.
+
+    Args:
+        text: E.g. `chrf 0.5`, `loss 0.05`, `loss 0.5%` or `error +2`.
+
+    Raises:
+        ConfigError: The text does not have this form, or the number is not finite.
+    """
+    found = _LOSE.fullmatch(text.strip())
+    if found is None:
+        older = " >= and <= are of the older --keep." if re.search("[<>]=", text) else ""
+        raise ConfigError(f"lose must read METRIC NUMBER, {_LOSSES}, got {text!r}.{older}")
+    number = found["number"].strip()
+    relative = number.endswith("%")
+    margin = _value(number.removesuffix("%").rstrip(), 100 if relative else 1)
+    if margin is None:
+        raise ConfigError(f"lose must end in a finite number, {_LOSSES}, got {text!r}")
+    higher = found["sign"] == "-" if found["sign"] else found["metric"] not in LOWER_IS_BETTER
+    margin = math.copysign(margin, -1 if higher else 1)
+    return Budget(metric=found["metric"], margin=margin, relative=relative)
+
+
+def as_budget(lose: float | str | Budget) -> Budget:
+    """Return a budget from the forms in which it may be given.
+
+    Args:
+        lose: A budget, the text of one, or how much less the quality may be.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    if isinstance(lose, Budget):
+        return lose
+    if isinstance(lose, str):
+        return parse_lose(lose)
+    if not lose >= 0:
+        raise ConfigError(
+            f"lose must be at least 0, got {lose}; of what should be low say 'quality +0.01'"
+        )
+    return Budget(metric="quality", margin=-float(lose))
+
+
+def budget_of_keep(keep: float | str | Budget) -> Budget:
+    """Return a budget from what `keep` was in older versions: the difference that is still fine.
+
+    Args:
+        keep: A budget, a text such as `chrf >= -0.5`, or a number with a sign.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    if isinstance(keep, Budget):
+        return keep
+    if isinstance(keep, str):
+        return parse_budget(keep)
+    if keep == 0:
+        raise ConfigError(
+            "keep must be a margin with a sign, below 0 where more is better, got 0; "
+            "to allow no loss at all say 'quality >= 0'"
+        )
+    return Budget(metric="quality", margin=float(keep))
 
 
 def parse_budget(text: str) -> Budget:
-    """Read `METRIC >= -NUMBER` or `METRIC <= +NUMBER`; a `%` makes it a share of the score before.
+    """Read the older form, `METRIC >= -NUMBER` or `METRIC <= +NUMBER`.
 
     `>=` says that higher is better, `<=` that lower is. The number is the difference, after less
     before, that is still fine.
@@ -117,6 +190,13 @@ def parse_budget(text: str) -> Budget:
     return Budget(
         metric=metric, margin=math.copysign(margin, -1 if higher else 1), relative=relative
     )
+
+
+def _written(margin: float, *, relative: bool) -> str:
+    """A number in full, for `normalize` would write 100 as 1E+2."""
+    number = f"{Decimal(repr(margin)) * (100 if relative else 1):f}"
+    number = number.rstrip("0").rstrip(".") if "." in number else number
+    return f"{number}%" if relative else number
 
 
 def _value(number: str, divisor: int) -> float | None:

@@ -58,7 +58,7 @@ class Evidence:
         """Why, in words."""
         if self.best is self.search.original:
             return (
-                f"a change must keep {self.search.budget} on the dev split, got none that "
+                f"a change must lose at most {self.search.budget} on the dev split, got none that "
                 "does; loosen the budget or fine-tune longer"
             )
         if self.verdict is None:

@@ -12,7 +12,7 @@ from torch import nn
 from heedful.allocation.sites import find_sites
 from heedful.bench.timing import Ratio, in_turns, ratio
 from heedful.errors import ConfigError, DataError, UnsupportedError
-from heedful.optimizing.budget import Budget, parse_budget
+from heedful.optimizing.budget import Budget, as_budget, budget_of_keep
 from heedful.optimizing.candidate import Candidate
 from heedful.optimizing.events import EventListener, Note, OptimizeEvent, RoundDone, Stage, ignore
 from heedful.optimizing.evidence import Evidence, round_of
@@ -32,13 +32,13 @@ from heedful.renamed import old_keywords
 TIMINGS = 9  # rounds of the final comparison, in turns
 
 
-@old_keywords(training="spec")
+@old_keywords(training="spec", keep=("lose", budget_of_keep))
 def optimize(
     model: nn.Module,
     *,
     data: OptimizeData,
     quality: Quality,
-    keep: float | str | Budget,
+    lose: float | str | Budget,
     settings: OptimizeSettings | None = None,
     spec: ModelSpec | None = None,
     on_event: EventListener = ignore,
@@ -52,8 +52,8 @@ def optimize(
             with, one to judge on, once. No example may be in two of them.
         quality: Called with a model and a split, returns one number for each example: the verdict
             compares example by example.
-        keep: How much worse the mean may get: -0.01 for at most 0.01 less of what should be high,
-            +0.01 for at most 0.01 more of what should be low; or a text such as `loss <= 0.5%`.
+        lose: How much of the mean may be lost: 0.01 for at most 0.01 less of what should be high;
+            or a text such as `accuracy 1%`, `loss 0.5%` or, of what else should be low, `error +2`.
         settings: How far and how carefully to search. `None` means `OptimizeSettings()`.
         spec: How the model is called and fine-tuned. `None` means `ModelSpec()`.
         on_event: Called with every event of `heedful.optimizing.events`.
@@ -70,7 +70,7 @@ def optimize(
         RunError: `resume` holds another search, is in use, or cannot be written.
         UnsupportedError: The model holds no attention that can be changed.
     """
-    budget = as_budget(keep)
+    budget = as_budget(lose)
     settings = settings or OptimizeSettings()
     spec = ModelSpec() if spec is None else spec
     problem = problem_of_model(
@@ -199,24 +199,6 @@ def _judged(
     return found, looks
 
 
-def as_budget(keep: float | str | Budget) -> Budget:
-    """Return a budget from the forms in which it may be given.
-
-    Raises:
-        ConfigError: It is none.
-    """
-    if isinstance(keep, Budget):
-        return keep
-    if isinstance(keep, str):
-        return parse_budget(keep)
-    if keep == 0:
-        raise ConfigError(
-            "keep must be a margin with a sign, below 0 where more is better, got 0; "
-            "to allow no loss at all say 'quality >= 0'"
-        )
-    return Budget(metric="quality", margin=float(keep))
-
-
 def _check(problem: Problem, budget: Budget) -> None:
     """Refuse before the work what no verdict could be given on after it."""
     metric = problem.metric
@@ -240,8 +222,8 @@ def _tell_doubts(search: Search, on_event: EventListener) -> None:
     needed = required_examples(search.before, metric=metric, budget=search.budget)
     if needed is not None and examples < needed:
         text = (
-            f"{examples} examples of the test split cannot show {search.budget} unless many change "
-            f"a little and none a lot; about {needed:,} can"
+            f"{examples} examples of the test split cannot show that at most {search.budget} is "
+            f"lost unless many change a little and none a lot; about {needed:,} can"
         )
         on_event(Note(text=text))
 

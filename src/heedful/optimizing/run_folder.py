@@ -21,7 +21,7 @@ from heedful.errors import BudgetError, RunError
 from heedful.files import read_json, write_bytes, write_into, write_json
 from heedful.locks import check_unused
 from heedful.manifest import seal
-from heedful.optimizing.budget import Budget, parse_budget
+from heedful.optimizing.budget import Budget, as_budget, budget_of_keep
 from heedful.optimizing.digest import digest
 from heedful.optimizing.distil import distil
 from heedful.optimizing.events import EventListener, Note, Stage, ignore
@@ -34,15 +34,17 @@ from heedful.optimizing.outcome import Outcome, write_refusal
 from heedful.optimizing.problem import Problem
 from heedful.optimizing.search_state import SearchState, hold_state, machine_of
 from heedful.optimizing.settings import OptimizeSettings, check_seed
+from heedful.renamed import old_keywords
 from heedful.training.checkpoint import OPTIMISED, POINTER, WEIGHTS
 from heedful.training.run import FIXED, WRITTEN, Run
 from heedful.training.splits import LEDGER, write_split
 
 
+@old_keywords(keep=("lose", budget_of_keep))
 def optimize_run(
     run: Run | str | Path,
     *,
-    keep: str | Budget,
+    lose: str | Budget,
     output: str | Path | None = None,
     test: str | Path | None = None,
     settings: OptimizeSettings | None = None,
@@ -56,7 +58,7 @@ def optimize_run(
     Args:
         run: A run or its folder; never changed, but for a line in `test-looks.jsonl` for each time
             that a test split was judged on.
-        keep: The budget, e.g. `chrf >= -0.5`; metrics are chrf, bleu, exact_match, token_accuracy
+        lose: The budget, e.g. `chrf 0.5`; metrics are chrf, bleu, exact_match, token_accuracy
             and loss.
         output: New folder. `None` means the run's name with `-optimised` behind it.
         test: Tab-separated file of examples to judge with, which the new run then has as its test
@@ -79,7 +81,7 @@ def optimize_run(
     run = run if isinstance(run, Run) else Run(run)
     folder = output_of(run.folder, output)
     _check_free(folder)
-    budget = parse_budget(keep) if isinstance(keep, str) else keep
+    budget = as_budget(lose)
     settings = settings or OptimizeSettings()
     state = SearchState(search_of(folder), budget, settings)
     with hold_state(state, on_event):  # before the work, not behind it
@@ -185,7 +187,7 @@ def _problem(
     for split, count in problem.left_out.items():
         if count:
             on_event(Note(text=_left_out(split, count)))
-    return replace(problem, look=partial(_look, run.folder, judged, str(budget), on_event))
+    return replace(problem, look=partial(_look, run.folder, judged, budget.comparison, on_event))
 
 
 def _left_out(split: str, count: int) -> str:

@@ -51,7 +51,7 @@ class SearchState:
         about: Mapping[str, Any] | None = None,
     ) -> None:
         self.folder = folder
-        self.about = {"budget": str(budget), "settings": settings.to_json(), **(about or {})}
+        self.about = {"budget": budget.comparison, "settings": settings.to_json(), **(about or {})}
         self._journal: Journal | None = None
 
     @property
