@@ -110,7 +110,7 @@ def test_learns_inside_attention(name, settings):
 
 
 def test_refuses_a_subclass_without_its_op():
-    with pytest.raises(TypeError, match="missing 2 required keyword-only arguments"):
+    with pytest.raises(TypeError, match=r"required .*argument"):
 
         class Nameless(OpMechanism):
             pass

@@ -56,7 +56,7 @@ class AdaptiveSpan(OpMechanism, attention=adaptive_span_attention, weights=adapt
 
     def span(self) -> Float[Tensor, " heads"]:
         """Return up to which distance each head looks in full."""
-        return self.max_span * limited(self.fraction, least=0, most=1)
+        return self.max_span * limited(self.fraction, least=0.0, most=1.0)
 
     def penalty(self) -> Float[Tensor, ""]:
         """Return the mean span: add a small multiple of it to the loss."""
