@@ -12,7 +12,7 @@ from heedful.allocation.seen import look
 from heedful.allocation.sites import find_sites
 from heedful.bench.timing import Ratio
 from heedful.config import Config, Decode, Train, TransformerModel, TsvData
-from heedful.nn import Attention
+from heedful.nn import Attention, AttentionPooling
 from heedful.optimizing import optimize as optimize_file
 from heedful.optimizing.of_model import ModelSpec, problem_of_model
 from heedful.optimizing.settings import OptimizeSettings
@@ -56,10 +56,25 @@ class Layers(Tiny):
         return [layer.self_attn.out_proj for layer in self.encoder.layers]
 
 
+class Pooled(Tiny):
+    """One that pools by attention, without anything else that attends."""
+
+    def __init__(self, layers=1, classes=3):
+        super().__init__(0, classes)
+        self.pooling = AttentionPooling(width=WIDTH, queries=2, heads=HEADS)
+
+    def forward(self, tokens):
+        return self.head(self.pooling(self.embed(tokens)).mean(1))
+
+    def outs(self):
+        return [self.pooling.out]
+
+
 class Kit:
     """What the tests build with."""
 
-    Tiny, Layers, OptimizeSettings, ModelSpec = Tiny, Layers, OptimizeSettings, ModelSpec
+    Tiny, Layers, Pooled = Tiny, Layers, Pooled
+    OptimizeSettings, ModelSpec = OptimizeSettings, ModelSpec
 
     @staticmethod
     def planted(kind=Tiny, *, seed=0, **sizes):

@@ -49,7 +49,7 @@ def optimized(kit, model, *, lose=0.1, settings=None, quality=None, data=None, *
 # ---- accepted ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["Tiny", "Layers"])
+@pytest.mark.parametrize("kind", ["Tiny", "Layers", "Pooled"])
 def test_what_does_nothing_is_cut_and_proved_not_to_matter(kit, timed, kind):
     model = kit.planted(getattr(kit, kind), layers=2)
     events = []

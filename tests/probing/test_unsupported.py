@@ -6,7 +6,7 @@ from torch import nn
 
 import heedful
 from heedful.allocation.sites import find_sites as changeable
-from heedful.nn import Attention, AttentionPooling, FeedForward
+from heedful.nn import Attention, FeedForward
 from heedful.nn.co import CO_MODULES
 from heedful.nn.vision import VISION
 from heedful.probing.sites import find_sites as heard
@@ -114,7 +114,6 @@ def test_our_own_attention_is_listed(find, name):
 
 
 CHANGED_BY_NOBODY = {
-    "pooling": lambda: AttentionPooling(width=WIDTH),
     "sagan": lambda: VISION["sagan"](channels=16),
     "non_local": lambda: VISION["non_local"](channels=16),
 }

@@ -21,7 +21,7 @@ class Seen:
     Padding does not count, as far as the masks of a call say what it is.
 
     Args:
-        query: Of the vectors that look.
+        query: Of the vectors that look; empty where queries are learned.
         context: Of those that are looked at: what keys are made of.
         value: Of those that values are made of; `None` where these are the same.
         mixed: Of what the heads mixed, head by head, before the output projection; `None` once the
@@ -77,7 +77,8 @@ def look(
             handle = taps.out.register_forward_pre_hook(partial(_compare, pair))
             stack.callback(handle.remove)
             apart = ("value",) if taps.value is not taps.context else ()
-            for name in ("query", "context", *apart, "out"):
+            looking = () if taps.learned else ("query",)
+            for name in (*looking, "context", *apart, "out"):
                 moment = moments[site.name, name] = _Moment()
                 handle = getattr(taps, name).register_forward_pre_hook(
                     partial(_add, moment, pair, name)
@@ -151,8 +152,8 @@ def _is(query: Tensor, context: Tensor) -> bool:
 
 def _seen(name: str, moments: Mapping[tuple[str, str], _Moment], pair: _Pair) -> Seen:
     def of(tap: str) -> Tensor:
-        total = moments[name, tap].sum
-        return torch.empty(0) if total is None else total
+        moment = moments.get((name, tap))
+        return torch.empty(0) if moment is None or moment.sum is None else moment.sum
 
     return Seen(
         query=of("query"),

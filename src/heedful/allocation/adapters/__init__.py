@@ -2,6 +2,7 @@
 
 from heedful.allocation.adapters.base import Adapter, Taps
 from heedful.allocation.adapters.heedful import HeedfulAdapter
+from heedful.allocation.adapters.pooling import PoolingAdapter
 from heedful.allocation.adapters.timm import TimmAdapter
 from heedful.allocation.adapters.torch import TorchAdapter
 from heedful.allocation.adapters.transformers import TransformersAdapter
@@ -9,6 +10,7 @@ from heedful.allocation.adapters.transformers import TransformersAdapter
 # the first that claims a module has it
 ADAPTERS: tuple[Adapter, ...] = (
     HeedfulAdapter(),
+    PoolingAdapter(),
     TorchAdapter(),
     TimmAdapter(),
     TransformersAdapter(),
@@ -18,6 +20,7 @@ __all__ = [
     "ADAPTERS",
     "Adapter",
     "HeedfulAdapter",
+    "PoolingAdapter",
     "Taps",
     "TimmAdapter",
     "TorchAdapter",

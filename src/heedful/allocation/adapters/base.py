@@ -20,12 +20,14 @@ class Taps:
         value: Gets those that values are made of, which some models take from elsewhere.
         out: Gets what the heads mixed, `(..., heads * value_dim)`, head by head, and makes of it
             what the site gives, before any residual path or dropout.
+        learned: Are the queries learned? Then `query` gets a vector for each of them, but another.
     """
 
     query: nn.Module
     context: nn.Module
     value: nn.Module
     out: nn.Module
+    learned: bool = False
 
 
 class Adapter(abc.ABC):
