@@ -1,0 +1,235 @@
+"""Episodes of a gymnasium environment: how they are played, and what a policy remembers of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heedful.errors import ConfigError, MissingExtraError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from heedful.models.memory_policy import MemoryPolicy
+
+Floats = NDArray[np.float32]
+
+TOGETHER = 128  # episodes played side by side
+TRIED = 64  # episodes played at random to learn what observations look like
+CONSTANT = 1e-6  # numbers of an observation that vary less are only shifted
+
+
+@dataclass(frozen=True, kw_only=True)
+class Environment:
+    """What a policy sees of an environment, and what it may do there.
+
+    Args:
+        name: As gymnasium knows it.
+        hide: Numbers of an observation that the policy does not see.
+        limit: Steps after which an episode is cut off; `None` means those of the environment.
+        actions: How many there are.
+        start: Number of the first one.
+        mean: Of each number that is seen, in episodes played at random.
+        std: The same.
+    """
+
+    name: str
+    hide: tuple[int, ...]
+    limit: int | None
+    actions: int
+    start: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @classmethod
+    def explore(
+        cls, name: str, *, hide: Sequence[int], limit: int | None, seeds: Sequence[int]
+    ) -> Self:
+        """Play at random, and measure what is seen.
+
+        Args:
+            name: As gymnasium knows it.
+            hide: Numbers of an observation that the policy does not see.
+            limit: Steps after which an episode is cut off; `None` means those of the environment.
+            seeds: Of episodes, of which the first ones are played.
+
+        Raises:
+            ConfigError: See `made`; or `hide` names no number of an observation, or all of them.
+        """
+        game = made(name, limit)
+        size = game.observation_space.shape[0]
+        wrong = [each for each in hide if not 0 <= each < size]
+        kept = np.setdiff1d(np.arange(size), hide)
+        if wrong or not len(kept):
+            raise ConfigError(
+                f"data.hide must leave some of the numbers 0 to {size - 1} that {name} shows, "
+                f"got {list(hide)}"
+            )
+        actions, start = int(game.action_space.n), int(game.action_space.start)
+        seen: list[Any] = []
+        for seed in seeds[:TRIED]:
+            random = np.random.default_rng(seed)
+            seen.append(game.reset(seed=seed)[0])
+            over = False
+            while not over:
+                action = start + int(random.integers(actions))
+                observation, _, terminated, truncated, _ = game.step(action)
+                seen.append(observation)
+                over = terminated or truncated
+        game.close()
+        numbers = np.array(seen, np.float64)[:, kept]
+        std = np.where(numbers.std(0) < CONSTANT, 1.0, numbers.std(0))
+        return cls(
+            name=name,
+            hide=tuple(hide),
+            limit=limit,
+            actions=actions,
+            start=start,
+            mean=tuple(numbers.mean(0).tolist()),
+            std=tuple(std.tolist()),
+        )
+
+    @property
+    def inputs(self) -> int:
+        """Numbers of a moment: of what is seen, and one for each action that led there."""
+        return len(self.mean) + self.actions
+
+    def moments(self, observations: Sequence[Any], actions: Sequence[int] = ()) -> Floats:
+        """Return what is remembered of moments: what was seen, and what was done before, if any."""
+        seen = (np.delete(observations, self.hide, axis=1) - self.mean) / self.std
+        done = np.eye(self.actions)[list(actions)] if actions else np.zeros((1, self.actions))
+        done = np.broadcast_to(done, (len(seen), self.actions))
+        return np.concatenate([seen, done], axis=1).astype(np.float32)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Played:
+    """Episodes side by side, padded to the longest one.
+
+    Args:
+        moments: `(episodes, memory + steps, inputs)`, the oldest first, with zeros for the
+            `memory - 1` moments before the first one; the last one is what was seen in the end.
+        actions: `(episodes, steps)`.
+        rewards: `(episodes, steps)`.
+        lengths: Steps of each episode.
+        terminated: Which episodes ended by themselves; the others were cut off.
+        memory: Moments that a decision may depend on.
+    """
+
+    moments: Floats
+    actions: NDArray[np.int64]
+    rewards: Floats
+    lengths: NDArray[np.int64]
+    terminated: NDArray[np.bool_]
+    memory: int
+
+    def decisions(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the episode and the step of every decision."""
+        episodes, steps = np.nonzero(np.arange(self.actions.shape[1]) < self.lengths[:, None])
+        return episodes, steps
+
+    def histories(
+        self, episodes: NDArray[np.int64], steps: NDArray[np.int64]
+    ) -> "tuple[Tensor, Tensor]":
+        """Return what could be seen at these steps, the newest moment first, and its length."""
+        import torch
+
+        moments = steps[:, None] + self.memory - 1 - np.arange(self.memory)
+        lengths = np.minimum(steps + 1, self.memory)
+        history = self.moments[episodes[:, None], moments]
+        return torch.from_numpy(history), torch.from_numpy(lengths)
+
+    def last(self) -> "tuple[Tensor, Tensor]":
+        """Return what could be seen when each episode was over."""
+        return self.histories(np.arange(len(self.lengths)), self.lengths)
+
+
+def made(name: str, limit: int | None = None) -> Any:
+    """Return an environment of gymnasium.
+
+    Args:
+        name: As gymnasium knows it; code is never loaded by its name.
+        limit: Steps after which an episode is cut off; `None` means those of the environment.
+
+    Raises:
+        MissingExtraError: gymnasium is not installed.
+        ConfigError: There is no such environment, or it has other observations than vectors,
+            other actions than a few to choose from, or episodes that need not end.
+    """
+    try:
+        import gymnasium
+    except ImportError:
+        raise MissingExtraError(
+            "environments need the package gymnasium, got none. Run: pip install 'heedful[control]'"
+        ) from None
+    if ":" in name:  # gymnasium would import what stands before it
+        raise ConfigError(f"data.environment must be registered with gymnasium, got {name!r}")
+    try:
+        game: Any = gymnasium.make(name, max_episode_steps=limit, disable_env_checker=True)
+    except gymnasium.error.Error as error:
+        raise ConfigError(
+            f"data.environment must be one that gymnasium can make, got {name!r}: {error}"
+        ) from None
+    spaces = gymnasium.spaces
+    seen, done = game.observation_space, game.action_space
+    if not (isinstance(seen, spaces.Box) and len(seen.shape) == 1):
+        raise ConfigError(f"observations of {name} must be vectors, got {seen}")
+    if not isinstance(done, spaces.Discrete):
+        raise ConfigError(f"actions of {name} must be a few to choose from, got {done}")
+    if game.spec.max_episode_steps is None:
+        raise ConfigError(f"data.limit must be given, for nothing else ends episodes of {name}")
+    return game
+
+
+def play(
+    model: "MemoryPolicy", environment: Environment, seeds: Sequence[int], *, sample: bool
+) -> Played:
+    """Play an episode for each seed.
+
+    Args:
+        model: Decides.
+        environment: Where.
+        seeds: Of the environment's own random numbers.
+        sample: Draw actions from their shares, by torch's random numbers? Else the likeliest one.
+    """
+    import torch
+
+    games = [made(environment.name, environment.limit) for _ in seeds]
+    memory, most = model.memory, int(games[0].spec.max_episode_steps)
+    device = model.age.device
+    moments = np.zeros((len(games), memory + most, environment.inputs), np.float32)
+    actions = np.zeros((len(games), most), np.int64)
+    rewards = np.zeros((len(games), most), np.float32)
+    lengths, terminated = np.zeros(len(games), np.int64), np.zeros(len(games), np.bool_)
+    first = [game.reset(seed=seed)[0] for game, seed in zip(games, seeds, strict=True)]
+    moments[:, memory - 1] = environment.moments(first)
+    playing, step = list(range(len(games))), 0
+    while playing:
+        history = moments[playing, step : step + memory][:, ::-1]
+        known = torch.full((len(playing),), min(step + 1, memory), device=device)
+        with torch.inference_mode():
+            logits, _ = model(torch.from_numpy(history.copy()).to(device), known)
+            drawn = torch.multinomial(logits.softmax(-1), 1)[:, 0] if sample else logits.argmax(-1)
+        done = drawn.tolist()
+        found = [
+            games[row].step(environment.start + action)
+            for row, action in zip(playing, done, strict=True)
+        ]
+        observations, gained, over, cut, _ = zip(*found, strict=True)
+        moments[playing, memory + step] = environment.moments(observations, done)
+        actions[playing, step], rewards[playing, step] = done, gained
+        step += 1
+        lengths[playing], terminated[playing] = step, over
+        playing = [row for row, *ends in zip(playing, over, cut, strict=True) if not any(ends)]
+    for game in games:
+        game.close()
+    return Played(
+        moments=moments[:, : memory + step],
+        actions=actions[:, :step],
+        rewards=rewards[:, :step],
+        lengths=lengths,
+        terminated=terminated,
+        memory=memory,
+    )
