@@ -66,7 +66,7 @@ FAULTS = [
         "weights = wide.masked_fill(~visible, torch.finfo(wide.dtype).min).softmax(-1)",
         "weights = wide.masked_fill(visible, torch.finfo(wide.dtype).min).softmax(-1)",
         "dot",
-        "weights_are_shares",
+        "weights_sum_to_one",
     ),
     Fault(
         "empty rows look everywhere",

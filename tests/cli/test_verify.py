@@ -20,7 +20,7 @@ def few_rules(monkeypatch):
     """Three rules stand for all, so that these tests are quick."""
     from heedful.testing import verification
 
-    some = {n: verification.RULES[n] for n in ("hidden_keys", "inputs_stay", "no_dropout")}
+    some = {n: verification.RULES[n] for n in ("hidden_keys", "inputs_unchanged", "no_dropout")}
     monkeypatch.setattr(
         verification.verify, "__kwdefaults__", {**verification.verify.__kwdefaults__, "rules": some}
     )
@@ -40,7 +40,11 @@ def test_json_counts_and_has_a_row_a_rule(heedful, few_rules):
     report = json.loads(out)
     assert code == 0
     assert (report["passed"], report["failed"], report["unsupported"]) == (2, 0, 0)
-    assert [row["rule"] for row in report["rules"]] == ["hidden_keys", "inputs_stay", "no_dropout"]
+    assert [row["rule"] for row in report["rules"]] == [
+        "hidden_keys",
+        "inputs_unchanged",
+        "no_dropout",
+    ]
 
 
 def test_a_broken_rule_leaves_with_4_after_the_report(heedful, few_rules, broken):

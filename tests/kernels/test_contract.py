@@ -20,7 +20,7 @@ class TestDoor(AttentionContract):
 
     @pytest.fixture
     def claim(self):
-        return Claim(attention=heedful.attend, oracle=oracle.scaled_dot, twice=False)
+        return Claim(attention=heedful.attend, oracle=oracle.scaled_dot, twice_differentiable=False)
 
 
 def draw(*shape, seed=1, dtype=torch.float32):

@@ -37,8 +37,8 @@ ALIGNED = Claim(
     square=True,
     normalised=False,
     positive=False,
-    keys_are_a_set=False,
-    queries_are_alone=False,
+    permutation_invariant=False,
+    independent_queries=False,
     steps=(5, *(4,) * 4 * 3),
 )
 

@@ -33,8 +33,8 @@ ALIGNED = Claim(
     sizes={"rounds": 1, "half_buckets": 3},
     square=True,
     normalised=False,
-    keys_are_a_set=False,
-    queries_are_alone=False,
+    permutation_invariant=False,
+    independent_queries=False,
     decodes=False,
 )
 

@@ -31,7 +31,7 @@ class TestWithBiasAndScale(AttentionContract):
             oracle=oracle.scaled_dot,
             extras={"bias": "batch heads queries keys"},
             settings={"scale": 0.3},
-            twice=False,
+            twice_differentiable=False,
         )
 
 
@@ -44,7 +44,7 @@ class TestWhileTraining(AttentionContract):
             query = query if query.requires_grad else query.clone().requires_grad_()
             return scaled_dot_attention(query, key, value, **settings)
 
-        return Claim(attention=attention, oracle=oracle.scaled_dot, twice=False)
+        return Claim(attention=attention, oracle=oracle.scaled_dot, twice_differentiable=False)
 
 
 def draw(*shape, seed=1):

@@ -27,7 +27,7 @@ class TestStraightThrough(AttentionContract):
             weights=top_k_weights,
             oracle=normalisers.top_k,
             settings={"kept": 2, "straight_through": True},
-            smooth=False,
+            exact_gradients=False,
         )
 
 

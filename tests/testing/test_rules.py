@@ -195,8 +195,8 @@ FAULTS = [
     ("half_precision", wrong(attention=scales), HALF),
     ("half_precision", wrong(attention=rounds_to_eight_bits), HALF),
     ("weights_make_the_output", wrong(attention=scales), {"kind": "causal"}),
-    ("weights_are_shares", wrong(weights=too_small), {"kind": "causal"}),
-    ("weights_are_shares", wrong(weights=leaks), {"kind": "causal"}),
+    ("weights_sum_to_one", wrong(weights=too_small), {"kind": "causal"}),
+    ("weights_sum_to_one", wrong(weights=leaks), {"kind": "causal"}),
     ("hidden_keys", wrong(attention=forgets_mask), {"kind": "causal"}),
     ("hidden_keys", wrong(attention=reads_hidden_keys), {"kind": "lengths"}),
     (
@@ -231,8 +231,8 @@ FAULTS = [
     ("decoding", wrong(attention=aligns_to_the_start), {"kind": "causal"}),
     ("grouped_heads", wrong(attention=wrong_groups), {"kind": "none"}),
     ("memory_layout", wrong(attention=ignores_strides), {"kind": "causal"}),
-    ("same_every_time", wrong(attention=throws_dice), {"kind": "none"}),
-    ("inputs_stay", wrong(attention=writes_to_its_input), {"kind": "none"}),
+    ("deterministic", wrong(attention=throws_dice), {"kind": "none"}),
+    ("inputs_unchanged", wrong(attention=writes_to_its_input), {"kind": "none"}),
     ("no_dropout", wrong(attention=forgets_that_nothing_drops), {}),
     ("compiles", wrong(attention=differs_when_compiled), {"kind": "none"}),
     ("exports", wrong(attention=differs_when_compiled), {"kind": "none"}),
@@ -286,18 +286,30 @@ def test_a_refused_mask_must_be_refused_by_its_name():
     "claim, rule, case, reason",
     [
         (wrong(masks=("none",)), "hidden_keys", {"kind": "causal"}, "masks of the kind causal"),
-        (wrong(weights=None), "weights_are_shares", {"kind": "none"}, "does not return weights"),
+        (wrong(weights=None), "weights_sum_to_one", {"kind": "none"}, "does not return weights"),
         (GOOD, "refused_masks", {}, "it takes every mask"),
         (GOOD, "no_dropout", {}, "it has no dropout"),
-        (wrong(smooth=False), "gradients", {"kind": "none", "value_dim": 3}, "not the derivative"),
         (
-            Claim(attention=scaled_dot_attention, oracle=oracle.scaled_dot, twice=False),
+            wrong(exact_gradients=False),
+            "gradients",
+            {"kind": "none", "value_dim": 3},
+            "not the derivative",
+        ),
+        (
+            Claim(
+                attention=scaled_dot_attention, oracle=oracle.scaled_dot, twice_differentiable=False
+            ),
             "second_gradients",
             {"kind": "none", "value_dim": 3},
             "no second gradient",
         ),
-        (wrong(heads_are_alone=False), "heads", {"kind": "none"}, "talk to each other"),
-        (wrong(keys_are_a_set=False), "order_of_keys", {"kind": "none"}, "neighbours of a key"),
+        (wrong(independent_heads=False), "heads", {"kind": "none"}, "talk to each other"),
+        (
+            wrong(permutation_invariant=False),
+            "order_of_keys",
+            {"kind": "none"},
+            "neighbours of a key",
+        ),
         (wrong(square=True), "pieces", {"kind": "none", "first": 1}, "must come together"),
         (wrong(one_query=True), "decoding", {"kind": "causal"}, "must come together"),
         (wrong(decodes=False), "decoding", {"kind": "causal"}, "how many keys there are"),
@@ -380,4 +392,6 @@ def test_a_second_gradient_that_is_claimed_must_be_there():
 def test_a_wrong_second_gradient_is_no_excuse():
     case = {"kind": "none", "value_dim": 2}
     with pytest.raises(AssertionError):
-        RULES["second_gradients"].check(wrong(attention=wrong_second_gradient, twice=False), **case)
+        RULES["second_gradients"].check(
+            wrong(attention=wrong_second_gradient, twice_differentiable=False), **case
+        )

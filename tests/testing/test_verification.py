@@ -12,7 +12,7 @@ from heedful.testing.rules import RULES
 from heedful.testing.verification import verify
 
 GOOD = Claim(attention=dot_attention, weights=dot_weights, oracle=oracle.dot)
-SOME = {name: RULES[name] for name in ("weights_are_shares", "decoding", "no_dropout")}
+SOME = {name: RULES[name] for name in ("weights_sum_to_one", "decoding", "no_dropout")}
 
 
 def only(claim, rule):
@@ -33,8 +33,8 @@ def test_every_rule_has_a_row():
         0,
         1,
     )
-    assert data["rules"][0]["promise"] == RULES["weights_are_shares"].promise
-    assert data["rules"][0]["passed"] == len(RULES["weights_are_shares"].cases)
+    assert data["rules"][0]["promise"] == RULES["weights_sum_to_one"].promise
+    assert data["rules"][0]["passed"] == len(RULES["weights_sum_to_one"].cases)
 
 
 def test_the_function_gives_the_report_its_name():
@@ -59,7 +59,7 @@ def test_a_function_that_refuses_does_not_keep_the_rule(refused, verdict, guesse
             raise UnsupportedError("not today")
         return dot_attention(query, key, value, mask=mask)
 
-    claim = Claim(attention=partly, oracle=oracle.dot, guessed=guessed)
+    claim = Claim(attention=partly, oracle=oracle.dot, inferred=guessed)
     report = verify(claim, rules={"batch_rows": RULES["batch_rows"]})
     row = report.rows[0]
     assert row.verdict == verdict
@@ -74,12 +74,12 @@ def test_a_function_that_never_answers_keeps_nothing():
     def never(query, key, value, *, mask):
         raise TypeError("what is a mask?")
 
-    report = verify(Claim(attention=never, oracle=oracle.dot, guessed=True), rules=SOME)
+    report = verify(Claim(attention=never, oracle=oracle.dot, inferred=True), rules=SOME)
     assert [row.verdict for row in report.rows] == ["not claimed", "failed", "not claimed"]
     assert report.rows[1].example == "kind=causal: it raised TypeError: what is a mask?"
     assert report.problem == "every rule must hold, got 1 that do not"
 
 
 def test_what_no_case_claims_is_not_claimed():
-    row = only(Claim(attention=dot_attention, oracle=oracle.dot), "weights_are_shares")
+    row = only(Claim(attention=dot_attention, oracle=oracle.dot), "weights_sum_to_one")
     assert (row.verdict, row.passed, row.example) == ("not claimed", 0, "")

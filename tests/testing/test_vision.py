@@ -175,8 +175,8 @@ FAULTS = [
     (GATE, IgnoresStrides, "memory_layout_does_not_matter", ("none",)),
     (GATE, CutsTheGradient, "gradients", ("padded",)),
     (PAIRS, StartsElsewhere, "starts_as_the_identity", ("none", HALF)),
-    (GATE, WritesToTheInput, "same_every_time_and_inputs_stay", ("none",)),
-    (GATE, IsRandom, "same_every_time_and_inputs_stay", ("padded",)),
+    (GATE, WritesToTheInput, "deterministic_and_inputs_unchanged", ("none",)),
+    (GATE, IsRandom, "deterministic_and_inputs_unchanged", ("padded",)),
     (GATE, LooksAtValues, "exports", ("padded",)),
     *(
         (GATE, ChecksNothing, "rejects_what_does_not_fit", (fault, call))

@@ -45,14 +45,15 @@ class Claim:
         grouped: May several query heads share one key/value head?
         normalised: Do the weights of a row sum to one?
         positive: Is no weight below zero?
-        smooth: Is the gradient the derivative of the output? Not with a straight-through estimator.
-        twice: Can it be differentiated twice?
-        keys_are_a_set: Does a permutation of the keys change nothing?
-        queries_are_alone: Does a query's answer not depend on the other queries?
+        exact_gradients: Is the gradient the derivative of the output? Not with a straight-through
+            estimator.
+        twice_differentiable: Can it be differentiated twice?
+        permutation_invariant: Does a permutation of the keys change nothing?
+        independent_queries: Does a query's answer not depend on the other queries?
         decodes: Is one query at a time, with the keys so far, one causal pass?
-        heads_are_alone: Does a head's answer not depend on the other heads?
+        independent_heads: Does a head's answer not depend on the other heads?
         steps: Further sums on the way, by their number of terms, that round.
-        guessed: Was the claim made from a signature, or by others? Then a refusal breaks nothing.
+        inferred: Was the claim made from a signature, or by others? Then a refusal breaks nothing.
     """
 
     attention: Callable[..., Tensor]
@@ -73,14 +74,14 @@ class Claim:
     grouped: bool = True
     normalised: bool = True
     positive: bool = True
-    smooth: bool = True
-    twice: bool = True
-    keys_are_a_set: bool = True
-    queries_are_alone: bool = True
+    exact_gradients: bool = True
+    twice_differentiable: bool = True
+    permutation_invariant: bool = True
+    independent_queries: bool = True
     decodes: bool = True
-    heads_are_alone: bool = True
+    independent_heads: bool = True
     steps: tuple[int, ...] = ()
-    guessed: bool = False
+    inferred: bool = False
 
     def axes(self) -> dict[str, list[str]]:
         """The axes of every tensor of a call, by name."""

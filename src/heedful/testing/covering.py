@@ -9,7 +9,7 @@ from heedful.testing.rules import RULES, Case
 # By these rules a function meets a third of the kinds of masks that they name, and by all others
 # every one: "output" has shown what each kind means, and the last four take most of the time.
 THINNED = (
-    *("half_precision", "weights_make_the_output", "weights_are_shares", "batch_rows"),
+    *("half_precision", "weights_make_the_output", "weights_sum_to_one", "batch_rows"),
     *("order_of_keys", "grouped_heads", "gradients", "second_gradients", "compiles", "exports"),
 )
 SHARE = 3

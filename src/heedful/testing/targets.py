@@ -59,8 +59,8 @@ def claim_of(
         extras=known.extras,
         sizes=known.sizes,
         key_dim=known.key_dim,
-        twice=False,
-        guessed=True,
+        twice_differentiable=False,
+        inferred=True,
     )
 
 

@@ -42,12 +42,12 @@ class Report:
     Args:
         function: What was looked at.
         rows: One for each rule.
-        guessed: As in the claim.
+        inferred: As in the claim.
     """
 
     function: str
     rows: tuple[Row, ...]
-    guessed: bool = False
+    inferred: bool = False
 
     @property
     def problem(self) -> str:
@@ -57,7 +57,7 @@ class Report:
         if not self.count("passed") + self.count("partly"):
             return f"some rule must hold, got {self.count('unsupported')} that are refused"
         refused = self.count("unsupported") + self.count("partly")
-        if refused and not self.guessed:
+        if refused and not self.inferred:
             return f"what is claimed must not be refused, got {refused} rules where it is"
         return ""
 
@@ -104,7 +104,7 @@ def verify(
     return Report(
         function=name or getattr(claim.attention, "__name__", str(claim.attention)),
         rows=tuple(rows),
-        guessed=claim.guessed,
+        inferred=claim.inferred,
     )
 
 

@@ -211,7 +211,7 @@ class VisionContract:
         assert torch.equal(claim.make().to(dtype)(x, mask=mask), want)
 
     @pytest.mark.parametrize("kind", KINDS)
-    def test_same_every_time_and_inputs_stay(self, claim: VisionClaim, kind: str) -> None:
+    def test_deterministic_and_inputs_unchanged(self, claim: VisionClaim, kind: str) -> None:
         module, x, mask = claim.module(), claim.image("tall"), make_mask(kind, "tall")
         given = [x] if mask is None else [x, mask]
         copies = [tensor.clone() for tensor in given]

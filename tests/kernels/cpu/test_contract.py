@@ -61,7 +61,7 @@ def through_the_operator(query, key, value, *, mask=None, bias=None, scale=None)
 class TestNative(AttentionContract):
     @pytest.fixture
     def claim(self):
-        return InSingle(attention=native, oracle=oracle.scaled_dot, twice=False)
+        return InSingle(attention=native, oracle=oracle.scaled_dot, twice_differentiable=False)
 
     @pytest.mark.parametrize("rule, case", cases())
     def test_keeps(self, claim, rule, case):
@@ -76,7 +76,7 @@ class TestWithBiasAndScale(AttentionContract):
             oracle=oracle.scaled_dot,
             extras={"bias": "batch heads queries keys"},
             settings={"scale": 0.3},
-            twice=False,
+            twice_differentiable=False,
         )
 
     @pytest.mark.parametrize("rule, case", cases(key="bias"))
@@ -90,7 +90,7 @@ class TestWhileTraining(AttentionContract):
 
     @pytest.fixture
     def claim(self, attention):
-        return InSingle(attention=attention, oracle=oracle.scaled_dot, twice=False)
+        return InSingle(attention=attention, oracle=oracle.scaled_dot, twice_differentiable=False)
 
     @pytest.mark.parametrize("rule, case", cases(key="training"))
     def test_keeps(self, claim, rule, case):
@@ -104,7 +104,7 @@ class TestOtherInstructions(AttentionContract):
     @pytest.fixture
     def claim(self, use, isa):
         use(isa)
-        return InSingle(attention=training, oracle=oracle.scaled_dot, twice=False)
+        return InSingle(attention=training, oracle=oracle.scaled_dot, twice_differentiable=False)
 
     @pytest.mark.parametrize(
         "rule, case",

@@ -66,8 +66,8 @@ class TestConvolutionValues(AttentionContract):
             masks=("none", "full", "causal", "lengths", "empty_text", "both", "nothing"),
             normalised=False,
             positive=False,
-            twice=False,  # torch's fused kernel cannot
-            keys_are_a_set=False,
+            twice_differentiable=False,  # torch's fused kernel cannot
+            permutation_invariant=False,
         )
 
 

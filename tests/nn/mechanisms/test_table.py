@@ -48,7 +48,7 @@ SETTINGS = {
 
 KEPT = (
     "weights_make_the_output",
-    "weights_are_shares",
+    "weights_sum_to_one",
     "hidden_keys",
     "hidden_gradients",
     "empty_rows",
@@ -56,8 +56,8 @@ KEPT = (
     "batch_rows",
     "grouped_heads",
     "memory_layout",
-    "same_every_time",
-    "inputs_stay",
+    "deterministic",
+    "inputs_unchanged",
     "exports",
 )
 

@@ -25,7 +25,7 @@ class TestAxial(VisionContract):
         )
 
 
-def test_weights_are_shares_of_each_line():
+def test_weights_sum_to_one_of_each_line():
     x, mask = draw(2, 8, 5, 3), make_mask("scattered", "tall")
     weights = Axial(channels=8, heads=2).double().weights(x, mask=mask)
     assert isinstance(weights, AxialWeights)

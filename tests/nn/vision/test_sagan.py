@@ -35,7 +35,7 @@ def test_defaults_are_the_authors():
     }
 
 
-def test_weights_are_shares_of_the_pixels_that_exist():
+def test_weights_sum_to_one_of_the_pixels_that_exist():
     module, mask = Sagan(channels=8).double(), make_mask("scattered", "tall").flatten(1)
     weights = module.weights(draw(2, 8, 5, 3), mask=mask.unflatten(1, (5, 3)))
     torch.testing.assert_close(weights.sum(-1), mask.double())

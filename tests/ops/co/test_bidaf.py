@@ -38,7 +38,7 @@ def test_matches_the_oracle(contexts, queries, dtype):
         assert_close(one, other, roundings=limit, largest=max(1.0, other.abs().max().item()))
 
 
-def test_weights_are_shares_of_what_exists():
+def test_weights_sum_to_one_of_what_exists():
     (context_mask, _), (query_mask, _) = lengths(4, 6), lengths(2, 5)
     _, over_query, over_context = bidaf_attention(
         draw(2, 7, 3),

@@ -48,4 +48,4 @@ def _claim(normalise: Callable[..., Tensor], *, alpha: float) -> Claim:
         return weights(query, key, mask=mask) @ value
 
     of_rows = partial(oracle.entmax, alpha=alpha)
-    return Claim(attention=attention, weights=weights, oracle=of_rows, guessed=True)
+    return Claim(attention=attention, weights=weights, oracle=of_rows, inferred=True)

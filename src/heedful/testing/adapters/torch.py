@@ -16,7 +16,7 @@ from heedful.testing.claim import Claim
 
 def claim_scaled_dot() -> Claim:
     """`scaled_dot_product_attention` with every mask as a boolean `attn_mask`."""
-    return Claim(attention=_scaled_dot, oracle=oracle.scaled_dot, guessed=True)
+    return Claim(attention=_scaled_dot, oracle=oracle.scaled_dot, inferred=True)
 
 
 def _scaled_dot(
@@ -34,7 +34,7 @@ def _scaled_dot(
 
 def claim_scaled_dot_causal() -> Claim:
     """The same with its switch `is_causal`, as whoever decodes with a cache would set it."""
-    return Claim(attention=_switched, oracle=oracle.scaled_dot, masks=("causal",), guessed=True)
+    return Claim(attention=_switched, oracle=oracle.scaled_dot, masks=("causal",), inferred=True)
 
 
 def _switched(query: Tensor, key: Tensor, value: Tensor, *, mask: Mask | None) -> Tensor:
@@ -77,7 +77,7 @@ def claim_multihead() -> Claim:
         oracle=oracle.scaled_dot,
         grouped=False,
         same_dims=True,
-        guessed=True,
+        inferred=True,
     )
 
 
@@ -91,7 +91,7 @@ def _plain_multihead(width: int, heads: int, dtype: torch.dtype) -> nn.Multihead
 
 def claim_flex() -> Claim:
     """`flex_attention`, not compiled, with masks as its `BlockMask`."""
-    return Claim(attention=_flex, oracle=oracle.scaled_dot, guessed=True)
+    return Claim(attention=_flex, oracle=oracle.scaled_dot, inferred=True)
 
 
 def _flex(query: Tensor, key: Tensor, value: Tensor, *, mask: Mask | None) -> Tensor:

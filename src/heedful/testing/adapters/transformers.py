@@ -37,7 +37,7 @@ def claim_sdpa() -> Claim:
         )
         return output.transpose(1, 2)
 
-    return Claim(attention=attention, oracle=oracle.scaled_dot, guessed=True)
+    return Claim(attention=attention, oracle=oracle.scaled_dot, inferred=True)
 
 
 def claim_eager() -> Claim:
@@ -48,7 +48,7 @@ def claim_eager() -> Claim:
         attention=_eager(modeling_llama, lambda output, weights: output.transpose(1, 2)),
         weights=_eager_weights(modeling_llama),
         oracle=oracle.scaled_dot,
-        guessed=True,
+        inferred=True,
     )
 
 

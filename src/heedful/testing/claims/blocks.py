@@ -31,10 +31,10 @@ BLOCKS: dict[str, Claim] = {
         weights=_listed(ops.block_sparse_weights),
         oracle=_listed(blocks.block_sparse),
         normalised=False,  # no listed block may be visible
-        keys_are_a_set=False,
-        queries_are_alone=False,
+        permutation_invariant=False,
+        independent_queries=False,
         decodes=False,
-        heads_are_alone=False,  # what a head reads depends on its number
+        independent_heads=False,  # what a head reads depends on its number
     ),
     "blockwise": Claim(
         attention=ops.blockwise_attention,

@@ -16,7 +16,7 @@ CHEAPER: dict[str, Claim] = {
         masks=KEYS_ONLY,
         normalised=False,
         positive=False,
-        keys_are_a_set=False,
+        permutation_invariant=False,
     ),
     "low_rank": Claim(
         attention=ops.low_rank_attention,
@@ -24,7 +24,7 @@ CHEAPER: dict[str, Claim] = {
         oracle=cheaper.low_rank,
         extras={"query_projection": "heads dim rank", "key_projection": "heads dim rank"},
         sizes={"rank": 2},
-        twice=False,
+        twice_differentiable=False,
     ),
     "nystrom": Claim(
         attention=ops.nystrom_attention,
@@ -34,8 +34,8 @@ CHEAPER: dict[str, Claim] = {
         masks=KEYS_ONLY,
         normalised=False,
         positive=False,
-        keys_are_a_set=False,
-        queries_are_alone=False,
+        permutation_invariant=False,
+        independent_queries=False,
         steps=(3,) * 4 * 2,
     ),
     "reformer": Claim(
@@ -47,7 +47,7 @@ CHEAPER: dict[str, Claim] = {
         sizes={"rounds": 2, "half_buckets": 2},
         normalised=False,  # a query may meet none of the keys that it sees
         decodes=False,
-        keys_are_a_set=False,
-        queries_are_alone=False,
+        permutation_invariant=False,
+        independent_queries=False,
     ),
 }

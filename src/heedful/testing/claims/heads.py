@@ -24,7 +24,7 @@ HEADS: dict[str, Claim] = {
         masks=tuple(kind for kind in MASKS if kind not in ("dense", "blocks")),
         normalised=False,
         positive=False,
-        heads_are_alone=False,
+        independent_heads=False,
         steps=(4, 4),  # the two mixes
     ),
 }

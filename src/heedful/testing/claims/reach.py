@@ -41,8 +41,8 @@ REACH: dict[str, Claim] = {
         domains={"span": lambda x: 0.3 + x.abs()},
         settings={"ramp": 2.5},
         normalised=False,  # the span and the future may hide all that a mask shows
-        keys_are_a_set=False,
-        queries_are_alone=False,  # where a query stands depends on how many there are
+        permutation_invariant=False,
+        independent_queries=False,  # where a query stands depends on how many there are
     ),
     "neighbourhood": Claim(
         attention=_on_a_line(ops.neighbourhood_attention),
@@ -50,8 +50,8 @@ REACH: dict[str, Claim] = {
         oracle=_on_a_line(reach.neighbourhood),
         square=True,
         normalised=False,  # a window may hide all that a mask shows
-        keys_are_a_set=False,
-        queries_are_alone=False,  # as many of them as keys
+        permutation_invariant=False,
+        independent_queries=False,  # as many of them as keys
     ),
     "transformer_xl": Claim(
         attention=_of_its_distances(ops.transformer_xl_attention),
@@ -63,8 +63,8 @@ REACH: dict[str, Claim] = {
             "position_bias": "heads dim",
         },
         sizes={"distances": 2 * FARTHEST + 1},
-        keys_are_a_set=False,
-        queries_are_alone=False,  # where a query stands depends on how many there are
+        permutation_invariant=False,
+        independent_queries=False,  # where a query stands depends on how many there are
     ),
     "window": Claim(
         attention=ops.window_attention,
@@ -72,7 +72,7 @@ REACH: dict[str, Claim] = {
         oracle=reach.window,
         settings={"window": 2, "sinks": 1},
         normalised=False,  # a window may hide all that a mask shows
-        keys_are_a_set=False,
-        queries_are_alone=False,  # where a query stands depends on how many there are
+        permutation_invariant=False,
+        independent_queries=False,  # where a query stands depends on how many there are
     ),
 }

@@ -62,12 +62,12 @@ SCORES: dict[str, Claim] = {
         },
         sizes={"filters": 2, "kernel_size": 5},
         one_query=True,
-        keys_are_a_set=False,
+        permutation_invariant=False,
     ),
     "scaled_dot": Claim(
         attention=ops.scaled_dot_attention,
         weights=ops.scaled_dot_weights,
         oracle=scores.scaled_dot,
-        twice=False,  # torch's fused kernels cannot
+        twice_differentiable=False,  # torch's fused kernels cannot
     ),
 }

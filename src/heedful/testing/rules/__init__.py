@@ -15,13 +15,13 @@ from heedful.testing.rules.masking import (
     other_masks_are_refused,
 )
 from heedful.testing.rules.output import (
-    inputs_stay,
+    deterministic,
+    inputs_unchanged,
     large_scores,
     matches_oracle,
     no_dropout,
-    same_every_time,
-    weights_are_shares,
     weights_make_the_output,
+    weights_sum_to_one,
 )
 from heedful.testing.rules.symmetry import (
     batch_rows_do_not_meet,
@@ -55,8 +55,8 @@ RULES: dict[str, Rule] = {
         weights_make_the_output,
         grid(kind=MASKS),
     ),
-    "weights_are_shares": Rule(
-        "the visible keys share 1, hidden ones have 0", weights_are_shares, grid(kind=MASKS)
+    "weights_sum_to_one": Rule(
+        "the visible keys share 1, hidden ones have 0", weights_sum_to_one, grid(kind=MASKS)
     ),
     "hidden_keys": Rule(
         "hidden keys and values cannot matter, bit for bit",
@@ -127,10 +127,12 @@ RULES: dict[str, Rule] = {
         memory_layout_does_not_matter,
         grid(kind=_FEW),
     ),
-    "same_every_time": Rule(
-        "the same call gives the same bits", same_every_time, grid(kind=("none", "both"))
+    "deterministic": Rule(
+        "the same call gives the same bits", deterministic, grid(kind=("none", "both"))
     ),
-    "inputs_stay": Rule("inputs are not written to", inputs_stay, grid(kind=("none", "both"))),
+    "inputs_unchanged": Rule(
+        "inputs are not written to", inputs_unchanged, grid(kind=("none", "both"))
+    ),
     "no_dropout": Rule("a dropout of 0 changes nothing", no_dropout, ({},)),
     "compiles": Rule(
         "torch.compile computes the same", compiles, grid(kind=("none", "lengths", "both"))

@@ -17,7 +17,7 @@ def gradients(claim: Claim, kind: str, value_dim: int) -> None:
     Raises:
         NotClaimed: The claim leaves it out.
     """
-    if not claim.smooth:
+    if not claim.exact_gradients:
         raise NotClaimed("its gradient is not the derivative")
     _check(torch.autograd.gradcheck, claim, kind, value_dim)
 
@@ -28,12 +28,12 @@ def second_gradients(claim: Claim, kind: str, value_dim: int) -> None:
     Raises:
         NotClaimed: The claim leaves it out.
     """
-    if not claim.smooth:
+    if not claim.exact_gradients:
         raise NotClaimed("its gradient is not the derivative")
     try:
         _check(torch.autograd.gradgradcheck, claim, kind, value_dim)
     except Refused as refusal:
-        if claim.twice:
+        if claim.twice_differentiable:
             raise
         raise NotClaimed("it has no second gradient") from refusal
 

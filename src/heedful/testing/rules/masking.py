@@ -19,7 +19,7 @@ def hidden_keys_cannot_matter(claim: Claim, kind: str) -> None:
     tensors = claim.draw(sizes)
     before = claim.attend(tensors, mask)
     visible = table(sees, sizes).any(1)  # a key is hidden when no head sees it
-    alone = range(sizes.queries) if claim.queries_are_alone else [slice(None)]
+    alone = range(sizes.queries) if claim.independent_queries else [slice(None)]
     for i in alone:
         seen = visible[:, i] if isinstance(i, int) else visible.any(1)
         where = ~seen[:, None, :, None]
@@ -40,7 +40,7 @@ def hidden_numbers_cannot_matter(claim: Claim, kind: str, number: float) -> None
     mask, sees = masked(claim, kind, sizes)
     tensors = claim.draw(sizes)
     visible = table(sees, sizes).any(1)
-    alone = range(sizes.queries) if claim.queries_are_alone else [slice(None)]
+    alone = range(sizes.queries) if claim.independent_queries else [slice(None)]
     for i in alone:
         seen = visible[:, i] if isinstance(i, int) else visible.any(1)
         where = ~seen[:, None, :, None]

@@ -40,7 +40,7 @@ def weights_make_the_output(claim: Claim, kind: str) -> None:
     assert_same(claim, sizes, actual, product, largest=size_of(tensors["value"]))
 
 
-def weights_are_shares(claim: Claim, kind: str) -> None:
+def weights_sum_to_one(claim: Claim, kind: str) -> None:
     """Hidden keys have weight 0; the others share 1, where the claim says so."""
     sizes = claim.fit(Sizes())
     mask, sees = masked(claim, kind, sizes)
@@ -75,7 +75,7 @@ def large_scores(claim: Claim, dtype: torch.dtype) -> None:
         assert size_of(output) <= size_of(tensors["value"]) * (1 + limit), "larger than any value"
 
 
-def same_every_time(claim: Claim, kind: str) -> None:
+def deterministic(claim: Claim, kind: str) -> None:
     """The same call gives the same bits, forward and backward."""
     sizes = claim.fit(Sizes())
     mask, _ = masked(claim, kind, sizes)
@@ -90,7 +90,7 @@ def same_every_time(claim: Claim, kind: str) -> None:
         assert torch.equal(first, second), "two equal calls differ"
 
 
-def inputs_stay(claim: Claim, kind: str) -> None:
+def inputs_unchanged(claim: Claim, kind: str) -> None:
     """What is given is not written to."""
     sizes = claim.fit(Sizes())
     mask, _ = masked(claim, kind, sizes)

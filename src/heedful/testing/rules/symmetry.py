@@ -28,7 +28,7 @@ def heads_do_not_meet(claim: Claim, kind: str) -> None:
     Raises:
         NotClaimed: The claim leaves it out.
     """
-    if not claim.heads_are_alone:
+    if not claim.independent_heads:
         raise NotClaimed("its heads talk to each other")
     sizes = claim.fit(Sizes())
     mask, sees = masked(claim, kind, sizes)
@@ -49,7 +49,7 @@ def order_of_keys_does_not_matter(claim: Claim, kind: str) -> None:
     Raises:
         NotClaimed: The claim leaves it out.
     """
-    if not claim.keys_are_a_set:
+    if not claim.permutation_invariant:
         raise NotClaimed("it looks at the neighbours of a key")
     if "dense" not in claim.masks:
         raise NotClaimed("it does not take a dense mask")
@@ -69,7 +69,7 @@ def pieces_are_the_whole(claim: Claim, kind: str, first: int) -> None:
     Raises:
         NotClaimed: The claim leaves it out.
     """
-    if not claim.queries_are_alone or claim.one_query or claim.square:
+    if not claim.independent_queries or claim.one_query or claim.square:
         raise NotClaimed("its queries must come together")
     if "dense" not in claim.masks:
         raise NotClaimed("it does not take a dense mask")
