@@ -78,7 +78,7 @@ def test_output_0_is_judged():
 
 def test_a_missing_number_is_not_forgiven():
     call = next(calls())
-    call.used[0, 0, 0, 0] = torch.nan
+    call.output[0, 0, 0, 0] = torch.nan
     assert not fidelity(call).error < 1.0
 
 
@@ -150,7 +150,7 @@ def test_without_rows_there_is_nothing_to_compare():
 
 def test_half_precision_may_be_off_by_its_rounding():
     call = next(calls())
-    half = replace(call, used=call.used.bfloat16())
+    half = replace(call, output=call.output.bfloat16())
     assert not differs(half, 0.05)
     assert differs(call, 0.05)
     assert differs(half, float("nan"))

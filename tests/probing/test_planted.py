@@ -130,7 +130,11 @@ def room():
     seen = (torch.arange(2 * LENGTH) < LENGTH).view(1, 1, 1, -1)
     assert outline.end_of(seen, 1).item() == LENGTH
     subset = call.Subset(
-        options=call.CaptureOptions(), heads=(0,), rows=torch.arange(1), queries=1, own=True
+        options=call.CaptureOptions(),
+        heads=(0,),
+        rows=torch.arange(1),
+        queries=1,
+        self_attention=True,
     )
     kept = call.scaled_dot(subset, query, key, scale=1.0, masking=masking(visible=(seen,)))
     assert kept.position.tolist() == [LENGTH - 1]
@@ -149,7 +153,7 @@ def doubt():
     fidelity = importlib.import_module("heedful.probing.fidelity")
     p = heard(module().train())
     call = p.calls("")[0]
-    call.used.add_(1.0)
+    call.output.add_(1.0)
     with pytest.warns(UserWarning, match="are not those that the model used"):
         fidelity.FidelityChecks().check("", [call])
 

@@ -123,7 +123,7 @@ def test_what_is_kept_has_no_graph():
         run(model)
     call = p.calls(SITES[0])[0]
     assert not any(
-        x.requires_grad for x in (call.value, call.used, call.weights.query, call.weights.key)
+        x.requires_grad for x in (call.value, call.output, call.weights.query, call.weights.key)
     )
     assert call.shape == (2, 6, 9, 9)
 

@@ -1,4 +1,4 @@
-"""Parts cover every weight once; memory is used again."""
+"""Tiles cover every weight once; memory is used again."""
 
 import itertools
 

@@ -64,6 +64,6 @@ def _keep(weights: Tensor, mask: Mask, options: CaptureOptions) -> ProbedCall:
         weights=attention,
         shown=heads,
         value=returned.new_zeros(batch, 1, keys, 0),  # the module does not see what is summed
-        used=returned,
+        output=returned,
         compared="the weights that the module returned",
     )

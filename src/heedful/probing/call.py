@@ -19,23 +19,23 @@ class ProbedCall:
         weights: What it takes to compute the weights again.
         shown: Which of the map's heads were asked for.
         value: `(batch, kv_heads, keys, value_dim)`.
-        used: What the model went on with, at the rows that were kept.
-        compared: What `used` is, in words.
+        output: What the model went on with, at the rows that were kept.
+        compared: What `output` is, in words.
         finish: From the mixed values `(batch, heads, rows, value_dim)`, of these of the rows that
-            were kept, to what `used` is. `None` means that `used` are the mixed values.
-        unverifiable: Why `used` is not what the map gives, e.g. dropout. `None` means: it is.
-        missing: Rows that only stand for padding, `(batch, rows)`; what they hold is no output.
+            were kept, to what `output` is. `None` means that `output` are the mixed values.
+        unverifiable: Why `output` is not what the map gives, e.g. dropout. `None` means: it is.
+        padding_rows: Rows that only are padding, `(batch, rows)`; what they hold is no output.
         parameters: What `finish` depends on, as it was.
     """
 
     weights: AttentionWeights
     shown: tuple[int, ...]
     value: Tensor
-    used: Tensor
+    output: Tensor
     compared: str
     finish: Callable[[Tensor, Sequence[int]], Tensor] | None = None
     unverifiable: str | None = None
-    missing: Tensor | None = None
+    padding_rows: Tensor | None = None
     parameters: tuple["ParameterVersion", ...] = ()
 
     @property
@@ -136,7 +136,7 @@ class Subset:
         rows: Which query rows.
         queries: Query rows that there were.
         groups: Heads that share one of keys and values.
-        own: Do queries look at their own keys, the last ones?
+        self_attention: Do queries look at their own keys, the last ones?
         extra: Keys that the module put behind those of its input.
     """
 
@@ -147,7 +147,7 @@ class Subset:
     kv_heads: tuple[int, ...] = field(init=False)
     sources: tuple[int, ...] = field(init=False)
     groups: int = 1
-    own: bool = False
+    self_attention: bool = False
     extra: int = 0
 
     def __post_init__(self) -> None:
@@ -213,8 +213,8 @@ def scaled_dot(
         rows=subset.rows.to(device or query.device),
         queries=subset.queries,
         keys=keys,
-        own=subset.own,
-        bounds=_bounds(subset, masking, len(key), keys) if subset.own else None,
+        self_attention=subset.self_attention,
+        bounds=_bounds(subset, masking, len(key), keys) if subset.self_attention else None,
         query=subset.of_query(query),
         key=subset.of_key(key),
         scale=scale,

@@ -59,12 +59,12 @@ def fidelity(call: ProbedCall, *, rows: int | None = None) -> Fidelity:
         return Fidelity(None, call.unverifiable, call.compared)
     if isinstance(call.weights, ReturnedWeights):
         return Fidelity(0.0, None, call.compared)
-    if not call.used.numel():
+    if not call.output.numel():
         return Fidelity(None, "there is no row to compare", call.compared)
     if any(stamp.changed() for stamp in call.parameters):
         reason = "the parameters after attention have changed since"
         return Fidelity(None, reason, call.compared)
-    with without_grad_and_autocast(call.used.device):
+    with without_grad_and_autocast(call.output.device):
         return _compare(call, evenly_spaced(len(call.weights.rows), rows))
 
 
@@ -72,7 +72,7 @@ def differs(call: ProbedCall, error: float | None) -> bool:
     """Is the map so far from what the model used that it is another one?"""
     if error is None:
         return False
-    limit = max(LIMIT, 8 * torch.finfo(call.used.dtype).eps)
+    limit = max(LIMIT, 8 * torch.finfo(call.output.dtype).eps)
     return math.isnan(error) or error > limit
 
 
@@ -109,19 +109,19 @@ class FidelityChecks:
 
 def _compare(call: ProbedCall, rows: Sequence[int]) -> Fidelity:
     mixed, blind = _mix(call, rows)
-    used = upcast(call.used[:, :, rows] if call.used.ndim == 4 else call.used[:, rows])
+    used = upcast(call.output[:, :, rows] if call.output.ndim == 4 else call.output[:, rows])
     expected = mixed if call.finish is None else call.finish(mixed, rows)
     without = torch.zeros_like(mixed) if call.finish is None else call.finish(mixed.zero_(), rows)
     blind = blind[:, None, :, None] if used.ndim == 4 else blind[..., None]
     left_out = blind & used.isnan()
-    if call.missing is not None:
-        missing = call.missing[:, rows]
+    if call.padding_rows is not None:
+        missing = call.padding_rows[:, rows]
         left_out = left_out | (missing[:, None, :, None] if used.ndim == 4 else missing[..., None])
     difference = (expected - used).masked_fill(left_out, 0.0).abs()
     share = (used - without).masked_fill(left_out, 0.0).abs().max().item()
     largest = used.masked_fill(left_out, 0.0).abs().max().item()
     error = difference.max().item()
-    if share <= 8 * torch.finfo(call.used.dtype).eps * largest and call.finish is not None:
+    if share <= 8 * torch.finfo(call.output.dtype).eps * largest and call.finish is not None:
         reason = "what attention adds there is below rounding"
         return Fidelity(None, reason, call.compared)
     return Fidelity(error / share if share else float(error > 0), None, call.compared)

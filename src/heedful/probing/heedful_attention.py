@@ -53,20 +53,29 @@ def _wrapped(
     here = threading.local()
 
     def forward(x: Tensor, context: Tensor | None = None, **given: Any) -> Tensor:
-        here.own = isinstance(module, Attention) and (context is None or context is x)
+        here.self_attention = isinstance(module, Attention) and (context is None or context is x)
         try:
             return plain_forward(x, *(() if context is None else (context,)), **given)
         finally:
-            here.own = False
+            here.self_attention = False
 
     def mix(
         query: Tensor, key: Tensor, value: Tensor, mask: Mask | None, bias: Tensor | None = None
     ) -> Tensor:
         added = (bias,) if isinstance(module, Attention) else ()
         mixed = plain(query, key, value, mask, *added)
-        own = getattr(here, "own", False)
+        self_attention = getattr(here, "self_attention", False)
         tensors = (query, key, value)
-        keep = partial(_keep, module, tensors, mask, bias, mixed, recording.options, own=own)
+        keep = partial(
+            _keep,
+            module,
+            tensors,
+            mask,
+            bias,
+            mixed,
+            recording.options,
+            self_attention=self_attention,
+        )
         recording.record(name, keep)
         return mixed
 
@@ -81,7 +90,7 @@ def _keep(
     mixed: Tensor,
     options: CaptureOptions,
     *,
-    own: bool,
+    self_attention: bool,
 ) -> ProbedCall:
     query, key, value = tensors
     queries = query.shape[2]
@@ -91,7 +100,7 @@ def _keep(
         rows=options.rows_of(queries),
         queries=queries,
         groups=module.heads // key.shape[1],
-        own=own,
+        self_attention=self_attention,
     )
     if mask is not None and mask.within(queries, key.shape[2]) == Mask.full():
         mask = None
@@ -100,7 +109,7 @@ def _keep(
         weights=_attention_weights(module, subset, query, key, mask, bias),
         shown=tuple(range(len(subset.heads))),
         value=subset.of_key(value),
-        used=subset.of_query(mixed),
+        output=subset.of_query(mixed),
         compared="the mixed values before the output projection",
         unverifiable="dropout was active" if dropping else None,
     )
@@ -129,7 +138,7 @@ def _attention_weights(
         rows=subset.rows.to(device),
         queries=queries,
         keys=keys,
-        own=subset.own,
+        self_attention=subset.self_attention,
         mechanism=copy.deepcopy(mechanism).eval().to(device),
         query=options.copy_of(query),
         key=options.copy_of(key),

@@ -108,7 +108,7 @@ class _Projected(NamedTuple):
     query: Tensor
     key: Tensor
     value: Tensor
-    own: bool = True
+    self_attention: bool = True
     extra: int = 0
 
 
@@ -146,7 +146,7 @@ def _keep(
         inputs, used = [x.transpose(0, 1) for x in inputs], output.transpose(0, 1)
     projected = _project(module, *inputs)
     extra = projected.key.shape[2] - inputs[1].shape[1]
-    projected = projected._replace(own=given["query"] is given["key"], extra=extra)
+    projected = projected._replace(self_attention=given["query"] is given["key"], extra=extra)
     padding, mask = given["key_padding_mask"], given["attn_mask"]
     if not fused and _hinted(given):
         masking = Masking(causal=True)
@@ -208,7 +208,7 @@ def _call(
         heads=tuple(range(heads)),
         rows=rows,
         queries=queries,
-        own=projected.own,
+        self_attention=projected.self_attention,
         extra=projected.extra,
     )
     dropping = module.training and module.dropout > 0
@@ -222,7 +222,7 @@ def _call(
         ),
         shown=options.heads_of(heads),
         value=subset.of_key(projected.value),
-        used=subset.of_rows(used, axis=1),
+        output=subset.of_rows(used, axis=1),
         finish=finish,
         unverifiable="dropout was active" if dropping else None,
         **details,
@@ -251,7 +251,7 @@ def _keep_layer(
         options,
         finish=lambda mixed, rows: _replay(layer, kept[:, rows], mixed),
         compared="the layer's output",
-        missing=missing,
+        padding_rows=missing,
         parameters=ParameterVersion.of(*layer.parameters()),
     )
 

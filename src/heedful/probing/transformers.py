@@ -100,7 +100,7 @@ def _wrapped(
             name, tensors = sites[module], (query, key, value)
             mask, *other = rest or (named.get("attention_mask"),)
             given = {**named, "attention_mask": mask, "other": other, "module": module}
-            given["own"] = _looks_at_itself(module, name)
+            given["self_attention"] = _is_self_attention(module, name)
             keep = partial(_keep, implementation, tensors, given, result[0], recording.options)
             recording.record(name, keep)
         return result
@@ -125,7 +125,7 @@ def _keep(
         rows=options.rows_of(queries),
         queries=queries,
         groups=heads // key.shape[1],
-        own=given["own"],
+        self_attention=given["self_attention"],
     )
     scaling, softcap, dropout = (given.get(x) for x in ("scaling", "softcap", "dropout"))
     attention = scaled_dot(
@@ -142,13 +142,13 @@ def _keep(
         weights=_without_dropped_keys(attention, given),
         shown=tuple(range(len(subset.heads))),
         value=subset.of_key(value),
-        used=subset.of_query(output.transpose(1, 2)),
+        output=subset.of_query(output.transpose(1, 2)),
         compared="the mixed values before the output projection",
         unverifiable="dropout was active" if dropping else None,
     )
 
 
-def _looks_at_itself(module: nn.Module, name: str) -> bool:
+def _is_self_attention(module: nn.Module, name: str) -> bool:
     """Are the keys those of the queries? Only names tell it of attention to something else."""
     words = f"{name} {type(module).__name__}".lower()
     crossing = any(word in words for word in CROSSING)
@@ -162,7 +162,7 @@ def _without_dropped_keys(
     module, positions = given["module"], given.get("position_ids")
     window = given.get("sliding_window") or getattr(module, "sliding_window", None)
     past = attention.keys - attention.queries
-    if not attention.own or not isinstance(window, int) or past < max(1, window - 1):
+    if not attention.self_attention or not isinstance(window, int) or past < max(1, window - 1):
         return attention
     text = attention.text
     if text is None:
@@ -182,7 +182,7 @@ def _check(implementation: str, tensors: tuple[Tensor, ...], given: Mapping[str,
         raise UnsupportedError("keys must be at hand, got a paged cache")
     if implementation != "sdpa":  # which takes no notice of what it does not know
         known = READ | (IN_MASK if implementation == "eager" else {"indices"})
-        about = ("attention_mask", "other", "module", "own")
+        about = ("attention_mask", "other", "module", "self_attention")
         refuse({name: x for name, x in given.items() if name not in about}, known)
     if given["other"]:
         raise UnsupportedError(

@@ -69,7 +69,7 @@ def _keep(
         heads=options.heads_of(1),
         rows=options.rows_of(queries),
         queries=queries,
-        own=key.shape[2] == queries,
+        self_attention=key.shape[2] == queries,
     )
     there = None if exists is None else exists.flatten(1)
     masking = Masking(
@@ -79,7 +79,7 @@ def _keep(
         weights=scaled_dot(subset, query, key, scale=1.0, masking=masking),
         shown=subset.heads,
         value=subset.of_key(value),
-        used=subset.of_query(mixed),
+        output=subset.of_query(mixed),
         compared="the mixed values before the output projection",
-        missing=None if there is None else subset.of_rows(~there, axis=1),
+        padding_rows=None if there is None else subset.of_rows(~there, axis=1),
     )

@@ -42,7 +42,7 @@ class AttentionWeights(abc.ABC):
         queries: Query rows that there were.
         keys: Number of keys.
         kv_heads: Which head of the kept keys and values each of them has.
-        own: Do queries look at their own keys, the last ones?
+        self_attention: Do queries look at their own keys, the last ones?
         bounds: Where the text is, of the rows that were kept; `None` where no tensor says so.
     """
 
@@ -52,7 +52,7 @@ class AttentionWeights(abc.ABC):
     rows: Tensor
     queries: int
     keys: int
-    own: bool = False
+    self_attention: bool = False
     bounds: TextBounds | None = None
 
     signed = False  # may a weight be negative?
@@ -72,7 +72,7 @@ class AttentionWeights(abc.ABC):
     def text(self) -> TextBounds | None:
         """Where the text is; `None` where every row and every key is text."""
         mask = self.ruled_by
-        if self.bounds is not None or not self.own or mask is None:
+        if self.bounds is not None or not self.self_attention or mask is None:
             return self.bounds
         device = self.rows.device
         size = {"batch": self.batch, "queries": self.queries}
