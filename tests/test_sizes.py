@@ -33,6 +33,9 @@ EXCEPTIONS = {
         12, "one argument for each option of two comparisons"
     ),
     ("parameters", "cli/optimize.py:optimize"): Excess(13, "one argument for each option"),
+    ("parameters", "optimizing/optimize.py:optimize"): Excess(
+        9, "one argument for each thing that only the caller knows, keyword-only"
+    ),
     ("parameters", "cli/apply.py:apply"): Excess(9, "one argument for each option, older ones too"),
     ("parameters", "cli/tune.py:tune"): Excess(13, "one argument for each option of a search"),
     ("lines of file", "optimizing/rounds.py"): Excess(320, "the class below and its parts"),

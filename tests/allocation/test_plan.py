@@ -21,11 +21,11 @@ from heedful.allocation.moves import (
     ShareKeyValue,
     ValueRank,
 )
+from heedful.allocation.moves.named import name_of
 from heedful.allocation.plan import (
     HEAD,
     Plan,
     load_plan,
-    name_of,
     parse_plan,
     simplified,
     unfused,
@@ -482,26 +482,36 @@ def test_calibration_that_overflowed_is_refused_by_name(move):
 
 @dataclass(frozen=True, kw_only=True)
 class Mine(Move):
-    """A user's own: it makes every value twice as large."""
+    """A user's own: it makes every value larger."""
+
+    times: int = 2
 
     def edit(self, site, seen):
-        return site.with_(value=2 * site.value, value_bias=2 * site.value_bias)
+        return site.with_(value=self.times * site.value, value_bias=self.times * site.value_bias)
 
 
-def test_a_move_of_ones_own_is_made_but_not_put_on_file(tmp_path):
+def test_a_move_of_ones_own_is_made_and_put_on_file(tmp_path):
     model, given = make(), inputs()
-    plan = Plan(moves={"own": (Mine(), KeepHeads(heads=(0, 1)))})
+    plan = Plan(moves={"own": (Mine(times=2), KeepHeads(heads=(0, 1)))})
     want = copy.deepcopy(model)
     with torch.no_grad():
         want.own.value.weight *= 2
         want.own.value.bias *= 2
     want = Plan(moves={"own": (KeepHeads(heads=(0, 1)),)}).apply(want)
     torch.testing.assert_close(plan.apply(model)(*given), want(*given))
-    message = r"a plan on file must hold moves of heedful only \(.*keep_heads.*\), got Mine"
-    for write in (plan.dumps, lambda: plan.save(tmp_path / "plan.toml"), lambda: name_of(Mine())):
-        with pytest.raises(UnsupportedError, match=message):
-            write()
-    assert not any(tmp_path.iterdir())
+    path = tmp_path / "plan.toml"
+    plan.save(path)
+    assert load_plan(path, moves=[Mine]) == plan
+    assert f'move = "{__name__}:Mine"\ntimes = 2\n' in path.read_text(encoding="utf-8")
+
+
+def test_the_class_of_an_own_move_is_never_looked_for():
+    text = Plan(moves={"own": (Mine(),)}).dumps()
+    with pytest.raises(ConfigError, match=rf"got '{__name__}:Mine'. Give its class: moves=\[...\]"):
+        parse_plan(text)
+    for wrong in ('"2"', "2.5", "true"):
+        with pytest.raises(ConfigError, match=f"{__name__}:Mine of own must have its own settings"):
+            parse_plan(text.replace("times = 2", f"times = {wrong}"), moves=[Mine])
 
 
 NUMBERS = [

@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -15,12 +15,14 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 import heedful
+from heedful.allocation.moves import KeepHeads
 from heedful.bench.timing import Ratio
 from heedful.errors import BudgetError, ConfigError, DataError, RunError, UnsupportedError
 from heedful.locks import hold
 from heedful.nn import Attention
 from heedful.nn.positions import AlibiPositions
 from heedful.optimizing import optimize as optimize_file
+from heedful.optimizing import site_options
 from heedful.optimizing.budget import Budget
 from heedful.optimizing.events import Note, RoundDone, Stage
 from heedful.optimizing.of_model import ModelSpec
@@ -103,6 +105,50 @@ def test_the_input_model_is_not_touched(kit, timed):
         assert parameter.grad is None
         assert parameter.requires_grad
     handle.remove()
+
+
+@dataclass(frozen=True, kw_only=True)
+class OneHead(heedful.Move):
+    """A user's own: one head stays."""
+
+    head: int
+
+    def edit(self, site, seen):
+        return KeepHeads(heads=(self.head,)).edit(site, seen)
+
+
+def test_a_move_of_ones_own_is_tried_saved_and_loaded_with_its_class_only(
+    kit, timed, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(site_options, "propose", lambda *_: [])
+    model = kit.planted()
+    asked = {"moves": [OneHead(head=2)], "settings": kit.quick(rounds=1)}
+    outcome = optimized(kit, model, **asked, resume=tmp_path / "search")
+    assert outcome.accepted
+    assert set(outcome.plan.moves.values()) == {(OneHead(head=2),)}
+    assert f'move = "{__name__}:OneHead"\nhead = 2\n' in outcome.report["plan"]
+    outcome.save(tmp_path / "smaller")
+    with pytest.raises(ConfigError, match=r"OneHead'. Give its class: moves=\[...\]"):
+        heedful.load(tmp_path / "smaller", into=kit.Tiny())
+    loaded = heedful.load(tmp_path / "smaller", into=kit.Tiny(), moves=[OneHead], device="cpu")
+    tokens = kit.rows(5)
+    assert torch.equal(loaded(tokens), outcome.model(tokens))
+    again = optimized(kit, model, **asked, resume=tmp_path / "search")  # all of it is recalled
+    assert again.plan == outcome.plan
+    with pytest.raises(RunError, match="got a difference in moves"):
+        optimized(
+            kit,
+            model,
+            moves=[OneHead(head=1)],
+            settings=asked["settings"],
+            resume=tmp_path / "search",
+        )
+
+
+def test_what_is_no_move_is_refused_at_once(kit, monkeypatch):
+    no_search(monkeypatch)
+    with pytest.raises(ConfigError, match=r"moves must be objects of heedful\.Move, got <class"):
+        optimized(kit, kit.planted(), moves=[OneHead])
 
 
 ENCODER = "nn.TransformerEncoder(nn.TransformerEncoderLayer(16, 4, 24, batch_first=True), 1)"

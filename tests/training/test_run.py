@@ -88,7 +88,7 @@ def test_a_folder_that_is_not_there_is_an_error_whatever_is_given(tmp_path, make
 
 
 def test_a_run_takes_no_other_model(run):
-    message = "into must be left out for a run, which builds its own model, got Linear"
+    message = "into must be left out for a run, got Linear"
     with pytest.raises(ConfigError, match=message):
         load(run.folder, into=nn.Linear(2, 2))
 

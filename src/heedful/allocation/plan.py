@@ -2,16 +2,17 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal, cast, get_args, get_origin
+from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 
 import torch
 from torch import nn
 
 from heedful.allocation.attached import copied
-from heedful.allocation.moves import MOVES, DropSite, KeepHeads, Move
+from heedful.allocation.moves import DropSite, KeepHeads, Move
+from heedful.allocation.moves.named import kinds_of_moves, name_of
 from heedful.allocation.seen import Seen
 from heedful.allocation.sites import Site, find_sites
 from heedful.errors import ConfigError, HeedfulError, RunError, UnsupportedError
@@ -111,7 +112,7 @@ class Plan:
         """Return the plan as TOML.
 
         Raises:
-            UnsupportedError: A move is none of heedful's own.
+            UnsupportedError: A user's own move holds what no plan can.
         """
         blocks = [f"{HEAD}version = {VERSION}"]
         for name, moves in self.moves.items():
@@ -137,8 +138,12 @@ class Plan:
             )
 
 
-def load_plan(path: Path) -> Plan:
+def load_plan(path: Path, moves: Iterable[type[Move]] = ()) -> Plan:
     """Read a plan.
+
+    Args:
+        path: Of its file.
+        moves: The classes of a user's own moves, where it holds any.
 
     Raises:
         ConfigError: The file is missing, is no TOML, or is no plan; with what is wrong and where.
@@ -148,17 +153,23 @@ def load_plan(path: Path) -> Plan:
     except (RunError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} must be a readable plan, got: {error}") from None
     try:
-        return parse_plan(text)
+        return parse_plan(text, moves)
     except HeedfulError as error:
         raise ConfigError(f"{path}: {error}") from None
 
 
-def parse_plan(text: str) -> Plan:
+def parse_plan(text: str, moves: Iterable[type[Move]] = ()) -> Plan:
     """Read a plan from TOML.
 
+    Args:
+        text: As `Plan.dumps` wrote it.
+        moves: The classes of a user's own moves: none is looked for by what the text names.
+
     Raises:
-        ConfigError: It is no TOML or no plan.
+        ConfigError: It is no TOML or no plan, or holds a move of a class that is not given.
+        UnsupportedError: What is given is no class of moves.
     """
+    kinds = kinds_of_moves(moves)
     try:
         content = parse_toml(text)
     except ValueError as error:
@@ -166,16 +177,17 @@ def parse_plan(text: str) -> Plan:
     version = content.get("version")
     if type(version) is not int or version != VERSION:
         raise ConfigError(f"a plan must have version = {VERSION}, got {version!r:.80}")
-    moves: dict[str, tuple[Move, ...]] = {}
+    made: dict[str, tuple[Move, ...]] = {}
     was: dict[str, str] = {}
     for entry in _tables(content, "site", "a plan"):
         name = entry.get("name")
-        if not isinstance(name, str) or name in moves:
+        if not isinstance(name, str) or name in made:
             raise ConfigError(f"every site must have a name of its own, got {name!r:.80}")
-        moves[name] = tuple(_move(table, name) for table in _tables(entry, "move", name))
+        tables = _tables(entry, "move", name)
+        made[name] = tuple(_move(table, name, kinds) for table in tables)
         if "was" in entry:
             was[name] = f"{entry['was']!s:.1000}"
-    return Plan(moves=moves, was=was)
+    return Plan(moves=made, was=was)
 
 
 @torch.no_grad()
@@ -208,32 +220,21 @@ def simplified(moves: Sequence[Move]) -> tuple[Move, ...]:
     return tuple(kept)
 
 
-def name_of(move: Move) -> str:
-    """Return the name of a move in plans.
-
-    Raises:
-        UnsupportedError: It is none of heedful's own; plans can make such moves, files cannot.
-    """
-    for name, kind in MOVES.items():
-        if type(move) is kind:
-            return name
-    raise UnsupportedError(
-        f"a plan on file must hold moves of heedful only ({', '.join(MOVES)}), "
-        f"got {type(move).__name__}"
-    )
-
-
-def _move(table: Mapping[str, Any], site: str) -> Move:
+def _move(table: Mapping[str, Any], site: str, kinds: Mapping[str, type[Move]]) -> Move:
     settings = {key: tuple(x) if isinstance(x, list) else x for key, x in table.items()}
     name = settings.pop("move", None)
-    if not isinstance(name, str) or name not in MOVES:
-        raise ConfigError(f"a move of {site} must be one of {', '.join(MOVES)}, got {name!r:.80}")
-    for each in fields(MOVES[name]):  # pyright: ignore[reportArgumentType]
-        if each.name in settings and not _is_a(each.type, settings[each.name]):
+    if not isinstance(name, str) or name not in kinds:
+        own = ". Give its class: moves=[...]" if ":" in str(name) else ""
+        known = ", ".join(kinds)
+        raise ConfigError(f"a move of {site} must be one of {known}, got {name!r:.80}{own}")
+    kind = kinds[name]
+    types = get_type_hints(kind)
+    for each in fields(kind):  # pyright: ignore[reportArgumentType]
+        if each.name in settings and not _is_a(types[each.name], settings[each.name]):
             got = f"{each.name} = {table[each.name]!r:.80}"
             raise ConfigError(f"{name} of {site} must have its own settings, got: {got}")
     try:
-        return MOVES[name](**settings)
+        return kind(**settings)
     except TypeError as error:
         problem = str(error).partition(") ")[2] or str(error)
         raise ConfigError(f"{name} of {site} must have its own settings, got: {problem}") from None

@@ -13,12 +13,14 @@ import importlib
 import json
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, cast
 
 from safetensors.torch import save
 from torch import nn
 
+from heedful.allocation.moves import Move
 from heedful.allocation.plan import Plan, load_plan
 from heedful.allocation.weights import LARGEST, fill, parse_tensors, weights_of
 from heedful.errors import ConfigError, HeedfulError, MissingExtraError, RunError
@@ -75,17 +77,20 @@ def is_model(folder: Path) -> bool:
     return os.path.isfile(folder / MODEL)  # also where no such name can be
 
 
-def load_model(folder: Path, *, into: nn.Module | None = None) -> nn.Module:
+def load_model(
+    folder: Path, *, into: nn.Module | None = None, moves: Iterable[type[Move]] = ()
+) -> nn.Module:
     """Build a saved model again, in evaluation mode.
 
     Args:
         folder: Written by `save_model`.
         into: A fresh model of the original architecture; never changed. `None` will do for models
             of transformers, which are built from their config.
+        moves: The classes of a user's own moves, where the plan holds any.
 
     Raises:
         RunError: The folder is damaged, or of another model.
-        ConfigError: `into` is needed, or the plan does not fit it.
+        ConfigError: `into` is needed, the plan does not fit it, or holds a move of another class.
         MissingExtraError: transformers is needed and not installed.
     """
     kept = sealed(folder, holder="a saved model")
@@ -95,7 +100,7 @@ def load_model(folder: Path, *, into: nn.Module | None = None) -> nn.Module:
     original = _build(about, folder) if into is None else into
     kept.read(PLAN)
     try:
-        model = load_plan(folder / PLAN).apply(original)
+        model = load_plan(folder / PLAN, moves).apply(original)
     except HeedfulError:
         raise
     except (ArithmeticError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as e:

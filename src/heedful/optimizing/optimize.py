@@ -2,13 +2,16 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from heedful.allocation.moves import Move
+from heedful.allocation.moves.named import name_of
 from heedful.allocation.sites import find_sites
 from heedful.bench.timing import Ratio, in_turns, ratio
 from heedful.errors import ConfigError, DataError, UnsupportedError
@@ -41,6 +44,7 @@ def optimize(
     lose: float | str | Budget,
     settings: OptimizeSettings | None = None,
     spec: ModelSpec | None = None,
+    moves: Sequence[Move] = (),
     on_event: EventListener = ignore,
     resume: str | Path | None = None,
 ) -> Outcome:
@@ -56,6 +60,8 @@ def optimize(
             or a text such as `accuracy 1%`, `loss 0.5%` or, of what else should be low, `error +2`.
         settings: How far and how carefully to search. `None` means `OptimizeSettings()`.
         spec: How the model is called and fine-tuned. `None` means `ModelSpec()`.
+        moves: Your own, tried at every site besides those of heedful: objects of frozen dataclasses
+            that derive from `heedful.Move`. `heedful.load` then needs their classes.
         on_event: Called with every event of `heedful.optimizing.events`.
         resume: A folder that keeps the rounds: the same call goes on where it was killed. It knows
             the model by its weights, the data by its content, and the quality by what it says of
@@ -68,7 +74,8 @@ def optimize(
         ConfigError: A setting cannot be used, or `quality` does not give one number an example.
         DataError: An example is in two splits, or a split has too few examples for a verdict.
         RunError: `resume` holds another search, is in use, or cannot be written.
-        UnsupportedError: The model holds no attention that can be changed.
+        UnsupportedError: The model holds no attention that can be changed, or a move cannot be
+            written down.
     """
     budget = as_budget(lose)
     settings = settings or OptimizeSettings()
@@ -81,6 +88,11 @@ def optimize(
         higher_is_better=budget.higher_is_better,
         spec=spec,
     )
+    for move in moves:
+        if not isinstance(move, Move):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigError(f"moves must be objects of heedful.Move, got {move!r:.80}")
+    problem = replace(problem, moves=tuple(moves))
+    named = [[name_of(move), move.settings()] for move in problem.moves]
     if resume is None:
         return optimize_problem(problem, budget, settings, on_event)
     about = {
@@ -88,6 +100,7 @@ def optimize(
         "data": data.contents(),
         "training": spec.about(),
         "machine": machine_of(problem.device) if settings.goal == "latency" else None,
+        **({"moves": named} if named else {}),  # no older search knows of any
     }
     state = SearchState(Path(resume), budget, settings, about)
     with hold_state(state, on_event):

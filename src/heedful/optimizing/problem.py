@@ -8,6 +8,7 @@ from typing import Any, Literal, NoReturn
 import torch
 from torch import Tensor, nn
 
+from heedful.allocation.moves import Move
 from heedful.errors import UnsupportedError
 from heedful.metrics.metric import Floats, Metric
 
@@ -41,6 +42,7 @@ class Problem:
         low_precision: Fine-tune under bf16 autocast?
         look: Called before the test split is judged on; returns how often it was, as far as is
             known, this time included.
+        moves: Further moves that a site may make, besides those that heedful proposes.
         left_out: How many examples of each split were left out, because an earlier one holds them.
     """
 
@@ -59,6 +61,7 @@ class Problem:
     learning_rate: float = 3e-4
     low_precision: bool = False
     look: Callable[[], int] = lambda: 1
+    moves: Sequence[Move] = ()
     left_out: Mapping[str, int] = field(default_factory=dict[str, int])
 
     @property

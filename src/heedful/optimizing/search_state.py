@@ -113,7 +113,8 @@ class SearchState:
             return None
         path = self._weights(stage, number)
         try:
-            plan = Plan(moves=parse_plan(kept["plan"]).moves, was=kept["was"])
+            read = parse_plan(kept["plan"], map(type, problem.moves))
+            plan = Plan(moves=read.moves, was=kept["was"])
             verdict = Verdict(**kept["verdict"])
             found = {name: kept[name] for name in ("share", "slack", "within")}
             found["divergence"], whole = kept["damage"], kept["weights"]

@@ -8,6 +8,7 @@ from typing import cast
 from torch import nn
 
 from heedful.allocation.moves import Move
+from heedful.allocation.moves.named import name_of
 from heedful.allocation.plan import Plan
 from heedful.allocation.projections import Projections
 from heedful.allocation.seen import Seen, look
@@ -185,6 +186,7 @@ def find_options(
     for site in used:
         here = site.read(model)
         proposed = propose(here.geometry, scores[site.name], usage.get(site.name, Usage()))
+        proposed += [(name_of(move), (move,)) for move in problem.moves]
         options = [_option(site, model, label, moves, seen[site.name]) for label, moves in proposed]
         made = [_fitted(option, site, model, problem) for option in options if option is not None]
         found[site.name] = [SiteOption("as it is", (), here), *_mendable(made)]

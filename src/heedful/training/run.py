@@ -20,13 +20,14 @@ one.
 
 import os
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast, overload
 
 import torch
 from torch import nn
 
+from heedful.allocation.moves import Move
 from heedful.allocation.plan import Plan, load_plan
 from heedful.allocation.stored import PLAN, REPORT, is_model, load_model
 from heedful.config import Config
@@ -196,9 +197,19 @@ def build(config: Config, vocabularies: Vocabularies, plan: Plan | None = None) 
 @overload
 def load(folder: str | Path, *, device: str | None = None) -> Run: ...
 @overload
-def load(folder: str | Path, *, device: str | None = None, into: nn.Module) -> nn.Module: ...
 def load(
-    folder: str | Path, *, device: str | None = None, into: nn.Module | None = None
+    folder: str | Path,
+    *,
+    device: str | None = None,
+    into: nn.Module,
+    moves: Iterable[type[Move]] = (),
+) -> nn.Module: ...
+def load(
+    folder: str | Path,
+    *,
+    device: str | None = None,
+    into: nn.Module | None = None,
+    moves: Iterable[type[Move]] = (),
 ) -> Run | nn.Module:
     """Open a run folder, or build an optimised model again.
 
@@ -207,6 +218,7 @@ def load(
         device: Where the model goes; `None` means a GPU where there is one.
         into: A fresh model as it was before it was optimised. Not needed for runs, nor for models
             of transformers, which come back as modules all the same.
+        moves: The classes of your own moves, where `heedful.optimize` got any.
 
     Raises:
         RunError: The folder is no run and no model, or damaged.
@@ -216,14 +228,11 @@ def load(
     if not os.path.isdir(folder):  # also where no such name can be
         raise RunError(f"a run or a saved model must be a folder, got none at {folder}")
     if is_model(Path(folder)):
-        model = load_model(Path(folder), into=into)
+        model = load_model(Path(folder), into=into, moves=moves)
         return model.to(device or default_device())
     run = Run(folder, device=device)
     if into is not None:
-        raise ConfigError(
-            "into must be left out for a run, which builds its own model, "
-            f"got {type(into).__name__}"
-        )
+        raise ConfigError(f"into must be left out for a run, got {type(into).__name__}")
     return run
 
 
