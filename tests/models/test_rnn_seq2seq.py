@@ -153,6 +153,17 @@ def test_alignment_looks_at_text_only(attention, input_feeding):
     assert not weights[~visible[:, None].expand_as(weights)].any()
 
 
+@pytest.mark.parametrize("attention", list(ALIGNERS))
+@both_feedings
+@torch.no_grad()
+def test_alignment_is_what_each_step_weighed_by(attention, input_feeding):
+    model, seen = build(attention=attention, input_feeding=input_feeding), []
+    handle = model.aligner.register_forward_hook(lambda module, args, out: seen.append(out))
+    model(*texts())
+    handle.remove()
+    same(model.alignment(*texts()), torch.cat(seen, 1))
+
+
 def test_a_model_without_attention_has_no_alignment():
     message = "attention must not be none to have an alignment, got none"
     with pytest.raises(ConfigError, match=message):
