@@ -28,11 +28,12 @@ from heedful.allocation.moves import KeepHeads
 from heedful.allocation.plan import Plan
 from heedful.allocation.sites import find_sites
 from heedful.allocation.stored import save_model
-from heedful.config import Config, Decode, Train, TransformerModel, TsvData
+from heedful.data.load import TsvData
 from heedful.errors import HeedfulError
 from heedful.manifest import MANIFEST
 from heedful.nn import Attention
 from heedful.optimizing.run_folder import apply_plan
+from heedful.tasks.translation_config import Config, Decode, Train, TransformerModel
 from heedful.training.metrics import read_metrics
 
 MEMORY = 3 << 30  # bytes that a try may take beyond what it starts with

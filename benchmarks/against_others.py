@@ -28,7 +28,6 @@ from _translator import attention_operations, going_on, opened, progress_of, ver
 from torch import nn
 
 from heedful.bench.timing import Ratio, in_turns, ratio
-from heedful.config import Config, TransformerModel
 from heedful.files import read_json
 from heedful.optimizing.budget import Budget
 from heedful.optimizing.finetune import Finetuning, finetune
@@ -37,6 +36,7 @@ from heedful.optimizing.operations import parameters
 from heedful.optimizing.problem import Problem
 from heedful.optimizing.verdict import Verdict
 from heedful.tasks.translation import build_model
+from heedful.tasks.translation_config import Config, TransformerModel
 from heedful.training.run import Run
 from heedful.training.start import train
 

@@ -13,10 +13,11 @@ import torch
 from _measure import write
 
 from heedful.bench.timing import Times, in_turns, ratio
-from heedful.config import CldrData, Config, Train, TransformerModel
 from heedful.data.batches import token_batches
-from heedful.data.load import load_data
-from heedful.tasks.translation import Corpus, build_model, encode_splits, train_vocabularies
+from heedful.data.load import CldrData, load_data
+from heedful.tasks.pairs import train_vocabularies
+from heedful.tasks.translation import Corpus, build_model, encode_splits
+from heedful.tasks.translation_config import Config, Train, TransformerModel
 from training import trainer
 
 SIZES = ((128, 8), (256, 8), (512, 8))  # width, heads

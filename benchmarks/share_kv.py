@@ -24,7 +24,6 @@ from heedful.allocation.plan import Plan, unfused
 from heedful.allocation.projections import Projections
 from heedful.allocation.seen import Seen
 from heedful.allocation.sites import find_sites
-from heedful.config_file import parse_config
 from heedful.data.tokens import BOS
 from heedful.models import Transformer
 from heedful.optimizing.budget import parse_lose
@@ -32,6 +31,7 @@ from heedful.optimizing.distil import distil
 from heedful.optimizing.finetune import Finetuning, finetune
 from heedful.optimizing.of_run import problem_of_run
 from heedful.optimizing.verdict import Verdict
+from heedful.tasks.catalog import parse_config
 from heedful.training.run import Run
 from heedful.training.start import train
 

@@ -16,18 +16,13 @@ from _measure import write
 from torch import Tensor, nn
 
 from heedful.bench.timing import in_turns, ratio
-from heedful.config import CldrData, Config, Train, TransformerModel
 from heedful.data.batches import token_batches
-from heedful.data.load import load_data
+from heedful.data.load import CldrData, load_data
 from heedful.data.tokens import PAD
 from heedful.nn.positions import SinusoidalPositions
-from heedful.tasks.translation import (
-    Corpus,
-    build_model,
-    encode_splits,
-    loss_tokens,
-    train_vocabularies,
-)
+from heedful.tasks.pairs import train_vocabularies
+from heedful.tasks.translation import Corpus, build_model, encode_splits, loss_tokens
+from heedful.tasks.translation_config import Config, Train, TransformerModel
 from heedful.training.precision import faster_in_bf16
 
 STEPS = 8  # a round

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 from _measure import write
 
-from heedful.config import Config, Model, RnnModel, Train, TransformerModel
 from heedful.evaluation import evaluate
 from heedful.metrics.interval import estimate
 from heedful.metrics.texts import chrf, exact_match
+from heedful.tasks.translation_config import Config, Model, RnnModel, Train, TransformerModel
 from heedful.training.metrics import read_metrics
 from heedful.training.run import load
 from heedful.training.start import train

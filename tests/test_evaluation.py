@@ -15,7 +15,8 @@ from heedful.training.start import train
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory, digit_files):
-    from heedful.config import Config, Decode, Train, TransformerModel, TsvData
+    from heedful.data.load import TsvData
+    from heedful.tasks.translation_config import Config, Decode, Train, TransformerModel
 
     files = {name: str(digit_files / f"{name}.tsv") for name in ("train", "dev", "test")}
     return train(

@@ -186,7 +186,7 @@ def test_the_real_library_takes_these_calls():
     from heedful.evaluation import evaluate
     from heedful.optimizing.run_folder import apply_plan, optimize_run, output_of
     from heedful.report.alignment import render_terminal
-    from heedful.tasks.translation import Translator
+    from heedful.tasks.translator import Translator
     from heedful.training.run import load
     from heedful.training.start import train
 

@@ -1,6 +1,6 @@
-from heedful.config import Config
-from heedful.config_file import load_config
-from heedful.config_template import template
+from heedful.config.template import template
+from heedful.tasks.catalog import load_config
+from heedful.tasks.translation_config import Config
 
 
 def test_prints_the_template(heedful):

@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from heedful.config import Config, TransformerModel
+from heedful.tasks.translation_config import Config, TransformerModel
 
 
 @pytest.fixture

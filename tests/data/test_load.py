@@ -6,10 +6,9 @@ from typing import get_args
 
 import pytest
 
-from heedful.config import AlignedData, CldrData, Data, HubData, TsvData
 from heedful.data.cldr import cldr_corpus
 from heedful.data.examples import Example
-from heedful.data.load import READERS, load_data
+from heedful.data.load import READERS, AlignedData, CldrData, Data, HubData, TsvData, load_data
 from heedful.errors import ConfigError
 
 

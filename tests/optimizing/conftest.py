@@ -11,11 +11,12 @@ from heedful.allocation.plan import Plan, unfused
 from heedful.allocation.seen import look
 from heedful.allocation.sites import find_sites
 from heedful.bench.timing import Ratio
-from heedful.config import Config, Decode, Train, TransformerModel, TsvData
+from heedful.data.load import TsvData
 from heedful.nn import Attention, AttentionPooling
 from heedful.optimizing import optimize as optimize_file
 from heedful.optimizing.of_model import ModelSpec, problem_of_model
 from heedful.optimizing.settings import OptimizeSettings
+from heedful.tasks.translation_config import Config, Decode, Train, TransformerModel
 from heedful.training.start import train
 
 WIDTH, HEADS, WORDS, LENGTH = 16, 4, 13, 6

@@ -15,7 +15,7 @@ from heedful.errors import ConfigError, DataError, RunError, UnsupportedError
 from heedful.optimizing import of_run
 from heedful.optimizing.of_run import METRICS, problem_of_run, problem_to_finetune, translator_of
 from heedful.optimizing.problem import Reference
-from heedful.tasks.translation import encode
+from heedful.tasks.pairs import encode
 
 
 @pytest.fixture(scope="module")

@@ -3,19 +3,14 @@
 import pytest
 import torch
 
-from heedful.config import Config, Decode, RnnModel, TransformerModel
 from heedful.data.examples import Example, Splits
 from heedful.data.tokens import BOS, EOS, PAD
 from heedful.errors import ConfigError, DataError
 from heedful.models import RnnSeq2Seq, Transformer
-from heedful.tasks.translation import (
-    Translator,
-    build_model,
-    encode,
-    encode_splits,
-    loss_tokens,
-    train_vocabularies,
-)
+from heedful.tasks.pairs import encode, train_vocabularies
+from heedful.tasks.translation import build_model, encode_splits, loss_tokens
+from heedful.tasks.translation_config import Config, Decode, RnnModel, TransformerModel
+from heedful.tasks.translator import Translator
 
 EXAMPLES = [
     Example("one two", "一二"),

@@ -12,12 +12,13 @@ import torch
 import torch.nn.functional as F
 
 from heedful import manifest
-from heedful.config import Config, Train, TransformerModel, TsvData
 from heedful.data.batches import token_batches
-from heedful.data.load import load_data
+from heedful.data.load import TsvData, load_data
 from heedful.data.tokens import PAD
 from heedful.errors import HeedfulError, TrainingError
-from heedful.tasks.translation import encode_splits, train_vocabularies
+from heedful.tasks.pairs import train_vocabularies
+from heedful.tasks.translation import encode_splits
+from heedful.tasks.translation_config import Config, Train, TransformerModel
 from heedful.training import checkpoint, loop, metrics
 from heedful.training.checkpoint import read_pointer
 from heedful.training.events import Step

@@ -16,11 +16,12 @@ from heedful.allocation.moves import KeepHeads
 from heedful.allocation.plan import Plan
 from heedful.allocation.sites import find_sites
 from heedful.allocation.stored import save_model
-from heedful.config import Config, Decode, Train, TransformerModel, TsvData
-from heedful.config_file import load_config
+from heedful.data.load import TsvData
 from heedful.errors import ConfigError, RunError, RunWarning
 from heedful.manifest import MANIFEST
 from heedful.nn import Attention
+from heedful.tasks.catalog import load_config
+from heedful.tasks.translation_config import Config, Decode, Train, TransformerModel
 from heedful.training.loop import Training
 from heedful.training.run import FIXED, Run, build, load
 from heedful.training.start import train

@@ -2,8 +2,8 @@
 
 import pytest
 
-from heedful.config import Config, Decode, Train
-from heedful.config_file import dump_toml
+from heedful.config.file import dump_toml
+from heedful.tasks.translation_config import Config, Decode, Train
 from heedful.training.settled import edited, mark, settled
 
 CONFIG = Config(train=Train(steps=40, patience=3), decode=Decode(beam=2))

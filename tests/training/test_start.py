@@ -14,10 +14,11 @@ import torch
 from safetensors.torch import load_file
 
 from heedful.allocation.plan import Plan
-from heedful.config import Config, Train
-from heedful.config_file import dump_toml, load_config
+from heedful.config.file import dump_toml
 from heedful.errors import ConfigError, DataError, RunError, TrainingError
 from heedful.locks import LOCK
+from heedful.tasks.catalog import load_config
+from heedful.tasks.translation_config import Config, Train
 from heedful.training import loop, start
 from heedful.training.checkpoint import WEIGHTS, read_pointer
 from heedful.training.events import Evaluated, Finished, Message, Started, Step

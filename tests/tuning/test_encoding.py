@@ -5,7 +5,7 @@ import random
 import optuna
 import pytest
 
-from heedful.config import Config, RnnModel, TransformerModel
+from heedful.tasks.translation_config import Config, RnnModel, TransformerModel
 from heedful.tuning.encoding import encoded, suggested
 from heedful.tuning.space import Choice, Range, Space, combinations, default_space
 

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from heedful.config import Config, TransformerModel, TsvData
-from heedful.config_file import load_config
+from heedful.data.load import TsvData
 from heedful.errors import RunError
+from heedful.tasks.catalog import load_config
+from heedful.tasks.translation_config import Config, TransformerModel
 from heedful.tuning.folder import (
     check_results,
     discard,

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from heedful.config import RnnModel, TransformerModel
 from heedful.mask import Mask
 from heedful.models import RnnSeq2Seq, Transformer
 from heedful.nn.attention import Attention
+from heedful.tasks.translation_config import RnnModel, TransformerModel
 from heedful.testing.cost import measure
 from heedful.tuning.macs import attention_macs
 

@@ -3,7 +3,7 @@ import math
 
 import pytest
 
-from heedful.config_file import load_config
+from heedful.tasks.catalog import load_config
 from heedful.tuning.folder import run_folder
 from heedful.tuning.goal import Goal, parse_keep
 from heedful.tuning.results import Results

@@ -10,11 +10,12 @@ import time
 
 import pytest
 
-from heedful.config import Config
-from heedful.config_file import dump_toml, load_config
+from heedful.config.file import dump_toml
 from heedful.errors import BudgetError, ConfigError, DataError, RunError
 from heedful.evaluation import evaluate
 from heedful.locks import hold
+from heedful.tasks.catalog import load_config
+from heedful.tasks.translation_config import Config
 from heedful.training.start import train
 from heedful.tuning import search as module
 from heedful.tuning.folder import run_folder

@@ -2,9 +2,9 @@ import re
 
 import pytest
 
-from heedful.config import Config, RnnModel, TransformerModel
 from heedful.errors import ConfigError
 from heedful.tasks.translation import build_model
+from heedful.tasks.translation_config import Config, RnnModel, TransformerModel
 from heedful.tuning.space import (
     Choice,
     Range,

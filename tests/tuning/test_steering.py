@@ -5,9 +5,9 @@ import math
 
 import pytest
 
-from heedful.config import Config, RnnModel
-from heedful.config_file import load_config
 from heedful.errors import DataError, RunError
+from heedful.tasks.catalog import load_config
+from heedful.tasks.translation_config import Config, RnnModel
 from heedful.tuning.folder import open_folder, run_folder
 from heedful.tuning.goal import Goal, parse_keep
 from heedful.tuning.macs import attention_macs

@@ -9,8 +9,8 @@ import re
 import optuna
 import pytest
 
-from heedful.config import Config
 from heedful.errors import MissingExtraError, RunError
+from heedful.tasks.translation_config import Config
 from heedful.tuning import study as module
 from heedful.tuning.macs import attention_macs
 from heedful.tuning.space import Choice, Range, Space, applied, combinations, default_space

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from heedful.config import dump
+from heedful.config.base import dump
 from heedful.errors import RunWarning
 from heedful.evaluation import evaluate
 from heedful.training.events import Evaluated, Started

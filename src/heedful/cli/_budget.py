@@ -9,6 +9,7 @@ from heedful.errors import ConfigError
 
 if TYPE_CHECKING:
     from heedful.optimizing.budget import Budget
+    from heedful.tasks.catalog import AnyTask
 
 T = TypeVar("T")
 
@@ -18,7 +19,7 @@ OldHeal = Annotated[int | None, typer.Option("--heal", hidden=True, min=0, max=M
 OldDistil = Annotated[int | None, typer.Option("--distil", hidden=True, min=0, max=MOST)]
 
 
-def check_budget(lose: str | None, keep: str | None = None) -> "Budget":
+def check_budget(lose: str | None, keep: str | None = None, *, kind: "AnyTask") -> "Budget":
     """Read a budget of a run.
 
     Args:
@@ -28,8 +29,8 @@ def check_budget(lose: str | None, keep: str | None = None) -> "Budget":
     Raises:
         ConfigError: It cannot be read, its metric is unknown, or it gets worse the other way.
     """
-    from heedful.optimizing.budget import LOWER_IS_BETTER, parse_budget, parse_lose
-    from heedful.optimizing.of_run import METRICS
+    from heedful.config.problems import unknown_choice
+    from heedful.optimizing.budget import parse_budget, parse_lose
 
     if keep is None and lose is None:
         raise ConfigError("--lose must say what may be lost, such as 'chrf 0.5', got nothing")
@@ -38,11 +39,12 @@ def check_budget(lose: str | None, keep: str | None = None) -> "Budget":
     else:
         budget = parse_budget(keep)
         note(f"--keep '{keep}' is now --lose '{budget}'")
-    if budget.metric not in METRICS:
-        raise ConfigError(f"metric must be one of {', '.join(METRICS)}, got {budget.metric!r}")
-    higher = budget.metric not in LOWER_IS_BETTER
-    if budget.margin and budget.higher_is_better != higher:
-        better = "higher" if higher else "lower"
+    metric = kind.metric(budget.metric)
+    if metric is None:
+        names = [each.name for each in kind.metrics]
+        raise ConfigError(unknown_choice("metric", names, budget.metric))
+    if budget.margin and budget.higher_is_better != metric.higher_is_better:
+        better = "higher" if metric.higher_is_better else "lower"
         raise ConfigError(
             f"the budget must know that {better} {budget.metric} is better, got {keep or lose!r}"
         )

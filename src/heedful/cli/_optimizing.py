@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     from heedful.optimizing.budget import Budget
     from heedful.optimizing.events import OptimizeEvent
     from heedful.optimizing.settings import OptimizeSettings
+    from heedful.training.run import Run
 
 
 def optimize_with_progress(
-    run: Path,
+    run: "Run | Path",
     *,
     lose: "Budget",
     output: Path,

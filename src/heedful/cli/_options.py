@@ -24,6 +24,18 @@ Seed = Annotated[
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace the file that --output names.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+TaskFrom = Annotated[
+    str | None,
+    typer.Option(
+        "--task-from", metavar="MODULE:CLASS", help="A task of your own; its code is loaded."
+    ),
+]
+AnswerSettings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Another setting for answers, e.g. decode.beam=4."
+    ),
+]
 Beam = Annotated[
     int | None,
     typer.Option(
@@ -33,3 +45,8 @@ Beam = Annotated[
         help="Unfinished translations that the search keeps; by default decode.beam of the run.",
     ),
 ]
+
+
+def answer_settings(settings: list[str] | None, beam: int | None) -> list[str]:
+    """All settings for answers; `--beam` is short for one of them."""
+    return [*(settings or ()), *(() if beam is None else (f"decode.beam={beam}",))]

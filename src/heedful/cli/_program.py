@@ -26,6 +26,11 @@ def again(*words: object) -> str:
     return " ".join([program(), *(shlex.quote(str(word)) for word in words)])
 
 
+def own_task(source: str | None) -> tuple[str, ...]:
+    """The words that name a task of the user's own, where there is one."""
+    return () if source is None else ("--task-from", source)
+
+
 def typed(command: str) -> str:
     """The command line that was given, beginning as this program was called."""
     return f"{program()}{command.removeprefix('heedful')}"

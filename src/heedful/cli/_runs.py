@@ -9,18 +9,17 @@ if TYPE_CHECKING:
     from heedful.training.run import Run
 
 
-def open_run(folder: Path) -> "Run":
-    """Open a run folder.
+def open_run(folder: Path, task: str | None = None) -> "Run":
+    """Open a run folder; `task` is where a task of the user's own is.
 
     Raises:
         RunError: There is no run in it; a model that was saved by itself is named as such.
     """
-    from heedful.allocation.stored import is_model
     from heedful.training.run import Run
 
-    if is_model(folder):
+    if (folder / "model.json").is_file():
         raise RunError(
             f"run must be a folder written by heedful train, got {folder}, which holds a model "
             "alone: heedful.load opens it in Python"
         )
-    return Run(folder)
+    return Run(folder, task=task)

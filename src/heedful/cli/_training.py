@@ -6,21 +6,22 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from heedful.cli._program import again
+from heedful.cli._program import again, own_task
 from heedful.cli._signals import STOPS
 from heedful.cli.progress import TrainingProgress
 
 if TYPE_CHECKING:
-    from heedful.config import Config
+    from heedful.config.base import TaskConfig
     from heedful.training.run import Run
 
 
 def run_training(
-    config: "Config | None",
+    config: "TaskConfig | None",
     *,
     resume: Path | None,
     overrides: Sequence[str] = (),
     quiet: bool = False,
+    task: str | None = None,
 ) -> "tuple[Run, Path]":
     """Train or go on; returns the run and its folder.
 
@@ -31,10 +32,12 @@ def run_training(
     progress = TrainingProgress(quiet=quiet)
     try:
         with progress:
-            run = train(config, resume=resume, overrides=overrides, on_event=progress)
+            run = train(config, resume=resume, overrides=overrides, on_event=progress, task=task)
     except STOPS:
         folder = progress.run or resume
         if folder is not None:
-            typer.echo(f"Go on with: {again('train', '--resume', folder)}", err=True)
+            typer.echo(
+                f"Go on with: {again('train', '--resume', folder, *own_task(task))}", err=True
+            )
         raise
     return run, run.folder

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from heedful.cli._budget import OldDistil, OldHeal, newer
-from heedful.cli._options import MOST, AsJson, RunFolder, Seed
+from heedful.cli._options import MOST, AsJson, RunFolder, Seed, TaskFrom
 
 
 def apply(
@@ -34,17 +34,19 @@ def apply(
     distil: OldDistil = None,
     heal: OldHeal = None,
     as_json: AsJson = False,
+    task_from: TaskFrom = None,
 ) -> None:
     """Change a run as a plan says, and fine-tune it; nothing is verified. Prints the new folder."""
     from heedful.cli._optimizing import OptimizingProgress
     from heedful.cli._output import check_replaced, named
+    from heedful.cli._runs import open_run
     from heedful.optimizing.run_folder import apply_plan
 
     check_replaced(output)
     with OptimizingProgress() as progress:
         new = apply_plan(
             plan,
-            named(run),
+            open_run(named(run), task_from),
             output=named(output),
             distil_steps=newer(distil_steps, distil, "--distil is now --distil-steps"),
             finetune_steps=newer(finetune_steps, heal, "--heal is now --finetune-steps"),

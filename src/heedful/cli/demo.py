@@ -12,7 +12,6 @@ from heedful.cli._program import again
 from heedful.errors import ConfigError
 
 if TYPE_CHECKING:
-    from heedful.data.alignment import Alignment
     from heedful.optimizing.budget import Budget
 
 SENTENCES = (
@@ -46,28 +45,34 @@ def demo(
     output = named(output)
     smaller = output.with_name(f"{output.name}-optimised")
     check_folder(output)
-    budget = None if not (lose if keep is None else keep) else check_budget(lose, keep)
+    from heedful.tasks.translation import Translation
+
+    budget = (
+        None if not (lose if keep is None else keep) else check_budget(lose, keep, kind=Translation)
+    )
     if budget is not None:
         check_room_beside(smaller, resume=resume, force=force)
     make_room(output, resume=resume, force=force)
     if budget is not None and force:
         _remove(smaller)
+    from heedful.cli._pictures import draw
     from heedful.cli._training import run_training
     from heedful.cli.evaluate import show_report
     from heedful.cli.progress import working
-    from heedful.config_file import parse_config
     from heedful.evaluation import evaluate
+    from heedful.tasks.catalog import parse_config
 
     settings = {"seed": seed, "output": str(output), "train": {"minutes": minutes}}
     config = None if resume else parse_config(settings, name="demo")
     run, _ = run_training(config, resume=output if resume else None)
     with working("evaluating on the test split"):
-        report = evaluate(run, split="test").to_json()
-    show_report(report)
+        report = evaluate(run, split="test")
+    show_report(report, run.kind)
     translations = run.translator.translate(list(SENTENCES))
     for text, translation in zip(SENTENCES, translations, strict=True):
         typer.echo(f"{text} → {translation}")
-    _draw(run.translator.align(SENTENCES[0], translations[0]))
+    typer.echo("")
+    draw(run.translator.align(SENTENCES[0], translations[0]), stderr=False)
     if budget is not None and not _is_run(smaller):
         _optimize(output, budget, smaller, seed)
     both = f"{output}, the smaller one in {smaller}" if _is_run(smaller) else str(output)
@@ -128,11 +133,12 @@ def _remove(folder: Path) -> None:
         return
     from heedful.files import remove_written
     from heedful.locks import hold
-    from heedful.training.run import WRITTEN
+    from heedful.tasks.translation import Translation
+    from heedful.training.run import written
 
     with hold(folder):
         pass  # nobody else does
-    if not remove_written(folder, WRITTEN):
+    if not remove_written(folder, written(Translation)):
         raise ConfigError(f"--force deletes runs alone, got {folder}, which holds something else")
 
 
@@ -164,13 +170,3 @@ def _optimize(run: Path, budget: "Budget", smaller: Path, seed: int) -> None:
         show_outcome(optimize_with_progress(run, lose=budget, output=smaller, settings=settings))
     except BudgetError as error:
         typer.echo(f"Nothing was optimised: {error}")
-
-
-def _draw(alignment: "Alignment") -> None:
-    from rich.console import Console
-
-    from heedful.report.alignment import render_terminal
-
-    console = Console(highlight=False)
-    console.print()
-    console.print(render_terminal(alignment, console.width))

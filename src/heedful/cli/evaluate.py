@@ -1,17 +1,22 @@
 """`heedful evaluate`: what a run is worth."""
 
 import json
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from heedful.cli._options import AsJson, Beam, RunFolder
-
-_NOTES = (
-    ("too_long", "sources are longer than any that the model was trained with (data.max_length)"),
-    ("cut", "translations had not ended where decode.max_length cuts them off"),
+from heedful.cli._options import (
+    AnswerSettings,
+    AsJson,
+    Beam,
+    RunFolder,
+    TaskFrom,
+    answer_settings,
 )
-_SCORES = ("exact_match", "chrf", "bleu", "token_accuracy")
+
+if TYPE_CHECKING:
+    from heedful.evaluation import Report
+    from heedful.tasks.catalog import AnyTask
 
 
 def evaluate(
@@ -19,22 +24,25 @@ def evaluate(
     *,
     split: Annotated[Literal["dev", "test"], typer.Option(help="Held-out examples.")] = "test",
     beam: Beam = None,
+    settings: AnswerSettings = None,
     as_json: AsJson = False,
+    task_from: TaskFrom = None,
 ) -> None:
-    """Translate a held-out split and compare it with its references."""
+    """Answer a held-out split and compare the answers with the truth."""
     from heedful.cli._runs import open_run
     from heedful.cli.progress import working
     from heedful.evaluation import evaluate as measure
 
     with working(f"evaluating {run} on the {split} split"):
-        report = measure(open_run(run), split=split, beam=beam).to_json()
+        opened = open_run(run, task_from)
+        report = measure(opened, split=split, overrides=answer_settings(settings, beam))
     if as_json:
-        typer.echo(json.dumps(report, ensure_ascii=False, indent=2))
+        typer.echo(json.dumps(report.to_json(), ensure_ascii=False, indent=2))
     else:
-        show_report(report)
+        show_report(report, opened.kind)
 
 
-def show_report(report: dict[str, Any]) -> None:
+def show_report(report: "Report", kind: "AnyTask") -> None:
     """Print a report for people: scores with their intervals, then each kind of example."""
     from rich import box
     from rich.console import Console
@@ -42,24 +50,29 @@ def show_report(report: dict[str, Any]) -> None:
     from rich.table import Table
 
     console = Console(highlight=False)
-    title = f"{report['run']}: {report['examples']:,} {report['split']} examples"
-    table = Table("score", "%", "95 % interval", title=escape(title), box=box.SIMPLE)
-    for name in _SCORES:
-        low, high = report[f"{name}_interval"]
-        table.add_row(name.replace("_", " "), f"{report[name]:.1f}", f"{low:.1f} to {high:.1f}")
+    title = f"{report.run}: {report.examples:,} {report.split} examples"
+    table = Table("score", "", "95 % interval", title=escape(title), box=box.SIMPLE)
+    for name, found in report.scores.items():
+        unit = report.units[name]
+        places = 1 if unit == "%" else 3
+        worse = "" if report.higher_is_better[name] else " (lower is better)"
+        table.add_row(
+            f"{name.replace('_', ' ')}{worse}",
+            f"{found.score:.{places}f} {unit}".strip(),
+            f"{found.low:.{places}f} to {found.high:.{places}f}",
+        )
     console.print(table)
-    if report["by_kind"]:
-        kinds = Table("kind", "examples", "exact match", "chrf", box=box.SIMPLE)
-        for kind, scores in report["by_kind"].items():
-            values = (f"{scores['exact_match']:.1f}", f"{scores['chrf']:.1f}")
-            kinds.add_row(escape(kind), f"{scores['examples']:,}", *values)
+    if report.by_kind:
+        names = [name for name in next(iter(report.by_kind.values())) if name != "examples"]
+        headers = [name.replace("_", " ") for name in names]
+        kinds = Table("kind", "examples", *headers, box=box.SIMPLE)
+        for name, scores in report.by_kind.items():
+            values = [f"{scores[each]:.1f}" for each in names]
+            kinds.add_row(escape(name), f"{scores['examples']:,.0f}", *values)
         console.print(kinds)
-    peak = report["peak_memory_mib"]
+    peak = report.peak_memory_mib
     memory = "memory unknown here" if peak is None else f"{peak:,.0f} MiB at most"
-    console.print(
-        f"{report['tokens_per_second']:,.0f} tokens/s, {report['seconds']:.1f} s, {memory}"
-    )
-    # left out of older reports; worth a line only where there is something to know
-    for name, words in _NOTES:
-        if report.get(name):
-            console.print(f"{report[name]:,} {words}")
+    console.print(f"{report.per_second:,.0f} {report.unit}/s, {report.seconds:.1f} s, {memory}")
+    for name, count in report.remarks.items():
+        if count:  # worth a line only where there is something to know
+            console.print(f"{count:,} {kind.remarks.get(name, name)}")

@@ -5,28 +5,33 @@ from typing import Annotated
 
 import typer
 
-from heedful.cli._options import Force
+from heedful.cli._options import Force, TaskFrom
 from heedful.cli._output import check_file
-from heedful.cli._program import again
+from heedful.cli._program import again, own_task
 
 
 def new(
-    task: Annotated[str, typer.Argument(metavar="TASK", help="What to train: translation.")],
+    task: Annotated[
+        str,
+        typer.Argument(metavar="TASK", help="What to train, e.g. translation or classify-text."),
+    ],
     *,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="FILE", help="Write it here, not to the terminal."),
     ] = None,
     force: Force = False,
+    task_from: TaskFrom = None,
 ) -> None:
     """Print or write a config with every setting, its default and what it means."""
-    from heedful.config_template import template
+    from heedful.config.template import template
     from heedful.files import write_bytes
+    from heedful.tasks.catalog import find_task
 
-    text = template(task)
+    text = template(find_task(task, source=task_from).config_class)
     if output is None:
         typer.echo(text, nl=False)
         return
     check_file(output, force=force)
     write_bytes(output, text.encode())
-    typer.echo(f"Wrote {output}. Train with: {again('train', output)}")
+    typer.echo(f"Wrote {output}. Train with: {again('train', output, *own_task(task_from))}")

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from heedful.cli._budget import OldHeal, OldKeep
-from heedful.cli._options import LONGEST, MOST, AsJson, RunFolder, Seed
+from heedful.cli._options import LONGEST, MOST, AsJson, RunFolder, Seed, TaskFrom
 from heedful.cli._program import typed
 from heedful.cli._signals import STOPS
 from heedful.errors import BudgetError
@@ -64,11 +64,13 @@ def optimize(
     keep: OldKeep = None,
     heal: OldHeal = None,
     as_json: AsJson = False,
+    task_from: TaskFrom = None,
 ) -> None:
     """Search for the fastest run that keeps the budget; exit code 3 where there is none."""
     from heedful.cli._budget import check_budget, newer
     from heedful.cli._optimizing import optimize_with_progress, refused
     from heedful.cli._output import check_replaced, named
+    from heedful.cli._runs import open_run
     from heedful.optimizing.outcome import summary_of
     from heedful.optimizing.run_folder import output_of
     from heedful.optimizing.settings import OptimizeSettings
@@ -76,14 +78,15 @@ def optimize(
     run = named(run)
     output = output_of(run, None if output is None else named(output))
     check_replaced(output)
-    budget = check_budget(lose, keep)
+    opened = open_run(run, task_from)
+    budget = check_budget(lose, keep, kind=opened.kind)
     steps = newer(finetune_steps, heal, "--heal is now --finetune-steps")
     settings = OptimizeSettings(
         goal=goal, trials=trials, minutes=minutes, final_steps=steps, seed=seed
     )
     try:
         report = optimize_with_progress(
-            run, lose=budget, output=output, test=test, settings=settings
+            opened, lose=budget, output=output, test=test, settings=settings
         )
     except BudgetError:
         if as_json:

@@ -1,34 +1,47 @@
-"""`heedful predict`: translate texts, and show where the model looked."""
+"""`heedful predict`: answer what a user gives, and show where the model looked."""
 
 import itertools
 import json
 import sys
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from heedful.cli._options import Beam, Force, RunFolder
+from heedful.cli._options import (
+    AnswerSettings,
+    Beam,
+    Force,
+    RunFolder,
+    TaskFrom,
+    answer_settings,
+)
 from heedful.cli._streams import utf8_argument
 from heedful.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
-    from heedful.tasks.translation import Translation, Translator
+    from torch import nn
 
-CHUNK = 256  # lines of stdin that are translated together
+    from heedful.tasks.base import Task
+
+CHUNK = 256  # lines of stdin that are answered together
 
 
 def predict(
     context: typer.Context,
     run: RunFolder,
-    texts: Annotated[
+    inputs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[TEXT]...", help="What to translate; without, lines of stdin."),
+        typer.Argument(
+            metavar="[INPUT]...",
+            help="What to answer: texts, files or numbers, as the task takes them; without, lines "
+            "of stdin.",
+        ),
     ] = None,
     *,
     beam: Beam = None,
+    settings: AnswerSettings = None,
     attention: Annotated[
         bool, typer.Option("--attention", help="Draw on stderr where the model looked.")
     ] = False,
@@ -38,45 +51,50 @@ def predict(
             "--output",
             "-o",
             metavar="FILE",
-            help="Write that picture of one TEXT: .html, .svg or .png.",
+            help="Write that picture of one INPUT: .html, .svg or .png.",
         ),
     ] = None,
     force: Force = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object a line, with what is wrong.")
     ] = False,
+    task_from: TaskFrom = None,
 ) -> None:
-    """Translate texts or lines of stdin; stdout gets one translation a line and nothing else."""
+    """Answer inputs or lines of stdin; stdout gets one answer a line and nothing else."""
+    from heedful.cli._pictures import draw, write
     from heedful.cli._runs import open_run
 
-    given = [utf8_argument(text) for text in texts or ()]
+    given = [utf8_argument(text) for text in inputs or ()]
     if output is not None:
         _check_picture(output, given, force=force)
     lines = iter(given) if given else stdin_lines()
-    translator = open_run(run).translator
+    opened = open_run(run, task_from)
+    task, model = opened.answering(answer_settings(settings, beam)), opened.model
     size = 1 if not given and sys.stdin.isatty() else CHUNK  # who types waits for each answer
     for chunk in chunks(lines, size):
-        for text, answer in zip(chunk, translate(translator, chunk, beam), strict=True):
-            found = _answer(translator, text, answer)
-            if as_json:
-                typer.echo(json.dumps(found, ensure_ascii=False))
-            else:
-                _warn(translator, found)
-                typer.echo(found["translation"])
-            if answer is not None and (attention or output is not None):
-                translation = found["translation"]
-                _picture(translator, text, translation, attention, output, str(context.obj))
+        for text, found in zip(chunk, answers(task, model, chunk), strict=True):
+            _say(task, text, found, as_json=as_json)
+            if found is not None and (attention or output is not None):
+                picture = task.picture(model, *found)
+                if picture is None:
+                    raise ConfigError(
+                        "the model must have attention to show it, got none that tells of it"
+                    )
+                if attention:
+                    draw(picture, stderr=True)
+                if output is not None:
+                    write(picture, output, command=str(context.obj))
 
 
 def _check_picture(output: Path, given: list[str], *, force: bool) -> None:
     from heedful.cli._output import check_file
-    from heedful.report.alignment_chart import check_output
+    from heedful.cli._pictures import check
 
-    check_output(output)
+    check(output)
     if len(given) != 1:
-        raise ConfigError(f"--output must come with one TEXT, got {len(given)}")
+        raise ConfigError(f"--output must come with one INPUT, got {len(given)}")
     if not given[0].strip():
-        raise ConfigError(f"--output must come with a TEXT that is not blank, got {given[0]!r}")
+        raise ConfigError(f"--output must come with an INPUT that is not blank, got {given[0]!r}")
     check_file(output, force=force)
 
 
@@ -95,61 +113,29 @@ def chunks(lines: Iterator[str], size: int) -> Iterator[list[str]]:
         yield chunk
 
 
-def translate(
-    translator: "Translator", texts: list[str], beam: int | None
-) -> "list[Translation | None]":
-    """An answer for each text; none for a blank one, so that line numbers keep their meaning."""
-    filled = [text for text in texts if text.strip()]
-    answers = iter(translator.outcomes(filled, beam=beam) if filled else ())
-    return [next(answers) if text.strip() else None for text in texts]
+def answers(
+    task: "Task[Any, Any]", model: "nn.Module", texts: list[str]
+) -> list[tuple[Any, Any] | None]:
+    """Example and answer for each text; none for a blank one, so that lines keep their numbers."""
+    examples = [task.parse(text) if text.strip() else None for text in texts]
+    filled = [example for example in examples if example is not None]
+    found = iter(task.answer(model, task.encode(filled)) if filled else ())
+    return [None if example is None else (example, next(found)) for example in examples]
 
 
-def _answer(translator: "Translator", text: str, answer: "Translation | None") -> dict[str, Any]:
-    """A translation on one line, and what is wrong with it."""
-    if answer is None:
-        wrong: dict[str, Any] = {"too_long": False, "cut": False, "unknown": [], "known": 0}
-        return {"text": text, "translation": "", "tokens": 0, **wrong}
-    unknown = _unknown(translator, text) if answer.unknown else []
-    return {
-        "text": text,
-        "translation": " ".join(answer.text.splitlines()),
-        "tokens": answer.tokens,
-        "too_long": answer.too_long,
-        "cut": answer.cut,
-        "unknown": unknown,
-        "known": answer.tokens - answer.unknown,
-    }
-
-
-def _unknown(translator: "Translator", text: str) -> list[str]:
-    """The pieces of a text that the vocabulary does not hold, each once."""
-    from heedful.data.tokens import UNKNOWN
-
-    vocabulary = translator.vocabularies.source
-    pieces = zip(vocabulary.pieces(text), vocabulary.encode([text])[0], strict=False)
-    return list(dict.fromkeys(piece for piece, number in pieces if number == UNKNOWN))
-
-
-def _warn(translator: "Translator", found: dict[str, Any]) -> None:
-    """What is wrong with a translation, on stderr."""
-    text, unknown = found["text"], found["unknown"]
-    shown = text if len(text) <= 40 else f"{text[:39]}…"
-    if unknown:
-        few = ", ".join(repr(piece) for piece in unknown[:5]) + (", …" if unknown[5:] else "")
-        nothing = "" if found["known"] else " and nothing else, so its translation means nothing"
-        _tell(f'"{shown}" has pieces that this model has never seen{nothing}: {few}')
-    if found["too_long"]:
-        _tell(
-            f'"{shown}" has {found["tokens"]} tokens, more than the '
-            f"{translator.longest} that this model was trained with"
-        )
-    if found["cut"]:
-        limit = translator.decode.max_length
-        _tell(f'the translation of "{shown}" is cut at {limit} tokens (decode.max_length)')
-
-
-def _tell(text: str) -> None:
-    typer.echo(f"heedful: {text}", err=True)
+def _say(
+    task: "Task[Any, Any]", text: str, found: tuple[Any, Any] | None, *, as_json: bool
+) -> None:
+    """Print an answer; what is wrong with it goes to stderr, or into the JSON."""
+    if as_json:
+        plain = task.blank(text) if found is None else task.to_json(*found)
+        typer.echo(json.dumps(plain, ensure_ascii=False))
+    elif found is None:
+        typer.echo("")
+    else:
+        for warning in task.warnings(*found):
+            typer.echo(f"heedful: {warning}", err=True)
+        typer.echo(task.show(found[1]))
 
 
 def stdin_lines() -> Iterator[str]:
@@ -159,7 +145,7 @@ def stdin_lines() -> Iterator[str]:
         DataError: stdin is closed, or a line is not UTF-8.
     """
     if sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison]
-        raise DataError("stdin must be open where no TEXT is given, got it closed")
+        raise DataError("stdin must be open where no INPUT is given, got it closed")
     return _lines()
 
 
@@ -172,30 +158,3 @@ def _lines() -> Iterator[str]:
         except UnicodeDecodeError as error:
             byte = f"byte 0x{raw[error.start]:02x} in line {number}"
             raise DataError(f"stdin must be UTF-8 text, got {byte}") from None
-
-
-def _picture(
-    translator: "Translator",
-    text: str,
-    translation: str,
-    attention: bool,
-    output: Path | None,
-    command: str,
-) -> None:
-    alignment = translator.align(text, translation)
-    if attention:
-        from rich.console import Console
-
-        from heedful.report.alignment import render_terminal
-
-        console = Console(stderr=True, highlight=False)
-        console.print(render_terminal(alignment, console.width))
-    if output is not None:
-        from heedful.report.alignment_chart import write_alignment
-
-        with warnings.catch_warnings(record=True) as notes:
-            warnings.simplefilter("always", UserWarning)
-            write_alignment(alignment, output, command=command)
-        for note in notes:
-            typer.echo(f"heedful: {note.message}", err=True)
-        typer.echo(f"Wrote {output}", err=True)

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from heedful.training.events import Evaluated, Event, Finished, Message, Started, Step
 
 SECONDS_BETWEEN_LINES = 10.0
-BEFORE = "data: reading or making it, and learning its tokens"
+BEFORE = "data: reading or making it, and learning what it is made of"
 
 
 def on_terminal() -> bool:
@@ -108,16 +108,17 @@ def describe(event: Started | Step | Evaluated | Finished) -> str:
             f"examples: {counts}{left_out}"
         )
     if isinstance(event, Step):
+        others = "".join(f"  {name} {value:.3f}" for name, value in [*event.values.items()][1:4])
         return (
-            f"step {event.step:,}  loss {event.loss:.3f}  {event.tokens_per_second:,.0f} tok/s  "
-            f"eta {duration(event.remaining)}"
+            f"step {event.step:,}  loss {event.loss:.3f}{others}  "
+            f"{event.per_second:,.0f} {event.unit}/s  eta {duration(event.remaining)}"
         )
     if isinstance(event, Evaluated):
         best = "  best so far" if event.best else ""
-        return (
-            f"{event.fraction:4.0%}  step {event.step:,}  dev loss {event.dev_loss:.3f}  "
-            f"token accuracy {event.token_accuracy:.1%}{best}"
+        scores = "  ".join(
+            f"{name.replace('_', ' ')} {value:.3f}" for name, value in event.scores.items()
         )
+        return f"{event.fraction:4.0%}  step {event.step:,}  {scores}{best}"
     return f"finished after {event.step:,} steps in {duration(event.seconds)}: {event.reason}"
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from heedful.cli._options import AsJson
+from heedful.cli._options import AsJson, TaskFrom
 from heedful.errors import ConfigError
 
 
@@ -30,6 +30,7 @@ def train(
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
     as_json: AsJson = False,
+    task_from: TaskFrom = None,
 ) -> None:
     """Train what a config describes; prints the run folder."""
     if (config is None) == (resume is None):
@@ -39,16 +40,16 @@ def train(
         raise ConfigError("--resume must go on in its own folder, got --output")
     from heedful.cli._output import check_folder
     from heedful.cli._training import run_training
-    from heedful.config_file import load_config
+    from heedful.tasks.catalog import load_config
 
     overrides = list(settings or ())
     loaded = None
     if config is not None:
-        loaded = load_config(config, overrides=overrides)
+        loaded = load_config(config, overrides=overrides, source=task_from)
         if output is not None:
             loaded = loaded.model_copy(update={"output": str(output)})
         if loaded.output is not None:
             check_folder(Path(loaded.output))
     raised = overrides if resume is not None else []
-    folder = run_training(loaded, resume=resume, overrides=raised, quiet=quiet)[1]
+    folder = run_training(loaded, resume=resume, overrides=raised, quiet=quiet, task=task_from)[1]
     typer.echo(json.dumps({"run": str(folder)}, ensure_ascii=False) if as_json else folder)

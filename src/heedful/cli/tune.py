@@ -4,7 +4,7 @@ import json
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
@@ -14,7 +14,7 @@ from heedful.cli._signals import STOPS
 from heedful.errors import BudgetError
 
 if TYPE_CHECKING:
-    from heedful.config import Config
+    from heedful.tasks.translation_config import Config
     from heedful.tuning import Goal, Trial, Tuned
     from heedful.tuning.steering import Listener
 
@@ -78,7 +78,7 @@ def tune(
 ) -> None:
     """Train many variants of a config; find the cheapest that keeps the quality."""
     from heedful.cli._output import check_folder, named
-    from heedful.config_file import load_config
+    from heedful.tasks.catalog import load_config
     from heedful.tuning import Goal, default_space, parse_keep
     from heedful.tuning import tune as find
     from heedful.tuning.search_text import parse_space
@@ -86,7 +86,8 @@ def tune(
     goal = Goal(keep=parse_keep(keep), cost=cost, length=length)
     output = Path("runs") / f"{config.stem}-tuned" if output is None else named(output)
     check_folder(output)
-    base = with_minutes(load_config(config, overrides=list(settings or ())), minutes)
+    loaded = load_config(config, overrides=list(settings or ()))
+    base = with_minutes(cast("Config", loaded), minutes)
     space = parse_space(search, base) if search else default_space(base)
     try:
         with progress(goal, trials=trials) as listener:

@@ -13,41 +13,40 @@ from heedful.errors import ConfigError
 MULTIPLE = 4
 
 
-def token_batches(
-    lengths: ArrayLike, *, tokens_per_batch: int, seed: int, epoch: int
-) -> list[list[int]]:
-    """Divide examples into batches of about equally many tokens and of few shapes.
+def size_batches(sizes: ArrayLike, *, most: int, seed: int, epoch: int) -> list[list[int]]:
+    """Divide examples into batches of about equal size and of few shapes.
 
-    `len(batch) * (longest source + longest target) <= tokens_per_batch`, both rounded up to a
-    multiple of `MULTIPLE`; an example that is longer than that is a batch of its own.
+    A batch takes `len(batch) * (the sum of its largest sizes) <= most`; an example that is larger
+    than that is a batch of its own.
 
     Args:
-        lengths: Tokens of source and target, a row each example.
-        tokens_per_batch: Most tokens in a batch, padding included.
+        sizes: Room that each example takes as padded, a row each: its tokens on every side; 1 where
+            all are alike.
+        most: Largest room of a batch, padding included.
         seed: With `epoch`, decides the order and the company; nothing else does.
         epoch: Which pass over the examples this is.
 
     Returns:
-        Row numbers of `lengths`, each exactly once.
+        Row numbers of `sizes`, each exactly once.
 
     Raises:
-        ConfigError: `tokens_per_batch` is below 1.
+        ConfigError: `most` is below 1.
     """
-    if tokens_per_batch < 1:
-        raise ConfigError(f"tokens_per_batch must be at least 1, got {tokens_per_batch}")
+    if most < 1:
+        raise ConfigError(f"most must be at least 1, got {most}")
     random = np.random.default_rng([seed, epoch])
-    sizes = rounded(np.asarray(lengths, dtype=np.int64).reshape(-1, 2))
+    sizes = np.asarray(sizes, dtype=np.int64)
     order = random.permutation(len(sizes))
-    order = order[np.lexsort((sizes[order, 1], sizes[order, 0]))]
+    order = order[np.lexsort(sizes[order].T[::-1])]  # by the first side, then by the next
     borders = np.flatnonzero(np.any(np.diff(sizes[order], axis=0), axis=1)) + 1
     batches: list[list[int]] = []
     rest: list[int] = []
     for alike in np.split(order, borders):  # all of one shape
-        fit = max(tokens_per_batch // int(sizes[alike[0]].sum()), 1) if len(alike) else 1
+        fit = max(most // int(sizes[alike[0]].sum()), 1) if len(alike) else 1
         whole = len(alike) - len(alike) % fit
         batches += [alike[start : start + fit].tolist() for start in range(0, whole, fit)]
         rest += alike[whole:].tolist()
-    batches += _fill(rest, sizes, tokens_per_batch)
+    batches += _fill(rest, sizes, most)
     return [batches[i] for i in random.permutation(len(batches))]
 
 
@@ -83,7 +82,7 @@ def _fill(rows: Iterable[int], sizes: Ints, limit: int) -> list[list[int]]:
     """Put neighbours together until a batch is full."""
     batches: list[list[int]] = []
     batch: list[int] = []
-    longest = np.zeros(2, np.int64)
+    longest = np.zeros_like(sizes[0]) if len(sizes) else np.zeros(0, np.int64)
     for row in rows:
         grown = np.maximum(longest, sizes[row])
         if batch and (len(batch) + 1) * int(grown.sum()) > limit:

@@ -19,7 +19,7 @@ _JOINERS = {0x200C: None, 0x200D: None}  # without width: two sources must diffe
 
 def cldr_corpus(
     source_locale: str, target_locale: str, *, examples: int, dev: int, test: int, seed: int
-) -> Splits:
+) -> Splits[Example]:
     """Make a corpus of dates, quantities, names and short texts, written in two locales.
 
     Every source occurs once in all splits together and has one possible target.

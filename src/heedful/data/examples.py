@@ -1,6 +1,9 @@
 """What every reader returns: examples in three splits."""
 
 from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+SomeExample = TypeVar("SomeExample")
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +21,8 @@ class Example:
     kind: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Splits:
+@dataclass(frozen=True)
+class Splits(Generic[SomeExample]):
     """Examples to learn from, to choose with, and to report on once.
 
     Args:
@@ -28,6 +31,6 @@ class Splits:
         test: What is reported. Empty when the data has no such split.
     """
 
-    train: list[Example]
-    dev: list[Example]
-    test: list[Example]
+    train: list[SomeExample]
+    dev: list[SomeExample]
+    test: list[SomeExample]

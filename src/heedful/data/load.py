@@ -1,10 +1,20 @@
-"""From the `data` section of a config to examples in three splits."""
+"""The `data` section of a translation, and from it to examples in three splits."""
 
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from heedful.config import AlignedData, CldrData, Data, HubData, TsvData
+from pydantic import Field
+
+from heedful.config.base import (
+    Count,
+    DataPath,
+    Length,
+    OptionalText,
+    Section,
+    check_utf8,
+)
+from heedful.config.base import located as with_absolute_paths
 from heedful.data.cldr import cldr_corpus
 from heedful.data.examples import Example, Splits
 from heedful.data.files import read_aligned, read_tsv
@@ -12,7 +22,59 @@ from heedful.data.hub import read_hub
 from heedful.errors import ConfigError
 
 
-def load_data(data: Data, seed: int) -> Splits:
+class CldrData(Section):
+    """The built-in corpus: the same Unicode CLDR phrase written in two locales."""
+
+    name: Literal["cldr"] = "cldr"
+    source_locale: str = "en"
+    target_locale: str = "zh_Hans"
+    examples: Count = 156_000  # distinct source phrases over all three splits
+    dev: Count = 1_000
+    test: Count = 8_000  # so many that a loss of half a chrF can be told from chance
+    max_length: Length = 256  # tokens on either side; longer pairs are left out and counted
+
+
+class TsvData(Section):
+    """One file a split: source, target and anything else separated by tabs; `.gz` is unpacked."""
+
+    name: Literal["tsv"] = "tsv"
+    train: DataPath
+    dev: DataPath
+    test: DataPath | None = None  # None: `heedful evaluate` then needs --split dev
+    max_length: Length = 256
+
+
+class AlignedData(Section):
+    """Two files a split, line n of one translates line n of the other; `.gz` is unpacked."""
+
+    name: Literal["aligned"] = "aligned"
+    train_source: DataPath
+    train_target: DataPath
+    dev_source: DataPath
+    dev_target: DataPath
+    test_source: DataPath | None = None
+    test_target: DataPath | None = None
+    max_length: Length = 256
+
+
+class HubData(Section):
+    """A Hugging Face dataset, by name or local folder; needs the extra `hf`."""
+
+    name: Literal["hub"] = "hub"
+    path: str
+    subset: str | None = None
+    source: str  # a column, or "column.key" into a dictionary column, e.g. "translation.en"
+    target: str
+    train: str = "train"
+    dev: str = "validation"
+    test: OptionalText = "test"  # "": `heedful evaluate` then needs --split dev
+    max_length: Length = 256
+
+
+Data = Annotated[CldrData | TsvData | AlignedData | HubData, Field(discriminator="name")]
+
+
+def load_data(data: Data, seed: int) -> Splits[Example]:
     """Read or make the examples that a config asks for.
 
     Args:
@@ -58,21 +120,14 @@ def located(data: Data) -> Data:
     Raises:
         ConfigError: A path is not UTF-8, so no config can hold it.
     """
-    names = [key for key in type(data).model_fields if key.startswith(("train", "dev", "test"))]
-    if isinstance(data, HubData):  # a name on the hub stays one
-        names = ["path"] if os.path.exists(data.path) else []
-    elif isinstance(data, CldrData):
-        names = []
-    paths = {key: os.path.abspath(path) for key in names if (path := getattr(data, key))}
-    for key, path in paths.items():
-        try:
-            path.encode()
-        except UnicodeEncodeError:
-            raise ConfigError(f"data.{key} must be a path in UTF-8, got {path!a}") from None
-    return data.model_copy(update=paths)
+    if isinstance(data, HubData) and os.path.exists(data.path):  # a name on the hub stays one
+        path = os.path.abspath(data.path)
+        check_utf8(path, "data.path")
+        return data.model_copy(update={"path": path})
+    return with_absolute_paths(data)
 
 
-def _cldr(data: CldrData, seed: int) -> Splits:
+def _cldr(data: CldrData, seed: int) -> Splits[Example]:
     return cldr_corpus(
         data.source_locale,
         data.target_locale,
@@ -83,7 +138,7 @@ def _cldr(data: CldrData, seed: int) -> Splits:
     )
 
 
-def _tsv(data: TsvData, seed: int) -> Splits:
+def _tsv(data: TsvData, seed: int) -> Splits[Example]:
     return Splits(
         train=read_tsv(data.train),
         dev=read_tsv(data.dev),
@@ -91,7 +146,7 @@ def _tsv(data: TsvData, seed: int) -> Splits:
     )
 
 
-def _aligned(data: AlignedData, seed: int) -> Splits:
+def _aligned(data: AlignedData, seed: int) -> Splits[Example]:
     if (data.test_source is None) != (data.test_target is None):
         raise ConfigError(
             "test_source and test_target must be given together, "
@@ -107,7 +162,7 @@ def _aligned(data: AlignedData, seed: int) -> Splits:
     )
 
 
-def _hub(data: HubData, seed: int) -> Splits:
+def _hub(data: HubData, seed: int) -> Splits[Example]:
     def read(split: str) -> list[Example]:
         return read_hub(
             data.path, split, source=data.source, target=data.target, subset=data.subset
@@ -119,7 +174,7 @@ def _hub(data: HubData, seed: int) -> Splits:
 
 
 # `data.name` -> its reader.
-READERS: dict[str, Callable[[Any, int], Splits]] = {
+READERS: dict[str, Callable[[Any, int], Splits[Example]]] = {
     "cldr": _cldr,
     "tsv": _tsv,
     "aligned": _aligned,

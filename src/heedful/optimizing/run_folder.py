@@ -15,8 +15,6 @@ from heedful.allocation.seen import look
 from heedful.allocation.sites import find_sites
 from heedful.allocation.stored import PLAN, REPORT
 from heedful.allocation.weights import weights_of
-from heedful.data.examples import Example
-from heedful.data.files import read_tsv
 from heedful.errors import BudgetError, RunError
 from heedful.files import read_json, write_bytes, write_into, write_json
 from heedful.locks import check_unused
@@ -36,7 +34,7 @@ from heedful.optimizing.search_state import SearchState, hold_state, machine_of
 from heedful.optimizing.settings import OptimizeSettings, check_seed
 from heedful.renamed import old_keywords
 from heedful.training.checkpoint import OPTIMISED, POINTER, WEIGHTS
-from heedful.training.run import FIXED, WRITTEN, Run
+from heedful.training.run import Run, fixed, written
 from heedful.training.splits import LEDGER, write_split
 
 
@@ -50,7 +48,7 @@ def optimize_run(
     settings: OptimizeSettings | None = None,
     on_event: EventListener = ignore,
 ) -> Outcome:
-    """Optimise a trained translator and write a new run.
+    """Optimise a trained run of any task and write a new one.
 
     What a search has found is kept beside the new folder until it is done, in `OUT.search`: the
     same call goes on where it was killed. It is of one model with one data, known by their content.
@@ -58,11 +56,10 @@ def optimize_run(
     Args:
         run: A run or its folder; never changed, but for a line in `test-looks.jsonl` for each time
             that a test split was judged on.
-        lose: The budget, e.g. `chrf 0.5`; metrics are chrf, bleu, exact_match, token_accuracy
-            and loss.
+        lose: The budget, e.g. `chrf 0.5`; metrics are those of the task.
         output: New folder. `None` means the run's name with `-optimised` behind it.
-        test: Tab-separated file of examples to judge with, which the new run then has as its test
-            split. `None` means the test split of the run.
+        test: File of examples to judge with, which the new run then has as its test split. `None`
+            means the test split of the run.
         settings: How far and how carefully to search. `None` means `OptimizeSettings()`.
         on_event: Called with every event of `heedful.optimizing.events`.
 
@@ -86,7 +83,7 @@ def optimize_run(
     state = SearchState(search_of(folder), budget, settings)
     with hold_state(state, on_event):  # before the work, not behind it
         on_event(Stage(text="reading the run and its training data"))
-        examples = None if test is None else read_tsv(test)
+        examples = None if test is None else run.kind.read_file(run.config, test)
         problem = _problem(run, examples, state, budget, settings, on_event)
         outcome = optimize_problem(problem, budget, settings, on_event, state)
         report = {"run": str(run.folder), **outcome.report}
@@ -133,7 +130,7 @@ def apply_plan(
     folder = _named(Path(output))
     check_unused(folder)
     plan = plan if isinstance(plan, Plan) else load_plan(Path(plan))
-    plan.apply(run.translator.model)  # what does not fit is refused before the data is read
+    plan.apply(run.model)  # what does not fit is refused before the data is read
     on_event(Stage(text="reading the run and its training data"))
     problem = problem_to_finetune(run, seed=seed)
     start = unfused(problem.model)
@@ -145,7 +142,7 @@ def apply_plan(
     finetuning = Finetuning(steps=finetune_steps, seed=seed)
     finetune(model, problem, finetuning, sites=changed if distil_steps else ())
     write_run(folder, run, model.eval(), plan, {"run": str(run.folder), "verified": False})
-    return Run(folder)
+    return Run(folder, task=run.source)
 
 
 def output_of(run: Path, output: str | Path | None) -> Path:
@@ -168,7 +165,7 @@ def _named(folder: Path) -> Path:
 
 def _problem(
     run: Run,
-    test: Sequence[Example] | None,
+    test: Sequence[Any] | None,
     state: SearchState,
     budget: Budget,
     settings: OptimizeSettings,
@@ -215,7 +212,7 @@ def write_run(
     plan: Plan,
     report: dict[str, Any],
     *,
-    test: Sequence[Example] | None = None,
+    test: Sequence[Any] | None = None,
 ) -> None:
     """Write a run that was changed; it appears whole or not at all.
 
@@ -250,10 +247,10 @@ def write_run(
         _behind(run.plan, plan).save(temporary / PLAN)
         write_json(temporary / REPORT, report)
         write_json(temporary / "run.json", about)
-        seal(temporary, (*FIXED, PLAN, REPORT))
+        seal(temporary, (*fixed(run.kind), PLAN, REPORT))
 
     _check_free(folder)
-    write_into(folder, fill, last="run.json", holds=WRITTEN)
+    write_into(folder, fill, last="run.json", holds=written(run.kind))
 
 
 def _check_free(folder: Path) -> None:

@@ -1,1 +1,1 @@
-"""What a training is for: data, model, metric, and how an example is shown."""
+"""What can be trained: one file for each task, behind one interface."""

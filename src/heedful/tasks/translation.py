@@ -1,298 +1,279 @@
 """Translation: text in one language in, text in another out."""
 
-import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import cached_property
+from operator import attrgetter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-import numpy as np
-import torch
-from torch import Tensor
-
-from heedful.config import Config, Decode, RnnModel, TransformerModel
 from heedful.data.alignment import Alignment
-from heedful.data.batches import MULTIPLE, alike
 from heedful.data.examples import Example, Splits
-from heedful.data.ragged import Ints, Ragged
-from heedful.data.tokens import BOS, EOS, PAD, UNKNOWN, Vocabulary, train_tokenizer
-from heedful.errors import ConfigError, DataError
-from heedful.models import Limits, RnnSeq2Seq, Transformer, beam, greedy
+from heedful.data.files import read_tsv
+from heedful.data.load import load_data, load_training, located
+from heedful.data.scripts import composed
+from heedful.data.tokens import PAD, Vocabulary
+from heedful.errors import DataError
+from heedful.metrics.rows import row_accuracy, row_loss
+from heedful.metrics.texts import bleu, chrf, exact_match
+from heedful.tasks.base import Dataset, Rows, Task, device_of
+from heedful.tasks.translation_config import Config, RnnModel
+from heedful.tasks.validity import problem
 
-Network = Transformer | RnnSeq2Seq
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from heedful.tasks.pairs import Pairs, Vocabularies
+    from heedful.tasks.translator import Network, Translated, Translator
+
+SIDES = ("source", "target")
+DEV_TOKENS = 8_192  # a batch
+TEXT = attrgetter("text")
 
 
-@dataclass(frozen=True)
-class Pairs:
-    """Source and target texts as tokens, and the examples they came from."""
+class Translation(Task[Example, "Translated"]):
+    """Text in one language in, text in another out, by an encoder and a decoder.
 
-    source: Ragged
-    target: Ragged
-    examples: list[Example]
+    Args:
+        config: Of the training.
+        vocabularies: Of both sides.
+    """
 
-    def __len__(self) -> int:
-        return len(self.examples)
+    config_class = Config
+    example_class = Example
+    metrics = (
+        exact_match(answer=TEXT),
+        chrf(answer=TEXT),
+        bleu(answer=TEXT),
+        row_accuracy(name="token_accuracy"),
+        row_loss(),
+    )
+    files = ("tokens/source.json", "tokens/target.json")
+    unit = "tokens"
+    inference = ("decode",)
+    remarks: ClassVar[Mapping[str, str]] = {
+        "too_long": "sources are longer than any in training (data.max_length)",
+        "cut": "translations had not ended where decode.max_length cuts them off",
+    }
+
+    def __init__(self, config: Config, vocabularies: "Vocabularies") -> None:
+        super().__init__(config)
+        self.vocabularies = vocabularies
+
+    @classmethod
+    def read(cls, config: Config) -> Splits[Example]:
+        """Read or make the pairs."""
+        return load_data(config.data, config.seed)
+
+    @classmethod
+    def read_training(cls, config: Config) -> list[Example]:
+        """Read or make the training split alone."""
+        return load_training(config.data, config.seed)
+
+    @classmethod
+    def read_file(cls, config: Config, path: Path | str) -> list[Example]:
+        """Read pairs separated by tabs."""
+        return read_tsv(path)
+
+    @classmethod
+    def located(cls, config: Config) -> Config:
+        """Return the config with absolute paths."""
+        return config.model_copy(update={"data": located(config.data)})
+
+    @classmethod
+    def problem(cls, config: Config) -> str | None:
+        """Say what is wrong with the sizes of the model."""
+        return problem(config.model.model_dump(exclude_none=True))
+
+    @classmethod
+    def fit(cls, config: Config, examples: Sequence[Example]) -> Self:
+        """Learn both vocabularies."""
+        from heedful.tasks.pairs import train_vocabularies
+
+        return cls(config, train_vocabularies(config.tokens, examples))
+
+    def save(self, folder: Path) -> None:
+        """Write both vocabularies."""
+        for side, file in zip(SIDES, self.files, strict=True):
+            getattr(self.vocabularies, side).save(folder / file)
+
+    @classmethod
+    def load(cls, config: Config, folder: Path) -> Self:
+        """Read both vocabularies."""
+        from heedful.tasks.pairs import Vocabularies
+
+        return cls(config, Vocabularies(*(Vocabulary.load(folder / file) for file in cls.files)))
+
+    def encode(self, examples: Sequence[Example], *, training: bool = False) -> "Pairs":
+        """Turn pairs into tokens; those beyond `data.max_length` are no part of a training."""
+        from heedful.tasks.pairs import encode
+
+        limit = self.config.data.max_length if training else None
+        return encode(examples, self.vocabularies, max_length=limit)[0]
+
+    def build(self) -> "Network":
+        """Make the network that the config describes."""
+        from heedful.models import RnnSeq2Seq, Transformer
+
+        vocabularies = self.vocabularies
+        sizes = {
+            "source_size": vocabularies.source.size,
+            "target_size": vocabularies.target.size,
+        }
+        settings = self.config.model.model_dump(exclude={"name"})
+        if isinstance(self.config.model, RnnModel):
+            return RnnSeq2Seq(**sizes, **settings)
+        longest = max(self.config.data.max_length, self.config.decode.max_length) + 2
+        return Transformer(**sizes, **settings, max_length=longest)
 
     @property
-    def lengths(self) -> Ints:
-        """Source and target tokens of each pair, a row each."""
-        return np.stack([self.source.lengths, self.target.lengths], axis=1)
+    def batch_limit(self) -> int:
+        """Tokens, padding included."""
+        return self.config.train.tokens_per_batch
 
-    def cut(self, longest: int | None) -> "Pairs":
-        """Return the pairs with texts of at most `longest` tokens, for models that know no more."""
-        return replace(self, source=self.source.cut(longest), target=self.target.cut(longest))
+    @cached_property
+    def _loss(self) -> "Callable[..., Tensor]":
+        from heedful.tasks.losses import LOSSES
 
-    def batch(
-        self, rows: Sequence[int], device: torch.device | str
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return padded source, source lengths and padded target."""
-        source, lengths = self.source.padded(rows, pad=PAD, multiple=MULTIPLE)
-        target, _ = self.target.padded(rows, pad=PAD, multiple=MULTIPLE)
-        placed = [torch.from_numpy(array).to(device) for array in (source, lengths, target)]
-        return placed[0], placed[1], placed[2]
+        return LOSSES[self.config.train.loss]
 
+    def loss(self, model: "nn.Module", batch: Any) -> "tuple[Tensor, int]":
+        """Return the loss summed over target tokens, and how many those are."""
+        source, lengths, target = batch
+        logits = model(source, lengths, target[:, :-1])
+        smoothing = self.config.train.label_smoothing
+        return self._loss(logits, target[:, 1:], pad=PAD, smoothing=smoothing), _predicted(target)
 
-@dataclass(frozen=True)
-class Vocabularies:
-    """How each side becomes tokens."""
+    def scores(self, model: "nn.Module", dev: Dataset) -> dict[str, float]:
+        """Return the cross-entropy a token, and the share guessed right from those before."""
+        from heedful.data.batches import size_batches
+        from heedful.tasks.losses import cross_entropy
 
-    source: Vocabulary
-    target: Vocabulary
+        total, right, tokens, device = 0.0, 0, 0, device_of(model)
+        for rows in size_batches(dev.sizes, most=DEV_TOKENS, seed=0, epoch=0):
+            source, lengths, target = dev.batch(rows, device)
+            logits, truth = model(source, lengths, target[:, :-1]), target[:, 1:]
+            total += cross_entropy(logits, truth, pad=PAD).item()
+            right += int(((logits.argmax(-1) == truth) & (truth != PAD)).sum())
+            tokens += _predicted(target)
+        return {"dev_loss": total / tokens, "token_accuracy": right / tokens}
 
+    def translator(self, model: "nn.Module") -> "Translator":
+        """Return a model with the tokenisers and the search of this training."""
+        from heedful.tasks.translator import Translator
 
-@dataclass(frozen=True)
-class Corpus:
-    """All that a training reads.
+        longest = self.config.data.max_length
+        return Translator(model, self.vocabularies, self.config.decode, longest=longest)  # type: ignore[arg-type]
 
-    Args:
-        train: Pairs to learn from, none longer than the limit.
-        dev: Pairs whose loss is watched, none longer than the limit.
-        held_out: Every example of the `dev` and `test` splits, however long: what is evaluated.
-        vocabularies: Of both sides.
-        skipped: Pairs left out of `train` and `dev` because they are longer than the limit.
-    """
+    def answer(self, model: "nn.Module", data: Any) -> "list[Translated]":
+        """Translate every source."""
+        return self.translator(model).answer(data.source)
 
-    train: Pairs
-    dev: Pairs
-    held_out: dict[str, list[Example]]
-    vocabularies: Vocabularies
-    skipped: int
+    def parse(self, text: str) -> Example:
+        """Take a text to translate."""
+        if not text.strip():
+            raise DataError(f"a text must hold a word to translate, got {text!r}")
+        return Example(text, "")
 
+    def identity(self, example: Example) -> Hashable:
+        """Return both texts, however their letters were typed."""
+        return composed(example.source), composed(example.target)
 
-def train_vocabularies(config: Config, examples: Sequence[Example]) -> Vocabularies:
-    """Learn both vocabularies from the training split."""
-    tokens = config.tokens
+    def kind(self, example: Example) -> str:
+        """Return what sort of phrase it is."""
+        return example.kind
 
-    def learn(kind: Any, texts: list[str]) -> Vocabulary:
-        return train_tokenizer(
-            kind, texts, vocabulary=tokens.vocabulary, min_count=tokens.min_count
+    def show(self, answer: "Translated") -> str:
+        """Return the translation on one line."""
+        return " ".join(answer.text.splitlines())
+
+    def to_json(self, example: Example, answer: "Translated") -> dict[str, Any]:
+        """Return a translation and what is wrong with it."""
+        from heedful.tasks.translator import unknown_pieces
+
+        vocabulary = self.vocabularies.source
+        return {
+            "text": example.source,
+            "translation": self.show(answer),
+            "tokens": answer.tokens,
+            "too_long": answer.too_long,
+            "cut": answer.cut,
+            "unknown": unknown_pieces(vocabulary, example.source) if answer.unknown else [],
+            "known": answer.tokens - answer.unknown,
+        }
+
+    def blank(self, text: str) -> dict[str, Any]:
+        """Return an empty translation."""
+        wrong: dict[str, Any] = {"too_long": False, "cut": False, "unknown": [], "known": 0}
+        return {"text": text, "translation": "", "tokens": 0, **wrong}
+
+    def warnings(self, example: Example, answer: "Translated") -> list[str]:
+        """Say what is wrong with a translation."""
+        from heedful.tasks.translator import remarks_on
+
+        return remarks_on(
+            answer,
+            example.source,
+            vocabulary=self.vocabularies.source,
+            decode=self.config.decode,
+            longest=self.config.data.max_length,
         )
 
-    return Vocabularies(
-        learn(tokens.source, [example.source for example in examples]),
-        learn(tokens.target, [example.target for example in examples]),
-    )
+    def remark(self, data: Any, answers: "Sequence[Translated]") -> dict[str, int]:
+        """Count texts beyond the length of the training, and translations that were cut off."""
+        too_long = (data.lengths > self.config.data.max_length + 2).any(1).sum()
+        return {"too_long": int(too_long), "cut": sum(answer.cut for answer in answers)}
+
+    def amount(self, answers: "Sequence[Translated]") -> int:
+        """Return how many tokens were written."""
+        return sum(answer.written for answer in answers)
+
+    def details(self, examples: Sequence[Example]) -> dict[str, Any]:
+        """Return how BLEU was computed, and how was searched."""
+        from heedful.metrics.texts import bleu_metric
+
+        targets = [example.target for example in examples]
+        scorer = bleu_metric(targets)
+        scorer.corpus_score(targets[:1], [targets[:1]])  # which it must have done to say how
+        return {
+            "bleu_signature": str(scorer.get_signature()),
+            "beam": self.config.decode.beam,
+        }
+
+    def picture(
+        self, model: "nn.Module", example: Example, answer: "Translated"
+    ) -> Alignment | None:
+        """Return where each piece of the translation looked."""
+        return self.translator(model).align(example.source, answer.text)
+
+    def rows(self, model: "nn.Module", batch: Any) -> Rows:
+        """Return the logits of every target token; those beyond a model's positions are all 0."""
+        from torch import nn
+
+        source, lengths, target = batch
+        truth, known = target[:, 1:], target[:, :-1]
+        longest = getattr(model, "longest", None)
+        if longest is not None:
+            source, lengths = source[:, :longest], lengths.clamp(max=longest)
+            known = known[:, :longest]
+        logits = model(source, lengths, known)
+        missing = truth.shape[1] - logits.shape[1]
+        if missing:
+            logits = nn.functional.pad(logits, (0, 0, 0, missing))
+        here = truth != PAD
+        return Rows(outputs=logits[here], truth=truth[here], example=here.nonzero()[:, 0])
+
+    def truth(self, batch: Any) -> "Tensor":
+        """Return all target tokens but the first ones."""
+        target = batch[2][:, 1:]
+        return target[target != PAD]
+
+    def work(self, model: "nn.Module", data: Any) -> "Callable[[nn.Module], object]":
+        """Return a function that lets any model write, step by step, what this one writes."""
+        from heedful.tasks.forced_decoding import ForcedDecoding
+
+        return ForcedDecoding(self.translator(model), data.source)
 
 
-def encode_splits(config: Config, splits: Splits, vocabularies: Vocabularies) -> Corpus:
-    """Turn examples into tokens; pairs beyond `data.max_length` are no part of the training.
-
-    Raises:
-        DataError: Nothing is left of a split.
-    """
-    skipped = 0
-    kept: list[Pairs] = []
-    for name, examples in (("train", splits.train), ("dev", splits.dev)):
-        pairs, dropped = encode(examples, vocabularies, max_length=config.data.max_length)
-        skipped += dropped
-        if not pairs:
-            raise DataError(
-                f"the {name} split must hold a pair of at most {config.data.max_length} tokens "
-                f"a side, got {dropped} longer ones. Raise data.max_length."
-            )
-        kept.append(pairs)
-    held_out = {"dev": splits.dev, "test": splits.test}
-    return Corpus(*kept, held_out=held_out, vocabularies=vocabularies, skipped=skipped)
-
-
-def encode(
-    examples: Sequence[Example], vocabularies: Vocabularies, *, max_length: int | None = None
-) -> tuple[Pairs, int]:
-    """Return the examples as tokens, and how many were too long. `None` keeps all."""
-    source = vocabularies.source.encode([example.source for example in examples])
-    target = vocabularies.target.encode([example.target for example in examples])
-    limit = sys.maxsize if max_length is None else max_length + 2  # <s> and </s>
-    rows = [
-        row
-        for row in range(len(examples))
-        if len(source[row]) <= limit and len(target[row]) <= limit
-    ]
-    pairs = Pairs(
-        Ragged.pack([source[row] for row in rows]),
-        Ragged.pack([target[row] for row in rows]),
-        [examples[row] for row in rows],
-    )
-    return pairs, len(examples) - len(rows)
-
-
-def build_model(config: Config, vocabularies: Vocabularies) -> Network:
-    """Make the network that the config describes, with fresh weights."""
-    sizes = {"source_size": vocabularies.source.size, "target_size": vocabularies.target.size}
-    settings = config.model.model_dump(exclude={"name"})
-    match config.model:
-        case TransformerModel():
-            longest = max(config.data.max_length, config.decode.max_length) + 2
-            return Transformer(**sizes, **settings, max_length=longest)
-        case RnnModel():
-            return RnnSeq2Seq(**sizes, **settings)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Translation:
-    """A text written by a model, and what should be said about it.
-
-    Args:
-        text: The translation.
-        tokens: Of the source.
-        unknown: Tokens of the source that the vocabulary does not hold.
-        unread: Tokens of the source left out, because the model has no positions for them.
-        too_long: The source is longer than any the model was trained with.
-        cut: The search reached `decode.max_length`, so the end is missing.
-    """
-
-    text: str
-    tokens: int
-    unknown: int
-    unread: int
-    too_long: bool
-    cut: bool
-
-
-class Translator:
-    """A trained network with the tokenisers it was trained with.
-
-    Args:
-        model: Put into evaluation mode.
-        vocabularies: Of the training.
-        decode: How translations are searched unless a call says otherwise.
-        longest: Source tokens of the longest text in training; `None` means not known.
-    """
-
-    def __init__(
-        self,
-        model: Network,
-        vocabularies: Vocabularies,
-        decode: Decode,
-        *,
-        longest: int | None = None,
-    ) -> None:
-        self.model, self.vocabularies, self.decode = model.eval(), vocabularies, decode
-        self.longest = longest
-
-    def translate(self, texts: Sequence[str], *, beam: int | None = None) -> list[str]:
-        """Return the translations alone; `outcomes` also says which were cut."""
-        return [outcome.text for outcome in self.outcomes(texts, beam=beam)]
-
-    def outcomes(self, texts: Sequence[str], *, beam: int | None = None) -> list[Translation]:
-        """Translate texts, in batches of similar length.
-
-        Args:
-            texts: One translation comes back for each.
-            beam: Beginnings kept in the search; `None` means as configured.
-
-        Raises:
-            DataError: A text is empty, or a single text is given in place of a list.
-        """
-        if isinstance(texts, str):
-            raise DataError(f"texts must be a list of texts, got the single text {texts!r}")
-        for number, text in enumerate(texts, 1):
-            if not text.strip():
-                raise DataError(f"text {number} must hold a word to translate, got {text!r}")
-        rows = self.vocabularies.source.encode(texts)
-        written = self.write(Ragged.pack(rows), beam=beam)
-        answers = self.vocabularies.target.decode(written)
-        return [self._told(*each) for each in zip(rows, written, answers, strict=True)]
-
-    def write(self, source: Ragged, *, beam: int | None = None) -> list[list[int]]:
-        """Return the target tokens for each source text.
-
-        Of a text for which the model has too few positions it reads the beginning.
-        """
-        source = source.cut(self.model.longest)
-        written: list[list[int]] = [[] for _ in range(len(source))]
-        for rows in self.batches(source.lengths):
-            for row, tokens in zip(rows, self._search(source, rows, beam), strict=True):
-                written[row] = tokens
-        return written
-
-    def batches(self, lengths: Ints) -> Iterator[list[int]]:
-        """Divide texts into batches, smaller ones where texts are longer than in training."""
-        size = self.decode.batch
-        tokens = None if self.longest is None else size * (self.longest + 2)
-        return alike(lengths, most=size, tokens=tokens)
-
-    def align(self, text: str, translation: str | None = None) -> Alignment:
-        """Return where each piece of the translation looked.
-
-        Args:
-            text: What is translated.
-            translation: Whose pieces look; `None` means the model's own.
-
-        Raises:
-            ConfigError: The model has no attention.
-            DataError: The text is empty.
-        """
-        if isinstance(self.model, RnnSeq2Seq) and self.model.aligner is None:
-            raise ConfigError("the model must have attention to show it, got attention = none")
-        translation = self.translate([text])[0] if translation is None else translation
-        source, target = (
-            Ragged.pack(side.encode([given])).cut(self.model.longest).flat.tolist()
-            for side, given in (
-                (self.vocabularies.source, text),
-                (self.vocabularies.target, translation),
-            )
-        )
-        device = next(self.model.parameters()).device
-        with torch.inference_mode():
-            weights = self.model.alignment(
-                torch.tensor([source], device=device),
-                torch.tensor([len(source)], device=device),
-                torch.tensor([target[:-1]], device=device),
-            )[0]
-        # row t is the step that wrote token t + 1; markers of beginning and end are not shown
-        shown = weights[:-1, 1:-1].float()
-        shown = shown / shown.sum(-1, keepdim=True).clamp(min=torch.finfo(shown.dtype).tiny)
-        return Alignment(
-            source=tuple(self.vocabularies.source.pieces(text)[1 : len(source) - 1]),
-            target=tuple(self.vocabularies.target.pieces(translation)[1 : len(target) - 1]),
-            weights=tuple(tuple(row) for row in shown.tolist()),
-            title=f"{text} → {translation}",
-        )
-
-    def _told(self, source: Sequence[int], written: Sequence[int], text: str) -> Translation:
-        tokens = len(source) - 2  # without <s> and </s>
-        readable = self.model.longest
-        return Translation(
-            text=text,
-            tokens=tokens,
-            unknown=source.count(UNKNOWN),
-            unread=0 if readable is None else max(len(source) - readable, 0),
-            too_long=self.longest is not None and tokens > self.longest,
-            cut=len(written) >= self.decode.max_length,
-        )
-
-    def _search(self, source: Ragged, rows: Sequence[int], width: int | None) -> list[list[int]]:
-        device = next(self.model.parameters()).device
-        tokens, lengths = (
-            torch.from_numpy(array).to(device) for array in source.padded(rows, pad=PAD)
-        )
-        limits = Limits(bos=BOS, eos=EOS, max_length=self.decode.max_length)
-        width = self.decode.beam if width is None else width
-        if width == 1:
-            return greedy(self.model, tokens, lengths, limits=limits)
-        penalty = self.decode.length_penalty
-        return beam(self.model, tokens, lengths, width=width, length_penalty=penalty, limits=limits)
-
-
-def loss_tokens(target: Tensor) -> int:
-    """Return how many tokens of a padded target batch are predicted."""
+def _predicted(target: "Tensor") -> int:
+    """Tokens of a padded target batch that are predicted."""
     return int((target[:, 1:] != PAD).sum())

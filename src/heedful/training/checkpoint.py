@@ -7,7 +7,7 @@ mixture.
 
 import itertools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from math import isfinite
 from pathlib import Path
@@ -27,7 +27,8 @@ WEIGHTS, OPTIMIZER, PROGRESS = "model.safetensors", "optimizer.safetensors", "pr
 FOLDER, POINTER = "checkpoints", "checkpoints.json"
 FILES = (WEIGHTS, OPTIMIZER, PROGRESS, MANIFEST)  # all that is ever in a checkpoint
 OPTIMISED = "optimised"  # the one checkpoint of an optimised run
-MOMENTS = ("exp_avg", "exp_avg_sq", "step")  # what AdamW remembers of a parameter
+MOMENTS = ("exp_avg", "exp_avg_sq", "step")  # what Adam and AdamW remember of a parameter
+UNMOVED = "unmoved"  # instead of moments, where there were no gradients
 MOST = 1 << 53  # steps, epochs, batches: whole numbers that are exact as floats
 
 
@@ -40,7 +41,7 @@ class Progress:
     batch: int = 0  # next one of the epoch
     seconds: float = 0.0
     evaluations: int = 0
-    best_loss: float | None = None  # on the dev split; None: not evaluated yet
+    best_score: float | None = None  # on the dev split; None: not evaluated yet
     waiting: int = 0  # evaluations since the best one
     finished: bool = False
 
@@ -54,7 +55,12 @@ class Pointer:
 
 
 def save_checkpoint(
-    folder: Path, model: nn.Module, optimizer: Optimizer, progress: Progress, *, best: bool
+    folder: Path,
+    model: nn.Module,
+    optimizers: Mapping[str, Optimizer],
+    progress: Progress,
+    *,
+    best: bool,
 ) -> None:
     """Write a checkpoint and point to it; those that are pointed to no more are deleted.
 
@@ -64,7 +70,7 @@ def save_checkpoint(
     Args:
         folder: The run folder.
         model: Its parameters and persistent buffers are kept.
-        optimizer: Its state is kept under the names of the parameters.
+        optimizers: Their state is kept under the names of the parameters, of which each has one.
         progress: Where the training stands.
         best: This checkpoint is also the best one so far.
 
@@ -77,7 +83,7 @@ def save_checkpoint(
 
     def write(temporary: Path) -> None:
         write_bytes(temporary / WEIGHTS, save(weights_of(model)))
-        write_bytes(temporary / OPTIMIZER, save(_optimizer_state(model, optimizer)))
+        write_bytes(temporary / OPTIMIZER, save(_optimizer_state(model, optimizers)))
         write_json(temporary / PROGRESS, asdict(progress))
         seal(temporary, (WEIGHTS, OPTIMIZER, PROGRESS), name=name)
 
@@ -142,8 +148,10 @@ def tensors_of(kept: Sealed, name: str) -> dict[str, Tensor]:
     return parse_tensors(kept.read(name, most=LARGEST), kept.folder / name)
 
 
-def load_checkpoint(folder: Path, model: nn.Module, optimizer: Optimizer) -> Progress:
-    """Restore model, optimizer and random numbers from the last checkpoint.
+def load_checkpoint(
+    folder: Path, model: nn.Module, optimizers: Mapping[str, Optimizer]
+) -> Progress:
+    """Restore model, optimizers and random numbers from the last checkpoint.
 
     Raises:
         RunError: The checkpoint is missing, damaged or of another model.
@@ -153,15 +161,17 @@ def load_checkpoint(folder: Path, model: nn.Module, optimizer: Optimizer) -> Pro
     weights, state = tensors_of(kept, WEIGHTS), tensors_of(kept, OPTIMIZER)
     path = kept.folder / OPTIMIZER
     random = {name: state.pop(name, None) for name in ("random/cpu", "random/cuda")}
-    moments = _moments(state, model, path, begun=progress.step > 0)
+    owners = _owners(optimizers)
+    learned = {name: x for name, x in model.named_parameters() if x in owners}
+    moments = _moments(state, learned, path, begun=progress.step > 0)
     fill(model, weights, kept.folder / WEIGHTS)
     _draw_on(random["random/cpu"], torch.set_rng_state, path)
     if torch.cuda.is_available() and random["random/cuda"] is not None:
         _draw_on(random["random/cuda"], torch.cuda.set_rng_state, path)
-    for name, parameter in model.named_parameters():
+    for name, parameter in learned.items():
         if name in moments:
             # a fused optimizer keeps its step counter beside the parameter, others on the CPU
-            optimizer.state[parameter] = {
+            owners[parameter].state[parameter] = {
                 key: tensor.to(parameter.device) for key, tensor in moments[name].items()
             }
     return progress
@@ -217,9 +227,11 @@ def _progress(content: Any, path: Path) -> Progress:
     rules: dict[str, Callable[[Any], bool]] = {
         **dict.fromkeys(("step", "epoch", "batch", "evaluations", "waiting"), _is_count),
         "seconds": lambda x: _is_finite(x) and x >= 0,
-        "best_loss": lambda x: x is None or _is_finite(x),
+        "best_score": lambda x: x is None or _is_finite(x),
         "finished": lambda x: type(x) is bool,
     }
+    if "best_loss" in content:  # as runs before 0.2 call it
+        content = {**content, "best_score": content["best_loss"]}
     for field in fields(Progress):
         value = content.get(field.name, "nothing")
         if not rules[field.name](value):
@@ -237,25 +249,42 @@ def _is_finite(value: object) -> bool:
     return type(value) in (int, float) and abs(value) <= MOST and isfinite(value)  # type: ignore[arg-type]
 
 
-def _optimizer_state(model: nn.Module, optimizer: Optimizer) -> dict[str, Tensor]:
+def _owners(optimizers: Mapping[str, Optimizer]) -> dict[Tensor, Optimizer]:
+    return {
+        parameter: optimizer
+        for optimizer in optimizers.values()
+        for group in optimizer.param_groups
+        for parameter in group["params"]
+    }
+
+
+def _optimizer_state(model: nn.Module, optimizers: Mapping[str, Optimizer]) -> dict[str, Tensor]:
     state = {"random/cpu": torch.get_rng_state()}
     if torch.cuda.is_available():
         state["random/cuda"] = torch.cuda.get_rng_state()
+    owners = _owners(optimizers)
+    begun = any(optimizer.state for optimizer in optimizers.values())
     for name, parameter in model.named_parameters():
-        for key, value in optimizer.state.get(parameter, {}).items():
+        if parameter not in owners:
+            continue
+        moments = owners[parameter].state.get(parameter, {})
+        for key, value in moments.items():
             state[f"{key}/{name}"] = torch.as_tensor(value).contiguous()
+        if begun and not moments:  # no gradient has reached it so far
+            state[f"{UNMOVED}/{name}"] = torch.zeros(0)
     return state
 
 
 def _moments(
-    state: dict[str, Tensor], model: nn.Module, path: Path, *, begun: bool
+    state: dict[str, Tensor], learned: Mapping[str, Tensor], path: Path, *, begun: bool
 ) -> dict[str, dict[str, Tensor]]:
     """Return the state of each parameter; a wrong shape would crash the process in torch."""
     moments: dict[str, dict[str, Tensor]] = {}
-    for name, parameter in model.named_parameters():
+    for name, parameter in learned.items():
         wanted = [f"{key}/{name}" for key in MOMENTS]
         missing = [key for key in wanted if key not in state]
-        if missing and (begun or len(missing) < len(wanted)):
+        unmoved = state.pop(f"{UNMOVED}/{name}", None) is not None
+        if missing and ((begun and not unmoved) or len(missing) < len(wanted)):
             raise RunError(f"{path} must hold the whole optimizer, got no {missing[0]}")
         for key in wanted if not missing else ():
             counter = key.startswith("step/")

@@ -1,6 +1,7 @@
 """What a training tells whoever listens; plain data, nothing here imports torch."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
@@ -12,7 +13,7 @@ class Started:
     parameters: int
     precision: str
     examples: dict[str, int]  # by split
-    skipped: int  # pairs left out of training and of the dev loss because they are too long
+    skipped: int  # examples left out of training and of dev scores because they are too long
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,9 +24,11 @@ class Step:
     fraction: float  # of the whole training
     loss: float
     learning_rate: float
-    tokens_per_second: float
+    per_second: float  # how many of `unit`
+    unit: str
     seconds: float  # since the training began, over all resumes
     remaining: float  # seconds, estimated
+    values: Mapping[str, float] = field(default_factory=dict[str, float])  # what else was told
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +37,7 @@ class Evaluated:
 
     step: int
     fraction: float
-    dev_loss: float
-    token_accuracy: float  # share, from 0 to 1
+    scores: Mapping[str, float]  # by name, e.g. dev_loss
     best: bool
 
 

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -58,7 +58,7 @@ class MetricsLog:
         Raises:
             RunError: The file cannot be written.
         """
-        values = asdict(event)
+        values = _flat(event)
         with _writable(self.path), self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(values) + "\n")
         if self._board is not None:
@@ -81,13 +81,20 @@ class Window:
     """Sums since the last line of the log."""
 
     def __init__(self) -> None:
-        self.loss, self.targets, self.tokens = 0.0, 0.0, 0
+        self.loss, self.count, self.amount, self.steps = 0.0, 0.0, 0, 0
+        self.values: dict[str, float] = {}
         self.began = time.perf_counter()
 
-    def add(self, loss: float, targets: float, tokens: int) -> None:
+    def add(self, loss: float, count: float, amount: int, values: Mapping[str, float]) -> None:
         self.loss += loss
-        self.targets += targets
-        self.tokens += tokens
+        self.count += count
+        self.amount += amount
+        self.steps += 1
+        for name, value in values.items():
+            self.values[name] = self.values.get(name, 0.0) + value
+
+    def means(self) -> dict[str, float]:
+        return {name: total / self.steps for name, total in self.values.items()}
 
     def seconds(self) -> float:
         return time.perf_counter() - self.began
@@ -97,6 +104,17 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
     """Return all measurements of a run, in order; a line that a kill cut off is left out."""
     lines = _lines(folder / "metrics.jsonl")
     return [json.loads(line) for line in lines if _step(line) < float("inf")]
+
+
+def _flat(event: Step | Evaluated) -> dict[str, Any]:
+    """An event as one table of numbers."""
+    values = asdict(event)
+    if isinstance(event, Step):
+        inner = values.pop("values")
+        values[f"{values.pop('unit')}_per_second"] = values.pop("per_second")
+    else:
+        inner = values.pop("scores")
+    return values | inner
 
 
 def _lines(path: Path) -> list[bytes]:

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from heedful.config import Train
+from heedful.config.base import Train
 
 
 def adamw(model: nn.Module, settings: Train) -> torch.optim.Optimizer:

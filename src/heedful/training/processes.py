@@ -31,7 +31,7 @@ def accelerator() -> Accelerator:
         raise UnsupportedError(f"every process must hold the whole model, got {kind}")
     if found.gradient_accumulation_steps != 1:
         raise UnsupportedError(
-            "train.tokens_per_batch must decide what one step sees, got "
+            "the [train] section must decide what one step sees, got "
             f"{found.gradient_accumulation_steps} gradient accumulation steps from Accelerate"
         )
     return found

@@ -3,7 +3,7 @@
 ```text
 config.toml              the whole configuration, defaults written out
 run.json                 how it came about: command, versions, seed, sizes, precision
-tokens/{source,target}.json   the tokenisers
+tokens/, task/           what the task has learned from the data: vocabularies, labels, scales
 splits/{dev,test}.jsonl  the held-out examples, so that evaluation needs nothing else
 metrics.jsonl            one line a measurement
 checkpoints.json         which checkpoints are the last and the best
@@ -20,25 +20,23 @@ one.
 
 import os
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Any, cast, overload
+from typing import TYPE_CHECKING, Any, cast, overload
 
 import torch
 from torch import nn
 
-from heedful.allocation.moves import Move
-from heedful.allocation.plan import Plan, load_plan
-from heedful.allocation.stored import PLAN, REPORT, is_model, load_model
-from heedful.config import Config
-from heedful.config_file import dump_toml, load_config
-from heedful.data.examples import Example
-from heedful.data.tokens import Vocabulary
-from heedful.errors import ConfigError, HeedfulError, RunError, RunWarning
+from heedful.config.base import TaskConfig, dump
+from heedful.config.file import dump_toml
+from heedful.data.examples import Splits
+from heedful.errors import ConfigError, DataError, HeedfulError, RunError, RunWarning
 from heedful.files import reason, write_bytes, write_into, write_json
 from heedful.locks import LOCK, check_unused
 from heedful.manifest import MANIFEST, Sealed, seal, sealed
-from heedful.tasks.translation import Corpus, Network, Translator, Vocabularies, build_model
+from heedful.tasks.base import Task
+from heedful.tasks.catalog import AnyTask, find_task, load_config, parse_config
 from heedful.training.checkpoint import (
     FILES,
     FOLDER,
@@ -50,21 +48,33 @@ from heedful.training.checkpoint import (
 from heedful.training.settled import CONFIG, edited
 from heedful.training.splits import LARGEST, LEDGER, parse_split, write_split
 
-SIDES = ("source", "target")
+if TYPE_CHECKING:  # a run without a plan is opened without them
+    from heedful.allocation.moves import Move
+    from heedful.allocation.plan import Plan
+    from heedful.tasks.translator import Translator
+
 ABOUT = "run.json"
-# what never changes once it is written
-FIXED = (
-    *(ABOUT, CONFIG, "tokens/source.json", "tokens/target.json"),
-    *("splits/dev.jsonl", "splits/test.jsonl"),
-)
-_EVER = (
-    *(*FIXED, MANIFEST, POINTER, PLAN, REPORT, LEDGER, LOCK),
-    *("metrics.jsonl", "tensorboard/events.out.tfevents.*"),
-    *(f"{FOLDER}/{name}/{file}" for name in ("step-*", OPTIMISED) for file in FILES),
-)
-# all that is ever in a run, as `remove_written` takes it, also where a kill stopped `write_into`
-WRITTEN = (*_EVER, *(f"start/{name}" for name in _EVER))
+PLAN, REPORT = "plan.toml", "report.json"  # of an optimised run, as of a saved model
+SPLITS = ("splits/dev.jsonl", "splits/test.jsonl")
 PRECISIONS = ("fp32", "bf16")
+
+
+def fixed(task: AnyTask) -> tuple[str, ...]:
+    """Return what never changes in a run of a task once it is written."""
+    return (ABOUT, CONFIG, *task.files, *SPLITS)
+
+
+def written(task: AnyTask) -> tuple[str, ...]:
+    """Return all that is ever in a run of a task, as `remove_written` takes it.
+
+    Also where a kill stopped `write_into`.
+    """
+    ever = (
+        *(*fixed(task), MANIFEST, POINTER, PLAN, REPORT, LEDGER, LOCK),
+        *("metrics.jsonl", "tensorboard/events.out.tfevents.*"),
+        *(f"{FOLDER}/{name}/{file}" for name in ("step-*", OPTIMISED) for file in FILES),
+    )
+    return (*ever, *(f"start/{name}" for name in ever))
 
 
 class Run:
@@ -73,19 +83,33 @@ class Run:
     Args:
         folder: Written by `heedful.train`.
         device: Where the model goes; `None` means a GPU where there is one.
+        task: A task of the user's own, or where it is: `module:Class`; a run never names code.
 
     Raises:
         RunError: The folder is no run.
+        ConfigError: It is of a task that is not built in, and none or another one is given.
     """
 
-    def __init__(self, folder: str | Path, *, device: str | None = None) -> None:
+    def __init__(
+        self,
+        folder: str | Path,
+        *,
+        device: str | None = None,
+        task: str | AnyTask | None = None,
+    ) -> None:
         self.folder = Path(folder)
         if not _is_there(self.folder / ABOUT):
             raise RunError(f"run must be a folder written by heedful train, got {self.folder}")
         self.device = device or default_device()
+        self.source = task
         self._sealed = sealed(self.folder)
-        self.config = _read_config(self._sealed)  # as written, or edited as far as it may be
-        self._translator: Translator | None = None
+        # as written, or edited as far as it may be
+        self.config: Any = _read_config(self._sealed, task)
+
+    @property
+    def kind(self) -> AnyTask:
+        """The class of the task."""
+        return find_task(self.config.task, source=self.source)
 
     @property
     def about(self) -> dict[str, Any]:
@@ -99,50 +123,90 @@ class Run:
             raise RunError(f"{path} must have a precision of {PRECISIONS}, got {got!r:.80}")
         return cast(dict[str, Any], about)
 
-    @property
-    def vocabularies(self) -> Vocabularies:
-        """Of both sides."""
-        return Vocabularies(*(self._vocabulary(f"tokens/{side}.json") for side in SIDES))
-
-    def _vocabulary(self, name: str) -> Vocabulary:
-        self._sealed.read(name)
-        return Vocabulary.load(self.folder / name)
+    @cached_property
+    def task(self) -> Task[Any, Any]:
+        """The task, with what it has learned from the data."""
+        for name in self.kind.files:
+            self._sealed.read(name, most=LARGEST)
+        return self.kind.load(self.config, self.folder)
 
     @property
     def evaluated(self) -> bool:
         """Say whether the model that opens is the best one; else it is the last, never measured."""
         return read_pointer(self.folder).best is not None
 
-    @property
-    def translator(self) -> Translator:
-        """The best model with its tokenisers, loaded once.
+    @cached_property
+    def model(self) -> nn.Module:
+        """The best model, loaded once.
 
         Before the first evaluation there is none: then it is the last one, and a warning says so.
         """
-        if self._translator is None:
-            vocabularies = self.vocabularies
-            model = build(self.config, vocabularies, self.plan)
-            checkpoint = load_weights(self.folder, model)
-            if not self.evaluated:
-                warnings.warn(
-                    f"{self.folder} was stopped before its first evaluation: this is its last "
-                    f"checkpoint, {checkpoint}, and nobody knows what it is worth",
-                    RunWarning,
-                    stacklevel=2,
-                )
-            self._translator = Translator(
-                model.to(self.device),
-                vocabularies,
-                self.config.decode,
-                longest=self.config.data.max_length,
+        model = build(self.task, self.plan)
+        checkpoint = load_weights(self.folder, model)
+        if not self.evaluated:
+            warnings.warn(
+                f"{self.folder} was stopped before its first evaluation: this is its last "
+                f"checkpoint, {checkpoint}, and nobody knows what it is worth",
+                RunWarning,
+                stacklevel=2,
             )
-        return self._translator
+        return model.to(self.device).eval()
+
+    def answer(self, inputs: Sequence[str]) -> list[Any]:
+        """Answer what a user types: texts, paths of files or numbers, whatever the task takes.
+
+        Raises:
+            DataError: An input cannot be used.
+        """
+        if isinstance(inputs, str):
+            raise DataError(f"inputs must be a list, got the single text {inputs!r}")
+        task = self.task
+        return task.answer(self.model, task.encode([task.parse(text) for text in inputs]))
+
+    def answering(self, overrides: Sequence[str]) -> Task[Any, Any]:
+        """Return the task with other settings for its answers, such as `decode.beam=4`.
+
+        Raises:
+            ConfigError: There is no such setting, or it is one of the training.
+        """
+        if not overrides:
+            return self.task
+        config = parse_config(
+            dump(self.config), overrides=overrides, name="--set", source=self.source
+        )
+        free = self.kind.inference
+        same = self.config.model_copy(update={key: getattr(config, key) for key in free})
+        if same != config:
+            only = ", ".join(f"{section}.*" for section in free) or "nothing"
+            raise ConfigError(
+                f"settings of a run that is trained may change in {only} alone, "
+                f"got {', '.join(overrides)}"
+            )
+        return self.kind.load(config, self.folder)
 
     @property
-    def plan(self) -> Plan | None:
+    def translator(self) -> "Translator":
+        """The best model of a translation with its tokenisers.
+
+        Raises:
+            ConfigError: The run is of another task.
+        """
+        from heedful.tasks.translation import Translation
+
+        if not isinstance(self.task, Translation):
+            raise ConfigError(
+                f"the task of a run must be translation to have a translator, "
+                f"got {self.config.task}; every task has Run.answer"
+            )
+        return self.task.translator(self.model)
+
+    @property
+    def plan(self) -> "Plan | None":
         """From the trained model to this one; `None` where nothing was optimised."""
         if not self._sealed.holds(PLAN):
             return None
+        from heedful.allocation.plan import load_plan
+
         self._sealed.read(PLAN)
         return load_plan(self.folder / PLAN)
 
@@ -154,7 +218,7 @@ class Run:
         Raises:
             RunError: A file is missing or damaged, or the folder cannot be written.
         """
-        for name in FIXED:
+        for name in fixed(self.kind):
             if name == CONFIG:
                 content = dump_toml(self.config).encode()
             else:
@@ -162,7 +226,7 @@ class Run:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             write_bytes(folder / name, content)
 
-    def examples(self, split: str) -> list[Example]:
+    def examples(self, split: str) -> list[Any]:
         """Return the held-out examples of `dev` or `test`.
 
         Raises:
@@ -172,10 +236,11 @@ class Run:
         if split not in ("dev", "test"):
             raise ConfigError(f"split must be one of dev, test, got {split!r}")
         name = f"splits/{split}.jsonl"
-        return parse_split(self._sealed.read(name, most=LARGEST), self.folder / name)
+        content = self._sealed.read(name, most=LARGEST)
+        return parse_split(content, self.folder / name, self.kind.example_class)
 
 
-def build(config: Config, vocabularies: Vocabularies, plan: Plan | None = None) -> Network:
+def build(task: Task[Any, Any], plan: "Plan | None" = None) -> nn.Module:
     """Make the network of a run, with fresh weights.
 
     Raises:
@@ -183,8 +248,8 @@ def build(config: Config, vocabularies: Vocabularies, plan: Plan | None = None) 
         RunError: There is not enough memory for it.
     """
     try:
-        model = build_model(config, vocabularies)
-        return model if plan is None else cast(Network, plan.apply(model))
+        model = task.build()
+        return model if plan is None else plan.apply(model)
     except HeedfulError:
         raise
     # what torch raises where sizes are beyond all bounds
@@ -195,21 +260,24 @@ def build(config: Config, vocabularies: Vocabularies, plan: Plan | None = None) 
 
 
 @overload
-def load(folder: str | Path, *, device: str | None = None) -> Run: ...
+def load(
+    folder: str | Path, *, device: str | None = None, task: str | AnyTask | None = None
+) -> Run: ...
 @overload
 def load(
     folder: str | Path,
     *,
     device: str | None = None,
     into: nn.Module,
-    moves: Iterable[type[Move]] = (),
+    moves: "Iterable[type[Move]]" = (),
 ) -> nn.Module: ...
 def load(
     folder: str | Path,
     *,
     device: str | None = None,
     into: nn.Module | None = None,
-    moves: Iterable[type[Move]] = (),
+    moves: "Iterable[type[Move]]" = (),
+    task: str | AnyTask | None = None,
 ) -> Run | nn.Module:
     """Open a run folder, or build an optimised model again.
 
@@ -219,18 +287,22 @@ def load(
         into: A fresh model as it was before it was optimised. Not needed for runs, nor for models
             of transformers, which come back as modules all the same.
         moves: The classes of your own moves, where `heedful.optimize` got any.
+        task: A task of the user's own that the run is of; see `Run`.
 
     Raises:
         RunError: The folder is no run and no model, or damaged.
-        ConfigError: `into` is needed, the plan does not fit it, or it is given for a run.
+        ConfigError: `into` is needed, the plan does not fit it, or it is given for a run; or the
+            run is of a task that is not built in.
         MissingExtraError: transformers is needed and not installed.
     """
     if not os.path.isdir(folder):  # also where no such name can be
         raise RunError(f"a run or a saved model must be a folder, got none at {folder}")
-    if is_model(Path(folder)):
+    if os.path.isfile(Path(folder) / "model.json"):
+        from heedful.allocation.stored import load_model
+
         model = load_model(Path(folder), into=into, moves=moves)
         return model.to(device or default_device())
-    run = Run(folder, device=device)
+    run = Run(folder, device=device, task=task)
     if into is not None:
         raise ConfigError(f"into must be left out for a run, got {type(into).__name__}")
     return run
@@ -243,8 +315,8 @@ def default_device() -> str:
 
 def create(
     folder: Path,
-    config: Config,
-    corpus: Corpus,
+    task: Task[Any, Any],
+    splits: Splits[Any],
     about: Mapping[str, Any],
     first: Callable[[Path], None],
 ) -> None:
@@ -252,8 +324,8 @@ def create(
 
     Args:
         folder: New or empty.
-        config: Of the training.
-        corpus: Its tokenisers and held-out examples are kept.
+        task: Its config is kept, and what it has learned from the data.
+        splits: The held-out ones are kept.
         about: How the run comes about.
         first: Writes the first checkpoint into the folder that it is given.
 
@@ -263,31 +335,35 @@ def create(
     check_unused(folder)
 
     def write(start: Path) -> None:
-        for name in ("tokens", "splits"):
-            (start / name).mkdir()
-        write_bytes(start / CONFIG, dump_toml(config).encode())
-        for side in SIDES:
-            getattr(corpus.vocabularies, side).save(start / "tokens" / f"{side}.json")
-        for split, examples in corpus.held_out.items():
-            write_split(start, split, examples)
+        make_folders(start, (*task.files, *SPLITS))
+        write_bytes(start / CONFIG, dump_toml(task.config).encode())
+        task.save(start)
+        write_split(start, "dev", splits.dev)
+        write_split(start, "test", splits.test)
         first(start)
         write_json(start / ABOUT, about)
-        seal(start, FIXED)
+        seal(start, fixed(type(task)))
 
-    write_into(folder, write, last=ABOUT, holds=WRITTEN)
+    write_into(folder, write, last=ABOUT, holds=written(type(task)))
 
 
-def _read_config(kept: Sealed) -> Config:
+def make_folders(root: Path, files: Iterable[str]) -> None:
+    """Make the folders that files are to be written into."""
+    for name in files:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+
+
+def _read_config(kept: Sealed, source: str | AnyTask | None) -> TaskConfig:
     path = kept.folder / CONFIG
     try:
         kept.read(CONFIG)
     except RunError:
-        config = edited(path, kept.json(ABOUT)) if _is_there(path) else None
-        if config is None:
+        found = edited(path, kept.json(ABOUT), source) if _is_there(path) else None
+        if found is None:
             raise
-        return config
+        return found
     try:
-        return load_config(path)
+        return load_config(path, source=source)
     except HeedfulError as error:
         raise RunError(f"{path} must be a whole config, got: {reason(error):.500}") from None
 

@@ -3,44 +3,47 @@
 import hashlib
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
-from heedful.config import Config, dump
-from heedful.config_file import dump_toml, load_config
+from heedful.config.base import TaskConfig, dump
+from heedful.config.file import dump_toml
 from heedful.errors import HeedfulError, RunError
 from heedful.files import write_bytes
 from heedful.manifest import MANIFEST, seal, sealed
+from heedful.tasks.catalog import AnyTask, load_config
 from heedful.texts import parse_toml
 from heedful.training.splits import LARGEST
 
+SomeConfig = TypeVar("SomeConfig", bound=TaskConfig)
 CONFIG = "config.toml"
 # What may change: how long it goes on, and how it keeps its books.
 FREE = ("steps", "epochs", "minutes", "patience", "checkpoint_seconds", "tensorboard")
 
 
-def settled(config: Config) -> Config:
+def settled(config: SomeConfig) -> SomeConfig:
     """Return a config without what may change."""
     free: dict[str, None] = dict.fromkeys(FREE)
     return config.model_copy(update={"train": config.train.model_copy(update=free)})
 
 
-def mark(config: Config) -> str:
+def mark(config: TaskConfig) -> str:
     """Return a hash of all that must stay."""
     return hashlib.sha256(dump_toml(settled(config)).encode()).hexdigest()
 
 
-def edited(path: Path, about: Any) -> Config | None:
+def edited(path: Path, about: Any, source: str | AnyTask | None) -> TaskConfig | None:
     """Return the config of a run that somebody has edited, where only what may change has.
 
     Args:
         path: Of the file, which is not what was written.
         about: What `run.json` holds, with the `mark` of what was written.
+        source: A task of the user's own; see `find_task`.
 
     Returns:
         `None` where anything else has changed, or is missing: a file that was cut is damaged.
     """
     try:
-        config = load_config(path)
+        config = load_config(path, source=source)
         text = path.read_text(encoding="utf-8-sig")
         whole = text.endswith("\n") and _keys(dump(config)) <= _keys(parse_toml(text))
     except (HeedfulError, OSError, ValueError):
@@ -50,7 +53,7 @@ def edited(path: Path, about: Any) -> Config | None:
     return config if cast(dict[str, Any], about).get("config") == mark(config) else None
 
 
-def change_config(folder: Path, config: Config) -> None:
+def change_config(folder: Path, config: TaskConfig) -> None:
     """Let a run have this config; a kill meanwhile leaves it without a manifest, not damaged.
 
     Raises:

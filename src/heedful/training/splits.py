@@ -2,19 +2,27 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
+from typing import Any, TypeVar, cast
 
-from heedful.data.examples import Example
+from pydantic import TypeAdapter, ValidationError
+
 from heedful.errors import RunError
 from heedful.files import reason, write_bytes
 
+SomeExample = TypeVar("SomeExample")
 LARGEST = 1 << 32  # bytes of a split
 LEDGER = "test-looks.jsonl"  # a line for each time that a test split was judged on
 
 
-def write_split(folder: Path, split: str, examples: Sequence[Example]) -> None:
+def write_split(folder: Path, split: str, examples: Sequence[Any]) -> None:
     """Write what `Run.examples` reads, in a run that is being made.
+
+    Args:
+        folder: The run folder.
+        split: `dev` or `test`.
+        examples: Dataclasses of texts and numbers.
 
     Raises:
         RunError: The folder cannot be written.
@@ -23,28 +31,37 @@ def write_split(folder: Path, split: str, examples: Sequence[Example]) -> None:
     write_bytes(folder / "splits" / f"{split}.jsonl", "".join(f"{x}\n" for x in lines).encode())
 
 
-def parse_split(content: bytes, path: Path) -> list[Example]:
+def parse_split(content: bytes, path: Path, kind: type[SomeExample]) -> list[SomeExample]:
     """Turn what `path` holds into examples.
 
+    Args:
+        content: Of the file.
+        path: Of it, for messages.
+        kind: The dataclass that every line holds.
+
     Raises:
-        RunError: A line is damaged, or holds anything but texts; none is ever left out.
+        RunError: A line is damaged, or holds anything but such an example; none is ever left out.
     """
     if content and not content.endswith(b"\n"):
         raise RunError(f"{path} must be whole, got no end of its last line")
-    lines = content.split(b"\n")[:-1]
-    return [_example(line, path, number) for number, line in enumerate(lines, 1)]
+    lines, adapter = content.split(b"\n")[:-1], TypeAdapter(kind)
+    names = {field.name for field in fields(cast(Any, kind))}
+    return [_example(adapter, names, line, path, n) for n, line in enumerate(lines, 1)]
 
 
-def _example(line: bytes, path: Path, number: int) -> Example:
+def _example(
+    adapter: TypeAdapter[SomeExample], names: set[str], line: bytes, path: Path, number: int
+) -> SomeExample:
     try:
-        example = Example(**json.loads(line))
-        for text in (example.source, example.target, example.kind):
-            if type(text) is not str:
-                raise TypeError(f"{text!r:.40} is no text")
-            text.encode()  # half of a pair of surrogates is no letter
-        return example
+        strange = {*json.loads(line)} - names
+        if strange:
+            raise ValueError(f"{min(strange)!r:.40} is not known")
+        return adapter.validate_json(line, strict=True)
     except RecursionError:
         got = "brackets without end"
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        got = f"{'.'.join(map(str, first['loc']))} {first['msg']}".strip()
     except (TypeError, ValueError) as error:
         got = reason(error)
     raise RunError(f"{path} must be whole, got a damaged line {number}: {got:.100}")

@@ -3,7 +3,7 @@
 import os
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
@@ -11,39 +11,42 @@ from typing import Any
 
 import torch
 
-from heedful.config import Config, dump
-from heedful.config_file import load_config
+from heedful.config.base import TaskConfig
+from heedful.config.file import LIMITS
 from heedful.data.examples import Splits
-from heedful.data.load import load_data, load_training, located
 from heedful.data.overlaps import overlaps, told
 from heedful.errors import ConfigError, DataError, RunError
 from heedful.locks import check_unused, hold, is_unused
-from heedful.models.validity import problem
-from heedful.tasks.translation import Corpus, encode_splits, train_vocabularies
+from heedful.tasks.base import Task
+from heedful.tasks.catalog import AnyTask, find_task, load_config, parse_config
 from heedful.training.events import Message, Started
-from heedful.training.loop import Listener, Training, ignore
+from heedful.training.loop import Listener, Ready, Training, ignore
 from heedful.training.processes import alike, decided
 from heedful.training.run import Run, build, create
 from heedful.training.settled import FREE, change_config, mark, settled
 
+PACKAGES = ("heedful", "torch", "accelerate", "tokenizers", "babel", "safetensors")
+
 
 def train(
-    config: Config | str | Path | None = None,
+    config: TaskConfig | Mapping[str, Any] | str | Path | None = None,
     *,
     resume: str | Path | None = None,
     overrides: Sequence[str] = (),
     on_event: Listener | None = None,
+    task: str | AnyTask | None = None,
 ) -> Run:
     """Train what a config describes, or go on with a run that was stopped.
 
     Ctrl-C and SIGTERM end it between two steps, with a checkpoint.
 
     Args:
-        config: A config, or the TOML file of one.
+        config: A config, its tables as plain data, or the TOML file of one.
         resume: A run folder; nothing else is needed, and the result is as if it had never stopped.
         overrides: What else should hold from now on for a run that is gone on with, such as
             `train.steps=400`: its limits, and how it keeps its books.
         on_event: Called with every event of `heedful.training.events`.
+        task: A task of the user's own, or where it is: `module:Class`.
 
     Returns:
         The run, with its best model.
@@ -54,27 +57,40 @@ def train(
         DataError: The data cannot be used.
         RunError: The run folder cannot be written, holds something else, or is in use.
         TrainingError: The loss is no longer a number; the last good checkpoint is intact.
+        UnsupportedError: Several processes are to train what only one can.
     """
     if config is not None and resume is None:
-        if isinstance(config, Config) and overrides:
-            raise ConfigError(f"overrides must go with a file or a run, got {list(overrides)}")
-        if not isinstance(config, Config):
-            config = load_config(config, overrides=overrides)
-        config = config.model_copy(update={"data": located(config.data)})
-        _check_settings(config)
+        whole = _config(config, overrides, task)
+        kind = find_task(whole.task, source=task)
+        whole = kind.located(whole)
+        _check_settings(kind, whole)
         with ExitStack() as held:
-            folder = decided(lambda: _new_folder(config, held))
-            _fresh(config, folder, on_event or ignore).run()
+            folder = decided(lambda: _new_folder(whole, held))
+            _fresh(kind, whole, folder, on_event or ignore).run()
     elif config is None and resume is not None:
         with ExitStack() as held:
-            folder = decided(lambda: _old_folder(Path(resume), held))
-            _resumed(folder, overrides, on_event or ignore).run()
+            folder = decided(lambda: _old_folder(Path(resume), held, task))
+            _resumed(folder, overrides, on_event or ignore, task).run()
     else:
         raise ConfigError(f"train must get a config or a run to resume, got {config=}, {resume=}")
-    return Run(folder)
+    return Run(folder, task=task)
 
 
-def _new_folder(config: Config, held: ExitStack) -> Path:
+def _config(
+    config: TaskConfig | Mapping[str, Any] | str | Path,
+    overrides: Sequence[str],
+    task: str | AnyTask | None,
+) -> TaskConfig:
+    if isinstance(config, TaskConfig):
+        if overrides:
+            raise ConfigError(f"overrides must go with a file or a run, got {list(overrides)}")
+        return config
+    if isinstance(config, Mapping):
+        return parse_config(config, overrides=overrides, source=task)
+    return load_config(config, overrides=overrides, source=task)
+
+
+def _new_folder(config: TaskConfig, held: ExitStack) -> Path:
     """Hold a folder with nothing in it: before the work, not after it."""
     if config.output:
         folder = Path(config.output)
@@ -99,56 +115,56 @@ def _new_folder(config: Config, held: ExitStack) -> Path:
         held.close()
 
 
-def _old_folder(folder: Path, held: ExitStack) -> Path:
+def _old_folder(folder: Path, held: ExitStack, task: str | AnyTask | None) -> Path:
     """Hold a run."""
-    Run(folder)  # nothing is written into what is none
+    Run(folder, task=task)  # nothing is written into what is none
     held.enter_context(hold(folder))
     return folder
 
 
-def _fresh(config: Config, folder: Path, listener: Listener) -> Training:
-    splits = load_data(config.data, config.seed)
-    corpus = encode_splits(config, splits, train_vocabularies(config, splits.train))
+def _fresh(kind: AnyTask, config: TaskConfig, folder: Path, listener: Listener) -> Training:
+    splits = kind.read(config)
+    task = kind.fit(config, splits.train)
+    data = _ready(task, splits)
     torch.manual_seed(config.seed)
-    training = Training(config, corpus, build(config, corpus.vocabularies), folder, listener)
+    training = Training(task, data, build(task), folder, listener)
     precision = training.choose_precision()
-    shared = overlaps(splits)
-    about = _about(config, corpus, training, precision) | {"overlaps": shared}
-    if not alike(_fingerprint(corpus)):
+    shared = overlaps(splits, task.identity)
+    counts = _counts(data, splits)
+    about = _about(training, precision) | counts | {"overlaps": shared}
+    if not alike(about["data_fingerprint"]):
         raise DataError("all processes must read the same examples, got others in one of them")
     if training.main:
-        create(folder, config, corpus, about, training.save)
-    _announce(training, corpus)
+        create(folder, task, splits, about, training.save)
+    _announce(training, counts)
     for text in told(shared):
         training.emit(Message(text=text))
     return training
 
 
-def _resumed(folder: Path, overrides: Sequence[str], listener: Listener) -> Training:
-    run = Run(folder)
+def _resumed(
+    folder: Path, overrides: Sequence[str], listener: Listener, source: str | AnyTask | None
+) -> Training:
+    run = Run(folder, task=source)
     if run.plan is not None:
         raise RunError(f"a run to resume must be as it was trained, got {folder}, optimised since")
-    config = _going_on(run.config, folder, overrides)
-    splits = Splits(
-        train=load_training(config.data, config.seed),
-        dev=run.examples("dev"),
-        test=run.examples("test"),
-    )
-    corpus = encode_splits(config, splits, run.vocabularies)
-    about = run.about
-    if about.get("data_fingerprint") != _fingerprint(corpus):
+    config = _going_on(run.config, folder, overrides, source)
+    train, dev, test = run.kind.read_training(config), run.examples("dev"), run.examples("test")
+    splits = Splits[Any](train=train, dev=dev, test=test)
+    task = run.task if config == run.config else run.kind.load(config, folder)
+    data, about = _ready(task, splits), run.about
+    if about.get("data_fingerprint") != data.train.fingerprint():
         raise RunError(
             f"the training data of {folder} must be what it was, got other examples. "
             "Restore the files, or train anew."
         )
     torch.manual_seed(config.seed)
-    model = build(config, corpus.vocabularies)
-    training = Training(config, corpus, model, folder, listener)
-    training.precision = about["precision"]
+    training = Training(task, data, build(task), folder, listener)
+    training.learner.precision = about["precision"]
     training.restore()
     if training.main:
         change_config(folder, config)
-    _announce(training, corpus)
+    _announce(training, _counts(data, splits))
     processes = training.accelerator.num_processes
     if processes != about.get("processes", processes):
         text = f"{folder} was trained in {about['processes']} processes and goes on in {processes}"
@@ -161,11 +177,33 @@ def _resumed(folder: Path, overrides: Sequence[str], listener: Listener) -> Trai
     return training
 
 
-def _going_on(before: Config, folder: Path, overrides: Sequence[str]) -> Config:
+def _ready(task: Task[Any, Any], splits: Splits[Any]) -> Ready:
+    """Make ready what a training reads.
+
+    Raises:
+        DataError: Nothing is left of a split.
+    """
+    ready: list[Any] = []
+    for name, examples in (("train", splits.train), ("dev", splits.dev)):
+        data = task.encode(examples, training=True)
+        if not len(data):
+            raise DataError(
+                f"the {name} split must hold an example that is not too long, got "
+                f"{len(examples)} longer ones. Raise data.max_length."
+                if examples
+                else f"the {name} split must hold an example, got none"
+            )
+        ready.append(data)
+    return Ready(*ready)
+
+
+def _going_on(
+    before: TaskConfig, folder: Path, overrides: Sequence[str], source: str | AnyTask | None
+) -> TaskConfig:
     """Return the config of a run with what else should hold from now on."""
     if not overrides:
         return before
-    config = load_config(folder / "config.toml", overrides=overrides)
+    config = load_config(folder / "config.toml", overrides=overrides, source=source)
     if settled(config) != settled(before):
         raise ConfigError(
             f"a run that is gone on with may change {', '.join(f'train.{key}' for key in FREE)} "
@@ -174,30 +212,36 @@ def _going_on(before: Config, folder: Path, overrides: Sequence[str]) -> Config:
     return config
 
 
-def _check_settings(config: Config) -> None:
+def _check_settings(kind: AnyTask, config: TaskConfig) -> None:
     """Check what would else be noticed after all data was read, or never."""
-    wrong = problem(dump(config)["model"])
+    wrong = kind.problem(config)
     if wrong is not None:
         raise ConfigError(wrong)
-    limits = (config.train.steps, config.train.epochs, config.train.minutes)
-    if all(limit is None for limit in limits):
+    if all(getattr(config.train, limit) is None for limit in LIMITS):
         raise ConfigError("train must set one of steps, epochs, minutes, got none")
 
 
-def _announce(training: Training, corpus: Corpus) -> None:
+def _announce(training: Training, counts: dict[str, Any]) -> None:
     training.emit(
         Started(
             run=training.folder,
             parameters=_parameters(training),
-            precision=training.precision,
-            examples=_examples(corpus),
-            skipped=corpus.skipped,
+            precision=training.learner.precision,
+            examples=counts["examples"],
+            skipped=counts["skipped"],
         )
     )
 
 
-def _about(config: Config, corpus: Corpus, training: Training, precision: str) -> dict[str, Any]:
-    packages = ("heedful", "torch", "accelerate", "tokenizers", "babel", "safetensors")
+def _counts(data: Ready, splits: Splits[Any]) -> dict[str, Any]:
+    return {
+        "examples": {"train": len(data.train), "dev": len(splits.dev), "test": len(splits.test)},
+        "skipped": len(splits.train) - len(data.train) + len(splits.dev) - len(data.dev),
+    }
+
+
+def _about(training: Training, precision: str) -> dict[str, Any]:
+    config = training.config
     return {
         "task": config.task,
         # bytes of a name that are not UTF-8 as they are escaped elsewhere
@@ -205,7 +249,7 @@ def _about(config: Config, corpus: Corpus, training: Training, precision: str) -
             word.encode("utf-8", "backslashreplace").decode()
             for word in (Path(sys.argv[0]).name, *sys.argv[1:])
         ],
-        "versions": {"python": platform.python_version()} | {p: version(p) for p in packages},
+        "versions": {"python": platform.python_version()} | {p: version(p) for p in PACKAGES},
         "threads": torch.get_num_threads(),
         "processes": training.accelerator.num_processes,
         "device": str(training.accelerator.device),
@@ -215,19 +259,9 @@ def _about(config: Config, corpus: Corpus, training: Training, precision: str) -
         "precision": precision,
         "config": mark(config),
         "parameters": _parameters(training),
-        "examples": _examples(corpus),
-        "skipped": corpus.skipped,
-        "data_fingerprint": _fingerprint(corpus),
+        "data_fingerprint": training.data.train.fingerprint(),
     }
 
 
 def _parameters(training: Training) -> int:
     return sum(parameter.numel() for parameter in training.bare.parameters())
-
-
-def _examples(corpus: Corpus) -> dict[str, int]:
-    return {"train": len(corpus.train)} | {name: len(of) for name, of in corpus.held_out.items()}
-
-
-def _fingerprint(corpus: Corpus) -> list[int]:
-    return [corpus.train.source.fingerprint(), corpus.train.target.fingerprint()]

@@ -21,23 +21,26 @@ from typing import Any, cast
 
 from pydantic import BaseModel
 
-from heedful.config import Config, dump
-from heedful.config_file import dump_toml
+from heedful.config.base import dump
+from heedful.config.file import dump_toml
 from heedful.errors import RunError
 from heedful.files import read_json, reason, remove_written, write_bytes, write_json
 from heedful.locks import LOCK, is_unused
 from heedful.manifest import hash_of
+from heedful.tasks.translation import Translation
+from heedful.tasks.translation_config import Config
 from heedful.training import run as run_files
 from heedful.tuning.goal import Goal
 from heedful.tuning.space import Space
 from heedful.tuning.trial import Trial
 
 SEARCH = "search.json"
+RUN_FILES = run_files.written(Translation)
 # all that a search writes, for `remove_written`
 WRITTEN = (
     *(SEARCH, "journal.jsonl", "journal.jsonl.lock", "trials.json", "best.toml", LOCK),
     "workers/worker-*.log",
-    *(f"trials/*/{name}" for name in run_files.WRITTEN),
+    *(f"trials/*/{name}" for name in RUN_FILES),
 )
 
 
@@ -173,11 +176,11 @@ def tidy(folder: Path, *, known: Collection[int], weights: Collection[int]) -> N
         if number is None or run != run_folder(folder, number) or run.is_symlink():
             continue
         if number not in known:
-            remove_written(run, run_files.WRITTEN)
+            remove_written(run, RUN_FILES)
         elif number not in weights:
             for name in ("checkpoints", "splits", "tokens"):
                 start = f"{name}/"
-                own = [x.removeprefix(start) for x in run_files.WRITTEN if x.startswith(start)]
+                own = [x.removeprefix(start) for x in RUN_FILES if x.startswith(start)]
                 remove_written(run / name, own)
             if not (run / "checkpoints").exists():
                 (run / "checkpoints.json").unlink(missing_ok=True)

@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from heedful.config_problems import unknown_choice
+from heedful.config.problems import unknown_choice
 from heedful.errors import ConfigError
 
 Cost = Literal["macs", "latency", "parameters"]

@@ -1,6 +1,6 @@
 """How many multiply-adds attention takes, counted from the sizes of a model alone."""
 
-from heedful.config import RnnModel, TransformerModel
+from heedful.tasks.translation_config import RnnModel, TransformerModel
 
 # of the convolution in `heedful.nn.aligners.Location`
 FILTERS, KERNEL = 8, 7

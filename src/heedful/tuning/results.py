@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from heedful.config import Config
+from heedful.tasks.translation_config import Config
 from heedful.tuning.folder import tidy, trials_json, write_results
 from heedful.tuning.goal import Goal
 from heedful.tuning.pruning import Curve, hopeless

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from heedful.config import Config
-from heedful.config_file import load_config
 from heedful.errors import BudgetError, ConfigError, DataError, MissingExtraError, RunError
 from heedful.locks import hold
+from heedful.tasks.catalog import load_config
+from heedful.tasks.translation_config import Config
 from heedful.tuning.folder import check_folder, check_results, discard, open_folder
 from heedful.tuning.goal import Goal
 from heedful.tuning.pool import Pool
@@ -88,7 +88,7 @@ def tune(
     if workers > MOST_WORKERS:
         raise ConfigError(f"workers must be at most {MOST_WORKERS:,}, got {workers}")
     check_optuna()
-    config = config if isinstance(config, Config) else load_config(config)
+    config = config if isinstance(config, Config) else cast(Config, load_config(config))
     folder, space = Path(output), default_space(config) if space is None else space
     valid = combinations(space, config)
     check_folder(folder, resume=resume)  # before anything is made

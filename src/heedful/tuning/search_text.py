@@ -4,10 +4,10 @@ import math
 import tomllib
 from collections.abc import Sequence
 
-from heedful.config import Config
-from heedful.config_file import parse_config
-from heedful.config_problems import unknown_choice
+from heedful.config.problems import unknown_choice
 from heedful.errors import ConfigError
+from heedful.tasks.catalog import parse_config
+from heedful.tasks.translation_config import Config
 from heedful.tuning.space import (
     RELATIVE,
     TIMES,

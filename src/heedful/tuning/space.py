@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from heedful.config import Config, RnnModel, Train, TransformerModel, dump
-from heedful.config_problems import choices_of
+from heedful.config.base import dump
+from heedful.config.problems import choices_of
 from heedful.errors import ConfigError
-from heedful.models.validity import problem
+from heedful.tasks.translation_config import Config, RnnModel, Train, TransformerModel
+from heedful.tasks.validity import problem
 
 Value = str | int | float | bool
 Settings = dict[str, Value]

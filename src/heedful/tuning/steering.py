@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from heedful import errors
-from heedful.config import dump
+from heedful.config.base import dump
 from heedful.errors import HeedfulError, RunError
 from heedful.locks import is_unused
 from heedful.tuning.folder import run_folder

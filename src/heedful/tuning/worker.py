@@ -22,8 +22,9 @@ import time
 from collections.abc import Callable
 from typing import Any, TextIO
 
-from heedful.config import Config
+from heedful.config.base import TaskConfig
 from heedful.errors import HeedfulError, TrainingError
+from heedful.tasks.catalog import parse_config
 from heedful.training.events import Evaluated, Event, Started
 from heedful.tuning.goal import Goal, goal_from_json
 
@@ -63,7 +64,7 @@ def work(command: Message, send: Send, receive: Receive) -> Message:
     try:
         if command["kind"] == "measure":
             return _measure(command["runs"])
-        config = Config.model_validate(command["config"], strict=True)
+        config = parse_config(command["config"])
         return train_one(config, goal_from_json(command["goal"]), send, receive)
     except Stopped:
         return {"kind": "stopped"}
@@ -73,7 +74,7 @@ def work(command: Message, send: Send, receive: Receive) -> Message:
         return {"kind": "error", "error": type(error).__name__, "message": str(error)}
 
 
-def train_one(config: Config, goal: Goal, send: Send, receive: Receive) -> Message:
+def train_one(config: TaskConfig, goal: Goal, send: Send, receive: Receive) -> Message:
     """Train, and measure the quality and the cost that only a trained model has.
 
     Raises:
@@ -91,7 +92,8 @@ def train_one(config: Config, goal: Goal, send: Send, receive: Receive) -> Messa
             if event.best:
                 best.append(event)
             share = min(event.fraction, 1.0)
-            message = {"kind": "evaluated", "share": share, "dev_loss": event.dev_loss}
+            loss = event.scores["dev_loss"]
+            message = {"kind": "evaluated", "share": share, "dev_loss": loss}
         else:
             return
         send(message)
@@ -101,13 +103,13 @@ def train_one(config: Config, goal: Goal, send: Send, receive: Receive) -> Messa
     began = time.monotonic()
     run = train(config, on_event=listen)
     if goal.keep.metric == "dev_loss":
-        quality = best[-1].dev_loss
+        quality = best[-1].scores["dev_loss"]
     elif goal.keep.metric == "token_accuracy":
-        quality = 100 * best[-1].token_accuracy
+        quality = 100 * best[-1].scores["token_accuracy"]
     else:
         from heedful.evaluation import evaluate
 
-        quality = float(getattr(evaluate(run, split="dev"), goal.keep.metric))
+        quality = evaluate(run, split="dev").scores[goal.keep.metric].score
     cost: float | None = None
     if goal.cost == "latency":
         from heedful.tuning.latency import milliseconds

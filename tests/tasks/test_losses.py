@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from heedful.tasks.losses import LOSSES, cross_entropy, mean_squared_error
 from heedful.testing.tolerance import assert_close
-from heedful.training.losses import LOSSES, cross_entropy, mean_squared_error
 
 PAD = 0
 

@@ -8,10 +8,9 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from heedful.config import Config
-from heedful.config_file import toml
-from heedful.config_problems import choices_of, unknown_choice, variants
-from heedful.errors import ConfigError
+from heedful.config.base import Section, TaskConfig, fields_in_order
+from heedful.config.file import toml
+from heedful.config.problems import choices_of, variants
 
 _HEADER = """\
 # heedful: {task}. Train with: heedful train FILE
@@ -20,31 +19,20 @@ _HEADER = """\
 """
 
 
-def tasks() -> tuple[str, ...]:
-    """The tasks that can be trained."""
-    return choices_of(Config.model_fields["task"].annotation)
-
-
-def template(task: str) -> str:
-    """A TOML file with every setting, its default, its choices and what it means.
-
-    Raises:
-        ConfigError: There is no such task; lists those that there are.
-    """
-    if task not in tasks():
-        raise ConfigError(unknown_choice("TASK", tasks(), task))
-    default = Config.model_validate({"task": task})
-    lines = _HEADER.format(task=task).splitlines()
-    lines += _table(default, commented=False)
-    for key, field in Config.model_fields.items():
+def template(schema: type[TaskConfig]) -> str:
+    """A TOML file with every setting of a task, its default, its choices and what it means."""
+    fields = {key: schema.model_fields[key] for key in fields_in_order(schema)}
+    lines = _HEADER.format(task=fields["task"].default).splitlines()
+    lines += _table(schema, commented=False)
+    for key, field in fields.items():
         tables = variants(field)
-        chosen = type(getattr(default, key))
-        if tables:
-            lines += [
-                "",
-                *_head(chosen, key, others=[n for n in tables if tables[n] is not chosen]),
-            ]
-            lines += _table(getattr(default, key), commented=False)
+        # without a default the first one is shown, and what it needs is to be filled in
+        default = field.default if isinstance(field.default, BaseModel) else None
+        chosen = type(default) if default else next(iter(tables.values()), None)
+        if chosen is not None:
+            others = [name for name in tables if tables[name] is not chosen]
+            lines += ["", *_head(chosen, key, others=others)]
+            lines += _table(default or chosen, commented=False)
         for other in tables.values():
             if other is not chosen:
                 lines += ["", "# instead:", *_head(other, key, mark="#")]
@@ -67,7 +55,8 @@ def _table(section: BaseModel | type[BaseModel], *, commented: bool) -> list[str
     table = section if isinstance(section, type) else type(section)
     comments = field_comments(table)
     lines: list[str] = []
-    for key, field in table.model_fields.items():
+    for key in fields_in_order(table):
+        field = table.model_fields[key]
         if variants(field):
             continue
         value = field.default if isinstance(section, type) else getattr(section, key)
@@ -81,10 +70,13 @@ def _table(section: BaseModel | type[BaseModel], *, commented: bool) -> list[str
 
 def field_comments(table: type[BaseModel]) -> dict[str, str]:
     """What the comment behind each field says: the schema's source is the only place for it."""
-    source = inspect.getsource(table)
-    found = re.findall(r"^    (\w+): [^#\n]*# (.+)$", source, re.MULTILINE)
+    found: dict[str, str] = {}
+    for section in reversed(table.__mro__):
+        if issubclass(section, Section) and section is not Section:
+            source = inspect.getsource(section)
+            found |= re.findall(r"^    (\w+): [^#\n]*# (.+)$", source, re.MULTILINE)
     # TOML has no None: there a setting is left out
-    return {key: re.sub(r"\bNone\b", "left out", comment) for key, comment in found}
+    return {key: re.sub(r"\bNone\b", "left out", comment) for key, comment in found.items()}
 
 
 def _choices(field: FieldInfo) -> str:

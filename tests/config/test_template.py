@@ -4,11 +4,11 @@ import tomllib
 import pytest
 
 from heedful import config as schema
-from heedful.config import Config
-from heedful.config_file import load_config
-from heedful.config_problems import variants
-from heedful.config_template import field_comments, tasks, template
+from heedful.config.problems import variants
+from heedful.config.template import field_comments, tasks, template
 from heedful.errors import ConfigError
+from heedful.tasks.catalog import load_config
+from heedful.tasks.translation_config import Config
 
 TABLES = [
     table for field in Config.model_fields.values() for table in variants(field).values()

@@ -1,15 +1,14 @@
-"""The work of a translator that is the same for every model: to write what the original wrote."""
+"""Work of a translator that is the same for every model: to write what the original wrote."""
 
-from collections.abc import Sequence
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from heedful.data.examples import Example
+from heedful.data.ragged import Ragged
 from heedful.data.tokens import BOS, PAD
-from heedful.models import Transformer
-from heedful.tasks.translation import Translator, encode
+from heedful.models.seq2seq import Seq2Seq
+from heedful.tasks.translator import Translator
 
 
 class ForcedDecoding:
@@ -17,12 +16,11 @@ class ForcedDecoding:
 
     Args:
         translator: With the original.
-        examples: Whose sources are read.
+        source: Texts that are read.
     """
 
-    def __init__(self, translator: Translator, examples: Sequence[Example]) -> None:
-        vocabularies = translator.vocabularies
-        source = encode(examples, vocabularies)[0].source.cut(translator.model.longest)
+    def __init__(self, translator: Translator, source: Ragged) -> None:
+        source = source.cut(translator.model.longest)
         texts = translator.write(source, beam=1)
         order = sorted(range(len(texts)), key=lambda row: int(source.lengths[row]))
         device = next(translator.model.parameters()).device
@@ -43,7 +41,7 @@ class ForcedDecoding:
     @torch.inference_mode()
     def __call__(self, model: nn.Module) -> None:
         """Write everything once."""
-        network = cast(Transformer, model)
+        network = cast(Seq2Seq, model)
         for tokens, lengths, written, ends in self.batches:
             state = network.start(tokens, lengths)
             active = len(ends)

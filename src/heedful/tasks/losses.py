@@ -1,4 +1,4 @@
-"""What a training makes small: the mean over target tokens, padding left out."""
+"""Losses of a translation: sums over target tokens, padding left out."""
 
 from collections.abc import Callable
 

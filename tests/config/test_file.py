@@ -5,10 +5,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from heedful.config import Config, HubData, RnnModel, Train, TsvData, dump
-from heedful.config_file import dump_toml, load_config, parse_config, toml
-from heedful.config_template import template
+from heedful.config.base import dump
+from heedful.config.file import dump_toml, toml
+from heedful.config.template import template
+from heedful.data.load import HubData, TsvData
 from heedful.errors import ConfigError
+from heedful.tasks.catalog import load_config, parse_config
+from heedful.tasks.translation_config import Config, RnnModel, Train
 
 
 def write(folder, text, name="translate.toml"):

@@ -4,41 +4,51 @@ import json
 import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
-from heedful.config import Config, dump
-from heedful.config_problems import describe, show, variants
+from heedful.config.base import TaskConfig, dump
+from heedful.config.problems import describe, show, variants
 from heedful.errors import ConfigError
 from heedful.texts import parse_toml
 
+Schema = TypeVar("Schema", bound=TaskConfig)
+LIMITS = ("steps", "epochs", "minutes")  # of a training
 MOST_LEVELS = 16  # of tables and lists in each other
 MOST_BYTES = 1 << 20
 
 
-def load_config(path: Path | str, *, overrides: Sequence[str] = ()) -> Config:
-    """The config in a TOML file, with the overrides on top.
-
-    Args:
-        path: A UTF-8 file; whatever it leaves out has its default.
-        overrides: Like `model.width=64`. The value is TOML; what is not TOML is a text.
+def read_tables(path: Path | str) -> dict[str, Any]:
+    """The tables of a TOML file, as they stand there.
 
     Raises:
-        ConfigError: The file cannot be read, or settings cannot be used; names all of them.
+        ConfigError: The file cannot be read, or is no TOML.
     """
-    return parse_config(_parse(_read(Path(path)), str(path)), overrides=overrides, name=str(path))
+    tables = _parse(_read(Path(path)), str(path))
+    _check_depth(tables, str(path))
+    return tables
 
 
-def parse_config(
-    data: Mapping[str, Any], *, overrides: Sequence[str] = (), name: str = "config"
-) -> Config:
+def parse_tables(
+    data: Mapping[str, Any],
+    schema: type[Schema],
+    *,
+    overrides: Sequence[str] = (),
+    name: str = "config",
+) -> Schema:
     """The config in plain data, with the overrides on top.
 
     A `[data]` or `[model]` table without a `name` has the name that the default config has, and a
     `[train]` table without a limit has the default's: to change one setting, name only that one. An
     override of a `name` makes a table one of another kind: settings that only the kind before has
     go, unless they are other than its defaults.
+
+    Args:
+        data: Tables, as from TOML.
+        schema: Of the task.
+        overrides: Like `model.width=64`. The value is TOML; what is not TOML is a text.
+        name: Of the config, for messages.
 
     Raises:
         ConfigError: Settings cannot be used; names all of them under the header `name`.
@@ -49,13 +59,13 @@ def parse_config(
     before = {key: table.get("name") for key, table in tables.items() if isinstance(table, dict)}
     overridden = {key for text in overrides if (key := _override(tables, text, problems))}
     _check_depth(tables, name)
-    _complete(tables)
-    _leave_other_kind(tables, before, overridden)
+    _complete(tables, schema)
+    _leave_other_kind(tables, before, overridden, schema)
     try:
         # strict: TOML has types, so "64" and true are not silently the numbers 64 and 1
-        config = Config.model_validate(tables, strict=True)
+        config = schema.model_validate(tables, strict=True)
     except ValidationError as error:
-        problems += describe(error, Config, overridden=overridden)
+        problems += describe(error, schema, overridden=overridden)
     else:
         if not problems:
             return config
@@ -64,11 +74,11 @@ def parse_config(
     raise ConfigError("\n  ".join([header, *problems])) from None
 
 
-def dump_toml(config: Config) -> str:
-    """The config as TOML with every setting in it; `load_config` reads it back as the same config.
+def dump_toml(config: TaskConfig) -> str:
+    """The config as TOML with every setting in it, which is read back as the same config.
 
     (Only a `train` without any limit, which cannot be trained, comes back with the default one.)
-    The emitter is our own: a config holds nothing but tables of texts, numbers and booleans.
+    The emitter is our own: a config holds nothing but tables of texts, numbers, booleans and lists.
     """
     plain = dump(config)
     tables = {key: value for key, value in plain.items() if isinstance(value, dict)}
@@ -79,33 +89,40 @@ def dump_toml(config: Config) -> str:
 
 
 def toml(value: object) -> str:
-    """One text, number or boolean as TOML."""
+    """One text, number, boolean or list of them as TOML."""
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(toml(each) for each in cast(Sequence[object], value))}]"
     if isinstance(value, bool | str):
         # JSON's escapes are also TOML's, except that TOML wants DEL escaped as well
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     return repr(value)
 
 
-def _complete(tables: dict[str, Any]) -> None:
-    for key, field in Config.model_fields.items():
+def _complete(tables: dict[str, Any], schema: type[TaskConfig]) -> None:
+    for key, field in schema.model_fields.items():
         table = tables.get(key)
-        if field.discriminator is not None and isinstance(table, dict):
+        known = isinstance(field.default, BaseModel)  # else the user must choose
+        if field.discriminator is not None and known and isinstance(table, dict):
             cast(dict[str, Any], table).setdefault("name", field.default.name)
     train = tables.get("train")
-    if isinstance(train, dict) and not {"steps", "epochs", "minutes"} & train.keys():
-        train["minutes"] = Config().train.minutes
+    if isinstance(train, dict) and not {*LIMITS} & train.keys():
+        default = schema.model_fields["train"].default
+        train |= {key: getattr(default, key) for key in LIMITS if getattr(default, key, None)}
 
 
 def _leave_other_kind(
-    tables: dict[str, Any], before: Mapping[str, Any], overridden: Collection[str]
+    tables: dict[str, Any],
+    before: Mapping[str, Any],
+    overridden: Collection[str],
+    schema: type[TaskConfig],
 ) -> None:
     """Take out what only the kind of table before an override of its `name` had, by default."""
-    for key, field in Config.model_fields.items():
+    for key, field in schema.model_fields.items():
         table, kinds = tables.get(key), variants(field)
         if f"{key}.name" not in overridden or not isinstance(table, dict):
             continue
         table = cast(dict[str, Any], table)
-        old = kinds.get(str(before.get(key) or field.default.name))
+        old = kinds.get(str(before.get(key) or getattr(field.default, "name", "")))
         new = kinds.get(str(table["name"]))
         if old is None or new is None:
             continue
@@ -172,7 +189,7 @@ def _read(path: Path) -> str:
     except FileNotFoundError:
         raise ConfigError(
             f"{path} must be an existing file, got nothing there. "
-            "`heedful new translation -o FILE` writes one."
+            "`heedful new TASK -o FILE` writes one."
         ) from None
     except OSError as error:
         got = "a folder" if path.is_dir() else str(error.strerror)

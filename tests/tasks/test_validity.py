@@ -2,10 +2,10 @@ import itertools
 
 import pytest
 
-from heedful.config import RnnModel, TransformerModel
 from heedful.errors import ConfigError
 from heedful.models import Transformer
-from heedful.models.validity import problem
+from heedful.tasks.translation_config import RnnModel, TransformerModel
+from heedful.tasks.validity import problem
 
 POSITIONS = ("sinusoidal", "learned", "rotary", "relative", "rotary+sinusoidal")
 

@@ -1,0 +1,121 @@
+"""Which tasks there are, and the config of each: `task` is read first, then that task's schema."""
+
+import importlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from heedful.config.base import TaskConfig
+from heedful.config.file import parse_tables, read_tables
+from heedful.config.problems import show, unknown_choice
+from heedful.errors import ConfigError
+from heedful.tasks.base import Task
+
+# name -> module and class: a table, so that only the one that is needed is loaded
+BUILT_IN = {
+    "translation": "heedful.tasks.translation:Translation",
+}
+DEFAULT = "translation"  # of a config that names no task
+
+AnyTask = type[Task[Any, Any]]
+
+
+def find_task(name: str, *, source: str | AnyTask | None = None) -> AnyTask:
+    """Return the class of a task.
+
+    Args:
+        name: As `task` in a config.
+        source: A task of the user's own, or where it is: `module:Class`. Code is only ever loaded
+            from what is given here, never from what a config or a run says.
+
+    Raises:
+        ConfigError: There is no such task, or the class is none.
+    """
+    if source is not None:
+        task = import_task(source) if isinstance(source, str) else source
+        own = name_of(task)
+        if own == name:
+            return task
+        if name not in BUILT_IN:
+            raise ConfigError(f"task must be {show(own)}, as the given class is, got {show(name)}")
+    if name not in BUILT_IN:
+        hint = " A task of your own is named by --task-from module:Class."
+        raise ConfigError(unknown_choice("task", BUILT_IN, name) + hint)
+    return _load(BUILT_IN[name])
+
+
+def import_task(source: str) -> AnyTask:
+    """Load a task of the user's own.
+
+    Raises:
+        ConfigError: `source` is not `module:Class`, or cannot be loaded, or is no `Task`.
+    """
+    module, colon, name = source.partition(":")
+    if not (colon and module and name):
+        raise ConfigError(f"--task-from must look like module:Class, got {source!r}")
+    try:
+        task = _load(source)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(
+            f"--task-from must name a class that can be imported, got {source!r}: {error}"
+        ) from None
+    if not (isinstance(task, type) and issubclass(task, Task)):
+        raise ConfigError(f"--task-from must name a subclass of heedful.Task, got {source!r}")
+    return cast(AnyTask, task)
+
+
+def name_of(task: AnyTask) -> str:
+    """Return the name of a task, as `task` in its config."""
+    return str(task.config_class.model_fields["task"].default)
+
+
+def load_config(
+    path: Path | str, *, overrides: Sequence[str] = (), source: str | AnyTask | None = None
+) -> TaskConfig:
+    """The config in a TOML file, with the overrides on top.
+
+    Args:
+        path: A UTF-8 file; whatever it leaves out has its default.
+        overrides: Like `model.width=64`. The value is TOML; what is not TOML is a text.
+        source: A task of the user's own; see `find_task`.
+
+    Raises:
+        ConfigError: The file cannot be read, or settings cannot be used; names all of them.
+    """
+    return parse_config(read_tables(path), overrides=overrides, name=str(path), source=source)
+
+
+def parse_config(
+    data: Mapping[str, Any],
+    *,
+    overrides: Sequence[str] = (),
+    name: str = "config",
+    source: str | AnyTask | None = None,
+) -> TaskConfig:
+    """The config in plain data, with the overrides on top; see `parse_tables`.
+
+    Raises:
+        ConfigError: There is no such task, or settings cannot be used; names all of them.
+    """
+    schema = find_task(_task_in(data, overrides, source), source=source).config_class
+    return parse_tables(data, schema, overrides=overrides, name=name)
+
+
+def _task_in(
+    data: Mapping[str, Any], overrides: Sequence[str], source: str | AnyTask | None
+) -> str:
+    """The task that a config names, which an override may change."""
+    task = import_task(source) if isinstance(source, str) else source
+    named = data.get("task", DEFAULT if task is None else name_of(task))
+    for text in overrides:
+        key, equals, value = text.partition("=")
+        if key.strip() == "task" and equals:
+            named = value.strip().strip("\"'")
+    if not isinstance(named, str):
+        raise ConfigError(f'task must be a text in "quotes", got {show(named)}')
+    return named
+
+
+def _load(source: str) -> Any:
+    module, _, name = source.partition(":")
+    return getattr(importlib.import_module(module), name)
