@@ -6,8 +6,8 @@ from pathlib import Path
 
 from torch import nn
 
+from heedful.allocation.moments import Moments, collect_moments
 from heedful.allocation.plan import unfused
-from heedful.allocation.seen import Seen, look
 from heedful.allocation.sites import find_sites
 from heedful.data.examples import Example
 from heedful.files import read_json
@@ -47,8 +47,8 @@ def passes(problem: Problem, model: nn.Module) -> list[Callable[[], object]]:
     return [lambda batch=batch: problem.outputs(model, batch) for batch in problem.calibration]
 
 
-def seen_in(problem: Problem, model: nn.Module) -> dict[str, Seen]:
-    return look(model, find_sites(model)[0], passes(problem, model))
+def moments_in(problem: Problem, model: nn.Module) -> dict[str, Moments]:
+    return collect_moments(model, find_sites(model)[0], passes(problem, model))
 
 
 def attention_operations(problem: Problem, model: nn.Module) -> float:

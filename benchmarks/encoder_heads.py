@@ -16,12 +16,12 @@ from pathlib import Path
 
 import torch
 from _measure import write
-from _translator import going_on, opened, seen_in, verdict_on
+from _translator import going_on, moments_in, opened, verdict_on
 from torch import nn
 
+from heedful.allocation.moments import Moments
 from heedful.allocation.moves import DropSite, KeepHeads, Move
 from heedful.allocation.plan import Plan, unfused
-from heedful.allocation.seen import Seen
 from heedful.allocation.sites import Site, find_sites
 from heedful.metrics.metric import Floats
 from heedful.optimizing.budget import parse_lose
@@ -92,7 +92,11 @@ def encoder_sites(model: nn.Module) -> list[Site]:
 
 
 def chosen(
-    model: nn.Module, seen: Mapping[str, Seen], reference: Reference, heads: int, draw: int | None
+    model: nn.Module,
+    moments: Mapping[str, Moments],
+    reference: Reference,
+    heads: int,
+    draw: int | None,
 ) -> list[Head]:
     """The heads to remove: all layers are ranked together."""
     present = [
@@ -104,7 +108,7 @@ def chosen(
         return random.Random(draw).sample(present, heads)
 
     def divergence(head: Head) -> float:
-        without = Plan(moves=moves_without(model, [head])).apply(model, seen).eval()
+        without = Plan(moves=moves_without(model, [head])).apply(model, moments).eval()
         return reference.divergence(without)
 
     return sorted(present, key=divergence)[:heads]
@@ -128,9 +132,9 @@ def follow(recipe: Recipe, problem: Problem, before: Floats, effort: Effort, see
     cut: list[float] = []
     last = len(recipe.stages) - 1
     for number, heads in enumerate(recipe.stages):
-        seen = seen_in(problem, model)
-        moves = moves_without(model, chosen(model, seen, reference, heads, recipe.draw))
-        model = Plan(moves=moves).apply(model, seen).eval()
+        moments = moments_in(problem, model)
+        moves = moves_without(model, chosen(model, moments, reference, heads, recipe.draw))
+        model = Plan(moves=moves).apply(model, moments).eval()
         for name, made in moves.items():
             plan = plan.then(name, made)
         cut.append(problem.metric.score(problem.statistics(model, "test")))

@@ -16,13 +16,13 @@ from typing import final
 
 import torch
 from _measure import write
-from _translator import going_on, opened, progress_of, seen_in, verdict_on
+from _translator import going_on, moments_in, opened, progress_of, verdict_on
 from torch import Tensor, nn
 
+from heedful.allocation.moments import Moments
 from heedful.allocation.moves import Move, ShareKeyValue
 from heedful.allocation.plan import Plan, unfused
 from heedful.allocation.projections import Projections
-from heedful.allocation.seen import Seen
 from heedful.allocation.sites import find_sites
 from heedful.data.tokens import BOS
 from heedful.models import Transformer
@@ -57,7 +57,7 @@ class MeanOfNeighbours(Move):
 
     kv_heads: int
 
-    def edit(self, site: Projections, seen: Seen | None) -> Projections:
+    def edit(self, site: Projections, moments: Moments | None) -> Projections:
         def mean(x: Tensor | None) -> Tensor | None:
             return None if x is None else x.unflatten(0, (self.kv_heads, -1)).mean(1)
 
@@ -173,7 +173,7 @@ def rows_of(run: Run, kv_heads: int, share: float, seed: int) -> list[Row]:
     problem = subjects["chrf"]
     start = unfused(problem.model)
     sites = find_sites(start)[0]
-    seen = seen_in(problem, start)
+    moments = moments_in(problem, start)
     before = {name: of.statistics(of.model, "test") for name, of in subjects.items()}
     training = progress_of(run.folder)[0]
     found: list[Row] = []
@@ -182,7 +182,7 @@ def rows_of(run: Run, kv_heads: int, share: float, seed: int) -> list[Row]:
         same = going_on(problem, seed)
         distilled, steps = int(way.distilled * training), int(way.healed * training)
         plan = Plan(moves={site.name: (way.move,) for site in sites} if way.move else {})
-        model = plan.apply(start, seen).eval()
+        model = plan.apply(start, moments).eval()
         merged = [of.metric.score(of.statistics(model, "test")) for of in subjects.values()]
         began = time.monotonic()
         distil(model, start, sites, same, steps=distilled)

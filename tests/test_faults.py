@@ -408,8 +408,8 @@ PLAN_FAULTS = [
     PlanFault(
         "values measured on what keys are made of",
         "allocation/moves/share_kv.py",
-        "seen.values, site.value",
-        "seen.context, site.value",
+        "moments.values, site.value",
+        "moments.context, site.value",
         "values",
     ),
     PlanFault(
@@ -455,7 +455,7 @@ def told_apart(check: str) -> bool:
             return len(list(plan.unfused(model).parameters())) > len(list(model.parameters())) + 2
         if check == "values":
             sites, seen = plan.find_sites(apart := plan.unfused(model))[0], []
-            look = importlib.import_module("heedful.allocation.seen").look
+            look = importlib.import_module("heedful.allocation.moments").collect_moments
             apart["a"].core.query.weight.zero_()
             seen = look(apart, sites, [lambda: apart["a"](x, x, y + 5)])
             merged = plan.Plan(moves={"a": (moves.ShareKeyValue(kv_heads=2),)}).apply(apart, seen)

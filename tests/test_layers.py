@@ -27,7 +27,7 @@ ROWS = (
     ("config", "data", "metrics", "tasks"),
     ("training", "evaluation"),
     ("bench",),
-    ("optimizing", "tuning"),
+    ("optimizing", "profiling", "tuning"),
     ("report",),
     ("cli",),
 )

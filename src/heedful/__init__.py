@@ -36,7 +36,7 @@ _PUBLIC = {
     "optimize": "heedful.optimizing.optimize",
     "optimize_run": "heedful.optimizing.run_folder",
     "probe": "heedful.probing.probe",
-    "profile": "heedful.optimizing.profiling",
+    "profile": "heedful.profiling.profile",
     "train": "heedful.training.start",
     "tune": "heedful.tuning.search",
     "why": "heedful.kernels.why",

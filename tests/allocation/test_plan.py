@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from heedful.allocation.moments import Moments, collect_moments
 from heedful.allocation.moves import (
     MOVES,
     DropSite,
@@ -31,7 +32,6 @@ from heedful.allocation.plan import (
     unfused,
 )
 from heedful.allocation.projections import Projections
-from heedful.allocation.seen import Seen, look
 from heedful.allocation.sites import find_sites
 from heedful.errors import ConfigError, UnsupportedError
 from heedful.nn import Attention
@@ -74,8 +74,8 @@ class Spy(Move):
 
     told: list
 
-    def edit(self, site, seen):
-        self.told.append(seen)
+    def edit(self, site, moments):
+        self.told.append(moments)
         return site
 
 
@@ -342,12 +342,12 @@ def test_the_model_is_left_as_it_is(plan, known):
     model.own.eval()
     model.own.query.requires_grad_(False)
     model.own.register_forward_hook(lambda module, args, output: None)
-    seen = None
+    moments = None
     if known:
         ready = unfused(model)
-        seen = look(ready, find_sites(ready)[0], [lambda: ready(*given)])
+        moments = collect_moments(ready, find_sites(ready)[0], [lambda: ready(*given)])
     before, output = state(model), model(*given)
-    new = plan.apply(model, seen)
+    new = plan.apply(model, moments)
     numbers, parts, wanted = state(model)
     assert parts == before[1]
     assert wanted == before[2]
@@ -381,12 +381,12 @@ def test_heads_are_counted_as_they_are_then():
 
 def test_what_heads_mixed_is_known_to_the_first_move_of_a_site_only():
     model, told = make(), []
-    seen = Seen(query=draw(2, 2), context=draw(3, 3), mixed=draw(4, 4), rows=7)
+    moments = Moments(query=draw(2, 2), context=draw(3, 3), mixed=draw(4, 4), rows=7)
     spies = (Spy(told=told), Spy(told=told), Spy(told=told))
     plan = Plan(moves={"own": spies, "cross": (Spy(told=told),)})
-    plan.apply(model, {"own": seen})
-    later = replace(seen, mixed=None)
-    assert told == [seen, later, later, None]
+    plan.apply(model, {"own": moments})
+    later = replace(moments, mixed=None)
+    assert told == [moments, later, later, None]
     told.clear()
     plan.apply(model)
     assert told == [None] * 4
@@ -432,9 +432,9 @@ def test_what_a_move_refuses_is_said_with_the_site():
 def test_a_saved_model_is_rebuilt_without_what_was_seen():
     model, given = make(), inputs()
     ready = unfused(model)
-    seen = look(ready, find_sites(ready)[0], [lambda: ready(*given)])
+    moments = collect_moments(ready, find_sites(ready)[0], [lambda: ready(*given)])
     plan = Plan(moves={"own": (KeepHeads(heads=(0, 3)),), "cross": (DropSite(),)})
-    new = plan.apply(model, seen)
+    new = plan.apply(model, moments)
     rebuilt = plan.apply(Model().double())
     rebuilt.load_state_dict(new.state_dict())
     assert torch.equal(rebuilt(*given), new(*given))
@@ -445,7 +445,7 @@ def test_projections_are_what_spies_are_given():
 
     @dataclass(frozen=True, kw_only=True)
     class Keep(Move):
-        def edit(self, site, seen):
+        def edit(self, site, moments):
             given.append(site)
             return site
 
@@ -474,10 +474,10 @@ def test_weights_that_are_no_numbers_are_refused_by_name(move, number, part):
 )
 def test_calibration_that_overflowed_is_refused_by_name(move):
     model = make()
-    seen = look(model, find_sites(model)[0], [lambda: model(*inputs())])
-    seen["own"].mixed[0, 0] = float("inf")
+    moments = collect_moments(model, find_sites(model)[0], [lambda: model(*inputs())])
+    moments["own"].mixed[0, 0] = float("inf")
     with pytest.raises(UnsupportedError, match=r"own: what .* finite, got NaN or inf in mixed"):
-        Plan(moves={"own": (move,)}).apply(model, seen)
+        Plan(moves={"own": (move,)}).apply(model, moments)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -486,7 +486,7 @@ class Mine(Move):
 
     times: int = 2
 
-    def edit(self, site, seen):
+    def edit(self, site, moments):
         return site.with_(value=self.times * site.value, value_bias=self.times * site.value_bias)
 
 

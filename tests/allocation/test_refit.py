@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from heedful.allocation.moments import Moments
 from heedful.allocation.projections import Projections
 from heedful.allocation.refit import RIDGE, refit, solve
-from heedful.allocation.seen import Seen
 
 HEADS, DIM, OUT, ROWS = 3, 2, 5, 400
 
@@ -43,10 +43,10 @@ def mixed():
     return draw(ROWS, HEADS * DIM, seed=4) @ draw(HEADS * DIM, HEADS * DIM, seed=5) + 1
 
 
-def seen(x):
+def moments(x):
     padded = torch.nn.functional.pad(x, (0, 1), value=1.0)
     moment = padded.T @ padded
-    return Seen(query=moment[:0], context=moment[:0], mixed=moment, rows=len(x))
+    return Moments(query=moment[:0], context=moment[:0], mixed=moment, rows=len(x))
 
 
 @pytest.mark.parametrize("bias", [True, False])
@@ -54,7 +54,7 @@ def seen(x):
 def test_comes_as_close_as_numpy(heads, bias):
     x, before = mixed(), site(bias=bias)
     columns = [head * DIM + i for head in heads for i in range(DIM)]
-    found = refit(before, kept(before, heads), seen(x), columns)
+    found = refit(before, kept(before, heads), moments(x), columns)
     target = x @ before.out.flatten(0, 1) + (before.out_bias if bias else 0)
     features = np.pad(x[:, columns].numpy(), ((0, 0), (0, 1)), constant_values=1)
     best = np.linalg.lstsq(features, target.numpy(), rcond=None)[0]
@@ -71,10 +71,10 @@ def test_comes_as_close_as_numpy(heads, bias):
 def test_where_nobody_knows_it_stays(known):
     before = site()
     after = kept(before, (0, 1))
-    moments = None if known == "nothing" else seen(mixed())
-    if moments is not None:
-        moments = Seen(query=moments.query, context=moments.context, mixed=None, rows=ROWS)
-    assert refit(before, after, moments, [0, 1, 2, 3]) is after
+    found = None if known == "nothing" else moments(mixed())
+    if found is not None:
+        found = Moments(query=found.query, context=found.context, mixed=None, rows=ROWS)
+    assert refit(before, after, found, [0, 1, 2, 3]) is after
 
 
 def test_solves_the_normal_equations():
@@ -107,7 +107,7 @@ def test_only_the_constant_is_not_held_back():
     """A mean is met exactly, however far away it lies."""
     before = site(bias=True)
     x = mixed() * 1e-3
-    found = refit(before, kept(before, (0,)), seen(x), [0, 1])
+    found = refit(before, kept(before, (0,)), moments(x), [0, 1])
     target = x @ before.out.flatten(0, 1) + before.out_bias
     ours = x[:, :2] @ found.out.flatten(0, 1) + found.out_bias
     assert torch.allclose(ours.mean(0), target.mean(0), atol=1e-8)

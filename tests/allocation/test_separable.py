@@ -5,7 +5,7 @@ import re
 import pytest
 import torch
 
-from heedful.allocation.hiding import Hiding
+from heedful.allocation.mask_and_bias import MaskAndBias
 from heedful.allocation.projections import Geometry, Mixing
 from heedful.allocation.separable import Separable
 from heedful.errors import UnsupportedError
@@ -59,8 +59,8 @@ def test_is_its_formula(kv_heads, biased, need_weights):
     inputs = draw(2, 5, 12), draw(2, 7, 10, seed=2), draw(2, 7, 10, seed=3)
     sees, added = torch.ones(5, 7).tril(2).bool(), draw(5, 7, seed=4)
     want, shown = expected(core, *inputs, sees, added)
-    hiding = Hiding(Mask.dense(sees), added)
-    actual, weights = core(*inputs, hiding, need_weights=need_weights)
+    mask_and_bias = MaskAndBias(Mask.dense(sees), added)
+    actual, weights = core(*inputs, mask_and_bias, need_weights=need_weights)
     assert_close(actual, want, roundings=BAND, largest=want.abs().max().item() * 4)
     assert (weights is not None) == need_weights
     if need_weights:
@@ -72,21 +72,23 @@ def test_a_mechanism_mixes_instead():
     mixing = Mixing(name="window", settings={"window": 2, "sinks": 1})
     core, x = build(mixing=mixing, context=12), draw(2, 7, 12)
     plain = build(context=12)
-    hiding = Hiding(Mask.lengths(torch.tensor([7, 5])))
-    want, shown = plain(x, x, x, hiding & Hiding(Mask.window(2, sinks=1)), need_weights=True)
+    mask_and_bias = MaskAndBias(Mask.lengths(torch.tensor([7, 5])))
+    want, shown = plain(
+        x, x, x, mask_and_bias & MaskAndBias(Mask.window(2, sinks=1)), need_weights=True
+    )
     for need_weights in (False, True):
-        actual, weights = core(x, x, x, hiding, need_weights=need_weights)
+        actual, weights = core(x, x, x, mask_and_bias, need_weights=need_weights)
         assert_close(actual, want, roundings=BAND, largest=want.abs().max().item() * 4)
     assert_close(weights, shown, roundings=BAND, largest=1.0)
-    added = hiding & Hiding(added=torch.zeros(7, 7))
-    assert torch.equal(core(x, x, x, added)[0], core(x, x, x, hiding)[0])
+    added = mask_and_bias & MaskAndBias(bias=torch.zeros(7, 7))
+    assert torch.equal(core(x, x, x, added)[0], core(x, x, x, mask_and_bias)[0])
 
 
 def test_a_mechanism_takes_no_numbers():
     core, x = build(mixing=Mixing(name="window"), context=12), draw(2, 7, 12)
     message = "a mask must only hide where Window mixes, got numbers to add to the scores"
     with pytest.raises(UnsupportedError, match=message):
-        core(x, x, x, Hiding(added=torch.ones(7, 7)))
+        core(x, x, x, MaskAndBias(bias=torch.ones(7, 7)))
 
 
 def test_a_mechanism_drops_no_weights():

@@ -9,7 +9,7 @@ from heedful import cli
 from heedful.cli.profile import profile as verb
 from heedful.cli.profile import show_profile
 from heedful.errors import UnsupportedError
-from heedful.optimizing import profiling
+from heedful.profiling import profile as profiling
 
 LOOK = {"effective_keys": 3.25, "entropy": 1.0, "own": 0.5, "near": 0.25, "first": 0.125}
 SPECTRUM = {"energy": [1.0], "rank_90": 3, "rank_99": 7}

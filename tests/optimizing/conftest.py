@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 import heedful
+from heedful.allocation.moments import collect_moments
 from heedful.allocation.plan import Plan, unfused
-from heedful.allocation.seen import look
 from heedful.allocation.sites import find_sites
 from heedful.bench.timing import Ratio
 from heedful.data.load import TsvData
@@ -127,7 +127,7 @@ class Kit:
         """The original, a copy of it with one of these moves at each site, and the sites."""
         before = unfused(problem.model)
         sites = find_sites(before)[0]
-        seen = look(before, sites, problem.runs(before))
+        seen = collect_moments(before, sites, problem.runs(before))
         plan = Plan(moves={site.name: (move,) for site, move in zip(sites, moves, strict=True)})
         return before, plan.apply(before, seen).eval(), sites
 

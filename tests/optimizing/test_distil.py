@@ -31,10 +31,12 @@ def changed(kit):
 def given(model, site, tokens):
     """What goes into the queries of a site, and what the site gives."""
     found = {}
-    taps = site.adapter.taps(site.of(model))
+    hook_points = site.adapter.hook_points(site.of(model))
     handles = [
-        taps.query.register_forward_pre_hook(lambda module, args: found.update(query=args[0])),
-        taps.out.register_forward_hook(lambda module, args, out: found.update(out=out)),
+        hook_points.query.register_forward_pre_hook(
+            lambda module, args: found.update(query=args[0])
+        ),
+        hook_points.out.register_forward_hook(lambda module, args, out: found.update(out=out)),
     ]
     with torch.no_grad():
         model(tokens)
@@ -89,7 +91,7 @@ def test_nothing_but_the_sites_changes(problem, changed):
 def test_a_site_is_asked_what_it_was_asked_before_the_change(problem, changed):
     before, model, sites = changed(problem)
     asked = []
-    query = sites[1].adapter.taps(sites[1].of(model)).query
+    query = sites[1].adapter.hook_points(sites[1].of(model)).query
     handle = query.register_forward_pre_hook(lambda module, args: asked.append(args[0]))
     seen = []
 

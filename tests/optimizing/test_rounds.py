@@ -232,14 +232,14 @@ def test_where_the_cut_is_out_of_reach_the_cheapest_is_taken(kit, monkeypatch):
 
     monkeypatch.setattr(rounds, "evolve", evolve)
     found = search._finalists(
-        SiteOptions(model=search.start, seen={}, sites=[], of={}), table, 0.5, 1
+        SiteOptions(model=search.start, moments={}, sites=[], of={}), table, 0.5, 1
     )
     assert found == asked == [(1,) * 10]
 
 
 def test_where_nothing_is_cheaper_there_is_no_finalist(search):
     table = [[CompressionLevel(label="as it is", cost=1.0, divergence=0)]]
-    options = SiteOptions(model=search.start, seen={}, sites=search.sites, of={})
+    options = SiteOptions(model=search.start, moments={}, sites=search.sites, of={})
     assert search._finalists(options, table, 0.5, 1) == []
 
 

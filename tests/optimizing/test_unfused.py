@@ -8,8 +8,8 @@ from torch import nn
 
 from heedful.allocation.plan import unfused
 from heedful.optimizing.optimize import optimize
-from heedful.optimizing.profiling import profile
 from heedful.optimizing.unfused import unfused_divergence, why_unfused_differs
+from heedful.profiling.profile import profile
 
 
 class Louder(nn.TransformerEncoderLayer):

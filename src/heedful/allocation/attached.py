@@ -10,7 +10,7 @@ from torch.nn.utils import parametrize
 
 from heedful.errors import UnsupportedError
 
-HEARD = (  # what is called with a module, whatever its parameters are
+HOOKS = (  # what is called with a module, whatever its parameters are
     "_forward_hooks",
     "_forward_hooks_with_kwargs",
     "_forward_hooks_always_called",
@@ -57,7 +57,7 @@ def copied(model: nn.Module) -> nn.Module:
 def why_attached(site: nn.Module, holder: nn.Module | None) -> str | None:
     """Say what of a site would be lost if its weights alone were written anew; `None`: nothing.
 
-    Hooks on the site itself stay, except those of its state dict: `carry`.
+    Hooks on the site itself stay, except those of its state dict: `move_hooks`.
 
     Args:
         site: As it is.
@@ -79,11 +79,11 @@ def why_attached(site: nn.Module, holder: nn.Module | None) -> str | None:
     return None
 
 
-def carry(old: nn.Module, new: nn.Module) -> None:
+def move_hooks(old: nn.Module, new: nn.Module) -> None:
     """Let what listened to a module listen to the one that takes its place, and to no other."""
     if new is old:
         return
-    for name in HEARD:
+    for name in HOOKS:
         hooks = getattr(old, name)
         getattr(new, name).update(hooks)
         hooks.clear()
@@ -139,7 +139,7 @@ def _made_anew(part: nn.Module) -> str | None:
 
 
 def _hooked(part: nn.Module, *, inner: bool) -> str | None:
-    for kind in (*HEARD, *STORED) if inner else STORED:
+    for kind in (*HOOKS, *STORED) if inner else STORED:
         for hook in getattr(part, kind).values():
             if hook is True or _module_of(hook).startswith(OWN):
                 continue  # `True` only marks another one

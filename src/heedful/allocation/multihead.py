@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from heedful.allocation.hiding import Hiding, hidden_by, pick_heads
+from heedful.allocation.mask_and_bias import MaskAndBias, select_heads, split_mask
 from heedful.allocation.separable import Separable
 from heedful.errors import ConfigError, ShapeError, UnsupportedError
 from heedful.mask import Mask
@@ -115,32 +115,32 @@ class SeparableMultihead(nn.Module):
             key_padding_mask = None if key_padding_mask is None else key_padding_mask[None]
         elif not self.batch_first:
             query, key, value = (x.transpose(0, 1) for x in (query, key, value))
-        hiding = self._hiding(attn_mask, key_padding_mask, query.shape[0], is_causal)
-        output, weights = self.core(query, key, value, hiding, need_weights=need_weights)
+        mask_and_bias = self._mask_and_bias(attn_mask, key_padding_mask, query.shape[0], is_causal)
+        output, weights = self.core(query, key, value, mask_and_bias, need_weights=need_weights)
         if weights is not None and average_attn_weights:
             weights = weights.mean(1)
         if not batched:
             return output[0], None if weights is None else weights[0]
         return output if self.batch_first else output.transpose(0, 1), weights
 
-    def _hiding(
+    def _mask_and_bias(
         self, pairs: Tensor | None, padding: Tensor | None, batch: int, causal: bool
-    ) -> Hiding:
-        hiding = Hiding()
+    ) -> MaskAndBias:
+        mask_and_bias = MaskAndBias()
         if causal and pairs is None:
             raise ConfigError("attn_mask must be given with is_causal, got None")
         if causal:
-            hiding = Hiding(Mask.causal(align="start"))
+            mask_and_bias = MaskAndBias(Mask.causal(align="start"))
         elif pairs is not None:
-            hiding = hidden_by(_attending(self._each_head(pairs, batch)))
+            mask_and_bias = split_mask(_attending(self._each_head(pairs, batch)))
         if padding is not None:
             if padding.ndim != 2 or padding.shape[0] != batch:
                 raise ShapeError(
                     f"key_padding_mask must have one row for each of {batch} texts, "
                     f"got a tensor of shape {tuple(padding.shape)}"
                 )
-            hiding &= hidden_by(_attending(padding[:, None, None]))
-        return hiding
+            mask_and_bias &= split_mask(_attending(padding[:, None, None]))
+        return mask_and_bias
 
     def _each_head(self, mask: Tensor, batch: int) -> Tensor:
         if mask.ndim == 2:
@@ -153,7 +153,7 @@ class SeparableMultihead(nn.Module):
                 f"{batch} texts, got a tensor of shape {tuple(mask.shape)}"
             )
         each = mask.unflatten(0, (batch, -1))
-        return pick_heads(each, self.origin, self.original_heads)
+        return select_heads(each, self.origin, self.original_heads)
 
 
 def _attending(mask: Tensor) -> Tensor:
@@ -174,7 +174,7 @@ def _nested(core: Separable | Constant, x: Tensor) -> Tensor:
         room = rows.new_zeros(*present.shape, rows.shape[1])
         return room.masked_scatter(present[:, :, None], rows)
 
-    flat, hiding = torch.cat(texts), Hiding(Mask.lengths(lengths))
+    flat, mask_and_bias = torch.cat(texts), MaskAndBias(Mask.lengths(lengths))
     query, key, value = (padded(part(flat)) for part in (core.query, core.key, core.value))
-    mixed, _ = core.mix(query, key, value, hiding)
+    mixed, _ = core.mix(query, key, value, mask_and_bias)
     return torch.nested.as_nested_tensor(list(core.out(mixed[present]).split(sizes)))

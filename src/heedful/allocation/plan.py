@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 from heedful.allocation.attached import copied
+from heedful.allocation.moments import Moments
 from heedful.allocation.moves import DropSite, KeepHeads, Move
 from heedful.allocation.moves.named import kinds_of_moves, name_of
-from heedful.allocation.seen import Seen
 from heedful.allocation.sites import Site, find_sites
 from heedful.errors import ConfigError, HeedfulError, RunError, UnsupportedError
 from heedful.files import read_whole, write_bytes
@@ -41,12 +41,12 @@ class Plan:
     moves: Mapping[str, tuple[Move, ...]] = field(default_factory=dict[str, tuple[Move, ...]])
     was: Mapping[str, str] = field(default_factory=dict[str, str])
 
-    def apply(self, model: nn.Module, seen: Mapping[str, Seen] | None = None) -> nn.Module:
+    def apply(self, model: nn.Module, moments: Mapping[str, Moments] | None = None) -> nn.Module:
         """Return a changed copy of the model that the plan was made for; see `resolved`."""
-        return self.resolved(model, seen)[1]
+        return self.resolved(model, moments)[1]
 
     def resolved(
-        self, model: nn.Module, seen: Mapping[str, Seen] | None = None
+        self, model: nn.Module, moments: Mapping[str, Moments] | None = None
     ) -> "tuple[Plan, nn.Module]":
         """Make the moves; return the plan with what they chose by weights and data, and the model.
 
@@ -54,7 +54,7 @@ class Plan:
 
         Args:
             model: Never changed.
-            seen: What went through the sites of `unfused(model)`. What its heads mixed is used
+            moments: What went through the sites of `unfused(model)`. What its heads mixed is used
                 for the first move of each site only, since later ones find other heads.
 
         Raises:
@@ -76,7 +76,7 @@ class Plan:
         for name, moves in self.moves.items():
             self._check(name, sites[name], model)
             projections = sites[name].read(new)
-            known = None if seen is None else seen.get(name)
+            known = None if moments is None else moments.get(name)
             made[name] = ()
             for move in moves:
                 try:
@@ -194,7 +194,7 @@ def parse_plan(text: str, moves: Iterable[type[Move]] = ()) -> Plan:
 def unfused(model: nn.Module, sites: Sequence[Site] | None = None) -> nn.Module:
     """Return a copy that computes the same, with all sites in the form that adapters write.
 
-    That is the form in which taps exist: fused modules come apart.
+    That is the form in which hook points exist: fused modules come apart.
     """
     new = copied(model)
     for site in find_sites(model)[0] if sites is None else sites:

@@ -3,15 +3,15 @@
 import torch
 from torch import Tensor
 
+from heedful.allocation.moments import Moments
 from heedful.allocation.projections import Projections
-from heedful.allocation.seen import Seen
 
 RIDGE = 1e-4  # of the mean variance: keeps directions that hardly occurred from blowing up
 LEAST = 1e-30  # where nothing occurred at all
 
 
 def refit(
-    before: Projections, after: Projections, seen: Seen | None, columns: list[int]
+    before: Projections, after: Projections, moments: Moments | None, columns: list[int]
 ) -> Projections:
     """Return `after` with the output projection that comes closest to what `before` gave.
 
@@ -19,14 +19,14 @@ def refit(
     heads mixed, and a constant.
 
     Args:
-        before: The site as it was when `seen` was recorded.
+        before: The site as it was when `moments` was recorded.
         after: The same with fewer heads.
-        seen: What went through; where nobody knows, `after` is returned as it is.
+        moments: What went through; where nobody knows, `after` is returned as it is.
         columns: Which columns of the mixed values are left, in the order of `after`.
     """
-    if seen is None or seen.mixed is None:
+    if moments is None or moments.mixed is None:
         return after
-    gram = seen.mixed / seen.rows
+    gram = moments.mixed / moments.rows
     kept = [*columns, len(gram) - 1]
     bias = before.out.new_zeros(before.geometry.out) if before.out_bias is None else before.out_bias
     whole = torch.cat([before.out.flatten(0, 1), bias[None]]).double()

@@ -4,7 +4,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from heedful.allocation.hiding import NOTHING, Hiding
+from heedful.allocation.mask_and_bias import NO_MASK, MaskAndBias
 from heedful.allocation.projections import Geometry
 from heedful.errors import UnsupportedError
 from heedful.kernels.call import share_heads
@@ -54,7 +54,7 @@ class Separable(nn.Module):
         query: Float[Tensor, "batch queries width"],
         key: Float[Tensor, "batch keys context"],
         value: Float[Tensor, "batch keys context"],
-        hiding: Hiding = NOTHING,
+        mask_and_bias: MaskAndBias = NO_MASK,
         *,
         need_weights: bool = False,
     ) -> tuple[
@@ -66,14 +66,14 @@ class Separable(nn.Module):
             query: What looks.
             key: What is looked at.
             value: What is returned of it.
-            hiding: Who sees whom, and what is added to the scores.
+            mask_and_bias: Who sees whom, and what is added to the scores.
             need_weights: Return the weights too? They are then stored, after dropout as in torch.
 
         Raises:
             UnsupportedError: There are numbers to add, and a mechanism that takes none.
         """
         parts = self.query(query), self.key(key), self.value(value)
-        mixed, weights = self.mix(*parts, hiding, need_weights=need_weights)
+        mixed, weights = self.mix(*parts, mask_and_bias, need_weights=need_weights)
         return self.out(mixed), weights
 
     def mix(
@@ -81,7 +81,7 @@ class Separable(nn.Module):
         query: Float[Tensor, "batch queries heads_dim"],
         key: Float[Tensor, "batch keys kv_heads_dim"],
         value: Float[Tensor, "batch keys kv_heads_value_dim"],
-        hiding: Hiding,
+        mask_and_bias: MaskAndBias,
         *,
         need_weights: bool = False,
     ) -> tuple[
@@ -92,9 +92,9 @@ class Separable(nn.Module):
         dim = self.geometry.dim
         q, k, v = _split(query, dim), _split(key, dim), _split(value, self.geometry.value_dim)
         dropout = self.dropout if self.training else 0.0
-        weights, mask = None, hiding.mask
+        weights, mask = None, mask_and_bias.mask
         if self.mechanism is not None:
-            if hiding.adds():
+            if mask_and_bias.has_bias():
                 raise UnsupportedError(
                     f"a mask must only hide where {type(self.mechanism).__name__} mixes, "
                     "got numbers to add to the scores"
@@ -102,7 +102,7 @@ class Separable(nn.Module):
             mixed = self.mechanism(q, k, v, mask=mask)
             weights = self.mechanism.weights(q, k, mask=mask) if need_weights else None
             return mixed.transpose(1, 2).flatten(2), weights
-        bias = None if hiding.added is None else hiding.added.to(q.dtype)
+        bias = None if mask_and_bias.bias is None else mask_and_bias.bias.to(q.dtype)
         if need_weights:
             weights = scaled_dot_weights(q, k, mask=mask, bias=bias)
             weights = functional.dropout(weights, dropout)

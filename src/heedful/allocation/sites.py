@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from heedful.allocation.adapters import ADAPTERS, Adapter
-from heedful.allocation.attached import carry, places_of, why_attached, why_tied
+from heedful.allocation.attached import move_hooks, places_of, why_attached, why_tied
 from heedful.allocation.precision import lower, precision_of, why_not_lowered
 from heedful.allocation.projections import Projections
 from heedful.errors import UnsupportedError
@@ -36,10 +36,10 @@ class Site:
         module = self.of(model)
         return self.adapter.read(module).with_(precision=precision_of(module))
 
-    def refuses(self, model: nn.Module, projections: Projections) -> str | None:
+    def why_not(self, model: nn.Module, projections: Projections) -> str | None:
         """Why the site cannot become this in this model; `None` means it can."""
         module = self.of(model)
-        reason = self.adapter.refuses(module, projections)
+        reason = self.adapter.why_not(module, projections)
         if reason is None and projections.precision is not None:
             reason = why_not_lowered(module)
         return reason
@@ -51,13 +51,13 @@ class Site:
         Raises:
             UnsupportedError: This cannot be written there.
         """
-        reason = self.refuses(model, projections)
+        reason = self.why_not(model, projections)
         if reason is not None:
             raise UnsupportedError(f"{self.name} cannot become {projections.geometry}, {reason}")
         module = self.of(model)
         new = self.adapter.write(module, projections)
         lower(new, projections.precision)
-        carry(module, new)
+        move_hooks(module, new)
         replace_module(model, module, new)
 
 

@@ -58,7 +58,7 @@ def profile(
 
 
 def _profiled(target: str, settings: dict[str, Any]) -> dict[str, Any]:
-    from heedful.optimizing import profiling
+    from heedful.profiling import profile as profiling
 
     if ":" not in target or Path(target).exists():
         found = profiling.profile_run(str(named(Path(target))), **settings)

@@ -38,7 +38,7 @@ class Hints(ExitStack):
         self._given: dict[str, list[Tensor]] = {site.name: [] for site in self.sites}
         for site in self.sites:
             for of, heard in ((before, self._keep), (model, self._compare)):
-                out = site.adapter.taps(site.of(of)).out
+                out = site.adapter.hook_points(site.of(of)).out
                 self.callback(out.register_forward_hook(partial(heard, site.name)).remove)
 
     def loss(self) -> Float[Tensor, ""]:

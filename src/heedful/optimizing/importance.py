@@ -91,8 +91,8 @@ def gated(model: nn.Module, gates: Mapping[str, Tensor], sites: Sequence[Site]) 
     try:
         for site in sites:
             if site.name in gates:
-                tap = site.adapter.taps(site.of(model)).out
-                handles.append(tap.register_forward_pre_hook(partial(_times, gates[site.name])))
+                out = site.adapter.hook_points(site.of(model)).out
+                handles.append(out.register_forward_pre_hook(partial(_times, gates[site.name])))
         yield
     finally:
         for handle in handles:
@@ -150,8 +150,8 @@ def _of_gates(
         made: dict[str, dict[int, Tensor]] = {name: {} for name in scores}
         with torch.enable_grad(), ExitStack() as stack:
             for site, count in heads.items():
-                tap = site.adapter.taps(site.of(model)).out
-                hook = tap.register_forward_pre_hook(partial(_gate, made[site.name], count))
+                out = site.adapter.hook_points(site.of(model)).out
+                hook = out.register_forward_pre_hook(partial(_gate, made[site.name], count))
                 stack.callback(hook.remove)
             loss = _own_loss(problem, problem.outputs(model, batch), generator)
         gates = [(name, gate) for name, of in made.items() for gate in of.values()]

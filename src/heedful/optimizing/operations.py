@@ -96,10 +96,12 @@ def record_usage(
         for site in sites:
             if not site.read(model).geometry.heads:
                 continue
-            taps = site.adapter.taps(site.of(model))
+            hook_points = site.adapter.hook_points(site.of(model))
             heard = calls[site.name] = {"query": [], "context": []}
             for name in heard:
-                handle = getattr(taps, name).register_forward_pre_hook(partial(_note, heard[name]))
+                handle = getattr(hook_points, name).register_forward_pre_hook(
+                    partial(_note, heard[name])
+                )
                 stack.callback(handle.remove)
         for run in runs:
             run()

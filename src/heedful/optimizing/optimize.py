@@ -205,7 +205,7 @@ def _judged(
 ) -> tuple[Verdict, int]:
     """The verdict, and how often the test split was looked at by now."""
     on_event(Stage(text="judging on the test split"))
-    looks = problem.look()
+    looks = problem.count_look()
     before = problem.statistics(problem.model, "test")
     after = problem.statistics(model, "test")
     found = judge(before, after, metric=problem.metric, budget=budget, seed=settings.seed)

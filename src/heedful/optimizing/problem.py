@@ -40,8 +40,8 @@ class Problem:
         use: What users do, for the final timing; not the same amount where outputs differ.
         learning_rate: The largest one while fine-tuning.
         low_precision: Fine-tune under bf16 autocast?
-        look: Called before the test split is judged on; returns how often it was, as far as is
-            known, this time included.
+        count_look: Called before the test split is judged on; returns how often it was, as far as
+            is known, this time included.
         moves: Further moves that a site may make, besides those that heedful proposes.
         left_out: How many examples of each split were left out, because an earlier one holds them.
     """
@@ -60,7 +60,7 @@ class Problem:
     use: Callable[[nn.Module], object]
     learning_rate: float = 3e-4
     low_precision: bool = False
-    look: Callable[[], int] = lambda: 1
+    count_look: Callable[[], int] = lambda: 1
     moves: Sequence[Move] = ()
     left_out: Mapping[str, int] = field(default_factory=dict[str, int])
 

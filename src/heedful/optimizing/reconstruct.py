@@ -49,8 +49,8 @@ def _refit(model: nn.Module, before: nn.Module, site: Site, problem: Problem) ->
 
     gram: Tensor | None = None
     product: Tensor | None = None
-    new = site.adapter.taps(site.of(model)).out.register_forward_pre_hook(hear_input)
-    old = site.adapter.taps(site.of(before)).out.register_forward_hook(hear_output)
+    new = site.adapter.hook_points(site.of(model)).out.register_forward_pre_hook(hear_input)
+    old = site.adapter.hook_points(site.of(before)).out.register_forward_hook(hear_output)
     try:
         for batch in problem.calibration:
             inputs.clear()

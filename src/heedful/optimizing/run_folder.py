@@ -10,8 +10,8 @@ from typing import Any, cast
 from safetensors.torch import save
 from torch import nn
 
+from heedful.allocation.moments import collect_moments
 from heedful.allocation.plan import Plan, load_plan, unfused
-from heedful.allocation.seen import look
 from heedful.allocation.sites import find_sites
 from heedful.allocation.stored import PLAN, REPORT
 from heedful.allocation.weights import weights_of
@@ -135,7 +135,7 @@ def apply_plan(
     problem = problem_to_finetune(run, seed=seed)
     start = unfused(problem.model)
     sites = find_sites(start)[0]
-    plan, model = plan.resolved(start, look(start, sites, problem.runs(start)))
+    plan, model = plan.resolved(start, collect_moments(start, sites, problem.runs(start)))
     on_event(Stage(text="fine-tuning"))
     changed = [site for site in sites if site.name in plan.moves]
     distil(model, start, changed, problem, steps=distil_steps, seed=seed)
@@ -184,7 +184,9 @@ def _problem(
     for split, count in problem.left_out.items():
         if count:
             on_event(Note(text=_left_out(split, count)))
-    return replace(problem, look=partial(_look, run.folder, judged, budget.comparison, on_event))
+    return replace(
+        problem, count_look=partial(_look, run.folder, judged, budget.comparison, on_event)
+    )
 
 
 def _left_out(split: str, count: int) -> str:

@@ -7,11 +7,11 @@ from typing import cast
 
 from torch import nn
 
+from heedful.allocation.moments import Moments, collect_moments
 from heedful.allocation.moves import Move
 from heedful.allocation.moves.named import name_of
 from heedful.allocation.plan import Plan
 from heedful.allocation.projections import Projections
-from heedful.allocation.seen import Seen, look
 from heedful.allocation.sites import Site
 from heedful.errors import UnsupportedError
 from heedful.optimizing.compression_levels import Assignment, CompressionLevel, Table, pareto
@@ -49,13 +49,13 @@ class SiteOptions:
 
     Args:
         model: In the form of `unfused`.
-        seen: What went through its sites.
+        moments: What went through its sites.
         sites: Those that something went through.
         of: The ways of each site, by its name and in the order of `sites`.
     """
 
     model: nn.Module
-    seen: Mapping[str, Seen]
+    moments: Mapping[str, Moments]
     sites: Sequence[Site]
     of: Mapping[str, Sequence[SiteOption]]
 
@@ -66,7 +66,7 @@ class SiteOptions:
 
     def build(self, moves: Mapping[str, tuple[Move, ...]]) -> nn.Module:
         """Return the model after these moves."""
-        new = Plan(moves=moves).apply(self.model, self.seen)
+        new = Plan(moves=moves).apply(self.model, self.moments)
         for site in self.sites:
             for option in self.of[site.name]:
                 if option.fitted and option.moves == moves.get(site.name):
@@ -179,18 +179,20 @@ def find_options(
         usage: How the original's sites are visited.
         seed: Of the scores.
     """
-    seen = look(model, sites, problem.runs(model))
-    used = [site for site in sites if site.name in seen]
+    moments = collect_moments(model, sites, problem.runs(model))
+    used = [site for site in sites if site.name in moments]
     scores = fisher(model, used, problem, seed=seed)
     found: dict[str, Sequence[SiteOption]] = {}
     for site in used:
         here = site.read(model)
         proposed = propose(here.geometry, scores[site.name], usage.get(site.name, Usage()))
         proposed += [(name_of(move), (move,)) for move in problem.moves]
-        options = [_option(site, model, label, moves, seen[site.name]) for label, moves in proposed]
+        options = [
+            _option(site, model, label, moves, moments[site.name]) for label, moves in proposed
+        ]
         made = [_fitted(option, site, model, problem) for option in options if option is not None]
         found[site.name] = [SiteOption("as it is", (), here), *_mendable(made)]
-    return SiteOptions(model=model, seen=seen, sites=used, of=found)
+    return SiteOptions(model=model, moments=moments, sites=used, of=found)
 
 
 def _mendable(options: list[SiteOption]) -> list[SiteOption]:
@@ -213,9 +215,9 @@ def _fitted(option: SiteOption, site: Site, model: nn.Module, problem: Problem) 
 
 
 def _option(
-    site: Site, model: nn.Module, label: str, moves: Sequence[Move], seen: Seen
+    site: Site, model: nn.Module, label: str, moves: Sequence[Move], moments: Moments
 ) -> SiteOption | None:
-    projections, known = site.read(model), seen
+    projections, known = site.read(model), moments
     made: list[Move] = []
     try:
         for move in moves:
@@ -225,6 +227,6 @@ def _option(
             made.append(chosen)
     except UnsupportedError:
         return None
-    if site.refuses(model, projections) is not None:
+    if site.why_not(model, projections) is not None:
         return None
     return SiteOption(label, tuple(made), projections)

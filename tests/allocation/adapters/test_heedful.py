@@ -218,8 +218,12 @@ def test_what_is_read_is_a_copy():
 
 def test_taps_are_the_projections():
     attention = make()
-    taps = ADAPTER.taps(attention)
-    assert (taps.query, taps.context, taps.out) == (attention.query, attention.key, attention.out)
+    hook_points = ADAPTER.hook_points(attention)
+    assert (hook_points.query, hook_points.context, hook_points.out) == (
+        attention.query,
+        attention.key,
+        attention.out,
+    )
 
 
 def test_claims_its_own():
@@ -264,6 +268,6 @@ def test_slopes_belong_to_a_number_of_heads():
 def test_refuses_a_mechanism_where_it_does_not_go(settings, reason):
     attention = make(**settings)
     site = ADAPTER.read(attention)
-    assert ADAPTER.refuses(attention, site) is None
-    assert ADAPTER.refuses(attention, site.with_(mixing=Mixing(name="window"))) == reason
-    assert ADAPTER.refuses(attention, DropSite().edit(site, None)) is None
+    assert ADAPTER.why_not(attention, site) is None
+    assert ADAPTER.why_not(attention, site.with_(mixing=Mixing(name="window"))) == reason
+    assert ADAPTER.why_not(attention, DropSite().edit(site, None)) is None

@@ -8,6 +8,7 @@ from torch import nn
 
 import heedful
 from heedful.allocation.adapters import PoolingAdapter
+from heedful.allocation.moments import collect_moments
 from heedful.allocation.moves import (
     DropSite,
     KeepHeads,
@@ -17,7 +18,6 @@ from heedful.allocation.moves import (
     Window,
 )
 from heedful.allocation.plan import Plan
-from heedful.allocation.seen import look
 from heedful.allocation.sites import find_sites
 from heedful.errors import UnsupportedError
 from heedful.mask import Mask
@@ -54,7 +54,7 @@ class Model(nn.Module):
 
 def seen_of(model, x=None):
     x = draw(2, 7, WIDTH) if x is None else x
-    return look(model, find_sites(model)[0], [lambda: model(x)])["pooling"]
+    return collect_moments(model, find_sites(model)[0], [lambda: model(x)])["pooling"]
 
 
 def same(actual, want):
@@ -111,7 +111,7 @@ def test_a_rank_that_is_not_needed_changes_nothing(move):
     model.pooling.query[..., 5] = 0  # nothing meets in the last direction
     model.pooling.value.weight.unflatten(0, (HEADS, -1))[:, 4] = 0
     model.pooling.value.bias.unflatten(0, (HEADS, -1))[:, 4] = 0
-    changed = Plan(moves={"pooling": (move,)}).apply(model, seen={"pooling": seen_of(model)})
+    changed = Plan(moves={"pooling": (move,)}).apply(model, moments={"pooling": seen_of(model)})
     assert (changed.pooling.dim, changed.pooling.value_dim) != (DIM, VALUE_DIM)
     torch.testing.assert_close(changed(x), model(x), rtol=0, atol=1e-5)
 

@@ -10,10 +10,10 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from heedful.allocation.adapters import TimmAdapter
 from heedful.allocation.adapters.timm import SeparableTimm
+from heedful.allocation.moments import collect_moments
 from heedful.allocation.moves import DropSite, KeepHeads
 from heedful.allocation.plan import Plan, unfused
 from heedful.allocation.projections import Mixing
-from heedful.allocation.seen import look
 from heedful.allocation.sites import find_sites
 from heedful.errors import ConfigError, ShapeError, UnsupportedError
 from heedful.testing.tolerance import assert_close
@@ -124,7 +124,7 @@ def test_dropping_the_site_is_zeroing_all_of_it():
         same(new(x, **mask), zeroed(model, range(4))(x, **mask))
     assert find_sites(new) == ([], {"attn": "it was dropped already"})
     assert ADAPTER.read(new.attn).geometry.heads == 0
-    assert ADAPTER.refuses(new.attn, ADAPTER.read(new.attn)) is None
+    assert ADAPTER.why_not(new.attn, ADAPTER.read(new.attn)) is None
 
 
 @pytest.mark.parametrize("heads", [1, 3])
@@ -159,7 +159,7 @@ def test_dtype_mode_and_gradients_stay():
 def test_what_went_through_is_seen():
     model, x = unfused(make()), draw(2, 7, WIDTH)
     sites, _ = find_sites(model)
-    seen = look(model, sites, [lambda: model(x)])["attn"]
+    seen = collect_moments(model, sites, [lambda: model(x)])["attn"]
     assert seen.rows == 14
     assert seen.mixed.shape == (HEADS * DIM + 1, HEADS * DIM + 1)
     looks = model.norm(x).detach().flatten(0, 1)
@@ -180,11 +180,11 @@ def test_a_mechanism_mixes_instead():
     with pytest.raises(UnsupportedError, match="a mask must only hide where Window mixes"):
         new(x, attn_mask=draw(7, 7))
     message = "its dropout is 0.25, and no mechanism drops weights"
-    assert ADAPTER.refuses(make(dropout=0.25).attn, window) == message
-    assert ADAPTER.refuses(unfused(make(dropout=0.25)).attn, window) == message
+    assert ADAPTER.why_not(make(dropout=0.25).attn, window) == message
+    assert ADAPTER.why_not(unfused(make(dropout=0.25)).attn, window) == message
     pages = window.with_(mixing=Mixing(name="paged_decoding"))
     message = "paged_decoding chooses by what only the cache of heedful keeps"
-    assert ADAPTER.refuses(make().attn, pages) == message
+    assert ADAPTER.why_not(make().attn, pages) == message
 
 
 class Elsewhere(nn.Module):

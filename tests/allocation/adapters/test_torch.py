@@ -8,11 +8,11 @@ import torch
 from torch import nn
 
 from heedful.allocation.adapters import TorchAdapter
+from heedful.allocation.moments import collect_moments
 from heedful.allocation.moves import DropSite, KeepHeads
 from heedful.allocation.multihead import SeparableMultihead
 from heedful.allocation.plan import Plan, unfused
 from heedful.allocation.projections import Mixing
-from heedful.allocation.seen import look
 from heedful.allocation.sites import find_sites
 from heedful.errors import UnsupportedError
 from heedful.nn.constant import Constant
@@ -226,7 +226,7 @@ def test_parameters_become_fewer_by_what_heads_have(bias):
 def test_what_went_through_is_seen_without_the_padding_of_nested_texts():
     model = unfused(randomised(Encoder()).eval())
     sites = find_sites(model)[0]
-    seen = look(model, sites, [lambda: model(TOKENS, src_key_padding_mask=PADDING)])
+    seen = collect_moments(model, sites, [lambda: model(TOKENS, src_key_padding_mask=PADDING)])
     for site in sites:
         assert seen[site.name].rows == 7 + 4 + 5
         assert seen[site.name].query[-1, -1] == 7 + 4 + 5
@@ -314,8 +314,12 @@ def test_a_constant_is_read_as_no_heads():
 
 def test_taps_are_the_projections():
     new = ADAPTER.write(make(), ADAPTER.read(make()))
-    taps = ADAPTER.taps(new)
-    assert (taps.query, taps.context, taps.out) == (new.core.query, new.core.key, new.core.out)
+    hook_points = ADAPTER.hook_points(new)
+    assert (hook_points.query, hook_points.context, hook_points.out) == (
+        new.core.query,
+        new.core.key,
+        new.core.out,
+    )
 
 
 class Own(nn.MultiheadAttention):
@@ -372,19 +376,19 @@ def test_refuses_what_it_cannot_write():
     module = make(dropout=0.25)
     window = ADAPTER.read(module).with_(mixing=Mixing(name="window"))
     message = "its dropout is 0.25, and no mechanism drops weights"
-    assert ADAPTER.refuses(module, window) == message
-    assert ADAPTER.refuses(ADAPTER.write(module, ADAPTER.read(module)), window) == message
-    assert ADAPTER.refuses(make(), window) is None
-    assert ADAPTER.refuses(module, ADAPTER.read(module)) is None
+    assert ADAPTER.why_not(module, window) == message
+    assert ADAPTER.why_not(ADAPTER.write(module, ADAPTER.read(module)), window) == message
+    assert ADAPTER.why_not(make(), window) is None
+    assert ADAPTER.why_not(module, ADAPTER.read(module)) is None
     dropped = DropSite().edit(window, None)
-    assert ADAPTER.refuses(module, dropped) is None
+    assert ADAPTER.why_not(module, dropped) is None
     convolution = dropped.with_(mixing=Mixing(name="local_convolution", settings={"kernel": 3}))
-    assert ADAPTER.refuses(make(), convolution) == "nothing but heads can mix positions there"
+    assert ADAPTER.why_not(make(), convolution) == "nothing but heads can mix positions there"
     pages = dropped.with_(mixing=Mixing(name="paged_decoding"))
-    assert ADAPTER.refuses(make(), pages) == "nothing but heads can mix positions there"
+    assert ADAPTER.why_not(make(), pages) == "nothing but heads can mix positions there"
     pages = window.with_(mixing=Mixing(name="paged_decoding"))
     kept = "paged_decoding chooses by what only the cache of heedful keeps"
-    assert ADAPTER.refuses(make(), pages) == kept
+    assert ADAPTER.why_not(make(), pages) == kept
     model = nn.Sequential(module)
     (site,) = find_sites(model)[0]
     with pytest.raises(

@@ -10,10 +10,10 @@ import torch
 from torch import nn
 
 from heedful.allocation.adapters import TransformersAdapter
+from heedful.allocation.moments import collect_moments
 from heedful.allocation.moves import DropSite, KeepHeads, ShareKeyValue
 from heedful.allocation.plan import Plan, parse_plan, unfused
 from heedful.allocation.projections import Mixing
-from heedful.allocation.seen import look
 from heedful.allocation.sites import find_sites
 from heedful.errors import UnsupportedError
 from heedful.probing.sites import find_sites as heard
@@ -314,7 +314,7 @@ def test_plan_and_weights_bring_it_back(name):
     moves = {site: (KeepHeads(heads=KEPT[i % 3]),) for i, site in enumerate(sites_of(model))}
     moves[sites_of(model)[0]] = (DropSite(),)
     apart = unfused(model)
-    seen = look(apart, find_sites(model)[0], [lambda: answer(apart, given)])
+    seen = collect_moments(apart, find_sites(model)[0], [lambda: answer(apart, given)])
     assert set(seen) == set(sites_of(model))
     optimised = Plan(moves=moves).apply(model, seen)
     again = parse_plan(Plan(moves=moves).dumps()).apply(make(name, seed=5))
@@ -356,7 +356,7 @@ def test_scale_is_a_factor_of_the_queries(name):
 def test_heads_that_data_rearranged_are_brought_back(name):
     model, given = make(name), inputs(name)
     apart = unfused(model)
-    seen = look(apart, find_sites(model)[0], [lambda: answer(apart, given)])
+    seen = collect_moments(apart, find_sites(model)[0], [lambda: answer(apart, given)])
     plan = Plan(moves={site: (ShareKeyValue(kv_heads=2),) for site in sites_of(model)})
     shared = plan.apply(model, seen)
     again = plan.apply(make(name, seed=5))
@@ -503,7 +503,7 @@ def test_padding_does_not_count_in_what_was_seen(name, implementation):
     model, given = copy.deepcopy(make(name)), inputs(name)
     model.set_attn_implementation(implementation)
     first = find_sites(model)[0][0]
-    seen = look(model, [first], [lambda: answer(model, given)])[first.name]
+    seen = collect_moments(model, [first], [lambda: answer(model, given)])[first.name]
     visible = int(given["attention_mask"].sum())
     assert visible < given["attention_mask"].numel()
     assert seen.rows == seen.query[-1, -1] == seen.context[-1, -1] == visible

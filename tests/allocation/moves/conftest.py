@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
+from heedful.allocation.moments import collect_moments
 from heedful.allocation.plan import Plan, parse_plan, unfused
-from heedful.allocation.seen import look
 from heedful.allocation.sites import find_sites
 from heedful.nn import Attention
 
@@ -61,7 +61,7 @@ def observe():
     def observe(model, *calls):
         model = unfused(model)
         runs = [lambda texts=texts: model(*texts) for texts in calls]
-        return look(model, find_sites(model)[0], runs)
+        return collect_moments(model, find_sites(model)[0], runs)
 
     return observe
 
@@ -70,9 +70,11 @@ def observe():
 def move_site():
     """Apply moves to the site."""
 
-    def move_site(model, *moves, seen=None):
+    def move_site(model, *moves, moments=None):
         before = copy.deepcopy(model.state_dict())
-        new = Plan(moves={"site": moves}).apply(model, None if seen is None else {"site": seen})
+        new = Plan(moves={"site": moves}).apply(
+            model, None if moments is None else {"site": moments}
+        )
         assert all(torch.equal(x, before[name]) for name, x in model.state_dict().items())
         return new
 

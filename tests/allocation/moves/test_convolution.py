@@ -5,10 +5,10 @@ import re
 import pytest
 import torch
 
+from heedful.allocation.moments import collect_moments
 from heedful.allocation.moves import Convolution, DropSite, TopKKeys
 from heedful.allocation.plan import Plan
 from heedful.allocation.projections import Mixing
-from heedful.allocation.seen import look
 from heedful.allocation.sites import Site, find_sites
 from heedful.errors import ConfigError, UnsupportedError
 from heedful.models import Transformer
@@ -22,14 +22,14 @@ def same(actual, want):
 
 def test_starts_as_the_mean_of_what_the_site_gave(make_site, draw, observe, move_site):
     model, x = make_site(), draw(2, 9)
-    seen = observe(model, (x,))["site"]
-    new = move_site(model, Convolution(kernel=3), seen=seen)
+    moments = observe(model, (x,))["site"]
+    new = move_site(model, Convolution(kernel=3), moments=moments)
     assert isinstance(new.site, LocalConvolution)
     assert new.site.kernel == 3
     mean = model(x).mean((0, 1))
     # the moments are of x in float32
     torch.testing.assert_close(new(x), mean.expand(2, 9, -1), rtol=0, atol=1e-5)
-    assert torch.equal(new(x), move_site(model, DropSite(), seen=seen)(x))
+    assert torch.equal(new(x), move_site(model, DropSite(), moments=moments)(x))
     blind = move_site(model, Convolution(kernel=3))
     assert torch.equal(blind(x), model.site.out.bias.expand(2, 9, -1))
 
@@ -84,14 +84,14 @@ def test_only_for_sites_that_look_at_their_own_text(make_site, draw, observe, mo
     model, x, y = make_site(), draw(2, 9), draw(2, 5, seed=4)
     message = "a site must look at its own text for local_convolution, got another text"
     with pytest.raises(UnsupportedError, match=message):
-        move_site(model, Convolution(kernel=3), seen=observe(model, (x, y))["site"])
+        move_site(model, Convolution(kernel=3), moments=observe(model, (x, y))["site"])
 
 
 def test_is_passed_over_where_others_are_heard(make_site, draw, move_site):
     model, x = make_site(), draw(2, 9)
     (site,), _ = find_sites(model)
     new = move_site(model, Convolution(kernel=3))
-    assert look(new, [Site("site", site.adapter)], [lambda: new(x)]) == {}
+    assert collect_moments(new, [Site("site", site.adapter)], [lambda: new(x)]) == {}
 
 
 def test_says_why_it_cannot(make_site, move_site):

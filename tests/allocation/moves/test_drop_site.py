@@ -3,9 +3,9 @@
 import pytest
 import torch
 
+from heedful.allocation.moments import Moments
 from heedful.allocation.moves import DropSite
 from heedful.allocation.projections import Mixing, Projections, Rotary
-from heedful.allocation.seen import Seen
 from heedful.errors import UnsupportedError
 
 HEADS, VALUE_DIM, OUT = 4, 5, 9
@@ -33,10 +33,10 @@ def build(**changes):
     return Projections(**fields | changes)
 
 
-def seen(mixed):
+def moments(mixed):
     ones = torch.cat([mixed, mixed.new_ones(len(mixed), 1)], 1)
     none = torch.zeros(1, 1)
-    return Seen(query=none, context=none, mixed=ones.T @ ones, rows=len(mixed))
+    return Moments(query=none, context=none, mixed=ones.T @ ones, rows=len(mixed))
 
 
 @pytest.mark.parametrize("biased", [False, True])
@@ -44,14 +44,14 @@ def test_gives_the_mean_of_what_it_gave(biased):
     site = build() if biased else build(out_bias=None)
     mixed = draw(30, HEADS * VALUE_DIM, seed=3) + 1
     output = mixed @ site.out.flatten(0, 1) + (site.out_bias if biased else 0)
-    bias = DropSite().edit(site, seen(mixed)).out_bias
+    bias = DropSite().edit(site, moments(mixed)).out_bias
     torch.testing.assert_close(bias, output.mean(0), rtol=1e-12, atol=1e-12)
 
 
 def test_gives_the_bias_where_nothing_is_known():
     site = build()
     mixed = draw(30, HEADS * VALUE_DIM)
-    unknown = Seen(query=mixed, context=mixed, mixed=None, rows=30)
+    unknown = Moments(query=mixed, context=mixed, mixed=None, rows=30)
     for known in (None, unknown):
         assert torch.equal(DropSite().edit(site, known).out_bias, site.out_bias)
         bare = DropSite().edit(build(out_bias=None), known)
@@ -61,7 +61,7 @@ def test_gives_the_bias_where_nothing_is_known():
 @pytest.mark.parametrize("known", [False, True])
 def test_nothing_else_is_left_and_the_shapes_do_not_depend_on_what_was_seen(known):
     site = build()
-    after = DropSite().edit(site, seen(draw(30, HEADS * VALUE_DIM)) if known else None)
+    after = DropSite().edit(site, moments(draw(30, HEADS * VALUE_DIM)) if known else None)
     assert str(after.geometry) == "dropped"
     assert [len(x) for x in (after.query, after.key, after.value, after.out)] == [0] * 4
     assert after.query_bias is after.key_bias is after.value_bias is None

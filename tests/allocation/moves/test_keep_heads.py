@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from heedful.allocation.moments import Moments
 from heedful.allocation.moves import DropSite, KeepHeads
 from heedful.allocation.projections import Projections
 from heedful.allocation.refit import RIDGE
-from heedful.allocation.seen import Seen
 from heedful.errors import ConfigError, UnsupportedError
 
 HEADS, DIM, VALUE_DIM, OUT = 6, 3, 5, 9
@@ -40,10 +40,10 @@ def mixed_values(rows=200):
     return draw(rows, 20, seed=9) @ draw(20, HEADS * VALUE_DIM, seed=10) + 0.5
 
 
-def seen(mixed):
+def moments(mixed):
     ones = torch.cat([mixed, mixed.new_ones(len(mixed), 1)], 1)
     none = torch.zeros(1, 1)
-    return Seen(query=none, context=none, mixed=ones.T @ ones, rows=len(mixed))
+    return Moments(query=none, context=none, mixed=ones.T @ ones, rows=len(mixed))
 
 
 def columns(heads):
@@ -85,7 +85,7 @@ def test_the_rest_is_refitted_by_least_squares(biased):
     site, heads = build() if biased else build(out_bias=None), (1, 4, 5)
     mixed = mixed_values()
     target = mixed @ site.out.flatten(0, 1) + (site.out_bias if biased else 0)
-    after = KeepHeads(heads=heads).edit(site, seen(mixed))
+    after = KeepHeads(heads=heads).edit(site, moments(mixed))
 
     # the ridge as rows of their own: |A w|^2 / rows + ridge |w|^2, the constant not held back
     kept = mixed[:, columns(heads)].numpy()
@@ -109,14 +109,14 @@ def test_the_rest_is_refitted_by_least_squares(biased):
 def test_all_heads_stay_what_they_are_though_they_are_refitted():
     site = build()
     mixed = draw(500, HEADS * VALUE_DIM, seed=9)
-    after = KeepHeads(heads=tuple(range(HEADS))).edit(site, seen(mixed))
+    after = KeepHeads(heads=tuple(range(HEADS))).edit(site, moments(mixed))
     torch.testing.assert_close(after.out, site.out, rtol=0, atol=1e-3)  # the ridge
     torch.testing.assert_close(after.out_bias, site.out_bias, rtol=0, atol=1e-3)
 
 
 def test_shapes_do_not_depend_on_what_was_seen():
     site, move = build(), KeepHeads(heads=(1, 3))
-    known, unknown = move.edit(site, seen(mixed_values())), move.edit(site, None)
+    known, unknown = move.edit(site, moments(mixed_values())), move.edit(site, None)
     assert known.geometry == unknown.geometry
     assert known.out_bias.shape == unknown.out_bias.shape
     assert known.out.dtype == site.out.dtype

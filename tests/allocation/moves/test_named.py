@@ -14,12 +14,12 @@ from heedful.errors import UnsupportedError
 class Holds(Move):
     what: Any
 
-    def edit(self, site, seen):
+    def edit(self, site, moments):
         return site
 
 
 class Bare(Move):
-    def edit(self, site, seen):
+    def edit(self, site, moments):
         return site
 
 

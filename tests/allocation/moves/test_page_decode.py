@@ -72,7 +72,7 @@ def test_enough_pages_are_plain_attention(make_site, draw, move_site, begin):
 
 def test_another_text(make_site, draw, observe, move_site):
     model, x, y = make_site(), 3 * draw(2, 5), 3 * draw(2, 20, seed=4)
-    new = move_site(model, SMALL, seen=observe(model, (x, y))["site"])
+    new = move_site(model, SMALL, moments=observe(model, (x, y))["site"])
     assert torch.equal(new(x, y), model(x, y))
     cache = KeyValueCache()
     with torch.no_grad():

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
+from heedful.allocation.moments import Moments
 from heedful.allocation.moves import DropSite, QueryKeyRank
 from heedful.allocation.plan import Plan, parse_plan
 from heedful.allocation.projections import Mixing, Rotary
-from heedful.allocation.seen import Seen
 from heedful.allocation.sites import find_sites
 from heedful.errors import ConfigError, UnsupportedError
 from heedful.nn import Attention
@@ -57,7 +57,7 @@ def moment(x):
 
 
 def seen_of(x, context):
-    return Seen(query=moment(x), context=moment(context), mixed=None, rows=x.shape[1])
+    return Moments(query=moment(x), context=moment(context), mixed=None, rows=x.shape[1])
 
 
 def read(model):
@@ -74,8 +74,8 @@ def test_nothing_is_lost_when_the_rank_was_not_used(relative, known, biases):
     if not biases:
         model.site.query.bias.data.zero_()
     x, context = data(5, 4, rows=9), data(5, 5, rows=6)
-    seen = {"site": seen_of(data(5), data(5, 6))} if known else None
-    smaller = Plan(moves={"site": (QueryKeyRank(rank=5),)}).apply(model, seen)
+    moments = {"site": seen_of(data(5), data(5, 6))} if known else None
+    smaller = Plan(moves={"site": (QueryKeyRank(rank=5),)}).apply(model, moments)
     assert smaller.site.query.weight.shape == (HEADS * 5, 5)
     assert smaller.site.key.weight.shape == (KV_HEADS * 5, 5)
     assert (smaller.site.dim, smaller.site.value_dim) == (5, VALUE_DIM)
@@ -137,8 +137,8 @@ def test_a_key_bias_does_not_take_a_dimension():
     x, context = data(10), data(10, 7)
     site = read(make(10))
     biased = site.with_(key_bias=site.key_bias + 100)
-    for seen in (None, seen_of(x, context)):
-        ours, other = (QueryKeyRank(rank=2).edit(one, seen) for one in (site, biased))
+    for moments in (None, seen_of(x, context)):
+        ours, other = (QueryKeyRank(rank=2).edit(one, moments) for one in (site, biased))
         torch.testing.assert_close(
             scores(ours, x, context, 1), scores(other, x, context, 1), rtol=0, atol=1e-8
         )
@@ -153,10 +153,10 @@ def rotary(kept=None):
 @pytest.mark.parametrize("kept", [None, (1, 2, 5, 7)])
 def test_dropped_pairs_are_those_that_could_be_masked(rank, known, kept):
     model, x = make(10, positions=rotary(kept)), data(10, 8, rows=9)
-    seen = seen_of(data(10), data(10)) if known else None
-    move = QueryKeyRank(rank=rank).resolved(read(model), seen)
+    moments = seen_of(data(10), data(10)) if known else None
+    move = QueryKeyRank(rank=rank).resolved(read(model), moments)
     assert len(move.pairs) == rank // 2
-    smaller = Plan(moves={"site": (move,)}).apply(model, {"site": seen} if known else None)
+    smaller = Plan(moves={"site": (move,)}).apply(model, {"site": moments} if known else None)
     places = [(kept or tuple(range(DIM // 2))).index(pair) for pair in move.pairs]
     masked = make(10, positions=rotary(kept))
     for linear in (masked.site.query, masked.site.key):
@@ -211,9 +211,9 @@ def test_fewer_pairs_twice_are_fewer_pairs():
 def test_a_saved_model_is_rebuilt_from_its_plan(turned):
     model = make(10, positions=rotary() if turned else None)
     x = data(10, 8, rows=9)
-    seen = seen_of(data(10), data(10))
-    plan = Plan(moves={"site": (QueryKeyRank(rank=4).resolved(read(model), seen),)})
-    smaller = plan.apply(model, {"site": seen})
+    moments = seen_of(data(10), data(10))
+    plan = Plan(moves={"site": (QueryKeyRank(rank=4).resolved(read(model), moments),)})
+    smaller = plan.apply(model, {"site": moments})
     rebuilt = parse_plan(plan.dumps()).apply(
         make(10, seed=90, positions=rotary() if turned else None)
     )

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from heedful.allocation.moments import collect_moments
 from heedful.allocation.moves import (
     DropSite,
     KeepHeads,
@@ -13,7 +14,6 @@ from heedful.allocation.moves import (
 )
 from heedful.allocation.plan import Plan, unfused
 from heedful.allocation.projections import Mixing
-from heedful.allocation.seen import look
 from heedful.allocation.sites import find_sites
 from heedful.errors import UnsupportedError
 from heedful.mask import Mask
@@ -30,12 +30,12 @@ def same(actual, want):
 
 def seen_with(model, x, **arguments):
     model = unfused(model)
-    return look(model, find_sites(model)[0], [lambda: model(x, **arguments)])["site"]
+    return collect_moments(model, find_sites(model)[0], [lambda: model(x, **arguments)])["site"]
 
 
 def test_carries_the_values_of_each_head(make_site, draw, move_site):
     model, x = make_site(kv_heads=4), draw(2, 9)
-    new = move_site(model, Recurrence(), seen=seen_with(model, x, **CAUSAL))
+    new = move_site(model, Recurrence(), moments=seen_with(model, x, **CAUSAL))
     assert isinstance(new.site, GatedRecurrence)
     forget = torch.logspace(-2, 4, 4, base=2.0, dtype=torch.float64)  # mean ages of 1/4 to 16
     forget = (forget / (1 + forget)).repeat(4)
@@ -72,7 +72,7 @@ def test_survives_a_plan_and_loses_heads_or_all(make_site, draw, move_site, rebu
     assert left.mixing == Mixing(name="gated_recurrence")
     assert str(left.geometry) == "4 x 4, gated_recurrence"
     same(unfused(again)(x), again(x))
-    halved = move_site(again, KeepHeads(heads=(1, 3)), seen=seen_with(again, x))
+    halved = move_site(again, KeepHeads(heads=(1, 3)), moments=seen_with(again, x))
     assert (halved.site.heads, halved.site.dim) == (2, 4)
     kept = torch.tensor([4, 5, 6, 7, 12, 13, 14, 15])
     rows = torch.cat([kept, 16 + kept])
@@ -82,7 +82,7 @@ def test_survives_a_plan_and_loses_heads_or_all(make_site, draw, move_site, rebu
 
 def test_what_it_gives_is_fitted_when_heads_go(make_site, draw, move_site):
     model, x = move_site(make_site(kv_heads=4), Recurrence()), draw(4, 30)
-    fitted = move_site(model, KeepHeads(heads=(0, 1)), seen=seen_with(model, x))(x) - model(x)
+    fitted = move_site(model, KeepHeads(heads=(0, 1)), moments=seen_with(model, x))(x) - model(x)
     plain = move_site(model, KeepHeads(heads=(0, 1)))(x) - model(x)
     assert fitted.square().mean() < plain.square().mean()
 
@@ -94,14 +94,14 @@ def test_a_translator_reads_and_writes_with_it():
     target = torch.randint(13, (2, 6))
     sites, _ = find_sites(model)
     separate = unfused(model)
-    seen = look(separate, sites, [lambda: separate(source, lengths, target)])
-    back = [name for name, one in seen.items() if one.causal]
+    moments = collect_moments(separate, sites, [lambda: separate(source, lengths, target)])
+    back = [name for name, one in moments.items() if one.causal]
     assert back == [
         site.name
         for site in sites
         if site.name.startswith("decoder") and site.name.endswith("self_attention")
     ]
-    new = Plan(moves={name: (Recurrence(),) for name in back}).apply(model, seen)
+    new = Plan(moves={name: (Recurrence(),) for name in back}).apply(model, moments)
     for parameter in new.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
     with torch.no_grad():
@@ -118,11 +118,11 @@ def test_says_why_it_cannot(make_site, draw, observe, move_site):
     model, x, y = make_site(), draw(2, 9), draw(2, 5, seed=4)
     message = "a site must look at its own text for gated_recurrence, got another text"
     with pytest.raises(UnsupportedError, match=message):
-        move_site(model, Recurrence(), seen=observe(model, (x, y))["site"])
+        move_site(model, Recurrence(), moments=observe(model, (x, y))["site"])
     message = "a site must look back only for gated_recurrence, got one that looks ahead"
     for mask in (None, Mask.lengths(torch.tensor([4, 9]))):
         with pytest.raises(UnsupportedError, match=message):
-            move_site(model, Recurrence(), seen=seen_with(model, x, mask=mask))
+            move_site(model, Recurrence(), moments=seen_with(model, x, mask=mask))
     message = "a site must mix by scaled dot products to mix by gated_recurrence, got top_k"
     with pytest.raises(UnsupportedError, match=message):
         move_site(model, TopKKeys(keys=2), Recurrence())

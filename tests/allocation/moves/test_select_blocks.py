@@ -48,7 +48,7 @@ def test_few_blocks_are_plain_attention(make_site, draw, move_site):
 
 def test_another_text(make_site, draw, observe, move_site):
     model, x, y = make_site(), 3 * draw(2, 20), 3 * draw(2, 9, seed=4)
-    new = move_site(model, SMALL, seen=observe(model, (x, y))["site"])
+    new = move_site(model, SMALL, moments=observe(model, (x, y))["site"])
     assert (new(x, y) - model(x, y)).abs().max() > 1e-3
 
 

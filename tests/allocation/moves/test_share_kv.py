@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import nn
 
+from heedful.allocation.moments import Moments, collect_moments
 from heedful.allocation.moves import DropSite, ShareKeyValue
 from heedful.allocation.moves._align import align, regrouped
 from heedful.allocation.plan import Plan, parse_plan, unfused
 from heedful.allocation.projections import Mixing
-from heedful.allocation.seen import Seen, look
 from heedful.allocation.sites import find_sites
 from heedful.errors import ConfigError, UnsupportedError
 from heedful.nn import Attention
@@ -65,7 +65,7 @@ def moment(x):
 
 def seen_of(x, context=None):
     context = x if context is None else context
-    return Seen(query=moment(x), context=moment(context), mixed=None, rows=x.shape[1])
+    return Moments(query=moment(x), context=moment(context), mixed=None, rows=x.shape[1])
 
 
 def turn(size, seed, pairs=False):
@@ -102,9 +102,9 @@ def doubled(model, positions):
     return model
 
 
-def edit(model, move, seen=None):
+def edit(model, move, moments=None):
     [site], _ = find_sites(model)
-    return move.edit(site.read(model), seen)
+    return move.edit(site.read(model), moments)
 
 
 @pytest.mark.parametrize("positions", POSITIONS)
@@ -112,8 +112,8 @@ def edit(model, move, seen=None):
 def test_heads_that_are_turns_of_each_other_merge_without_a_trace(positions, known):
     model = doubled(make(positions), positions)
     x, context = data(5, rows=9), data(6, rows=7)
-    seen = {"site": seen_of(data())} if known else None
-    smaller = Plan(moves={"site": (ShareKeyValue(kv_heads=2),)}).apply(model, seen)
+    moments = {"site": seen_of(data())} if known else None
+    smaller = Plan(moves={"site": (ShareKeyValue(kv_heads=2),)}).apply(model, moments)
     assert (smaller.site.heads, smaller.site.kv_heads) == (HEADS, 2)
     for inputs in ((x,), (x, context)):
         torch.testing.assert_close(smaller(*inputs), model(*inputs), rtol=0, atol=1e-9)
@@ -180,8 +180,8 @@ def test_closer_on_the_data_than_the_plain_mean_and_than_without_data(seed):
     [site], _ = find_sites(model := make(seed=100 * seed))
     before = site.read(model)
     ours, blind = (
-        error(before, ShareKeyValue(kv_heads=2).edit(before, seen), context)
-        for seen in (seen_of(context), None)
+        error(before, ShareKeyValue(kv_heads=2).edit(before, moments), context)
+        for moments in (seen_of(context), None)
     )
     assert ours < 0.9 * blind
     assert ours < 0.6 * plain_error(before, context)
@@ -282,12 +282,12 @@ def test_a_saved_model_is_rebuilt_from_its_plan(positions, kv_heads):
 def test_what_look_has_seen_will_do():
     model, x = make(), data(9)
     [site], _ = find_sites(model)
-    seen = look(model, [site], [lambda: model(x)])["site"]
+    moments = collect_moments(model, [site], [lambda: model(x)])["site"]
     before = site.read(model)
-    after = ShareKeyValue(kv_heads=2).edit(before, seen)
+    after = ShareKeyValue(kv_heads=2).edit(before, moments)
     want = ShareKeyValue(kv_heads=2).edit(before, seen_of(x))
     torch.testing.assert_close(after.key, want.key, rtol=0, atol=1e-4)
-    nowhere = replace(seen, context=torch.empty(0, 0))  # as when nothing went through the keys
+    nowhere = replace(moments, context=torch.empty(0, 0))  # as when nothing went through the keys
     torch.testing.assert_close(
         ShareKeyValue(kv_heads=2).edit(before, nowhere).key,
         ShareKeyValue(kv_heads=2).edit(before, None).key,
@@ -297,8 +297,8 @@ def test_what_look_has_seen_will_do():
 def test_without_biases_there_are_none_but_that_of_the_output():
     [site], _ = find_sites(model := make())
     bare = site.read(model).with_(query_bias=None, key_bias=None, value_bias=None, out_bias=None)
-    for seen in (None, seen_of(data())):
-        after = ShareKeyValue(kv_heads=2).edit(bare, seen)
+    for moments in (None, seen_of(data())):
+        after = ShareKeyValue(kv_heads=2).edit(bare, moments)
         assert (after.query_bias, after.key_bias, after.value_bias) == (None, None, None)
         assert after.out_bias.shape == (WIDTH,)
 
@@ -387,9 +387,9 @@ def test_values_of_other_vectors_than_keys_are_measured_on_those():
     [site], _ = find_sites(model := make())
     model.site.query.weight.data.zero_()  # so that every query looks at all keys alike
     model.site.query.bias.data.zero_()
-    seen = replace(seen_of(x), value=moment(other))
+    moments = replace(seen_of(x), value=moment(other))
     before = site.read(model)
-    after = ShareKeyValue(kv_heads=2).edit(before, seen)
+    after = ShareKeyValue(kv_heads=2).edit(before, moments)
 
     def mean(site):
         values = other[0] @ site.value.mT + site.value_bias[:, None]

@@ -47,7 +47,7 @@ def test_all_keys_are_plain_attention(make_site, draw, move_site, keys, mask):
 
 def test_another_text(make_site, draw, observe, move_site):
     model, x, y = make_site(), draw(2, 9), draw(2, 5, seed=4)
-    new = move_site(model, TopKKeys(keys=5), seen=observe(model, (x, y))["site"])
+    new = move_site(model, TopKKeys(keys=5), moments=observe(model, (x, y))["site"])
     same(new(x, y), model(x, y))
 
 

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
+from heedful.allocation.moments import Moments, collect_moments
 from heedful.allocation.moves import DropSite, ValueRank
 from heedful.allocation.plan import Plan, parse_plan
 from heedful.allocation.projections import Mixing
-from heedful.allocation.seen import Seen, look
 from heedful.allocation.sites import find_sites
 from heedful.errors import ConfigError, UnsupportedError
 from heedful.nn import Attention
@@ -62,7 +62,7 @@ def seen_of(model, x, context=None, mixed=False):
     handle = model.site.out.register_forward_pre_hook(lambda _, args: rows.append(args[0]))
     model(x, context)
     handle.remove()
-    return Seen(
+    return Moments(
         query=moment(x),
         context=moment(x if context is None else context),
         mixed=moment(rows[0]) if mixed else None,
@@ -75,9 +75,9 @@ def read(model):
     return site.read(model)
 
 
-def apply(model, rank, seen=None):
+def apply(model, rank, moments=None):
     plan = Plan(moves={"site": (ValueRank(rank=rank),)})
-    return plan.apply(model, None if seen is None else {"site": seen})
+    return plan.apply(model, None if moments is None else {"site": moments})
 
 
 @pytest.mark.parametrize("turned", [False, True])
@@ -86,8 +86,8 @@ def test_nothing_is_lost_when_the_rank_was_not_used(known, turned):
     # no value varies in more than 5 directions, and its bias takes none of them
     model = make(5, positions=RotaryPositions(DIM) if turned else None)
     x, context = data(5, 4, rows=9), data(5, 5, rows=6)
-    seen = None if known == "nothing" else seen_of(model, data(5), data(5, 6), known == "mixed")
-    smaller = apply(model, 5, seen)
+    moments = None if known == "nothing" else seen_of(model, data(5), data(5, 6), known == "mixed")
+    smaller = apply(model, 5, moments)
     assert smaller.site.value.weight.shape == (KV_HEADS * 5, 5)
     assert smaller.site.out.weight.shape == (5, HEADS * 5)
     assert (smaller.site.dim, smaller.site.value_dim) == (DIM, 5)
@@ -168,8 +168,8 @@ def test_the_output_is_the_closest_for_what_is_left_of_the_values():
 @pytest.mark.parametrize("known", ["nothing", "context", "mixed"])
 def test_more_rank_loses_less(known):
     model, x = make(10), data(10, 7)
-    seen = None if known == "nothing" else seen_of(model, x, mixed=known == "mixed")
-    losses = [lost(model, apply(model, rank, seen), x) for rank in range(1, VALUE_DIM)]
+    moments = None if known == "nothing" else seen_of(model, x, mixed=known == "mixed")
+    losses = [lost(model, apply(model, rank, moments), x) for rank in range(1, VALUE_DIM)]
     assert losses == sorted(losses, reverse=True)
     assert losses[-1] < 0.2 * losses[0]
 
@@ -181,7 +181,7 @@ def test_each_head_is_weighed_by_what_it_mixed(kv_heads, head):
     axis[head * VALUE_DIM + 5] = 1e4  # as if it mixed hardly anything else
     mixed = moment(draw(1, 50, HEADS * VALUE_DIM, seed=9)) + axis[:, None] * axis
     inputs = moment(data(10))
-    ours = ValueRank(rank=1).edit(site, Seen(query=inputs, context=inputs, mixed=mixed, rows=50))
+    ours = ValueRank(rank=1).edit(site, Moments(query=inputs, context=inputs, mixed=mixed, rows=50))
     maps = (ours.value @ torch.linalg.pinv(site.value)).repeat_interleave(site.groups, dim=0)
     first = head // site.groups * site.groups  # of those that share its values
     shared = torch.cat(list(site.out[first : first + site.groups]), 1)
@@ -195,9 +195,9 @@ def test_each_head_is_weighed_by_what_it_mixed(kv_heads, head):
 def test_what_look_has_seen_will_do():
     model, x = make(10), data(10, 7)
     [site], _ = find_sites(model)
-    seen = look(model, [site], [lambda: model(x)])["site"]
+    moments = collect_moments(model, [site], [lambda: model(x)])["site"]
     torch.testing.assert_close(
-        lost(model, apply(model, 3, seen), x),
+        lost(model, apply(model, 3, moments), x),
         lost(model, apply(model, 3, seen_of(model, x, mixed=True)), x),
         rtol=1e-2,
         atol=0,
@@ -209,8 +209,8 @@ def test_biases_that_there_are_not(biases):
     model = make(10)
     site = read(model)
     bare = site if biases else site.with_(value_bias=None, out_bias=None)
-    for seen in (None, seen_of(model, data(10), mixed=True)):
-        ours = ValueRank(rank=3).edit(bare, seen)
+    for moments in (None, seen_of(model, data(10), mixed=True)):
+        ours = ValueRank(rank=3).edit(bare, moments)
         assert (ours.value_bias is not None) == biases
         assert ours.out_bias.shape == (10,)  # with and without data, since shapes are the same
 

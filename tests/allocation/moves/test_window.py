@@ -76,14 +76,14 @@ def test_only_for_sites_that_look_at_their_own_text(make_site, draw, observe, mo
     model, x, y = make_site(), draw(2, 11), draw(2, 11, seed=4)
     own = observe(model, (x,), (y,))["site"]
     assert own.self_attention
-    move_site(model, Window(window=3), seen=own)
+    move_site(model, Window(window=3), moments=own)
     assert observe(model, (x, x))["site"].self_attention
     for calls in [((x, y),), ((x,), (x, y)), ((x, y), (x,)), ((x, x[:, :5]),)]:
-        seen = observe(model, *calls)["site"]
-        assert not seen.self_attention
+        moments = observe(model, *calls)["site"]
+        assert not moments.self_attention
         message = "site: a site must look at its own text for window, got another text"
         with pytest.raises(UnsupportedError, match=message):
-            move_site(model, Window(window=3), seen=seen)
+            move_site(model, Window(window=3), moments=moments)
 
 
 def test_says_why_it_cannot(make_site, move_site):

@@ -1,6 +1,6 @@
 """Adapters: how the attention modules of one library are read and physically changed."""
 
-from heedful.allocation.adapters.base import Adapter, Taps
+from heedful.allocation.adapters.base import Adapter, HookPoints
 from heedful.allocation.adapters.heedful import HeedfulAdapter
 from heedful.allocation.adapters.pooling import PoolingAdapter
 from heedful.allocation.adapters.timm import TimmAdapter
@@ -20,8 +20,8 @@ __all__ = [
     "ADAPTERS",
     "Adapter",
     "HeedfulAdapter",
+    "HookPoints",
     "PoolingAdapter",
-    "Taps",
     "TimmAdapter",
     "TorchAdapter",
     "TransformersAdapter",

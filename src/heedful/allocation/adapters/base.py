@@ -11,7 +11,7 @@ from heedful.allocation.projections import Projections
 
 
 @dataclass(frozen=True)
-class Taps:
+class HookPoints:
     """The modules inside a site whose input is what its name says.
 
     Args:
@@ -45,7 +45,7 @@ class Adapter(abc.ABC):
     def read(self, module: nn.Module) -> Projections:
         """Return what the site computes: copies in float32 at least, on the device of the site."""
 
-    def refuses(self, module: nn.Module, projections: Projections) -> str | None:
+    def why_not(self, module: nn.Module, projections: Projections) -> str | None:
         """Why these projections cannot be written there; `None` means they can."""
         return None
 
@@ -72,5 +72,5 @@ class Adapter(abc.ABC):
         """
 
     @abc.abstractmethod
-    def taps(self, module: nn.Module) -> Taps:
+    def hook_points(self, module: nn.Module) -> HookPoints:
         """Where to listen. Only for modules that `write` returned, and only with heads left."""

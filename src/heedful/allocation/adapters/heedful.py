@@ -6,7 +6,7 @@ from typing import Any, cast, final
 import torch
 from torch import Tensor, nn
 
-from heedful.allocation.adapters.base import Adapter, Taps
+from heedful.allocation.adapters.base import Adapter, HookPoints
 from heedful.allocation.projections import Mixing, Projections, Rotary
 from heedful.mask import Mask
 from heedful.nn.attention import Attention
@@ -97,7 +97,7 @@ class HeedfulAdapter(Adapter):
             mixing=None if mechanism is None else mixing_of(mechanism),
         )
 
-    def refuses(self, module: nn.Module, projections: Projections) -> str | None:
+    def why_not(self, module: nn.Module, projections: Projections) -> str | None:
         looks = projections.query.shape[0] and projections.gate is None
         if projections.mixing is None or not looks:
             return None
@@ -158,13 +158,13 @@ class HeedfulAdapter(Adapter):
         there = parts.keys.any(1)
         return there if context is None else None, there
 
-    def taps(self, module: nn.Module) -> Taps:
+    def hook_points(self, module: nn.Module) -> HookPoints:
         if isinstance(module, GatedRecurrence):
-            return Taps(
+            return HookPoints(
                 query=module.inner, context=module.inner, value=module.inner, out=module.out
             )
         attention = cast(Attention, module)
-        return Taps(
+        return HookPoints(
             query=attention.query,
             context=attention.key,
             value=attention.value,

@@ -5,7 +5,7 @@ from typing import Any, cast, final
 
 from torch import Tensor, nn
 
-from heedful.allocation.adapters.base import Adapter, Taps
+from heedful.allocation.adapters.base import Adapter, HookPoints
 from heedful.allocation.adapters.heedful import (
     exact,
     fill_bias,
@@ -57,7 +57,7 @@ class PoolingAdapter(Adapter):
             normed=pooling.squash,
         )
 
-    def refuses(self, module: nn.Module, projections: Projections) -> str | None:
+    def why_not(self, module: nn.Module, projections: Projections) -> str | None:
         heads = len(projections.query)
         if not heads:
             return "a pooling without heads would have nothing to give for its queries"
@@ -98,10 +98,10 @@ class PoolingAdapter(Adapter):
             return None, None
         return None, None if parts is None or parts.keys is None else parts.keys.any(1)
 
-    def taps(self, module: nn.Module) -> Taps:
+    def hook_points(self, module: nn.Module) -> HookPoints:
         pooling = cast(AttentionPooling, module)
         # one vector goes into `out` for each query that looks, which is all that is counted there
-        return Taps(
+        return HookPoints(
             query=pooling.out,
             context=pooling.key,
             value=pooling.value,

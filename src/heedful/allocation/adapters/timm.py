@@ -6,16 +6,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from heedful.allocation.adapters.base import Adapter, Taps
+from heedful.allocation.adapters.base import Adapter, HookPoints
 from heedful.allocation.adapters.heedful import exact, nothing, split, why_uncuttable
 from heedful.allocation.adapters.torch import (
+    hook_points_of,
     read_core,
     reason_against_core,
     refuses_mixing,
-    taps_of,
     write_core,
 )
-from heedful.allocation.hiding import Hiding, hidden_by, pick_heads
+from heedful.allocation.mask_and_bias import MaskAndBias, select_heads, split_mask
 from heedful.allocation.projections import Projections
 from heedful.allocation.separable import Separable
 from heedful.errors import ConfigError
@@ -80,13 +80,13 @@ class SeparableTimm(nn.Module):
         if is_causal and attn_mask is not None:
             got = tuple(attn_mask.shape)
             raise ConfigError(f"attn_mask must be None with is_causal, got one of shape {got}")
-        hiding = Hiding(Mask.causal() if is_causal else None)
+        mask_and_bias = MaskAndBias(Mask.causal() if is_causal else None)
         if attn_mask is not None:
             mask = attn_mask if attn_mask.ndim != 3 else attn_mask[None]
             if mask.ndim == 4:
-                mask = pick_heads(mask, self.origin, self.original_heads)
-            hiding = hidden_by(mask)
-        return self.proj_drop(self.core(x, x, x, hiding)[0])
+                mask = select_heads(mask, self.origin, self.original_heads)
+            mask_and_bias = split_mask(mask)
+        return self.proj_drop(self.core(x, x, x, mask_and_bias)[0])
 
 
 @final
@@ -133,7 +133,7 @@ class TimmAdapter(Adapter):
             origin=tuple(range(attention.num_heads)),
         )
 
-    def refuses(self, module: nn.Module, projections: Projections) -> str | None:
+    def why_not(self, module: nn.Module, projections: Projections) -> str | None:
         return refuses_mixing(projections, _dropout(module))
 
     def write(self, module: nn.Module, projections: Projections) -> nn.Module:
@@ -152,8 +152,8 @@ class TimmAdapter(Adapter):
         )
         return new.train(attention.training)
 
-    def taps(self, module: nn.Module) -> Taps:
-        return taps_of(cast(Separable, cast(SeparableTimm, module).core))
+    def hook_points(self, module: nn.Module) -> HookPoints:
+        return hook_points_of(cast(Separable, cast(SeparableTimm, module).core))
 
 
 def _dropout(module: nn.Module) -> float:

@@ -6,7 +6,7 @@ from typing import Any, cast, final
 import torch
 from torch import Tensor, nn
 
-from heedful.allocation.adapters.base import Adapter, Taps
+from heedful.allocation.adapters.base import Adapter, HookPoints
 from heedful.allocation.adapters.heedful import (
     CACHED,
     PLAIN,
@@ -71,7 +71,7 @@ class TorchAdapter(Adapter):
             origin=tuple(range(attention.num_heads)),
         )
 
-    def refuses(self, module: nn.Module, projections: Projections) -> str | None:
+    def why_not(self, module: nn.Module, projections: Projections) -> str | None:
         attention = cast(nn.MultiheadAttention, module)
         return refuses_mixing(projections, attention.dropout)
 
@@ -105,8 +105,8 @@ class TorchAdapter(Adapter):
         new.to(device=like.device, dtype=like.dtype).train(attention.training)
         return new.requires_grad_(like.requires_grad)
 
-    def taps(self, module: nn.Module) -> Taps:
-        return taps_of(cast(Separable, cast(SeparableMultihead, module).core))
+    def hook_points(self, module: nn.Module) -> HookPoints:
+        return hook_points_of(cast(Separable, cast(SeparableMultihead, module).core))
 
 
 def read_core(core: Separable) -> Projections:
@@ -178,9 +178,9 @@ def refuses_mixing(projections: Projections, dropout: float) -> str | None:
     return f"its dropout is {dropout}, and no mechanism drops weights" if dropout else None
 
 
-def taps_of(core: Separable) -> Taps:
+def hook_points_of(core: Separable) -> HookPoints:
     """Return where to listen."""
-    return Taps(query=core.query, context=core.key, value=core.value, out=core.out)
+    return HookPoints(query=core.query, context=core.key, value=core.value, out=core.out)
 
 
 def _join(linear: nn.Linear, weight: Tensor, bias: Tensor | None) -> None:

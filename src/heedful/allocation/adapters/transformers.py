@@ -21,7 +21,7 @@ from heedful.allocation.adapters._transformers_layouts import (
     layout_of,
 )
 from heedful.allocation.adapters._transformers_sites import BiasedHeads, Dropped
-from heedful.allocation.adapters.base import Adapter, Taps
+from heedful.allocation.adapters.base import Adapter, HookPoints
 from heedful.allocation.adapters.heedful import CACHED, PLAIN, mixing_of, nothing, settled
 from heedful.allocation.projections import Projections, Rotary
 from heedful.kernels.transformers import ALLOCATED, NAME, register_allocated
@@ -92,7 +92,7 @@ class TransformersAdapter(Adapter):
             mixing=None if mechanism is None else mixing_of(mechanism),
         )
 
-    def refuses(self, module: nn.Module, projections: Projections) -> str | None:
+    def why_not(self, module: nn.Module, projections: Projections) -> str | None:
         geometry = projections.geometry
         if not geometry.heads:
             mixing = geometry.mixing
@@ -154,9 +154,9 @@ class TransformersAdapter(Adapter):
         crossing = any(kwargs.get(name) is not None for name in others)
         return (None, None) if crossing else (keys, keys)
 
-    def taps(self, module: nn.Module) -> Taps:
+    def hook_points(self, module: nn.Module) -> HookPoints:
         site, layout, _ = _parts(module)
-        return Taps(
+        return HookPoints(
             query=site.get_submodule(layout.query),
             context=site.get_submodule(layout.key),
             value=site.get_submodule(layout.value),

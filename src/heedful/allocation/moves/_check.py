@@ -1,7 +1,7 @@
 """What moves refuse, with one wording."""
 
+from heedful.allocation.moments import Moments
 from heedful.allocation.projections import Projections
-from heedful.allocation.seen import Seen
 from heedful.errors import ConfigError, UnsupportedError
 
 POSITIONS = 2**31 - 1  # more than any text has
@@ -36,7 +36,7 @@ def check_heads(site: Projections) -> None:
         raise UnsupportedError("a site must have heads left, got a dropped one")
 
 
-def check_finite(site: Projections, seen: Seen | None) -> None:
+def check_finite(site: Projections, moments: Moments | None) -> None:
     """Raise unless all that a move computes with are numbers.
 
     Raises:
@@ -46,17 +46,17 @@ def check_finite(site: Projections, seen: Seen | None) -> None:
         weight = getattr(site, part)
         if weight is not None and not bool(weight.isfinite().all()):
             raise UnsupportedError(f"weights must be finite, got NaN or inf in {part}")
-    check_seen(seen)
+    check_moments(moments)
 
 
-def check_seen(seen: Seen | None) -> None:
+def check_moments(moments: Moments | None) -> None:
     """Raise unless what went through were numbers.
 
     Raises:
         UnsupportedError: A sum of it is NaN or infinite.
     """
     for part in ("query", "context", "value", "mixed"):
-        moment = None if seen is None else getattr(seen, part)
+        moment = None if moments is None else getattr(moments, part)
         if moment is not None and not bool(moment.isfinite().all()):
             raise UnsupportedError(
                 f"what went through in calibration must be finite, got NaN or inf in {part}"
@@ -64,14 +64,19 @@ def check_seen(seen: Seen | None) -> None:
 
 
 def check_mixing(
-    site: Projections, name: str, seen: Seen | None, *, own_text: bool, looking_back: bool = False
+    site: Projections,
+    name: str,
+    moments: Moments | None,
+    *,
+    own_text: bool,
+    looking_back: bool = False,
 ) -> None:
     """Raise unless the way in which positions are mixed can be exchanged for another.
 
     Args:
         site: As it is.
         name: Of the mechanism that it is to get; a site that has it already gets it anew.
-        seen: What went through, where that is known.
+        moments: What went through, where that is known.
         own_text: Must queries and keys be the same positions?
         looking_back: Must it be known that nobody sees the future?
 
@@ -84,9 +89,9 @@ def check_mixing(
         raise UnsupportedError(
             f"a site must mix by scaled dot products to mix by {name}, got {site.mixing.name}"
         )
-    if own_text and seen is not None and not seen.self_attention:
+    if own_text and moments is not None and not moments.self_attention:
         raise UnsupportedError(f"a site must look at its own text for {name}, got another text")
-    if looking_back and seen is not None and not seen.causal:
+    if looking_back and moments is not None and not moments.causal:
         raise UnsupportedError(f"a site must look back only for {name}, got one that looks ahead")
 
 

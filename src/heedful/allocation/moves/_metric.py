@@ -43,7 +43,7 @@ class Inputs:
 
 
 def inputs(gram: Tensor | None, weight: Float[Tensor, "heads dim width"]) -> Inputs:
-    """Return what a sum of `Seen` says about the vectors that `weight` is for.
+    """Return what a sum of `Moments` says about the vectors that `weight` is for.
 
     Where nothing is known they count as centred and of unit variance in every direction, so that
     maps are compared by their weights.

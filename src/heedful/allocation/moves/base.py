@@ -4,8 +4,8 @@ import abc
 from dataclasses import fields
 from typing import Any
 
+from heedful.allocation.moments import Moments
 from heedful.allocation.projections import Projections
-from heedful.allocation.seen import Seen
 
 
 class Move(abc.ABC):
@@ -16,19 +16,19 @@ class Move(abc.ABC):
     """
 
     @abc.abstractmethod
-    def edit(self, site: Projections, seen: Seen | None) -> Projections:
+    def edit(self, site: Projections, moments: Moments | None) -> Projections:
         """Return the projections after the move.
 
         Args:
             site: As it is. Never changed.
-            seen: What went through the site in the calibration batches; `None` where nobody knows,
-                as when a saved model is rebuilt: the shapes are the same with and without it.
+            moments: Of what went through the site in the calibration batches; `None` where nobody
+                knows, as when a saved model is rebuilt: the shapes are the same with and without.
 
         Raises:
             UnsupportedError: The move cannot be made at this site, and why.
         """
 
-    def resolved(self, site: Projections, seen: Seen | None) -> "Move":
+    def resolved(self, site: Projections, moments: Moments | None) -> "Move":
         """Return the move with every choice that it makes from weights or data in its settings.
 
         A plan must hold moves like that, since a saved model is rebuilt from random weights.

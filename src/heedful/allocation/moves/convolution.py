@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import final
 
+from heedful.allocation.moments import Moments
 from heedful.allocation.moves._check import SIZES, check_mixing, check_number
 from heedful.allocation.moves.base import Move
 from heedful.allocation.moves.drop_site import DropSite
 from heedful.allocation.projections import Mixing, Projections
-from heedful.allocation.seen import Seen
 from heedful.errors import ConfigError, UnsupportedError
 
 
@@ -40,8 +40,8 @@ class Convolution(Move):
             raise ConfigError(f"kernel must be odd and at least 1, got {self.kernel}")
         check_number("kernel", self.kernel, most=SIZES)
 
-    def edit(self, site: Projections, seen: Seen | None) -> Projections:
-        check_mixing(site, "local_convolution", seen, own_text=True)
+    def edit(self, site: Projections, moments: Moments | None) -> Projections:
+        check_mixing(site, "local_convolution", moments, own_text=True)
         width, context, out = site.geometry.width, site.geometry.context, site.geometry.out
         if not width == context == out:
             raise UnsupportedError(
@@ -49,4 +49,4 @@ class Convolution(Move):
                 f"{out=}"
             )
         mixing = Mixing(name="local_convolution", settings={"kernel": self.kernel})
-        return DropSite().edit(site, seen).with_(mixing=mixing)
+        return DropSite().edit(site, moments).with_(mixing=mixing)

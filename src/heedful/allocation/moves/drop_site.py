@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import final
 
-from heedful.allocation.moves._check import check_heads, check_seen
+from heedful.allocation.moments import Moments
+from heedful.allocation.moves._check import check_heads, check_moments
 from heedful.allocation.moves.base import Move
 from heedful.allocation.projections import Projections
-from heedful.allocation.seen import Seen
 
 
 @final
@@ -21,12 +21,12 @@ class DropSite(Move):
         Saves all of the site.
     """
 
-    def edit(self, site: Projections, seen: Seen | None) -> Projections:
+    def edit(self, site: Projections, moments: Moments | None) -> Projections:
         check_heads(site)
-        check_seen(seen)
+        check_moments(moments)
         bias = site.out.new_zeros(site.geometry.out) if site.out_bias is None else site.out_bias
-        if seen is not None and seen.mixed is not None:
-            mean = (seen.mixed[-1, :-1] / seen.rows).to(site.out)
+        if moments is not None and moments.mixed is not None:
+            mean = (moments.mixed[-1, :-1] / moments.rows).to(site.out)
             bias = bias + mean @ site.out.flatten(0, 1)
         return site.with_(
             query=site.query[:0],

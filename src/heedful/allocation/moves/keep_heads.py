@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import final
 
-from heedful.allocation.moves._check import check_heads, check_number, check_seen
+from heedful.allocation.moments import Moments
+from heedful.allocation.moves._check import check_heads, check_moments, check_number
 from heedful.allocation.moves.base import Move
 from heedful.allocation.projections import Projections
 from heedful.allocation.refit import refit
-from heedful.allocation.seen import Seen
 from heedful.errors import ConfigError, UnsupportedError
 
 
@@ -42,9 +42,9 @@ class KeepHeads(Move):
             raise ConfigError(f"heads must be ascending numbers of heads, got {list(self.heads)}")
         check_number("heads", self.heads[-1], least=0)
 
-    def edit(self, site: Projections, seen: Seen | None) -> Projections:
+    def edit(self, site: Projections, moments: Moments | None) -> Projections:
         check_heads(site)
-        check_seen(seen)
+        check_moments(moments)
         heads = site.geometry.heads
         if self.heads[-1] >= heads:
             raise UnsupportedError(f"heads must be below {heads} here, got {list(self.heads)}")
@@ -70,4 +70,4 @@ class KeepHeads(Move):
         )
         size = site.geometry.value_dim
         columns = [head * size + i for head in rows for i in range(size)]
-        return refit(site, kept, seen, columns)
+        return refit(site, kept, moments, columns)

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import final
 
+from heedful.allocation.moments import Moments
 from heedful.allocation.moves._check import SIZES, check_mixing, check_number
 from heedful.allocation.moves.base import Move
 from heedful.allocation.projections import Mixing, Projections
-from heedful.allocation.seen import Seen
 
 
 @final
@@ -38,6 +38,6 @@ class LinearAttention(Move):
     def __post_init__(self) -> None:
         check_number("features", self.features, most=SIZES)
 
-    def edit(self, site: Projections, seen: Seen | None) -> Projections:
-        check_mixing(site, "hedgehog", seen, own_text=False)
+    def edit(self, site: Projections, moments: Moments | None) -> Projections:
+        check_mixing(site, "hedgehog", moments, own_text=False)
         return site.with_(mixing=Mixing(name="hedgehog", settings={"features": self.features}))

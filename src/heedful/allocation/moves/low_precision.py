@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import final
 
+from heedful.allocation.moments import Moments
 from heedful.allocation.moves._check import check_heads
 from heedful.allocation.moves.base import Move
 from heedful.allocation.projections import Projections
-from heedful.allocation.seen import Seen
 from heedful.nn.low_precision import Precision, check_precision
 
 
@@ -34,6 +34,6 @@ class LowPrecision(Move):
     def __post_init__(self) -> None:
         check_precision(self.precision)
 
-    def edit(self, site: Projections, seen: Seen | None) -> Projections:
+    def edit(self, site: Projections, moments: Moments | None) -> Projections:
         check_heads(site)
         return site.with_(precision=self.precision)

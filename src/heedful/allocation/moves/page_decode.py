@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import final
 
+from heedful.allocation.moments import Moments
 from heedful.allocation.moves._check import SIZES, check_mixing, check_number
 from heedful.allocation.moves.base import Move
 from heedful.allocation.projections import Mixing, Projections
-from heedful.allocation.seen import Seen
 from heedful.nn.mechanisms.paged_decoding import PagedDecoding
 
 
@@ -51,6 +51,6 @@ class PageDecode(Move):
             check_number(name, getattr(self, name), least=0)
         check_number("page", self.page, most=SIZES)
 
-    def edit(self, site: Projections, seen: Seen | None) -> Projections:
-        check_mixing(site, "paged_decoding", seen, own_text=False)
+    def edit(self, site: Projections, moments: Moments | None) -> Projections:
+        check_mixing(site, "paged_decoding", moments, own_text=False)
         return site.with_(mixing=Mixing(name="paged_decoding", settings=self.settings()))

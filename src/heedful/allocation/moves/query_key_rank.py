@@ -6,11 +6,11 @@ from typing import final
 import torch
 from torch import Tensor
 
+from heedful.allocation.moments import Moments
 from heedful.allocation.moves._check import check_finite, check_heads, check_number, check_products
 from heedful.allocation.moves._metric import factors, inputs, mapped
 from heedful.allocation.moves.base import Move
 from heedful.allocation.projections import Projections
-from heedful.allocation.seen import Seen
 from heedful.errors import ConfigError, UnsupportedError
 
 
@@ -54,17 +54,17 @@ class QueryKeyRank(Move):
                 f"pairs must be half as many ascending numbers as rank {self.rank}, got {pairs}"
             )
 
-    def resolved(self, site: Projections, seen: Seen | None) -> "QueryKeyRank":
+    def resolved(self, site: Projections, moments: Moments | None) -> "QueryKeyRank":
         self._check(site)
-        check_finite(site, seen)
+        check_finite(site, moments)
         if site.rotary is None or self.pairs:
             return self
-        matters = _importance(site, seen)
+        matters = _importance(site, moments)
         kept = matters.argsort(descending=True, stable=True)[: self.rank // 2].tolist()
         return replace(self, pairs=tuple(sorted(site.rotary.pairs[place] for place in kept)))
 
-    def edit(self, site: Projections, seen: Seen | None) -> Projections:
-        pairs = self.resolved(site, seen).pairs
+    def edit(self, site: Projections, moments: Moments | None) -> Projections:
+        pairs = self.resolved(site, moments).pairs
         if site.rotary is not None:
             places = [site.rotary.pairs.index(pair) for pair in pairs]
             kept = [*places, *(place + len(site.rotary.pairs) for place in places)]
@@ -75,7 +75,7 @@ class QueryKeyRank(Move):
                 key_bias=None if site.key_bias is None else site.key_bias[:, kept],
                 rotary=replace(site.rotary, pairs=pairs),
             )
-        query, key = _moments(site, seen)
+        query, key = _moments(site, moments)
         both = [factors(*pair, rank=self.rank) for pair in zip(query, key, strict=True)]
         for_keys = torch.stack([of_key for _, of_key in both])
         for_queries = torch.stack([of_query for of_query, _ in both])
@@ -114,20 +114,20 @@ class QueryKeyRank(Move):
             raise UnsupportedError(f"pairs must be some of {list(present)}, got {list(self.pairs)}")
 
 
-def _moments(site: Projections, seen: Seen | None) -> tuple[Tensor, Tensor]:
+def _moments(site: Projections, moments: Moments | None) -> tuple[Tensor, Tensor]:
     """Return second moments of the queries of each key head, summed over heads, and of its keys."""
-    looking = inputs(None if seen is None else seen.query, site.query)
-    context = inputs(None if seen is None else seen.context, site.key)
+    looking = inputs(None if moments is None else moments.query, site.query)
+    context = inputs(None if moments is None else moments.context, site.key)
     query = looking.whole(site.query, site.query_bias).unflatten(0, (-1, site.groups)).sum(1)
     if site.rotary is None:
         return query, context.varying(site.key)
     return query, context.whole(site.key, site.key_bias)
 
 
-def _importance(site: Projections, seen: Seen | None) -> Tensor:
+def _importance(site: Projections, moments: Moments | None) -> Tensor:
     """Return the mean square of the part that each pair has in the scores, up to a factor."""
     query, key = (
         moment.diagonal(dim1=-2, dim2=-1).unflatten(1, (2, -1)).sum(1)
-        for moment in _moments(site, seen)
+        for moment in _moments(site, moments)
     )
     return (query * key).sum(0)

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import final
 
+from heedful.allocation.moments import Moments
 from heedful.allocation.moves._check import check_mixing
 from heedful.allocation.moves.base import Move
 from heedful.allocation.projections import Mixing, Projections
-from heedful.allocation.seen import Seen
 from heedful.errors import UnsupportedError
 from heedful.nn.fusion.gated_recurrence import first_gates
 
@@ -29,8 +29,8 @@ class Recurrence(Move):
         decoder's step is some five operations, however long the text.
     """
 
-    def edit(self, site: Projections, seen: Seen | None) -> Projections:
-        check_mixing(site, "gated_recurrence", seen, own_text=True, looking_back=True)
+    def edit(self, site: Projections, moments: Moments | None) -> Projections:
+        check_mixing(site, "gated_recurrence", moments, own_text=True, looking_back=True)
         width, context = site.geometry.width, site.geometry.context
         if width != context:
             raise UnsupportedError(

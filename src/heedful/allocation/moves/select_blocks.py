@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import final
 
+from heedful.allocation.moments import Moments
 from heedful.allocation.moves._check import SIZES, check_mixing, check_number
 from heedful.allocation.moves.base import Move
 from heedful.allocation.projections import Mixing, Projections
-from heedful.allocation.seen import Seen
 from heedful.errors import ConfigError
 
 
@@ -47,6 +47,6 @@ class SelectBlocks(Move):
         check_number("block", self.block, most=SIZES)
         check_number("least", self.least)
 
-    def edit(self, site: Projections, seen: Seen | None) -> Projections:
-        check_mixing(site, "selected_blocks", seen, own_text=False)
+    def edit(self, site: Projections, moments: Moments | None) -> Projections:
+        check_mixing(site, "selected_blocks", moments, own_text=False)
         return site.with_(mixing=Mixing(name="selected_blocks", settings=self.settings()))

@@ -7,12 +7,12 @@ from typing import final
 import torch
 from torch import Tensor
 
+from heedful.allocation.moments import Moments
 from heedful.allocation.moves._align import Turns, align, distances, regrouped
 from heedful.allocation.moves._check import check_finite, check_heads, check_number, check_products
 from heedful.allocation.moves._metric import Inputs, inputs, mapped, mean_output
 from heedful.allocation.moves.base import Move
 from heedful.allocation.projections import Projections
-from heedful.allocation.seen import Seen
 from heedful.errors import UnsupportedError
 
 
@@ -50,7 +50,7 @@ class ShareKeyValue(Move):
     def __post_init__(self) -> None:
         check_number("kv_heads", self.kv_heads)
 
-    def edit(self, site: Projections, seen: Seen | None) -> Projections:
+    def edit(self, site: Projections, moments: Moments | None) -> Projections:
         check_heads(site)
         check_products(site)
         present = site.geometry.kv_heads
@@ -58,9 +58,9 @@ class ShareKeyValue(Move):
             raise UnsupportedError(
                 f"kv_heads must be below {present} here and divide it, got {self.kv_heads}"
             )
-        check_finite(site, seen)
-        context = inputs(None if seen is None else seen.context, site.key)
-        source = inputs(None if seen is None else seen.values, site.value)
+        check_finite(site, moments)
+        context = inputs(None if moments is None else moments.context, site.key)
+        source = inputs(None if moments is None else moments.values, site.value)
         keys, values = _products(site, context, source)
         turns = _turns(site)
         likeness = distances(keys, turns=turns) / _total(keys) + distances(values) / _total(values)

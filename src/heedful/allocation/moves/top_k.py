@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import final
 
+from heedful.allocation.moments import Moments
 from heedful.allocation.moves._check import check_mixing, check_number
 from heedful.allocation.moves.base import Move
 from heedful.allocation.projections import Mixing, Projections
-from heedful.allocation.seen import Seen
 
 
 @final
@@ -33,7 +33,7 @@ class TopKKeys(Move):
     def __post_init__(self) -> None:
         check_number("keys", self.keys)
 
-    def edit(self, site: Projections, seen: Seen | None) -> Projections:
-        check_mixing(site, "top_k", seen, own_text=False)
+    def edit(self, site: Projections, moments: Moments | None) -> Projections:
+        check_mixing(site, "top_k", moments, own_text=False)
         settings = {"kept": self.keys, "straight_through": False}
         return site.with_(mixing=Mixing(name="top_k", settings=settings))

@@ -6,12 +6,12 @@ from typing import final
 import torch
 from torch import Tensor
 
+from heedful.allocation.moments import Moments
 from heedful.allocation.moves._check import check_finite, check_heads, check_number
 from heedful.allocation.moves._metric import factors, inputs, mapped, ridged
 from heedful.allocation.moves.base import Move
 from heedful.allocation.projections import Projections
 from heedful.allocation.refit import solve
-from heedful.allocation.seen import Seen
 from heedful.errors import UnsupportedError
 
 
@@ -44,16 +44,16 @@ class ValueRank(Move):
     def __post_init__(self) -> None:
         check_number("rank", self.rank)
 
-    def edit(self, site: Projections, seen: Seen | None) -> Projections:
+    def edit(self, site: Projections, moments: Moments | None) -> Projections:
         check_heads(site)
-        check_finite(site, seen)
+        check_finite(site, moments)
         if site.gate is not None:
             raise UnsupportedError("values must have no gates of their own, got a recurrence")
         present = site.geometry.value_dim
         if self.rank >= present:
             raise UnsupportedError(f"rank must be below {present} here, got {self.rank}")
         shared = (-1, site.groups)
-        means, covariances = mixed_moments(site, seen)
+        means, covariances = mixed_moments(site, moments)
         spread = covariances.unflatten(0, shared).mean(1)
         reach = (site.out.double() @ site.out.double().mT).unflatten(0, shared).sum(1)
         both = [factors(*pair, rank=self.rank) for pair in zip(reach, spread, strict=True)]
@@ -68,19 +68,19 @@ class ValueRank(Move):
             out=mapped(for_out, site.out),
             out_bias=bias + torch.einsum("hv,hvo->o", means, lost).to(bias),
         )
-        mixed = None if seen is None else seen.mixed
+        mixed = None if moments is None else moments.mixed
         return new if mixed is None else _refitted(site, new, mixed, to_mixed)
 
 
-def mixed_moments(site: Projections, seen: Seen | None) -> tuple[Tensor, Tensor]:
+def mixed_moments(site: Projections, moments: Moments | None) -> tuple[Tensor, Tensor]:
     """Return the mean and the covariance of what each head mixed; the values stand in for it."""
     heads, size = site.out.shape[:2]
     rows = [head // site.groups for head in range(heads)]
-    if seen is None or seen.mixed is None:
-        context = inputs(None if seen is None else seen.values, site.value)
+    if moments is None or moments.mixed is None:
+        context = inputs(None if moments is None else moments.values, site.value)
         means = context.means(site.value, site.value_bias)
         return means[rows], context.varying(site.value)[rows]
-    gram = (seen.mixed / seen.mixed[-1, -1]).to(dtype=torch.float64, device=site.out.device)
+    gram = (moments.mixed / moments.mixed[-1, -1]).to(dtype=torch.float64, device=site.out.device)
     means = gram[-1, :-1].unflatten(0, (heads, size))
     blocks = gram[:-1, :-1].unflatten(0, (heads, size)).unflatten(2, (heads, size))
     own = blocks.diagonal(dim1=0, dim2=2).movedim(-1, 0) - means[:, :, None] * means[:, None]
@@ -95,8 +95,8 @@ def _refitted(before: Projections, after: Projections, mixed: Tensor, maps: Tens
     gram = (mixed / mixed[-1, -1]).to(maps)
     whole = torch.block_diag(*maps, maps.new_ones(1, 1))
     missing = _columns(before) - whole.mT @ _columns(after)
-    seen = whole @ gram
-    correction = solve(seen @ whole.mT, seen @ missing)
+    weighted = whole @ gram
+    correction = solve(weighted @ whole.mT, weighted @ missing)
     columns = (_columns(after) + correction).to(after.out)
     out = columns[:-1].unflatten(0, after.out.shape[:2])
     return after.with_(out=out, out_bias=columns[-1])

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import final
 
+from heedful.allocation.moments import Moments
 from heedful.allocation.moves._check import check_mixing, check_number
 from heedful.allocation.moves.base import Move
 from heedful.allocation.projections import Mixing, Projections
-from heedful.allocation.seen import Seen
 
 
 @final
@@ -40,7 +40,7 @@ class Window(Move):
         check_number("window", self.window)
         check_number("sinks", self.sinks, least=0)
 
-    def edit(self, site: Projections, seen: Seen | None) -> Projections:
-        check_mixing(site, "window", seen, own_text=True)
+    def edit(self, site: Projections, moments: Moments | None) -> Projections:
+        check_mixing(site, "window", moments, own_text=True)
         settings = {"window": self.window, "ahead": self.window - 1, "sinks": self.sinks}
         return site.with_(mixing=Mixing(name="window", settings=settings))

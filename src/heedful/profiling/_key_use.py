@@ -7,15 +7,15 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from heedful.optimizing._heard import site_names
-from heedful.optimizing._profiled import Look
 from heedful.optimizing.problem import Problem
 from heedful.probing.call import ProbedCall
 from heedful.probing.probe import probe
-from heedful.probing.sites import find_sites as heard_sites
+from heedful.probing.sites import find_sites as probed_sites
 from heedful.probing.tiles import Workspace, tiles
+from heedful.profiling._results import KeyUse
+from heedful.profiling._site_names import site_names
 
-LOOKED = 4  # batches that are looked at
+PROBED = 4  # batches that are looked at
 BLOCKS = 32  # blocks that are told apart
 BLOCK = 64  # keys of one
 
@@ -37,13 +37,13 @@ class _Sums:
             before = self.numbers.get(name)
             self.numbers[name] = number if before is None else before + number
 
-    def looks(self, own: bool) -> tuple[Look, ...]:
+    def key_uses(self, own: bool) -> tuple[KeyUse, ...]:
         rows = self.numbers["mass_rows"].clamp(min=1)
         told = self.numbers["rows"]
         where = (self.numbers["where"] / rows[:, None]).tolist()
         blocks = (self.numbers["blocks"][:, : self.reached] / rows[:, None]).tolist()
         return tuple(
-            Look(
+            KeyUse(
                 effective_keys=_number(self.numbers["effective_keys"][head] / told[head]),
                 entropy=_number(self.numbers["entropy"][head] / told[head]),
                 own=where[head][0] if own else None,
@@ -57,9 +57,9 @@ class _Sums:
 
 
 @torch.inference_mode()
-def looks_of(
+def key_use_of(
     problem: Problem, own: Mapping[str, bool], *, block: int
-) -> dict[str, tuple[Look, ...]]:
+) -> dict[str, tuple[KeyUse, ...]]:
     """Return for each site that can be heard where its heads look, over a few batches.
 
     Args:
@@ -71,9 +71,9 @@ def looks_of(
         The weights of these batches, once and in blocks of rows; queries and keys of one batch.
     """
     sums: dict[str, _Sums] = {}
-    if not heard_sites(problem.model)[0]:
+    if not probed_sites(problem.model)[0]:
         return {}
-    for batch in problem.calibration[:LOOKED]:
+    for batch in problem.calibration[:PROBED]:
         with probe(problem.model) as heard:
             problem.outputs(problem.model, batch)
         found_in = heard.statistics(ordered=1)
@@ -85,7 +85,7 @@ def looks_of(
             for call in heard.calls(name):
                 total.add(**_masses(call, block, own=own[site]))
                 total.reached = max(total.reached, min(BLOCKS, math.ceil(call.shape[3] / block)))
-    return {name: total.looks(own[name]) for name, total in sums.items()}
+    return {name: total.key_uses(own[name]) for name, total in sums.items()}
 
 
 def _masses(call: ProbedCall, block: int, *, own: bool) -> dict[str, Tensor]:

@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from heedful.allocation.moments import Moments
 from heedful.allocation.projections import Projections
-from heedful.allocation.seen import Seen
 from heedful.allocation.sites import Site
-from heedful.optimizing._profiled import Correlation, Head, Look
-from heedful.optimizing._spectrum import query_key_spectra, value_out_spectra
 from heedful.optimizing.importance import fisher, gate_gradient, leave_one_out, rank_correlation
 from heedful.optimizing.problem import Problem, Reference
+from heedful.profiling._results import Correlation, Head, KeyUse
+from heedful.profiling._spectra import query_key_spectra, value_out_spectra
 
 # Fisher, gate gradient and leave-one-out of each head; NaN where it was not left out
 Scores = tuple[list[float], list[float], list[float]]
@@ -61,20 +61,20 @@ def scores_of(
 def heads_of(
     projections: Projections,
     scores: Scores,
-    looks: tuple[Look, ...] | None,
-    seen: Seen | None,
+    key_uses: tuple[KeyUse, ...] | None,
+    moments: Moments | None,
 ) -> tuple[Head, ...]:
     """Return all that is known of the heads of a site."""
     if not projections.geometry.heads:
         return ()
-    query_key = query_key_spectra(projections, seen)
-    value_out = value_out_spectra(projections, seen)
+    query_key = query_key_spectra(projections, moments)
+    value_out = value_out_spectra(projections, moments)
     return tuple(
         Head(
             fisher=scores[0][head],
             gate_gradient=scores[1][head],
             leave_one_out=None if math.isnan(scores[2][head]) else scores[2][head],
-            look=None if looks is None else looks[head],
+            look=None if key_uses is None else key_uses[head],
             query_key=query_key[head],
             value_out=value_out[head],
         )

@@ -8,17 +8,22 @@ from typing import Any, Literal, cast
 import torch
 from torch import Tensor, nn
 
+from heedful.allocation.moments import collect_moments
 from heedful.allocation.projections import Projections
-from heedful.allocation.seen import look
 from heedful.allocation.sites import Site, find_sites
 from heedful.bench.environment import environment
 from heedful.bench.memory import peak_bytes
 from heedful.bench.timing import in_turns
 from heedful.errors import ConfigError, UnsupportedError
-from heedful.optimizing._heads import correlation, heads_of, scores_of
-from heedful.optimizing._looks import default_block, looks_of
-from heedful.optimizing._parts import ROUNDS, Times, plain_shares, shapes_of, time_sites
-from heedful.optimizing._profiled import (
+from heedful.optimizing.of_model import ModelSpec, problem_of_batches
+from heedful.optimizing.of_run import problem_to_profile
+from heedful.optimizing.operations import Usage, operations, parameters
+from heedful.optimizing.problem import Batch, Problem
+from heedful.optimizing.unfused import unfused_model
+from heedful.probing.unsupported import kinds_of
+from heedful.profiling._heads import correlation, heads_of, scores_of
+from heedful.profiling._key_use import default_block, key_use_of
+from heedful.profiling._results import (
     Correlation,
     Head,
     Milliseconds,
@@ -26,13 +31,8 @@ from heedful.optimizing._profiled import (
     SiteProfile,
     Whole,
 )
-from heedful.optimizing._visits import usage_of
-from heedful.optimizing.of_model import ModelSpec, problem_of_batches
-from heedful.optimizing.of_run import problem_to_profile
-from heedful.optimizing.operations import Usage, operations, parameters
-from heedful.optimizing.problem import Batch, Problem
-from heedful.optimizing.unfused import unfused_model
-from heedful.probing.unsupported import kinds_of
+from heedful.profiling._site_times import ROUNDS, Times, plain_shares, shapes_of, time_sites
+from heedful.profiling._usage import usage_of
 from heedful.training.run import Run
 
 LEFT_OUT = 64  # heads that are left out one by one
@@ -50,7 +50,7 @@ class Profile:
         sites: Attention that can be changed, in the order of the modules.
         not_adaptable: Attention that cannot, with the reason.
         importance: How well cheap scores put the heads of all sites in order.
-        key_block: Keys in a block of `Look`.
+        key_block: Keys in a block of `KeyUse`.
         seed: Of what was drawn.
         machine: On what it was measured.
     """
@@ -178,18 +178,17 @@ def _profile(
     listen("looking at keys")
     block = default_block(whole.longest) if key_block is None else key_block
     own = {name: found.own for name, found in usage.items()}
-    looks = looks_of(problem, own, block=block)
+    key_uses = key_use_of(problem, own, block=block)
     listen("measuring dimensions")
     runs = [lambda batch=batch: problem.outputs(model, batch) for batch in problem.calibration]
-    seen = look(model, sites, runs)
+    moments = collect_moments(model, sites, runs)
     profiles: list[SiteProfile] = []
     for site in sites:
-        projections = site.read(model)
-        heads = heads_of(projections, scores[site.name], looks.get(site.name), seen.get(site.name))
-        divided = plain_shares(projections.geometry, shapes.get(site.name, ()), _like(site, model))
-        spent = _milliseconds(site.name, times, divided)
-        seen_by = usage.get(site.name, Usage())
-        profiles.append(_site(site, problem, projections, spent, seen_by, times.total, heads))
+        projections, name = site.read(model), site.name
+        heads = heads_of(projections, scores[name], key_uses.get(name), moments.get(name))
+        divided = plain_shares(projections.geometry, shapes.get(name, ()), _like(site, model))
+        spent, used = _milliseconds(name, times, divided), usage.get(name, Usage())
+        profiles.append(_site(site, problem, projections, spent, used, times.total, heads))
     return Profile(
         whole=whole,
         sites=tuple(profiles),

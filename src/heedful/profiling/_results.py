@@ -22,7 +22,7 @@ class Spectrum:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Look:
+class KeyUse:
     """Where a head looks; each number is a mean over the queries that see something.
 
     Args:
@@ -62,7 +62,7 @@ class Head:
     fisher: float
     gate_gradient: float
     leave_one_out: float | None
-    look: Look | None
+    look: KeyUse | None
     query_key: Spectrum | None
     value_out: Spectrum
 

@@ -13,10 +13,10 @@ from torch import nn
 from heedful.allocation.projections import Geometry
 from heedful.allocation.sites import Site
 from heedful.nn.mechanisms.base import Mechanism
-from heedful.optimizing._heard import site_names
 from heedful.optimizing.latency_table import site_seconds
 from heedful.probing.probe import probe
-from heedful.probing.sites import find_sites as heard_sites
+from heedful.probing.sites import find_sites as probed_sites
+from heedful.profiling._site_names import site_names
 
 ROUNDS = 3
 SHAPES = 24  # calls of a site that stand for all of them
@@ -51,7 +51,7 @@ class Times:
 
 def shapes_of(model: nn.Module, sites: Sequence[Site], work: Work) -> dict[str, list[Shape]]:
     """Return the shape of every call of the sites that can be heard; nothing is kept of them."""
-    if not heard_sites(model)[0]:
+    if not probed_sites(model)[0]:
         return {}
     with probe(model, device="meta") as heard:
         work(model)

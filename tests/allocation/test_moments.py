@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
+from heedful.allocation.moments import collect_moments
 from heedful.allocation.moves import DropSite
 from heedful.allocation.plan import Plan, unfused
-from heedful.allocation.seen import look
 from heedful.allocation.sites import find_sites
 from heedful.mask import Mask
 from heedful.nn import Attention
@@ -48,7 +48,7 @@ def test_sums_are_those_of_everything_that_went_through():
     runs = [(draw(2, 5, WIDTH), draw(2, 7, WIDTH, seed=2)), (draw(1, 3, WIDTH), draw(1, 4, WIDTH))]
     sites = find_sites(model)[0]
     model.cross.out.register_forward_pre_hook(lambda module, args: mixed.append(args[0]))
-    seen = look(model, sites, [lambda run=run: model(*run) for run in runs])
+    seen = collect_moments(model, sites, [lambda run=run: model(*run) for run in runs])
     assert list(seen) == ["own", "cross"]  # nothing ran through the other one
     assert seen["own"].rows == seen["cross"].rows == 2 * 5 + 3
     close(seen["own"].query, moments(*(x for x, _ in runs)))
@@ -61,11 +61,11 @@ def test_sums_are_those_of_everything_that_went_through():
 def test_a_site_looks_at_its_own_text_or_at_another():
     model, x, context = Model(), draw(2, 5, WIDTH), draw(2, 7, WIDTH, seed=2)
     sites = find_sites(model)[0]
-    seen = look(model, sites, [lambda: model(x, context)])
+    seen = collect_moments(model, sites, [lambda: model(x, context)])
     assert seen["own"].self_attention
     assert not seen["cross"].self_attention
     both = [lambda: model.own(x), lambda: model.own(x, context)]
-    assert not look(model, sites, both)["own"].self_attention
+    assert not collect_moments(model, sites, both)["own"].self_attention
 
 
 @pytest.mark.parametrize("fails", [False, True])
@@ -79,15 +79,15 @@ def test_no_hook_stays(fails):
 
     if fails:
         with pytest.raises(KeyError):
-            look(model, find_sites(model)[0], [run])
+            collect_moments(model, find_sites(model)[0], [run])
     else:
-        look(model, find_sites(model)[0], [run])
+        collect_moments(model, find_sites(model)[0], [run])
     assert not any(module._forward_pre_hooks for module in model.modules())
 
 
 def test_no_graph_is_built_and_no_gradient_stays():
     model, x = Model(), draw(2, 5, WIDTH).requires_grad_()
-    seen = look(model, find_sites(model)[0], [lambda: model(x, x)])
+    seen = collect_moments(model, find_sites(model)[0], [lambda: model(x, x)])
     assert not seen["own"].mixed.requires_grad
     assert x.grad is None
 
@@ -96,12 +96,12 @@ def test_dropped_sites_are_not_listened_to():
     model, x = Model(), draw(2, 5, WIDTH)
     sites = find_sites(model)[0]
     new = Plan(moves={"own": (DropSite(),)}).apply(model)
-    assert list(look(new, sites, [lambda: new(x, x)])) == ["cross"]
+    assert list(collect_moments(new, sites, [lambda: new(x, x)])) == ["cross"]
 
 
 def test_half_precision_is_summed_widely():
     model, x = Model().bfloat16(), draw(1, 300, WIDTH).bfloat16()
-    seen = look(model, find_sites(model)[0], [lambda: model(x, x)])
+    seen = collect_moments(model, find_sites(model)[0], [lambda: model(x, x)])
     assert seen["own"].query[-1, -1] == 300  # not a number of bfloat16's
     close(seen["own"].query, moments(x))
 
@@ -111,7 +111,9 @@ def test_values_may_be_made_of_other_vectors_than_keys():
     x, other = draw(2, 5, WIDTH), draw(2, 5, WIDTH, seed=2)
     model = nn.ModuleDict({"site": nn.MultiheadAttention(WIDTH, HEADS, batch_first=True)})
     apart = unfused(model)
-    seen = look(apart, find_sites(apart)[0], [lambda: apart["site"](x, x, other)])["site"]
+    seen = collect_moments(apart, find_sites(apart)[0], [lambda: apart["site"](x, x, other)])[
+        "site"
+    ]
     close(seen.query, moments(x))
     close(seen.context, moments(x))
     close(seen.values, moments(other))
@@ -125,14 +127,16 @@ def test_padding_does_not_count_in_layers_of_torch(padding):
     model = nn.ModuleDict({"site": nn.MultiheadAttention(WIDTH, HEADS, batch_first=True)})
     apart = unfused(model)
     sites = find_sites(apart)[0]
-    seen = look(apart, sites, [lambda: apart["site"](x, x, x, key_padding_mask=mask)])["site"]
+    seen = collect_moments(apart, sites, [lambda: apart["site"](x, x, x, key_padding_mask=mask)])[
+        "site"
+    ]
     there = x[~absent][None]
     close(seen.query, moments(there))
     close(seen.context, moments(there))
     assert seen.rows == seen.mixed[-1, -1] == 8
     other = draw(2, 4, WIDTH, seed=2)
     run = [lambda: apart["site"](other, x, x, key_padding_mask=mask)]
-    seen = look(apart, sites, run)["site"]
+    seen = collect_moments(apart, sites, run)["site"]
     close(seen.query, moments(other))
     close(seen.values, moments(there))
 
@@ -147,7 +151,7 @@ def test_padding_does_not_count_in_attention_of_ours():
         model.own(x, mask=mask & Mask.causal())
         model.cross(x, context, mask=mask)
 
-    seen = look(model, find_sites(model)[0], [run])
+    seen = collect_moments(model, find_sites(model)[0], [run])
     there = torch.cat([x[0], x[1, :3]])[None]
     close(seen["own"].query, moments(there))
     close(seen["own"].values, moments(there))

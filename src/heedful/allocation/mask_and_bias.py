@@ -1,4 +1,4 @@
-"""What the masks of other libraries say: who is seen, and what is added to the scores."""
+"""Masks of other libraries, taken apart: who sees whom, and what is added to the scores."""
 
 from typing import NamedTuple
 
@@ -9,28 +9,29 @@ from heedful.errors import ConfigError
 from heedful.mask import Mask
 
 
-class Hiding(NamedTuple):
+class MaskAndBias(NamedTuple):
     """What an additive mask says: who is seen, and what is added to the scores beyond that."""
 
     mask: Mask | None = None
-    added: Tensor | None = None
+    bias: Tensor | None = None
 
-    def __and__(self, other: "Hiding") -> "Hiding":
+    def __and__(self, other: "MaskAndBias") -> "MaskAndBias":
         """Both at once."""
         masks = [mask for mask in (self.mask, other.mask) if mask is not None]
         both = masks[0] & masks[1] if len(masks) == 2 else next(iter(masks), None)
-        added = [x for x in (self.added, other.added) if x is not None]
-        return Hiding(both, added[0] + added[1] if len(added) == 2 else next(iter(added), None))
+        some = [x for x in (self.bias, other.bias) if x is not None]
+        bias = some[0] + some[1] if len(some) == 2 else next(iter(some), None)
+        return MaskAndBias(both, bias)
 
-    def adds(self) -> bool:
+    def has_bias(self) -> bool:
         """Is there anything to add but 0? On an accelerator this waits for the answer."""
-        return self.added is not None and bool((self.added != 0).any())
+        return self.bias is not None and bool((self.bias != 0).any())
 
 
-NOTHING = Hiding()  # is hidden
+NO_MASK = MaskAndBias()
 
 
-def hidden_by(mask: Tensor) -> Hiding:
+def split_mask(mask: Tensor) -> MaskAndBias:
     """Take a mask apart.
 
     Args:
@@ -48,15 +49,15 @@ def hidden_by(mask: Tensor) -> Hiding:
         raise ConfigError(f"a mask must be boolean or floating-point, got {mask.dtype}")
     readable = mask.device.type == "cpu" and not torch.compiler.is_compiling()
     if mask.dtype == torch.bool:
-        return Hiding(_lengths(mask) if readable else Mask.dense(mask))
+        return MaskAndBias(_lengths(mask) if readable else Mask.dense(mask))
     hidden = mask.isneginf()
     visible = _lengths(~hidden) if readable else Mask.dense(~hidden)
     if readable and not mask.requires_grad and ((mask == 0) | hidden).all():
-        return Hiding(visible)
-    return Hiding(visible, mask.masked_fill(hidden, 0.0))
+        return MaskAndBias(visible)
+    return MaskAndBias(visible, mask.masked_fill(hidden, 0.0))
 
 
-def pick_heads(mask: Tensor, origin: tuple[int, ...], original_heads: int) -> Tensor:
+def select_heads(mask: Tensor, origin: tuple[int, ...], original_heads: int) -> Tensor:
     """Return those of a mask that tells the original heads apart, on its second axis, we have."""
     if mask.shape[1] != original_heads:  # of all heads alike, or made for those left
         return mask

@@ -15,16 +15,17 @@ from heedful.errors import ConfigError, DataError, RunError, UnsupportedError
 from heedful.mask import Mask
 from heedful.nn import Attention
 from heedful.nn.positions import AlibiPositions, RotaryPositions
-from heedful.optimizing import _parts, profiling
-from heedful.optimizing._heads import correlation
-from heedful.optimizing._heard import site_names
-from heedful.optimizing._looks import BLOCKS, default_block
-from heedful.optimizing._parts import Shape, plain_shares, time_sites
-from heedful.optimizing._profiled import Whole
-from heedful.optimizing._spectrum import query_key_spectra
 from heedful.optimizing.of_run import ForcedDecoding, problem_to_profile
 from heedful.optimizing.problem import divergence, unavailable
-from heedful.optimizing.profiling import profile, profile_run
+from heedful.profiling import _site_times
+from heedful.profiling import profile as profile_file
+from heedful.profiling._heads import correlation
+from heedful.profiling._key_use import BLOCKS, default_block
+from heedful.profiling._results import Whole
+from heedful.profiling._site_names import site_names
+from heedful.profiling._site_times import Shape, plain_shares, time_sites
+from heedful.profiling._spectra import query_key_spectra
+from heedful.profiling.profile import profile, profile_run
 
 WIDTH, HEADS, KV_HEADS, DIM, VALUE_DIM = 12, 4, 2, 6, 5
 BATCH, QUERIES, KEYS = 2, 7, 11
@@ -69,7 +70,7 @@ def of(found, name):
 def state():
     """What the system says of memory takes longer than all the rest."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(profiling, "peak_bytes", lambda work: work() or 12345)
+        patch.setattr(profile_file, "peak_bytes", lambda work: work() or 12345)
         yield
 
 
@@ -155,7 +156,7 @@ def test_times_are_medians_of_what_was_measured(two, monkeypatch):
         times = {name: 1.0 if "." in name else 16.0 for name in names}
         return times, 0.0
 
-    monkeypatch.setattr(_parts, "site_seconds", measured)
+    monkeypatch.setattr(_site_times, "site_seconds", measured)
     sites = sites_of(two)
     times = time_sites(two, sites, lambda model: None)
     assert times.sites == dict.fromkeys(("own", "cross", "idle"), 4.0)
@@ -174,17 +175,17 @@ def test_mixing_is_divided_as_plain_torch_divides(two, monkeypatch, parts, share
         timed.append(shape)
         return parts
 
-    monkeypatch.setattr(_parts, "_plain", plain)
+    monkeypatch.setattr(_site_times, "_plain", plain)
     geometry = sites_of(two)[0].read(two).geometry
     shapes = [Shape(2, 4, 1, keys) for keys in range(1, 101)]
     assert plain_shares(geometry, shapes, two.own.query.weight) == pytest.approx(shares)
-    assert len(timed) == _parts.SHAPES
+    assert len(timed) == _site_times.SHAPES
     assert timed == sorted(timed)
     assert all(one.batch == 1 and one.heads == 8 for one in timed)
     assert plain_shares(geometry, [], two.own.query.weight) is None
     enormous = [Shape(64, 16, 2**14, 2**14)]
     plain_shares(geometry, enormous, two.own.query.weight)
-    assert timed[-1].heads * timed[-1].queries * timed[-1].keys <= _parts.NUMBERS
+    assert timed[-1].heads * timed[-1].queries * timed[-1].keys <= _site_times.NUMBERS
 
 
 def test_what_is_no_softmax_is_not_divided(two):
@@ -225,7 +226,7 @@ def test_the_planted_head_matters_and_the_others_do_not(planted):
 
 def test_what_says_no_kind_is_compared_as_values(kit, planted, monkeypatch):
     kinds = []
-    monkeypatch.setattr(profiling, "_profile", lambda problem, *_: kinds.append(problem.kind))
+    monkeypatch.setattr(profile_file, "_profile", lambda problem, *_: kinds.append(problem.kind))
     for outputs in (None, "logits", "values"):
         profile(planted[0], [kit.rows(4)], outputs=outputs)
     assert kinds == ["values", "logits", "values"]

@@ -6,8 +6,8 @@ from dataclasses import replace
 from torch import nn
 
 from heedful.allocation.sites import Site
-from heedful.optimizing._parts import Shape
 from heedful.optimizing.operations import Usage, record_usage
+from heedful.profiling._site_times import Shape
 
 
 def usage_of(

@@ -1,4 +1,4 @@
-"""What went through a site while calibration batches ran: second moments, no examples."""
+"""Second moments of what went through a site while calibration batches ran; no examples."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
@@ -15,7 +15,7 @@ from heedful.allocation.sites import Site
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seen:
+class Moments:
     """Sums over positions of `x x^T`, each `x` with a 1 behind it, so that means are in it too.
 
     Padding does not count, as far as the masks of a call say what it is.
@@ -47,9 +47,9 @@ class Seen:
 
 
 @torch.no_grad()
-def look(
+def collect_moments(
     model: nn.Module, sites: Sequence[Site], runs: Iterable[Callable[[], Any]]
-) -> dict[str, Seen]:
+) -> dict[str, Moments]:
     """Run the model on calibration batches and return what went through its sites.
 
     Args:
@@ -60,40 +60,42 @@ def look(
     Returns:
         By the name of the site; a site that nothing ran through is missing.
     """
-    moments: dict[tuple[str, str], _Moment] = {}
+    sums: dict[tuple[str, str], _Sum] = {}
     pairs: dict[str, _Pair] = {}
     with ExitStack() as stack:
         for site in sites:
             if not site.read(model).geometry.heads:
                 continue
             module = site.of(model)
-            taps = site.adapter.taps(module)
+            hook_points = site.adapter.hook_points(module)
             pairs[site.name] = pair = _Pair()
             ask = partial(_ask, pair, site.adapter)
             stack.callback(module.register_forward_pre_hook(ask, with_kwargs=True).remove)
             for name in ("query", "context"):
-                handle = getattr(taps, name).register_forward_pre_hook(partial(_keep, pair, name))
+                handle = getattr(hook_points, name).register_forward_pre_hook(
+                    partial(_keep, pair, name)
+                )
                 stack.callback(handle.remove)
-            handle = taps.out.register_forward_pre_hook(partial(_compare, pair))
+            handle = hook_points.out.register_forward_pre_hook(partial(_compare, pair))
             stack.callback(handle.remove)
-            apart = ("value",) if taps.value is not taps.context else ()
-            looking = () if taps.learned else ("query",)
+            apart = ("value",) if hook_points.value is not hook_points.context else ()
+            looking = () if hook_points.learned else ("query",)
             for name in (*looking, "context", *apart, "out"):
-                moment = moments[site.name, name] = _Moment()
-                handle = getattr(taps, name).register_forward_pre_hook(
-                    partial(_add, moment, pair, name)
+                total = sums[site.name, name] = _Sum()
+                handle = getattr(hook_points, name).register_forward_pre_hook(
+                    partial(_add, total, pair, name)
                 )
                 stack.callback(handle.remove)
         for run in runs:
             run()
     return {
-        site.name: _seen(site.name, moments, pairs[site.name])
+        site.name: _moments(site.name, sums, pairs[site.name])
         for site in sites
-        if (site.name, "out") in moments and moments[site.name, "out"].rows
+        if (site.name, "out") in sums and sums[site.name, "out"].rows
     }
 
 
-class _Moment:
+class _Sum:
     """A sum that grows, in float64: a mean over many positions must not lose the rare ones."""
 
     def __init__(self) -> None:
@@ -108,13 +110,11 @@ class _Moment:
         self.rows += len(flat)
 
 
-def _add(
-    moment: _Moment, pair: "_Pair", name: str, module: nn.Module, args: tuple[Any, ...]
-) -> None:
+def _add(total: _Sum, pair: "_Pair", name: str, module: nn.Module, args: tuple[Any, ...]) -> None:
     x, there = args[0], pair.keys if name in ("context", "value") else pair.queries
     if there is not None and x.ndim == 3 and there.shape[1] == x.shape[1]:
         x = x[there.expand(len(x), -1)]
-    moment.add(x)
+    total.add(x)
 
 
 class _Pair:
@@ -150,17 +150,17 @@ def _is(query: Tensor, context: Tensor) -> bool:
     return query.shape == context.shape and query.data_ptr() == context.data_ptr()
 
 
-def _seen(name: str, moments: Mapping[tuple[str, str], _Moment], pair: _Pair) -> Seen:
-    def of(tap: str) -> Tensor:
-        moment = moments.get((name, tap))
-        return torch.empty(0) if moment is None or moment.sum is None else moment.sum
+def _moments(name: str, sums: Mapping[tuple[str, str], _Sum], pair: _Pair) -> Moments:
+    def of(point: str) -> Tensor:
+        total = sums.get((name, point))
+        return torch.empty(0) if total is None or total.sum is None else total.sum
 
-    return Seen(
+    return Moments(
         query=of("query"),
         context=of("context"),
         mixed=of("out"),
-        rows=moments[name, "out"].rows,
-        value=of("value") if (name, "value") in moments else None,
+        rows=sums[name, "out"].rows,
+        value=of("value") if (name, "value") in sums else None,
         self_attention=pair.same,
         causal=pair.causal,
     )

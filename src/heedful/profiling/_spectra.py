@@ -4,14 +4,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from heedful.allocation.moments import Moments
 from heedful.allocation.moves._metric import inputs, strengths
 from heedful.allocation.moves.value_rank import mixed_moments
 from heedful.allocation.projections import Projections
-from heedful.allocation.seen import Seen
-from heedful.optimizing._profiled import Spectrum
+from heedful.profiling._results import Spectrum
 
 
-def query_key_spectra(site: Projections, seen: Seen | None) -> list[Spectrum | None]:
+def query_key_spectra(site: Projections, moments: Moments | None) -> list[Spectrum | None]:
     """Return for each head how the mean square of its scores is spread over dimensions.
 
     In the metric in which `QueryKeyRank` chooses: over the queries and keys that went through, and
@@ -19,8 +19,8 @@ def query_key_spectra(site: Projections, seen: Seen | None) -> list[Spectrum | N
     only pairs can go, so their parts are compared; a site that turns some components and not others
     has no such spectrum.
     """
-    looking = inputs(None if seen is None else seen.query, site.query)
-    context = inputs(None if seen is None else seen.context, site.key)
+    looking = inputs(None if moments is None else moments.query, site.query)
+    context = inputs(None if moments is None else moments.context, site.key)
     query = looking.whole(site.query, site.query_bias)
     shared = [head // site.groups for head in range(len(site.query))]
     if site.rotary is None:
@@ -35,13 +35,13 @@ def query_key_spectra(site: Projections, seen: Seen | None) -> list[Spectrum | N
     return [spectrum(energy, size=2) for energy in first * second]
 
 
-def value_out_spectra(site: Projections, seen: Seen | None) -> list[Spectrum]:
+def value_out_spectra(site: Projections, moments: Moments | None) -> list[Spectrum]:
     """Return for each head how the mean square of what it gives is spread over dimensions.
 
     In the metric in which `ValueRank` chooses: of what varies in what the head mixed.
     """
     out = site.out.double()
-    _, spread = mixed_moments(site, seen)
+    _, spread = mixed_moments(site, moments)
     return [spectrum(energy) for energy in strengths(out @ out.mT, spread).square()]
 
 

@@ -1,0 +1,1 @@
+"""`heedful.profile`: what attention costs, part by part, and which of it matters."""
