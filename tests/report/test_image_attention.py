@@ -11,7 +11,7 @@ import pytest
 
 from heedful.data.image_attention import AttentionMap, ImageAttention
 from heedful.errors import ConfigError
-from heedful.report.image_attention import GAP, MARK, mosaic, png, render_terminal, write_image
+from heedful.report.image_attention import GAP, MARK, mosaic, png, render_image, write_image
 
 MAP = AttentionMap(row=0, column=1, weights=((0.64, 0.0), (0.2, 0.16)))
 PICTURE = ImageAttention(
@@ -36,7 +36,7 @@ def unpacked(content):
 
 
 def test_a_terminal_shows_the_image_and_the_map():
-    lines = render_terminal(PICTURE).plain.split("\n")
+    lines = render_image(PICTURE).plain.split("\n")
     assert lines == [
         "a <7> & its place",
         "  ██",

@@ -14,19 +14,29 @@ def draw(picture: "Picture", *, stderr: bool) -> None:
     """Draw a picture on the terminal."""
     from rich.console import Console
 
+    from heedful.data.image_attention import ImageAttention
     from heedful.report.alignment import render_terminal
+    from heedful.report.image_attention import render_image
 
     console = Console(stderr=stderr, highlight=False)
-    console.print(render_terminal(picture, console.width))
+    if isinstance(picture, ImageAttention):
+        console.print(render_image(picture))
+    else:
+        console.print(render_terminal(picture, console.width))
 
 
 def write(picture: "Picture", output: Path, *, command: str) -> None:
     """Write a picture; what should be known about it is said on stderr."""
+    from heedful.data.image_attention import ImageAttention
     from heedful.report.alignment_chart import write_alignment
+    from heedful.report.image_attention import write_image
 
     with warnings.catch_warnings(record=True) as notes:
         warnings.simplefilter("always", UserWarning)
-        write_alignment(picture, output, command=command)
+        if isinstance(picture, ImageAttention):
+            write_image(picture, output, command=command)
+        else:
+            write_alignment(picture, output, command=command)
     for note in notes:
         typer.echo(f"heedful: {note.message}", err=True)
     typer.echo(f"Wrote {output}", err=True)

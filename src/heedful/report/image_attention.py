@@ -41,7 +41,7 @@ style-src 'unsafe-inline'; img-src data:">
 """
 
 
-def render_terminal(picture: ImageAttention) -> Text:
+def render_image(picture: ImageAttention) -> Text:
     """Draw an image in shades, and below it where its places looked."""
     grey = np.asarray(picture.pixels, float).mean(2) / 255
     lines = [picture.title, *_drawn(grey)]

@@ -15,6 +15,7 @@ from heedful.config.base import Section, TaskConfig, located
 from heedful.data.alignment import Alignment
 from heedful.data.batches import size_batches
 from heedful.data.examples import Splits
+from heedful.data.image_attention import ImageAttention
 from heedful.errors import UnsupportedError
 from heedful.metrics.metric import Metric
 from heedful.tasks.parts import Batch, Dataset, Learner, Rows
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 Example = TypeVar("Example")
 Answer = TypeVar("Answer")
-Picture = Alignment  # plain data that `report` draws
+Picture = Alignment | ImageAttention  # plain data that `report` draws
 
 
 class Task(abc.ABC, Generic[Example, Answer]):

@@ -14,6 +14,7 @@ from heedful.tasks.base import Task
 # name -> module and class: a table, so that only the one that is needed is loaded
 BUILT_IN = {
     "translation": "heedful.tasks.translation:Translation",
+    "generate-image": "heedful.tasks.generate_image:GenerateImage",
 }
 DEFAULT = "translation"  # of a config that names no task
 
