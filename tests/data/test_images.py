@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import importlib.util
+import os
 import re
 import struct
 import sys
@@ -80,6 +81,16 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path):
         read_idx(tmp_path / "cut.gz")
 
 
+@needs_pillow
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    path = str(tmp_path / "pipe")
+    with pytest.raises(DataError, match="pipe must be an IDX file, got no ordinary file"):
+        Source(path, labels="labels").references()
+    with pytest.raises(DataError, match="pipe must be an image, got no ordinary file"):
+        Source(str(tmp_path)).load([ImageReference(path, 0, "cat")])
+
+
 def test_images_and_labels_must_agree(tmp_path):
     source = pair(tmp_path)
     (tmp_path / "labels").write_bytes(idx(3, values=[7, 2, 5]))
@@ -94,8 +105,10 @@ def test_images_and_labels_must_agree(tmp_path):
 def test_other_pixels_than_those_held_out_are_refused(tmp_path):
     source = pair(tmp_path)
     first, second = source.references()
-    with pytest.raises(DataError, match="image 2, must be the one that was held out, got none"):
-        source.load([first, replace(second, index=2)])
+    for index in (2, -1):
+        want = f"image {index}, must be the one that was held out, got none"
+        with pytest.raises(DataError, match=want):
+            source.load([first, replace(second, index=index)])
     (tmp_path / "images").write_bytes(idx(2, 3, 4, values=range(1, 25)))
     with pytest.raises(DataError, match=r"image 1, must be the one that .*, got other pixels"):
         source.load([second])

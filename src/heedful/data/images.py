@@ -7,6 +7,7 @@ Examples only name an image: `ImageReference` says where its pixels are and what
 import gzip
 import hashlib
 import os
+import stat
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -102,7 +103,7 @@ class Source:
                 held = _images(reference.file)
             else:
                 held = [self._open(reference.file)]
-            image = held[reference.index] if reference.index < len(held) else None
+            image = held[reference.index] if 0 <= reference.index < len(held) else None
             if image is None or hash_pixels(image) != reference.hash:
                 raise DataError(
                     f"{reference.file}, image {reference.index}, must be the one that was held "
@@ -180,6 +181,8 @@ def _images(path: str) -> Pixels:
         found = os.stat(path)
     except OSError as error:
         raise DataError(f"{path} must be an IDX file, got: {error.strerror}") from None
+    if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for
+        raise DataError(f"{path} must be an IDX file, got no ordinary file")
     return _kept_images(os.path.abspath(path), found.st_mtime_ns, found.st_size)
 
 
@@ -244,6 +247,8 @@ def _read_picture(path: str, size: int, channels: int) -> NDArray[np.uint8]:
             "reading PNG and JPEG files needs the package pillow, got none. "
             "Run: pip install 'heedful[images]'"
         ) from None
+    if os.path.exists(path) and not os.path.isfile(path):  # a pipe would be waited for
+        raise DataError(f"{path} must be an image, got no ordinary file")
     try:
         with Image.open(path) as opened:
             upright = ImageOps.exif_transpose(opened).convert("L" if channels == 1 else "RGB")
