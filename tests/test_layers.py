@@ -260,7 +260,13 @@ def test_ops_are_pure_and_nn_calls_them():
 
 
 @pytest.mark.parametrize(
-    "units", ["errors files report data metrics cli", "config", "training.events"]
+    "units",
+    [
+        "errors files report data metrics cli",
+        "config",
+        "training.events",
+        "tasks.generate_image",
+    ],
 )
 def test_torch_stays_out(units):
     modules = ["heedful"]

@@ -1,4 +1,4 @@
-"""How a GAN learns, makes images, and is judged."""
+"""How a GAN learns, makes images, and what those are worth."""
 
 import itertools
 import math
