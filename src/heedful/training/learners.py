@@ -51,7 +51,7 @@ def stepper(task: Task[Any, Any], model: nn.Module, accelerator: Accelerator) ->
     Raises:
         UnsupportedError: Several processes are to train what a learner of the task's own trains.
     """
-    learner = task.learner(model)
+    learner = task.learner(model.to(accelerator.device))
     if learner is None:
         return Supervised(task, model, accelerator)
     if accelerator.num_processes > 1:
