@@ -265,6 +265,7 @@ def test_ops_are_pure_and_nn_calls_them():
         "errors files report data metrics cli",
         "config",
         "training.events",
+        "tasks.control",
         "tasks.generate_image",
     ],
 )

@@ -10,9 +10,10 @@ import torch
 from heedful.models.memory_policy import MemoryPolicy
 from heedful.tasks.episodes import Environment, Played, play
 from heedful.tasks.ppo import PPO, advantages
+from heedful.tasks.seeds import Decisions
 
 SETTINGS = SimpleNamespace(
-    passes=4, discount=0.9, trace=0.8, clip_ratio=0.2, entropy=0.01, clip=0.5
+    passes=4, discount=0.9, trace=0.8, clip_ratio=0.2, entropy=0.01, clip=0.5, weight_decay=0.0
 )
 
 
@@ -41,11 +42,11 @@ def _recall():
     del gymnasium.registry["Recall-v0"]
 
 
-def learner(memory):
+def learner(memory, **settings):
     torch.manual_seed(0)
     environment = Environment.explore("Recall-v0", hide=[], limit=None, seeds=range(8))
     model = MemoryPolicy(inputs=environment.inputs, actions=2, memory=memory, width=8, heads=2)
-    return PPO(model, environment, SETTINGS)
+    return PPO(model, environment, SimpleNamespace(**vars(SETTINGS) | settings))
 
 
 def test_advantages_are_sums_of_surprises():
@@ -76,7 +77,7 @@ def test_it_learns_to_remember_and_cannot_without_memory():
     for memory, least, most in [(3, 0.95, 1.0), (1, 0.3, 0.7)]:
         learned = learner(memory)
         for step in range(15):
-            told = learned.step(range(64 * step, 64 * step + 64), 2e-2)
+            told = learned.step(Decisions([*range(64 * step, 64 * step + 64)]), 2e-2)
         assert {"loss", "return", "entropy", "steps"} == told.keys()
         assert told["steps"] == 3 * 64
         played = play(learned.model, learned.environment, range(9_000, 9_100), sample=False)
@@ -89,7 +90,7 @@ def test_the_same_random_numbers_give_the_same_bits():
     for learned in (one, other):
         for step in range(2):
             torch.manual_seed(step)
-            learned.step([4, 5, 6], 1e-2)
+            learned.step(Decisions([4, 5, 6]), 1e-2)
     for name, tensor in one.model.state_dict().items():
         assert torch.equal(tensor, other.model.state_dict()[name]), name
 
@@ -97,5 +98,14 @@ def test_the_same_random_numbers_give_the_same_bits():
 def test_the_learning_rate_is_what_is_given():
     learned = learner(3)
     before = {name: tensor.clone() for name, tensor in learned.model.state_dict().items()}
-    learned.step([4, 5, 6], 0.0)
+    learned.step(Decisions([4, 5, 6]), 0.0)
     assert all(torch.equal(before[key], now) for key, now in learned.model.state_dict().items())
+
+
+def test_weights_decay_as_they_are_told():
+    weights = []
+    for decay in (0.0, 10.0):
+        learned = learner(3, weight_decay=decay)
+        learned.step(Decisions([4, 5, 6]), 1e-2)
+        weights.append(learned.model.embedding.weight.norm().item())
+    assert weights[1] < 0.8 * weights[0]

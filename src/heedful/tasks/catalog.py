@@ -13,6 +13,7 @@ from heedful.tasks.base import Task
 
 # name -> module and class: a table, so that only the one that is needed is loaded
 BUILT_IN = {
+    "control": "heedful.tasks.control:Control",
     "translation": "heedful.tasks.translation:Translation",
     "generate-image": "heedful.tasks.generate_image:GenerateImage",
 }

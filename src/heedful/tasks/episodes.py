@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float32]
 
-TOGETHER = 128  # episodes played side by side
 TRIED = 64  # episodes played at random to learn what observations look like
 CONSTANT = 1e-6  # numbers of an observation that vary less are only shifted
 

@@ -1,12 +1,12 @@
 """Proximal policy optimisation: a step plays episodes and learns a few times from all of them."""
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from heedful.tasks.episodes import Environment, Played, play
+from heedful.tasks.seeds import Decisions
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 PARTS = 8  # into which decisions are cut in each pass
 SMALLEST, LARGEST = 64, 1_024  # decisions in one of them
-VALUE = 0.25  # weight of the critic's loss
+EPSILON = 1e-5  # of Adam; gradients are small once all goes well
+VALUE = 0.1  # weight of the critic's loss
 
 
 class Settings(Protocol):
@@ -33,6 +34,8 @@ class Settings(Protocol):
     def entropy(self) -> float: ...
     @property
     def clip(self) -> float: ...
+    @property
+    def weight_decay(self) -> float: ...
 
 
 class PPO:
@@ -54,13 +57,15 @@ class PPO:
         import torch
 
         self.model, self.environment, self.settings = model, environment, settings
-        self.optimizers = {"policy": torch.optim.Adam(model.parameters(), eps=1e-5)}
+        decay = settings.weight_decay
+        optimizer = torch.optim.AdamW(model.parameters(), eps=EPSILON, weight_decay=decay)
+        self.optimizers = {"policy": optimizer}
 
-    def step(self, batch: Sequence[int], rate: float) -> dict[str, float]:
+    def step(self, batch: Decisions, rate: float) -> dict[str, float]:
         """Play an episode for each seed, and learn from all of them."""
         import torch
 
-        played = play(self.model, self.environment, batch, sample=True)
+        played = play(self.model, self.environment, batch.seeds, sample=True)
         for group in self.optimizers["policy"].param_groups:
             group["lr"] = rate
         decisions = self._decisions(played)
