@@ -142,6 +142,11 @@ def test_what_older_versions_refused_still_is(keep, message):
         budget_of_keep(keep)
 
 
+def test_a_task_says_of_which_metrics_less_is_better():
+    assert parse_lose("frechet 5", lower_is_better=["frechet"]) == parse_lose("frechet +5")
+    assert as_budget("loss 1", lower_is_better=[]) == parse_lose("loss -1")
+
+
 def test_what_is_written_reads_back():
     random = np.random.default_rng(2)
     for size in (1e-9, 1e-3, 1.0, 123.0, 1e12, 1e40):

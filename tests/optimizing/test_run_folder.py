@@ -286,7 +286,7 @@ def test_what_stands_in_the_output_is_never_touched(digit_run, monkeypatch, tmp_
 
 
 def test_an_unknown_metric_is_refused(digit_run, tmp_path):
-    with pytest.raises(ConfigError, match=r"metric must be one of bleu, chrf, .*got 'rouge'"):
+    with pytest.raises(ConfigError, match=r'metric must be one of .*"chrf", .*got "rouge"'):
         optimize_run(digit_run, lose="rouge 1", output=tmp_path / "out")
     assert not list(tmp_path.iterdir())
 

@@ -25,6 +25,7 @@ def check_budget(lose: str | None, keep: str | None = None, *, kind: "AnyTask") 
     Args:
         lose: What may be lost, e.g. `chrf 0.5`.
         keep: The same as older versions took it, e.g. `chrf >= -0.5`.
+        kind: The task, which knows the metrics.
 
     Raises:
         ConfigError: It cannot be read, its metric is unknown, or it gets worse the other way.
@@ -35,7 +36,8 @@ def check_budget(lose: str | None, keep: str | None = None, *, kind: "AnyTask") 
     if keep is None and lose is None:
         raise ConfigError("--lose must say what may be lost, such as 'chrf 0.5', got nothing")
     if keep is None:
-        budget = parse_lose(lose or "")
+        lower = [each.name for each in kind.metrics if not each.higher_is_better]
+        budget = parse_lose(lose or "", lower_is_better=lower)
     else:
         budget = parse_budget(keep)
         note(f"--keep '{keep}' is now --lose '{budget}'")

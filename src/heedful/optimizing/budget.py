@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -82,14 +83,15 @@ class Budget:
         return f"{self.metric} {'>=' if self.higher_is_better else '<='} {number}"
 
 
-def parse_lose(text: str) -> Budget:
+def parse_lose(text: str, *, lower_is_better: Collection[str] = LOWER_IS_BETTER) -> Budget:
     """Read `METRIC NUMBER`: how much of it may be lost; a `%` makes it a share of the score before.
 
     A sign before the number says in which direction the metric gets worse: `-` where more of it is
-    better, `+` where less is. Without one, less `loss` is better, and more of everything else.
+    better, `+` where less is. Without one more is better, except of the metrics that are named.
 
     Args:
         text: E.g. `chrf 0.5`, `loss 0.05`, `loss 0.5%` or `error +2`.
+        lower_is_better: Metrics of which less is better.
 
     Raises:
         ConfigError: The text does not have this form, or the number is not finite.
@@ -103,16 +105,19 @@ def parse_lose(text: str) -> Budget:
     margin = _value(number.removesuffix("%").rstrip(), 100 if relative else 1)
     if margin is None:
         raise ConfigError(f"lose must end in a finite number, {_LOSSES}, got {text!r}")
-    higher = found["sign"] == "-" if found["sign"] else found["metric"] not in LOWER_IS_BETTER
+    higher = found["sign"] == "-" if found["sign"] else found["metric"] not in lower_is_better
     margin = math.copysign(margin, -1 if higher else 1)
     return Budget(metric=found["metric"], margin=margin, relative=relative)
 
 
-def as_budget(lose: float | str | Budget) -> Budget:
+def as_budget(
+    lose: float | str | Budget, *, lower_is_better: Collection[str] = LOWER_IS_BETTER
+) -> Budget:
     """Return a budget from the forms in which it may be given.
 
     Args:
         lose: A budget, the text of one, or how much less the quality may be.
+        lower_is_better: Metrics of which less is better.
 
     Raises:
         ConfigError: It is none.
@@ -120,7 +125,7 @@ def as_budget(lose: float | str | Budget) -> Budget:
     if isinstance(lose, Budget):
         return lose
     if isinstance(lose, str):
-        return parse_lose(lose)
+        return parse_lose(lose, lower_is_better=lower_is_better)
     if not lose >= 0:
         raise ConfigError(
             f"lose must be at least 0, got {lose}; of what should be low say 'quality +0.01'"

@@ -78,7 +78,8 @@ def optimize_run(
     run = run if isinstance(run, Run) else Run(run)
     folder = output_of(run.folder, output)
     _check_free(folder)
-    budget = as_budget(lose)
+    lower = [each.name for each in run.kind.metrics if not each.higher_is_better]
+    budget = as_budget(lose, lower_is_better=lower)
     settings = settings or OptimizeSettings()
     state = SearchState(search_of(folder), budget, settings)
     with hold_state(state, on_event):  # before the work, not behind it
