@@ -145,6 +145,20 @@ def test_a_move_of_ones_own_is_tried_saved_and_loaded_with_its_class_only(
         )
 
 
+def test_a_search_is_kept_by_the_names_that_older_versions_gave_it(kit, timed, tmp_path):
+    """Else none that was begun by an older version would go on."""
+    optimized(kit, kit.planted(), settings=kit.quick(rounds=1), resume=tmp_path / "search")
+    text = (tmp_path / "search" / "journal.jsonl").read_text(encoding="utf-8")
+    first, *lines = map(json.loads, text.splitlines())
+    kept = first["fingerprint"]
+    assert kept["budget"] == "quality >= -0.1"
+    assert kept["data"].keys() == {"calibration", "validation", "test"}
+    assert {"heal_steps", "bearable"} <= kept["settings"].keys()
+    assert kept.keys() == {"budget", "settings", "model", "data", "training", "machine"}
+    (found,) = [line["value"] for line in lines if line["key"] == ["round", 1]]
+    assert {"plan", "was", "share", "damage", "slack", "within", "verdict"} <= found.keys()
+
+
 def test_what_is_no_move_is_refused_at_once(kit, monkeypatch):
     no_search(monkeypatch)
     with pytest.raises(ConfigError, match=r"moves must be objects of heedful\.Move, got <class"):
