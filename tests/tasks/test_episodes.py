@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from heedful.errors import ConfigError, MissingExtraError
+from heedful.errors import ConfigError, DataError, MissingExtraError
 from heedful.models.memory_policy import MemoryPolicy
 from heedful.tasks.episodes import Environment, made, play
 
@@ -157,3 +157,9 @@ def test_says_which_package_is_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, "gymnasium", None)
     with pytest.raises(MissingExtraError, match=re.escape("pip install 'heedful[control]'")):
         made("CartPole-v1")
+
+
+def test_rejects_observations_that_are_no_numbers(cart):
+    message = "observations of CartPole-v1 must be numbers, got [[1.0, 2.0, nan, 3.0]]"
+    with pytest.raises(DataError, match=re.escape(message)):
+        cart.moments([[1.0, 2.0, float("nan"), 3.0]])

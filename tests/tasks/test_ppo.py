@@ -109,3 +109,9 @@ def test_weights_decay_as_they_are_told():
         learned.step(Decisions([4, 5, 6]), 1e-2)
         weights.append(learned.model.embedding.weight.norm().item())
     assert weights[1] < 0.8 * weights[0]
+
+
+def test_what_is_no_number_is_told_as_loss():
+    learned = learner(3)
+    torch.nn.init.constant_(learned.model.actor.weight, float("nan"))
+    assert np.isnan(learned.step(Decisions([4, 5, 6]), 1e-2)["loss"])

@@ -36,9 +36,9 @@ class Data(Section):
     environment: str = "CartPole-v1"
     hide: Numbers = (1, 3)  # numbers of an observation that are not seen: the velocities
     limit: Length | None = None  # steps of an episode; None: as the environment says
-    train: Count = 10_000  # episodes, each with a seed of its own
-    dev: Count = 100
-    test: Count = 100
+    train: Length = 10_000  # episodes, each with a seed of its own
+    dev: Length = 100
+    test: Length = 100
 
 
 class Model(Section):

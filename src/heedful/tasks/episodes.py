@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from heedful.errors import ConfigError, MissingExtraError
+from heedful.errors import ConfigError, DataError, MissingExtraError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -96,8 +96,16 @@ class Environment:
         return len(self.mean) + self.actions
 
     def moments(self, observations: Sequence[Any], actions: Sequence[int] = ()) -> Floats:
-        """Return what is remembered of moments: what was seen, and what was done before, if any."""
+        """Return what is remembered of moments: what was seen, and what was done before, if any.
+
+        Raises:
+            DataError: What was seen is infinite, or no number.
+        """
         seen = (np.delete(observations, self.hide, axis=1) - self.mean) / self.std
+        if not np.isfinite(seen).all():
+            raise DataError(
+                f"observations of {self.name} must be numbers, got {observations!r:.200}"
+            )
         done = np.eye(self.actions)[list(actions)] if actions else np.zeros((1, self.actions))
         done = np.broadcast_to(done, (len(seen), self.actions))
         return np.concatenate([seen, done], axis=1).astype(np.float32)
@@ -196,39 +204,50 @@ def play(
     import torch
 
     games = [made(environment.name, environment.limit) for _ in seeds]
-    memory, most = model.memory, int(games[0].spec.max_episode_steps)
-    device = model.age.device
-    moments = np.zeros((len(games), memory + most, environment.inputs), np.float32)
-    actions = np.zeros((len(games), most), np.int64)
-    rewards = np.zeros((len(games), most), np.float32)
-    lengths, terminated = np.zeros(len(games), np.int64), np.zeros(len(games), np.bool_)
+    count, memory, device = len(games), model.memory, model.age.device
     first = [game.reset(seed=seed)[0] for game, seed in zip(games, seeds, strict=True)]
-    moments[:, memory - 1] = environment.moments(first)
-    playing, step = list(range(len(games))), 0
+    seen = [environment.moments(first)]
+    history = np.zeros((count, memory, environment.inputs), np.float32)
+    actions, rewards = list[NDArray[np.int64]](), list[Floats]()
+    lengths, terminated = np.zeros(count, np.int64), np.zeros(count, np.bool_)
+    playing = list(range(count))
     while playing:
-        history = moments[playing, step : step + memory][:, ::-1]
-        known = torch.full((len(playing),), min(step + 1, memory), device=device)
+        history[:, 1:] = history[:, :-1]
+        history[:, 0] = seen[-1]
+        known = torch.full((len(playing),), min(len(seen), memory), device=device)
         with torch.inference_mode():
-            logits, _ = model(torch.from_numpy(history.copy()).to(device), known)
-            drawn = torch.multinomial(logits.softmax(-1), 1)[:, 0] if sample else logits.argmax(-1)
-        done = drawn.tolist()
-        found = [
-            games[row].step(environment.start + action)
-            for row, action in zip(playing, done, strict=True)
-        ]
+            logits, _ = model(torch.from_numpy(history[playing]).to(device), known)
+            chosen = (_drawn(logits) if sample else logits.argmax(-1)).tolist()
+        moves = zip(playing, chosen, strict=True)
+        found = [games[row].step(environment.start + action) for row, action in moves]
         observations, gained, over, cut, _ = zip(*found, strict=True)
-        moments[playing, memory + step] = environment.moments(observations, done)
-        actions[playing, step], rewards[playing, step] = done, gained
-        step += 1
-        lengths[playing], terminated[playing] = step, over
+        seen.append(_among(environment.moments(observations, chosen), playing, count))
+        actions.append(_among(np.array(chosen, np.int64), playing, count))
+        rewards.append(_among(np.array(gained, np.float32), playing, count))
+        lengths[playing], terminated[playing] = len(actions), over
         playing = [row for row, *ends in zip(playing, over, cut, strict=True) if not any(ends)]
     for game in games:
         game.close()
+    before = [np.zeros_like(seen[0])] * (memory - 1)
     return Played(
-        moments=moments[:, : memory + step],
-        actions=actions[:, :step],
-        rewards=rewards[:, :step],
+        moments=np.stack(before + seen, axis=1),
+        actions=np.stack(actions, axis=1),
+        rewards=np.stack(rewards, axis=1),
         lengths=lengths,
         terminated=terminated,
         memory=memory,
     )
+
+
+def _among(values: NDArray[Any], rows: list[int], count: int) -> NDArray[Any]:
+    """Values of these rows, among zeros for the other ones."""
+    found = np.zeros((count, *values.shape[1:]), values.dtype)
+    found[rows] = values
+    return found
+
+
+def _drawn(logits: "Tensor") -> "Tensor":
+    """Actions drawn from their shares; where those are no numbers, the loss will say so."""
+    import torch
+
+    return (logits.softmax(-1) / torch.empty_like(logits).exponential_()).argmax(-1)
