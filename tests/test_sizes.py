@@ -26,6 +26,9 @@ EXCEPTIONS = {
     ("lines of file", "mask/__init__.py"): Excess(
         480, "the class below, two thirds of it the contracts of its methods"
     ),
+    ("lines of class", "tasks/classify_text.py:ClassifyText"): Excess(
+        200, "one task is one class, and its interface has many small questions"
+    ),
     ("lines of class", "models/rnn_seq2seq.py:RnnSeq2Seq"): Excess(
         180, "a decoder step by step and one for all steps at once, which must agree"
     ),

@@ -102,6 +102,8 @@ def _locate(
         if field is None or not rest:
             break
         tables = variants(field)
+        if not tables:  # an entry of a list
+            break
         section = tables[""] if "" in tables else tables[rest.pop(0)]
     return ".".join(keys), section, field
 

@@ -21,7 +21,7 @@ def read_tsv(path: Path | str) -> list[Example]:
             ever skipped.
     """
     examples: list[Example] = []
-    for number, line in _lines(Path(path)):
+    for number, line in read_lines(Path(path)):
         columns = line.split("\t")
         if len(columns) < 2:
             raise DataError(
@@ -52,7 +52,7 @@ def read_aligned(source_path: Path | str, target_path: Path | str) -> list[Examp
     sides: list[list[str]] = []
     for side, path in (("source", source_path), ("target", target_path)):
         texts: list[str] = []
-        for number, line in _lines(Path(path)):
+        for number, line in read_lines(Path(path)):
             _check_text(path, number, side, line)
             texts.append(line)
         sides.append(texts)
@@ -76,8 +76,12 @@ def _check_text(path: Path | str, number: int, side: str, text: str) -> None:
         raise DataError(f"{path}:{number} must have some {side} text, got {text!r}")
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Line numbers from 1 and lines without their ends; only a line feed ends a line."""
+def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Read line numbers from 1 and lines without their ends; only a line feed ends a line.
+
+    Raises:
+        DataError: The file is missing, damaged, empty or not UTF-8.
+    """
     number = 0
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:

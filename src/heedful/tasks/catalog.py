@@ -15,6 +15,7 @@ from heedful.tasks.base import Task
 BUILT_IN = {
     "control": "heedful.tasks.control:Control",
     "translation": "heedful.tasks.translation:Translation",
+    "classify-text": "heedful.tasks.classify_text:ClassifyText",
     "generate-image": "heedful.tasks.generate_image:GenerateImage",
 }
 DEFAULT = "translation"  # of a config that names no task

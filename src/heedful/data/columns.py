@@ -1,0 +1,89 @@
+"""Readers of tables: some columns of a TSV or CSV file, by name or by number."""
+
+import csv
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from heedful.data.files import read_lines
+from heedful.errors import DataError
+
+
+def read_columns(path: Path | str, columns: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
+    """Read some columns of a table, row by row.
+
+    A file named `*.csv` has commas between its columns and may quote them; every other one has
+    tabs, and a quotation mark in it is one. `.gz` is unpacked.
+
+    Args:
+        path: A UTF-8 file, with or without a byte order mark.
+        columns: Names in the header, which is the first line, or numbers that count from 1. Where
+            all are numbers there is no header, and the first line is data.
+
+    Returns:
+        The number of the line in which a row ends, and the row's chosen columns.
+
+    Raises:
+        DataError: The file is missing, damaged, empty or not UTF-8, it has no such column, a row
+            has fewer or more columns than the first one, or one of the chosen ones is blank. No
+            row is ever skipped.
+    """
+    path = Path(path)
+    split = _commas if ".csv" in path.suffixes else _tabs
+    rows = split(path)
+    number, first = next(rows)
+    places = _places(path, first, columns)
+    if all(map(str.isdecimal, columns)):
+        yield number, _chosen(path, number, first, columns, places)
+    else:
+        number = 0
+    for number, row in rows:
+        if len(row) != len(first):
+            raise DataError(
+                f"{path}:{number} must have {len(first)} columns like the first line, "
+                f"got {len(row)}"
+            )
+        yield number, _chosen(path, number, row, columns, places)
+    if not number:
+        raise DataError(f"{path} must have a line below its header, got none")
+
+
+def _places(path: Path, first: list[str], columns: Sequence[str]) -> list[int]:
+    """Where the chosen columns are in a row."""
+    header = [name.strip() for name in first]
+    places: list[int] = []
+    for column in columns:
+        if column.isdecimal():
+            if not 1 <= int(column) <= len(first):
+                raise DataError(f"{path}:1 must have a column {column}, got {len(first)} columns")
+            places.append(int(column) - 1)
+        elif header.count(column) != 1:
+            shown = ", ".join(header)
+            raise DataError(f"{path}:1 must have one column {column!r}, got {shown:.200}")
+        else:
+            places.append(header.index(column))
+    return places
+
+
+def _chosen(
+    path: Path, number: int, row: list[str], columns: Sequence[str], places: list[int]
+) -> list[str]:
+    chosen = [row[place] for place in places]
+    for column, text in zip(columns, chosen, strict=True):
+        if not text.strip():
+            raise DataError(f"{path}:{number} must have a text in column {column!r}, got {text!r}")
+    return chosen
+
+
+def _tabs(path: Path) -> Iterator[tuple[int, list[str]]]:
+    for number, line in read_lines(path):
+        yield number, line.split("\t")
+
+
+def _commas(path: Path) -> Iterator[tuple[int, list[str]]]:
+    # a quoted text may go on over several lines
+    reader = csv.reader((f"{line}\n" for _, line in read_lines(path)), strict=True)
+    try:
+        for row in reader:
+            yield reader.line_num, row
+    except csv.Error as error:
+        raise DataError(f"{path}:{reader.line_num} must be CSV, got: {error}") from None
