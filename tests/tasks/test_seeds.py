@@ -28,10 +28,12 @@ def test_a_batch_is_its_seeds():
     assert data.fingerprint() != Seeds((7, 9, 8)).fingerprint()
 
 
-def test_the_first_policy_plays_and_others_are_asked_about_the_same(cart):
+def test_the_first_policy_plays_and_others_are_asked_about_the_same(cart, monkeypatch):
+    monkeypatch.setattr("heedful.tasks.seeds.IMITATED", 5)
     one, other = policy(1), policy(2)
     batch = Seeds((1, 2)).batch([0, 1], "cpu")
-    played = play(one, cart, [1, 2], sample=False)
+    played = play(one, cart, [1, 2], sample=False, most=5)
+    assert played.lengths.tolist() == [5, 5]
     episodes, steps = played.decisions()
     history, lengths = played.histories(episodes, steps)
     for model in (one, other, one):

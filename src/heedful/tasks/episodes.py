@@ -191,7 +191,12 @@ def made(name: str, limit: int | None = None) -> Any:
 
 
 def play(
-    model: "MemoryPolicy", environment: Environment, seeds: Sequence[int], *, sample: bool
+    model: "MemoryPolicy",
+    environment: Environment,
+    seeds: Sequence[int],
+    *,
+    sample: bool,
+    most: int | None = None,
 ) -> Played:
     """Play an episode for each seed.
 
@@ -200,6 +205,7 @@ def play(
         environment: Where.
         seeds: Of the environment's own random numbers.
         sample: Draw actions from their shares, by torch's random numbers? Else the likeliest one.
+        most: Steps of each episode that are played; `None` means to its end.
     """
     import torch
 
@@ -211,7 +217,7 @@ def play(
     actions, rewards = list[NDArray[np.int64]](), list[Floats]()
     lengths, terminated = np.zeros(count, np.int64), np.zeros(count, np.bool_)
     playing = list(range(count))
-    while playing:
+    while playing and len(actions) != most:
         history[:, 1:] = history[:, :-1]
         history[:, 0] = seen[-1]
         known = torch.full((len(playing),), min(len(seen), memory), device=device)

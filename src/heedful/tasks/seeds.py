@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+IMITATED = 128  # decisions of an episode: playing all of it takes longer than learning from it
+
 
 @dataclass(frozen=True)
 class Episode:
@@ -43,7 +45,7 @@ class PlayedEpisode:
 
 
 class Decisions:
-    """A batch of episodes, and the decisions that there are in them.
+    """A batch of episodes, and the first decisions in each of them.
 
     Which those are depends on who plays. So that several policies can be compared, decision by
     decision, the first one that is asked plays; the others are asked about what it met.
@@ -61,7 +63,7 @@ class Decisions:
         import torch
 
         if self._played is None:
-            self._played = play(model, environment, self.seeds, sample=False)
+            self._played = play(model, environment, self.seeds, sample=False, most=IMITATED)
         episodes, steps = self._played.decisions()
         device = model.age.device
         history, lengths = self._played.histories(episodes, steps)
