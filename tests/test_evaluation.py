@@ -38,18 +38,26 @@ def test_a_report_agrees_with_the_translations(trained):
     texts = trained.translator.translate([example.source for example in examples])
     right = [a == example.target for a, example in zip(texts, examples, strict=True)]
     assert report.examples == len(examples) == 50
-    assert report.exact_match == 100 * sum(right) / 50
-    assert 0 < report.exact_match < 100, "the test needs a model that is sometimes wrong"
-    assert report.exact_match_interval[0] < report.exact_match < report.exact_match_interval[1]
+    exact = report.scores["exact_match"]
+    assert exact.score == 100 * sum(right) / 50
+    assert 0 < exact.score < 100, "the test needs a model that is sometimes wrong"
+    assert exact.low < exact.score < exact.high
     references = [example.target for example in examples]
-    assert report.bleu == BLEU(tokenize="zh").corpus_score(texts, [references]).score
-    assert report.chrf == CHRF().corpus_score(texts, [references]).score
-    assert report.tokens_per_second > 0
+    bleu = BLEU(tokenize="zh").corpus_score(texts, [references]).score
+    assert report.scores["bleu"].score == pytest.approx(bleu)
+    chrf = CHRF().corpus_score(texts, [references]).score
+    assert report.scores["chrf"].score == pytest.approx(chrf)
+    assert (report.unit, report.units["bleu"]) == ("tokens", "%")
+    assert report.per_second > 0
     assert report.peak_memory_mib > 50
-    assert report.token_accuracy > 50
+    assert report.scores["token_accuracy"].score > 50
+    assert not report.higher_is_better["loss"]
+    assert report.higher_is_better["chrf"]
     # max_length is 5 and there are numbers of six digits
-    assert report.cut == sum(len(text) >= 5 for text in texts) > 0
-    assert report.to_json()["exact_match"] == report.exact_match
+    assert report.remarks["cut"] == sum(len(text) >= 5 for text in texts) > 0
+    plain = report.to_json()
+    assert (plain["exact_match"], plain["exact_match_interval"]) == (exact.score, exact.interval)
+    assert plain["cut"] == report.remarks["cut"]
 
 
 def test_decomposed_references_cost_nothing(trained, monkeypatch):
@@ -63,21 +71,27 @@ def test_decomposed_references_cost_nothing(trained, monkeypatch):
         vocabulary = type(trained.translator.vocabularies.target)
         monkeypatch.setattr(vocabulary, "decode", lambda *_, perfect=perfect: perfect)
         forms[form] = evaluate(trained)
-        assert forms[form].exact_match == forms[form].by_kind[form].exact_match == 100
-        assert forms[form].by_kind[form].chrf == pytest.approx(100)
-    assert forms["NFC"].bleu == forms["NFD"].bleu == pytest.approx(100)
+        (kind,) = forms[form].by_kind.values()
+        assert forms[form].scores["exact_match"].score == kind["exact_match"] == 100
+        assert kind["chrf"] == pytest.approx(100)
+    first, other = (forms[form].scores["bleu"].score for form in ("NFC", "NFD"))
+    assert first == other == pytest.approx(100)
 
 
 def test_long_examples_are_counted_and_scored(trained, monkeypatch):
     examples = [*trained.examples("test"), Example("1 " * 400, "一" * 500)]
     monkeypatch.setattr(type(trained), "examples", lambda *_: examples)
     report = evaluate(trained)
-    assert (report.examples, report.too_long) == (51, 1)
+    assert (report.examples, report.remarks["too_long"]) == (51, 1)
 
 
 def test_the_split_and_the_beam_are_the_callers_choice(trained):
     assert evaluate(trained.folder, split="dev").examples == 40
-    assert evaluate(trained, beam=3).beam == 3
+    assert evaluate(trained).details["beam"] == 1
+    assert evaluate(trained, beam=3).details["beam"] == 3
+    assert evaluate(trained, overrides=["decode.beam=2"]).to_json()["beam"] == 2
+    with pytest.raises(ConfigError, match=r"may change in decode\.\* alone, got seed=2"):
+        evaluate(trained, overrides=["seed=2"])
     with pytest.raises(ConfigError, match="split must be one of dev, test, got 'train'"):
         evaluate(trained, split="train")
 

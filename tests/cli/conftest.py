@@ -5,34 +5,42 @@ import json
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import pytest
 
 from heedful.cli import main
 from heedful.data.alignment import Alignment
 from heedful.errors import BudgetError
+from heedful.evaluation import Report
+from heedful.metrics.interval import Estimate
 from heedful.optimizing.candidate import Candidate
 from heedful.optimizing.events import Note, RoundDone, Stage
 from heedful.optimizing.outcome import SUMMARY
+from heedful.tasks.catalog import parse_config
+from heedful.tasks.translation import Translation
+from heedful.tasks.translator import Translated
 from heedful.training.events import Finished, Started
-from heedful.training.run import WRITTEN
+from heedful.training.run import written
 
-REPORT = {
+REPORT: dict[str, Any] = {
     "run": "runs/x",
     "split": "test",
     "examples": 1234,
-    "exact_match": 41.25,
-    "exact_match_interval": (39.0, 43.5),
-    "chrf": 52.0,
-    "chrf_interval": (50.5, 53.5),
-    "bleu": 61.0,
-    "bleu_interval": (60.0, 62.5),
-    "token_accuracy": 88.0,
-    "token_accuracy_interval": (87.0, 89.0),
-    "by_kind": {"日期": {"examples": 17, "exact_match": 33.0, "chrf": 44.0}},
-    "tokens_per_second": 9876.0,
+    "scores": {
+        "exact_match": Estimate(41.25, 39.0, 43.5),
+        "bleu": Estimate(61.0, 60.0, 62.5),
+        "loss": Estimate(0.51234, 0.5, 0.525),
+    },
+    "higher_is_better": {"exact_match": True, "bleu": True, "loss": False},
+    "units": {"exact_match": "%", "bleu": "%", "loss": ""},
+    "by_kind": {"日期": {"examples": 17, "exact_match": 33.0, "bleu": 44.0}},
+    "unit": "tokens",
+    "per_second": 9876.0,
     "seconds": 6.5,
     "peak_memory_mib": 321.0,
+    "remarks": {"cut": 0, "strange": 0},
+    "details": {"beam": 1},
 }
 
 OPTIMIZED = {
@@ -70,52 +78,64 @@ class Words:
         return [[3 if "?" in piece else 7 for piece in self.pieces(text)] for text in texts]
 
 
-class Translator:
+class FakeTask(Translation):
     """Writes `译:TEXT`, and remembers what it was asked; words are its tokens."""
 
-    longest = 6
-    decode = SimpleNamespace(max_length=9)
-    vocabularies = SimpleNamespace(source=Words())
-
     def __init__(self):
-        self.calls = []
+        settings = {"data": {"max_length": 6}, "decode": {"max_length": 9}}
+        super().__init__(parse_config(settings), SimpleNamespace(source=Words()))
+        self.asked, self.attends = [], True
 
-    def translate(self, texts, *, beam=None):
-        return [outcome.text for outcome in self.outcomes(texts, beam=beam)]
+    def encode(self, examples, *, training=False):
+        return [example.source for example in examples]
 
-    def outcomes(self, texts, *, beam=None):
-        assert all(text.strip() for text in texts)  # as the real one demands
-        self.calls.append((list(texts), beam))
-        counts = [len(text.split()) for text in texts]
-        return [
-            SimpleNamespace(
-                text=f"译:{text}",
-                tokens=n,
-                unknown=sum("?" in word for word in text.split()),
-                too_long=n > 6,
-                cut=n >= 9,
-            )
-            for text, n in zip(texts, counts, strict=True)
-        ]
+    def answer(self, model, data):
+        assert model == "a model"
+        assert all(text.strip() for text in data)  # as the real one demands
+        self.asked.append(data)
+        return [self.translated(text, len(text.split())) for text in data]
 
-    def align(self, text, translation=None):
-        return Alignment(source=(text,), target=(translation,), weights=((1.0,),), title=text)
+    def translated(self, text, n):
+        return Translated(
+            text=f"译:{text}",
+            written=n,
+            tokens=n,
+            unknown=sum("?" in word for word in text.split()),
+            unread=0,
+            too_long=n > 6,
+            cut=n >= 9,
+        )
+
+    def picture(self, model, example, answer):
+        if not self.attends:
+            return None
+        one, other = (example.source,), (answer.text,)
+        return Alignment(source=one, target=other, weights=((1.0,),), title=example.source)
 
 
 def install(monkeypatch):
     """Put fakes in place; returns what they record."""
-    translator = Translator()
-    calls = SimpleNamespace(train=[], evaluate=[], load=[], translator=translator, interrupt=False)
-    calls.report, calls.examples = dict(REPORT), 5_000
+    calls = SimpleNamespace(train=[], evaluate=[], load=[], answering=[], interrupt=False)
+    calls.task, calls.report, calls.examples = FakeTask(), dict(REPORT), 5_000
     optimizing(calls)
 
     def run_in(folder):
+        def answering(overrides):
+            calls.answering.append(overrides)
+            return calls.task
+
         return SimpleNamespace(
-            folder=folder, translator=translator, examples=lambda split: [None] * calls.examples
+            folder=folder,
+            kind=Translation,
+            task=calls.task,
+            model="a model",
+            answering=answering,
+            examples=lambda split: [None] * calls.examples,
         )
 
-    def train(config=None, *, resume=None, overrides=(), on_event=None):
+    def train(config=None, *, resume=None, overrides=(), on_event=None, task=None):
         calls.train.append((config, resume, *overrides))
+        calls.task_from = task
         folder = resume or config.output or "runs/free"
         started = {"parameters": 7, "precision": "fp32", "examples": {"train": 5}, "skipped": 3}
         on_event(Started(run=folder, **started))
@@ -124,19 +144,20 @@ def install(monkeypatch):
         on_event(Finished(run=folder, step=11, seconds=65.0, reason="limit reached"))
         return run_in(folder)
 
-    def evaluate(run, *, split="test", beam=None):
-        calls.evaluate.append((run.folder, split, beam))
-        return SimpleNamespace(to_json=lambda: calls.report | {"split": split})
+    def evaluate(run, *, split="test", overrides=()):
+        calls.evaluate.append((run.folder, split, [*overrides]))
+        return Report(**calls.report | {"split": split})
 
-    def load(folder):
+    def load(folder, *, task=None):
         calls.load.append(folder)
+        calls.task_from = task
         return run_in(folder)
 
     output_of = lambda run, output: output or Path(f"{run}-optimised")  # noqa: E731
     verbs = {"optimize_run": calls.optimize_run, "apply_plan": calls.apply_plan}
     module(monkeypatch, "heedful.optimizing.run_folder", output_of=output_of, **verbs)
     module(monkeypatch, "heedful.training.start", train=train)
-    module(monkeypatch, "heedful.training.run", Run=load, WRITTEN=WRITTEN)
+    module(monkeypatch, "heedful.training.run", Run=load, written=written)
     module(monkeypatch, "heedful.evaluation", evaluate=evaluate)
     return calls
 
@@ -163,20 +184,21 @@ def optimizing(calls):
     ]
 
     def optimize_run(run, *, lose, output, test, settings, on_event):
-        asked = {"run": run, "lose": lose, "output": output, "test": test, "settings": settings}
-        calls.optimize.append(asked)
+        asked = {"lose": lose, "output": output, "test": test, "settings": settings}
+        folder = getattr(run, "folder", run)
+        calls.optimize.append({"run": folder, **asked})
         for event in calls.events:
             on_event(event)
         if calls.refused is None:
             return SimpleNamespace(report=calls.optimized)
-        folder = output or Path(f"{run}-optimised")
+        folder = output or Path(f"{folder}-optimised")
         folder.mkdir(parents=True, exist_ok=True)
         report = calls.optimized | {"accepted": False, "reason": calls.refused}
         (folder / "report.json").write_text(json.dumps(report))
         raise BudgetError(calls.refused)
 
     def apply_plan(plan, run, *, on_event, **settings):
-        calls.apply.append({"plan": plan, "run": run, **settings})
+        calls.apply.append({"plan": plan, "run": run.folder, **settings})
         on_event(calls.events[0])
         return SimpleNamespace(folder=settings["output"])
 

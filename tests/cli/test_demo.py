@@ -8,7 +8,7 @@ def test_trains_measures_translates_draws_and_says_what_next(heedful, library):
     code, out, _ = heedful("demo", "--minutes", "0.5", "--seed", "9", "-o", "d")
     assert code == 0
     assert library.train == [(Config(seed=9, output="d", train=Train(minutes=0.5)), None)]
-    assert library.evaluate == [("d", "test", None)]
+    assert library.evaluate == [("d", "test", [])]
     for words in ("exact match", "in 3 days → 译:in 3 days", "[100]", "The run is in d. Next:"):
         assert words in out
 

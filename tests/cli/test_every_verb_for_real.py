@@ -186,7 +186,7 @@ def test_a_model_alone_is_no_run(words):
     [
         ("chrf +0.5", "the budget must know that higher chrf is better, got 'chrf +0.5'"),
         ("loss -0.5", "the budget must know that lower loss is better, got 'loss -0.5'"),
-        ("rouge 1", "metric must be one of bleu, chrf, exact_match, loss, token_accuracy"),
+        ("rouge 1", 'metric must be one of "exact_match", "chrf", "bleu"'),
         ("nonsense", "lose must read METRIC NUMBER"),
     ],
 )

@@ -71,7 +71,7 @@ def test_usage_errors_leave_with_2(heedful, words):
 
 @pytest.mark.parametrize("kind", LEAVES)
 def test_every_error_of_ours_leaves_with_its_code_and_one_line(heedful, library, monkeypatch, kind):
-    def load(folder):
+    def load(folder, **_):
         raise kind("width must be even, got 3")
 
     monkeypatch.setattr(sys.modules["heedful.training.run"], "Run", load)
@@ -82,7 +82,7 @@ def test_every_error_of_ours_leaves_with_its_code_and_one_line(heedful, library,
 def test_a_bug_keeps_its_traceback_and_leaves_with_1():
     code = (
         "import sys, types\n"
-        "def load(folder): raise ZeroDivisionError('a bug')\n"
+        "def load(folder, **_): raise ZeroDivisionError('a bug')\n"
         "sys.modules['heedful.training.run'] = types.SimpleNamespace(Run=load)\n"
         "from heedful.cli import main\nmain(['predict', 'r', 'x'])\n"
     )
@@ -93,7 +93,7 @@ def test_a_bug_keeps_its_traceback_and_leaves_with_1():
 
 
 def test_control_c_leaves_with_130_and_a_short_line(heedful, library, monkeypatch):
-    def load(folder):
+    def load(folder, **_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(sys.modules["heedful.training.run"], "Run", load)
@@ -102,17 +102,21 @@ def test_control_c_leaves_with_130_and_a_short_line(heedful, library, monkeypatc
     assert err.strip() == "heedful: interrupted"
 
 
-FAKE = (
-    "import sys, types\n"
-    "new = types.SimpleNamespace\n"
-    "fine = dict(tokens=1, unknown=0, too_long=False, cut=False)\n"
-    "said = lambda text: new(text='{chinese}' + text + str(len(text)), **fine)\n"
-    "outcomes = lambda texts, beam=None: [said(text) for text in texts]\n"
-    "words = new(pieces=list, encode=lambda texts: [[9] * len(text) for text in texts])\n"
-    "run = new(translator=new(outcomes=outcomes, vocabularies=new(source=words)))\n"
-    "sys.modules['heedful.training.run'] = types.SimpleNamespace(Run=lambda folder: run)\n"
-    "from heedful.cli import main\nmain({words})\n"
+FAKE = """
+import sys, types
+new = types.SimpleNamespace
+task = new(
+    parse=lambda text: text,
+    encode=list,
+    answer=lambda model, texts: texts,
+    warnings=lambda example, answer: [],
+    show=lambda answer: "{chinese}" + answer + str(len(answer)),
 )
+run = new(answering=lambda overrides: task, model=None)
+sys.modules["heedful.training.run"] = new(Run=lambda folder, task=None: run)
+from heedful.cli import main
+main({words})
+"""
 C_LOCALE = {"LANG": "C", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 
 
@@ -186,18 +190,20 @@ def test_the_real_library_takes_these_calls():
     from heedful.evaluation import evaluate
     from heedful.optimizing.run_folder import apply_plan, optimize_run, output_of
     from heedful.report.alignment import render_terminal
-    from heedful.tasks.translator import Translator
-    from heedful.training.run import load
+    from heedful.tasks.base import Task
+    from heedful.training.run import Run, written
     from heedful.training.start import train
 
-    inspect.signature(train).bind(None, resume=Path("r"), on_event=print)
-    inspect.signature(evaluate).bind(object(), split="dev", beam=2)
-    inspect.signature(load).bind(Path("r"))
+    inspect.signature(train).bind(None, resume=Path("r"), on_event=print, task="a:B")
+    inspect.signature(evaluate).bind(object(), split="dev", overrides=["decode.beam=2"])
+    inspect.signature(Run).bind(Path("r"), task="a:B")
+    inspect.signature(Run.answering).bind(None, ["decode.beam=2"])
+    inspect.signature(written).bind(Task)
     inspect.signature(output_of).bind(Path("r"), None)
     told = {"output": Path("o"), "on_event": print}
     inspect.signature(optimize_run).bind(Path("r"), lose="", test=None, settings=None, **told)
     steps = {"distil_steps": 1, "finetune_steps": 1}
     inspect.signature(apply_plan).bind(Path("p"), Path("r"), seed=2, **steps, **told)
-    inspect.signature(Translator.outcomes).bind(None, ["x"], beam=2)
-    inspect.signature(Translator.align).bind(None, "x", "y")
+    for words, given in {"encode": 1, "answer": 2, "parse": 1, "show": 1, "picture": 3}.items():
+        inspect.signature(getattr(Task, words)).bind(None, *range(given))
     render_terminal(Alignment(source=("x",), target=("y",), weights=((1.0,),)))

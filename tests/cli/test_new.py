@@ -1,10 +1,12 @@
+import pytest
+
 from heedful.config.template import template
-from heedful.tasks.catalog import load_config
+from heedful.tasks.catalog import BUILT_IN, load_config
 from heedful.tasks.translation_config import Config
 
 
 def test_prints_the_template(heedful):
-    assert heedful("new", "translation") == (0, template("translation"), "")
+    assert heedful("new", "translation") == (0, template(Config), "")
 
 
 def test_writes_a_file_that_loads_as_the_defaults(heedful, tmp_path):
@@ -23,9 +25,25 @@ def test_never_overwrites_without_force(heedful, tmp_path):
     )
     assert path.read_text(encoding="utf-8") == "mine"
     assert heedful("new", "translation", "-o", "t.toml", "--force")[0] == 0
-    assert path.read_text(encoding="utf-8") == template("translation")
+    assert path.read_text(encoding="utf-8") == template(Config)
 
 
 def test_unknown_task(heedful):
-    code, out, err = heedful("new", "vision")
-    assert (code, out, err) == (2, "", 'heedful: TASK must be "translation", got "vision"\n')
+    code, out, err = heedful("new", "translatoin")
+    assert (code, out) == (2, "")
+    assert err.startswith("heedful: task must be ")
+    assert '"translation"' in err
+    assert 'got "translatoin"' in err
+    assert err.endswith("A task of your own is named by --task-from module:Class.\n")
+
+
+def test_without_a_task_all_are_listed(heedful):
+    code, out, err = heedful("new")
+    assert (code, out) == (2, "")
+    assert err == f"heedful: TASK must be one of {', '.join(BUILT_IN)}, got none\n"
+
+
+@pytest.mark.parametrize("task", BUILT_IN)
+def test_every_task_has_a_config_that_is_read_back(heedful, tmp_path, task):
+    assert heedful("new", task, "-o", f"{task}.toml")[0] == 0
+    assert load_config(tmp_path / f"{task}.toml").task == task

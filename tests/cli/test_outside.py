@@ -141,7 +141,7 @@ def test_what_is_suggested_can_be_typed(tmp_path, monkeypatch, called, path, wor
 def test_sigterm_is_said_and_leaves_with_143(tmp_path):
     code = (
         "import sys, time, types\n"
-        "def Run(folder):\n    print('here', flush=True)\n    time.sleep(50)\n"
+        "def Run(folder, task=None):\n    print('here', flush=True)\n    time.sleep(50)\n"
         "sys.modules['heedful.training.run'] = types.SimpleNamespace(Run=Run)\n"
         "from heedful.cli import main\nsys.argv[1:] = ['predict', 'r', 'x']\nmain()\n"
     )

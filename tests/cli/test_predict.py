@@ -5,14 +5,16 @@ import pytest
 
 def test_one_translation_a_line_and_nothing_else(heedful, library):
     assert heedful("predict", "r", "a b", "三月", "--beam", "4") == (0, "译:a b\n译:三月\n", "")
-    assert library.translator.calls == [(["a b", "三月"], 4)]
+    assert library.task.asked == [["a b", "三月"]]
+    assert library.answering == [["decode.beam=4"]]
     assert [str(folder) for folder in library.load] == ["r"]
 
 
 def test_lines_of_stdin_and_blank_ones_stay_in_place(heedful, library):
     stdin = "\ufeffone\r\n\n  \n三月".encode()
     assert heedful("predict", "r", stdin=stdin) == (0, "译:one\n\n\n译:三月\n", "")
-    assert library.translator.calls == [(["one", "三月"], None)]
+    assert library.task.asked == [["one", "三月"]]
+    assert library.answering == [[]]
 
 
 def test_empty_stdin_is_fine(heedful, library):
@@ -23,7 +25,7 @@ def test_long_input_is_translated_in_chunks_in_order(heedful, library):
     lines = [f"line {number}" for number in range(600)]
     _, out, _ = heedful("predict", "r", stdin="\n".join(lines).encode())
     assert out.splitlines() == [f"译:{line}" for line in lines]
-    assert [len(texts) for texts, _ in library.translator.calls] == [256, 256, 88]
+    assert [len(texts) for texts in library.task.asked] == [256, 256, 88]
 
 
 def test_a_translation_with_line_breaks_stays_one_line(heedful, library):
@@ -40,6 +42,17 @@ def test_attention_is_drawn_beside_stdout(heedful, library):
     code, out, err = heedful("predict", "r", "猫", "", "--attention")
     assert (code, out) == (0, "译:猫\n\n")
     assert "译:猫  [100]" in err
+
+
+def test_a_model_without_attention_says_so(heedful, library, tmp_path):
+    library.task.attends = False
+    for words in (("--attention",), ("-o", "x.svg")):
+        code, out, err = heedful("predict", "r", "猫", *words)
+        assert (code, out) == (2, "译:猫\n")
+        assert err == (
+            "heedful: the model must have attention to show it, got none that tells of it\n"
+        )
+    assert not (tmp_path / "x.svg").exists()
 
 
 @pytest.mark.parametrize("suffix", ["html", "svg"])
@@ -64,9 +77,9 @@ def test_a_picture_without_a_font_says_so(heedful, library, tmp_path, monkeypatc
     "words, message",
     [
         (("a", "-o", "x.pdf"), "output must end in .html, .svg, .png, got x.pdf"),
-        (("a", "b", "-o", "x.svg"), "--output must come with one TEXT, got 2"),
-        (("-o", "x.svg"), "--output must come with one TEXT, got 0"),
-        ((" ", "-o", "x.svg"), "--output must come with a TEXT that is not blank, got ' '"),
+        (("a", "b", "-o", "x.svg"), "--output must come with one INPUT, got 2"),
+        (("-o", "x.svg"), "--output must come with one INPUT, got 0"),
+        ((" ", "-o", "x.svg"), "--output must come with an INPUT that is not blank, got ' '"),
     ],
 )
 def test_rejects_before_the_run_is_loaded(heedful, library, words, message):
@@ -111,6 +124,13 @@ def test_json_says_of_each_text_what_is_wrong_with_it(heedful, library):
 )
 def test_what_the_model_has_never_seen_is_said(heedful, library, text, words):
     assert heedful("predict", "r", text) == (0, f"译:{text}\n", words)
+
+
+def test_settings_and_the_users_task_come_through(heedful, library):
+    words = ("--set", "decode.batch=7", "--beam", "2", "--task-from", "mine:Task")
+    assert heedful("predict", "r", "a", *words)[0] == 0
+    assert library.answering == [["decode.batch=7", "decode.beam=2"]]
+    assert library.task_from == "mine:Task"
 
 
 @pytest.mark.parametrize("beam", ["0", "1001", str(10**30)])

@@ -6,6 +6,7 @@ import pytest
 import typer
 
 from heedful import cli
+from heedful.cli import _runs
 from heedful.cli.profile import profile as verb
 from heedful.cli.profile import show_profile
 from heedful.errors import UnsupportedError
@@ -86,6 +87,11 @@ def asked(monkeypatch):
         getattr(calls, kind).append(what)
         return SimpleNamespace(to_json=lambda: calls.report)
 
+    def open_run(folder, task):
+        calls.task_from = task
+        return str(folder)
+
+    monkeypatch.setattr(_runs, "open_run", open_run)
     monkeypatch.setattr(
         profiling, "profile_run", lambda run, **settings: answer("run", run=run, **settings)
     )
@@ -196,10 +202,10 @@ def test_a_function_gives_any_model(heedful, asked, mine):
     assert json.loads(out)["target"] == f"{mine}:make"
 
 
-def test_a_folder_may_have_a_colon(heedful, asked, tmp_path):
+def test_a_folder_may_have_a_colon_and_a_task_of_the_users(heedful, asked, tmp_path):
     (tmp_path / "a:b").mkdir()
-    assert heedful("profile", "a:b", "--json")[0] == 0
-    assert asked.run[0]["run"] == "a:b"
+    assert heedful("profile", "a:b", "--json", "--task-from", "mine:Task")[0] == 0
+    assert (asked.run[0]["run"], asked.task_from) == ("a:b", "mine:Task")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ from heedful.training.events import Evaluated, Finished, Message, Started, Step
 STARTED = Started(
     run=Path("r"), parameters=12345, precision="bf16", examples={"train": 2800, "dev": 9}, skipped=0
 )
-EVALUATED = Evaluated(step=20, fraction=0.31, dev_loss=1.25, token_accuracy=0.625, best=True)
+SCORES = {"dev_loss": 1.25, "token_accuracy": 0.625}
+EVALUATED = Evaluated(step=20, fraction=0.31, scores=SCORES, best=True)
 FINISHED = Finished(run=Path("r"), step=64, seconds=3725.0, reason="limit reached")
 
 
@@ -19,7 +20,8 @@ def step(number):
         fraction=number / 64,
         loss=2.5,
         learning_rate=1e-3,
-        tokens_per_second=4321.0,
+        per_second=4321.0,
+        unit="tokens",
         seconds=float(number),
         remaining=75.0,
     )
@@ -44,12 +46,12 @@ def test_off_a_terminal_steps_are_ten_seconds_apart(capsys):
     out, err = capsys.readouterr()
     assert out == ""
     assert err.splitlines() == [
-        "data: reading or making it, and learning its tokens …",  # before any event
+        "data: reading or making it, and learning what it is made of …",  # before any event
         "run r: 12,345 parameters in bf16, examples: 2,800 train, 9 dev",
-        "  0%  step 0  loss 2.500  4,321 tok/s  eta 1:15",
-        " 16%  step 10  loss 2.500  4,321 tok/s  eta 1:15",
-        " 31%  step 20  loss 2.500  4,321 tok/s  eta 1:15",
-        " 31%  step 20  dev loss 1.250  token accuracy 62.5%  best so far",
+        "  0%  step 0  loss 2.500  4,321 tokens/s  eta 1:15",
+        " 16%  step 10  loss 2.500  4,321 tokens/s  eta 1:15",
+        " 31%  step 20  loss 2.500  4,321 tokens/s  eta 1:15",
+        " 31%  step 20  dev loss 1.250  token accuracy 0.625  best so far",
         "finished after 64 steps in 1:02:05: limit reached",
     ]
     assert progress.run == Path("r")
@@ -66,8 +68,8 @@ def test_on_a_terminal_a_bar_shows_the_last_step(capsys, monkeypatch):
     out, err = capsys.readouterr()
     assert out == ""
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", err)
-    assert " 50%  step 32  loss 2.500  4,321 tok/s  eta 1:15" in plain
-    assert "dev loss 1.250  token accuracy 62.5%  best so far" in plain
+    assert " 50%  step 32  loss 2.500  4,321 tokens/s  eta 1:15" in plain
+    assert "dev loss 1.250  token accuracy 0.625  best so far" in plain
 
 
 def test_quiet_shows_messages_only(capsys):

@@ -78,6 +78,6 @@ def test_stdin_that_is_closed_is_named(heedful, library, monkeypatch):
     assert heedful("predict", "r") == (
         2,
         "",
-        "heedful: stdin must be open where no TEXT is given, got it closed\n",
+        "heedful: stdin must be open where no INPUT is given, got it closed\n",
     )
     assert heedful("predict", "r", "a")[0] == 0

@@ -1,5 +1,7 @@
 """Options that several verbs take, described once."""
 
+import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -23,11 +25,26 @@ Seed = Annotated[
     ),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace the file that --output names.")]
+
+
+def _found_here(source: str | None) -> str | None:
+    """Let a task of the user's own be imported from the current folder too.
+
+    The path of a command starts at the command's own folder.
+    """
+    if source is not None and os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    return source
+
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 TaskFrom = Annotated[
     str | None,
     typer.Option(
-        "--task-from", metavar="MODULE:CLASS", help="A task of your own; its code is loaded."
+        "--task-from",
+        metavar="MODULE:CLASS",
+        callback=_found_here,
+        help="A task of your own; its code is loaded.",
     ),
 ]
 AnswerSettings = Annotated[

@@ -58,6 +58,7 @@ def demo(
     from heedful.cli._pictures import draw
     from heedful.cli._training import run_training
     from heedful.cli.evaluate import show_report
+    from heedful.cli.predict import answers
     from heedful.cli.progress import working
     from heedful.evaluation import evaluate
     from heedful.tasks.catalog import parse_config
@@ -68,11 +69,13 @@ def demo(
     with working("evaluating on the test split"):
         report = evaluate(run, split="test")
     show_report(report, run.kind)
-    translations = run.translator.translate(list(SENTENCES))
-    for text, translation in zip(SENTENCES, translations, strict=True):
-        typer.echo(f"{text} → {translation}")
+    found = [each for each in answers(run.task, run.model, list(SENTENCES)) if each is not None]
+    for text, (_, answer) in zip(SENTENCES, found, strict=True):
+        typer.echo(f"{text} → {run.task.show(answer)}")
     typer.echo("")
-    draw(run.translator.align(SENTENCES[0], translations[0]), stderr=False)
+    picture = run.task.picture(run.model, *found[0])
+    if picture is not None:  # of a run that was gone on with, and has no attention
+        draw(picture, stderr=False)
     if budget is not None and not _is_run(smaller):
         _optimize(output, budget, smaller, seed)
     both = f"{output}, the smaller one in {smaller}" if _is_run(smaller) else str(output)

@@ -8,13 +8,14 @@ import typer
 from heedful.cli._options import Force, TaskFrom
 from heedful.cli._output import check_file
 from heedful.cli._program import again, own_task
+from heedful.errors import ConfigError
 
 
 def new(
     task: Annotated[
-        str,
-        typer.Argument(metavar="TASK", help="What to train, e.g. translation or classify-text."),
-    ],
+        str | None,
+        typer.Argument(metavar="TASK", help="What to train; without it the tasks are listed."),
+    ] = None,
     *,
     output: Annotated[
         Path | None,
@@ -26,9 +27,15 @@ def new(
     """Print or write a config with every setting, its default and what it means."""
     from heedful.config.template import template
     from heedful.files import write_bytes
-    from heedful.tasks.catalog import find_task
+    from heedful.tasks.catalog import BUILT_IN, find_task, import_task
 
-    text = template(find_task(task, source=task_from).config_class)
+    if task is not None:
+        found = find_task(task, source=task_from)
+    elif task_from is not None:
+        found = import_task(task_from)
+    else:
+        raise ConfigError(f"TASK must be one of {', '.join(BUILT_IN)}, got none")
+    text = template(found.config_class)
     if output is None:
         typer.echo(text, nl=False)
         return

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from heedful.cli._options import MOST, AsJson, Force, Seed
+from heedful.cli._options import MOST, AsJson, Force, Seed, TaskFrom
 from heedful.cli._output import check_file, named
 from heedful.cli._outside import users_code
 from heedful.cli._tables import print_table, table
@@ -38,6 +38,7 @@ def profile(
     ] = None,
     force: Force = False,
     as_json: AsJson = False,
+    task_from: TaskFrom = None,
 ) -> None:
     """Say what attention takes of the work, part by part, and how much each head matters."""
     from heedful.cli.progress import working
@@ -46,7 +47,7 @@ def profile(
         check_file(output, force=force)
     settings = {"leave_out": leave_out, "key_block": key_block, "seed": seed}
     with working(f"profiling {target}") as tell:
-        found = _profiled(target, {**settings, "listen": tell})
+        found = _profiled(target, task_from, {**settings, "listen": tell})
     if output is not None:
         from heedful.files import write_json
 
@@ -57,11 +58,12 @@ def profile(
         show_profile(found)
 
 
-def _profiled(target: str, settings: dict[str, Any]) -> dict[str, Any]:
+def _profiled(target: str, task_from: str | None, settings: dict[str, Any]) -> dict[str, Any]:
+    from heedful.cli._runs import open_run
     from heedful.profiling import profile as profiling
 
     if ":" not in target or Path(target).exists():
-        found = profiling.profile_run(str(named(Path(target))), **settings)
+        found = profiling.profile_run(open_run(named(Path(target)), task_from), **settings)
     else:
         model, batches = _made(target)
         with users_code(target, "return a model that takes its batches"):

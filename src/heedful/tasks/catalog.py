@@ -1,6 +1,7 @@
 """Which tasks there are, and the config of each: `task` is read first, then that task's schema."""
 
 import importlib
+import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -58,12 +59,19 @@ def import_task(source: str) -> AnyTask:
         raise ConfigError(f"--task-from must look like module:Class, got {source!r}")
     try:
         task = _load(source)
-    except (ImportError, AttributeError) as error:
+    except (Exception, SystemExit) as error:  # whatever a module does when it is run
         raise ConfigError(
-            f"--task-from must name a class that can be imported, got {source!r}: {error}"
+            f"--task-from must name a class that can be imported, got {source!r}: {_told(error)}"
         ) from None
     if not (isinstance(task, type) and issubclass(task, Task)):
         raise ConfigError(f"--task-from must name a subclass of heedful.Task, got {source!r}")
+    missing = sorted(task.__abstractmethods__) + [
+        name for name in ("config_class", "example_class") if not hasattr(task, name)
+    ]
+    if missing:
+        raise ConfigError(
+            f"--task-from must name a whole task, got {source!r} without {', '.join(missing)}"
+        )
     return cast(AnyTask, task)
 
 
@@ -117,6 +125,17 @@ def _task_in(
     if not isinstance(named, str):
         raise ConfigError(f'task must be a text in "quotes", got {show(named)}')
     return named
+
+
+def _told(error: BaseException) -> str:
+    """An error in one line, with its place in the user's code."""
+    said = " ".join(str(error).split())
+    if isinstance(error, SyntaxError):  # which says its own place
+        return said
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.line]
+    ours = not frames or frames[-1].filename == __file__
+    place = "" if ours else f" in {Path(frames[-1].filename).name}, line {frames[-1].lineno}"
+    return f"{type(error).__name__}{place}: {said}" if place else said
 
 
 def _load(source: str) -> Any:
