@@ -2,15 +2,15 @@
 
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import adaptive_avg_pool2d, relu
+from torch.nn.functional import adaptive_max_pool2d, relu
 
 from heedful.errors import ConfigError
 
-CELLS = 4  # cells a side in which what was found is summed up
+CELLS = 4  # cells a side, of each of which the largest number is kept
 
 
 class ImageClassifier(nn.Module):
-    """Two convolutions, sums over 4 x 4 cells, and a layer of features below the classes.
+    """Two convolutions, the largest numbers of 4 x 4 cells, and features below the classes.
 
     Args:
         classes: Number of classes.
@@ -40,7 +40,7 @@ class ImageClassifier(nn.Module):
     ) -> Float[Tensor, "batch features"]:
         """Describe images by what the last layer looks at."""
         x = relu(self.second(relu(self.first(images))))
-        return relu(self.describe(adaptive_avg_pool2d(x, CELLS).flatten(1)))
+        return relu(self.describe(adaptive_max_pool2d(x, CELLS).flatten(1)))
 
     def forward(
         self, images: Float[Tensor, "batch channels height width"]

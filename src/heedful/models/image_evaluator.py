@@ -14,7 +14,7 @@ Images = Float[Tensor, "batch channels height width"]
 
 SIDE = 8  # pixels a side of the thumbnails that are compared
 BATCH = 64  # images a step
-RATE = 2e-3  # learning rate of the classifier, down to 0 linearly
+RATE = 3e-3  # learning rate of the classifier, down to 0 linearly
 CHUNK = 250  # images compared with all training images at once
 
 
