@@ -23,11 +23,12 @@ ROWS = (
     ("kernels", "selection"),
     ("ops",),
     ("nn",),
-    ("probing", "models", "testing", "allocation"),
+    ("probing", "models", "allocation"),
     ("config", "data", "metrics", "tasks"),
     ("training", "evaluation"),
     ("bench",),
     ("optimizing", "profiling", "tuning"),
+    ("testing",),
     ("report",),
     ("cli",),
 )
@@ -35,7 +36,11 @@ ORDER = [unit for row in ROWS for unit in row]
 
 # unit -> all that it may import of heedful, where that is less than its row allows
 NARROW = {
-    "testing": ("errors", "mask", "ops"),
+    # contracts of attention, and of tasks
+    "testing": (
+        *("errors", "mask", "ops"),
+        *("config", "data", "tasks", "training", "optimizing"),
+    ),
     "selection": ("errors", "mask"),
     "config": ("errors", "texts"),
     "data": ("config", "errors", "files"),

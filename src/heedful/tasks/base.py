@@ -68,20 +68,6 @@ class Task(abc.ABC, Generic[Example, Answer]):
     def read(cls, config: Any) -> Splits[Example]:
         """Read or make the examples; a bad one is refused with its file and line, never skipped."""
 
-    @classmethod
-    @abc.abstractmethod
-    def fit(cls, config: Any, examples: Sequence[Example]) -> Self:
-        """Learn vocabularies, labels, scales from the training split."""
-
-    @abc.abstractmethod
-    def save(self, folder: Path) -> None:
-        """Write `files` into a run folder; their own folders are there."""
-
-    @classmethod
-    @abc.abstractmethod
-    def load(cls, config: Any, folder: Path) -> Self:
-        """Read `files` from a run folder; they are what was written."""
-
     @abc.abstractmethod
     def encode(self, examples: Sequence[Example], *, training: bool = False) -> Dataset:
         """Make examples ready. For training, those that are too long may be left out."""
@@ -118,6 +104,23 @@ class Task(abc.ABC, Generic[Example, Answer]):
         return {"dev_loss": total / count}
 
     # ---- with defaults --------------------------------------------------------------------------
+
+    @classmethod
+    def fit(cls, config: Any, examples: Sequence[Example]) -> Self:
+        """Learn vocabularies, labels, scales from the training split; by default nothing."""
+        return cls(config)
+
+    def save(self, folder: Path) -> None:
+        """Write `files` into a run folder; their own folders are there."""
+        if self.files:
+            raise NotImplementedError(f"{type(self).__name__} must save {', '.join(self.files)}")
+
+    @classmethod
+    def load(cls, config: Any, folder: Path) -> Self:
+        """Read `files` from a run folder; they are what was written."""
+        if cls.files:
+            raise NotImplementedError(f"{cls.__name__} must load {', '.join(cls.files)}")
+        return cls(config)
 
     @classmethod
     def read_training(cls, config: Any) -> list[Example]:
