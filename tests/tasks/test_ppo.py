@@ -9,7 +9,7 @@ import torch
 
 from heedful.models.memory_policy import MemoryPolicy
 from heedful.tasks.episodes import Environment, Played, play
-from heedful.tasks.ppo import PPO, advantages
+from heedful.tasks.ppo import PPO, advantages, clipped_loss
 from heedful.tasks.seeds import Decisions
 
 SETTINGS = SimpleNamespace(
@@ -70,6 +70,19 @@ def test_advantages_are_sums_of_surprises():
         for t in range(5):
             want = sum((0.9 * 0.8) ** (k - t) * surprise[k] for k in range(t, length))
             assert found[row, t] == pytest.approx(want)
+
+
+def test_actions_count_until_their_share_has_changed():
+    shares = [(0.5, 0.25), (0.5, 0.45), (0.2, 0.5), (0.55, 0.5)]  # now and before
+    for gain in (2.0, -3.0):
+        now, before = torch.tensor(shares, dtype=torch.float64).T
+        now = now.log().requires_grad_()
+        loss = clipped_loss(now, before.log(), torch.full((4,), gain).double(), clip_ratio=0.2)
+        terms = [min(a / b * gain, min(max(a / b, 0.8), 1.2) * gain) for a, b in shares]
+        assert loss.item() == pytest.approx(-sum(terms) / 4)
+        loss.backward()
+        counts = [ratio < 1.2 if gain > 0 else ratio > 0.8 for ratio in (2, 10 / 9, 0.4, 1.1)]
+        assert (now.grad != 0).tolist() == counts
 
 
 def test_it_learns_to_remember_and_cannot_without_memory():

@@ -114,12 +114,11 @@ class PPO:
 
         logits, values = self.model(history, lengths)
         logs = logits.log_softmax(-1)
-        ratio = (logs.gather(1, actions[:, None])[:, 0] - before).exp()
-        clipped = ratio.clamp(1 - self.settings.clip_ratio, 1 + self.settings.clip_ratio)
-        entropy = -(logs.exp() * logs).sum(-1).mean()
-        actor = -torch.minimum(ratio * gain, clipped * gain).mean()
+        now = logs.gather(1, actions[:, None])[:, 0]
+        actor = clipped_loss(now, before, gain, clip_ratio=self.settings.clip_ratio)
         # as large as the actor's, however large rewards are
         critic = (values - returns).square().mean() / (returns.var(correction=0) + 1)
+        entropy = -(logs.exp() * logs).sum(-1).mean()
         loss = actor + VALUE * critic - self.settings.entropy * entropy
         optimizer = self.optimizers["policy"]
         optimizer.zero_grad()
@@ -127,6 +126,24 @@ class PPO:
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip)
         optimizer.step()
         return torch.stack([loss.detach(), entropy.detach()])
+
+
+def clipped_loss(now: "Tensor", before: "Tensor", gain: "Tensor", *, clip_ratio: float) -> "Tensor":
+    """Return the actor's loss: an action counts until its share has changed enough.
+
+    `-mean(min(ratio * gain, clip(ratio) * gain))` with `ratio = exp(now - before)`.
+
+    Args:
+        now: Log-probabilities of the actions that were chosen.
+        before: The same, when they were chosen.
+        gain: How much better they went than was expected.
+        clip_ratio: Largest change of a share that counts.
+    """
+    import torch
+
+    ratio = (now - before).exp()
+    clipped = ratio.clamp(1 - clip_ratio, 1 + clip_ratio)
+    return -torch.minimum(ratio * gain, clipped * gain).mean()
 
 
 def advantages(
