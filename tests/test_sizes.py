@@ -27,7 +27,7 @@ EXCEPTIONS = {
         480, "the class below, two thirds of it the contracts of its methods"
     ),
     ("lines of class", "tasks/classify_text.py:ClassifyText"): Excess(
-        200, "one task is one class, and its interface has many small questions"
+        205, "one task is one class, and its interface has many small questions"
     ),
     ("lines of class", "models/rnn_seq2seq.py:RnnSeq2Seq"): Excess(
         180, "a decoder step by step and one for all steps at once, which must agree"

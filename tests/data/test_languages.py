@@ -33,6 +33,21 @@ def test_a_seed_decides():
     assert made[0] == made[1] != made[2]
 
 
+def test_what_two_languages_say_alike_is_left_out(monkeypatch):
+    made = []
+
+    def phrase(pair, random):
+        made.append("Sint Maarten" if len(made) % 3 == 0 else f"phrase {len(made)}")
+        return made[-1]
+
+    monkeypatch.setattr("heedful.data.languages._phrase", phrase)
+    splits = language_corpus(("nl", "id"), **SIZES, seed=1)
+    pairs = [*splits.train, *splits.dev, *splits.test]
+    assert "Sint Maarten" in made
+    assert "Sint Maarten" not in [text for text, _ in pairs]
+    assert set(Counter(language for _, language in pairs).values()) == {200}
+
+
 @pytest.mark.parametrize(
     "languages, sizes, message",
     [

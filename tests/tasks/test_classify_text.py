@@ -8,7 +8,7 @@ import torch
 from heedful.errors import DataError
 from heedful.tasks.catalog import find_task, parse_config
 
-TEXTS = [("good film", "yes"), ("bad film", "no"), ("Very good", "yes"), ("so bad", "no")] * 4
+TEXTS = [("good film", "yes"), ("bad film", "no"), ("Very good", "yes"), ("so very bad", "no")] * 4
 TASK = find_task("classify-text")
 
 
@@ -23,8 +23,8 @@ def made(folder, *, train=TEXTS, dev=TEXTS[:2], **tables):
 @pytest.mark.parametrize("model", ["pooling", "lstm", "transformer", "cnn"])
 @pytest.mark.parametrize("score", ["scaled_dot", "additive"])
 def test_learns_keeps_and_shows(tmp_path, model, score):
-    settings = {"name": model, "width": 8, "score": score, "dropout": 0.0}
-    config = made(tmp_path, model=settings, tokens={"lowercase": True, "kind": "words"})
+    model = {"name": model, "width": 8, "score": score, "dropout": 0.0}
+    config = made(tmp_path, model=model, tokens={"lowercase": True, "kind": "words"})
     examples = TASK.read(config).train
     torch.manual_seed(1)
     task = TASK.fit(config, examples)
@@ -48,6 +48,7 @@ def test_learns_keeps_and_shows(tmp_path, model, score):
     assert rows.outputs.argmax(1).tolist() == rows.truth.tolist() == [1, 0]
     picture = task.picture(network, task.parse("Very bad!"), answers[1])
     assert (picture.source, picture.target) == (("very", " bad", "!"), ("no",))
+    assert len(picture.weights[0]) == 3
     assert sum(picture.weights[0]) == pytest.approx(1)
 
 

@@ -62,6 +62,7 @@ def test_a_long_text_is_cut_and_a_strange_label_refused():
     task = TASK.fit(config, [Labelled("abcdef", "x"), Labelled("b", "y")])
     data = task.encode([Labelled("abcdef"), Labelled("b", "y")])
     assert data.tokens.lengths.tolist() == [4, 3]
+    assert task.remark(data, []) == {"cut": 1}
     assert data.labels.tolist() == [-100, 1]
     with pytest.raises(DataError, match=re.escape("a label must be one of x, y, got 'z'")):
         task.encode([Labelled("a", "z")])

@@ -1,10 +1,10 @@
 """Text classification: topic, sentiment, language, or any other label of a text."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
@@ -54,6 +54,9 @@ class ClassifyText(Task[Labelled, Answer]):
     metrics = (accuracy(answer=LABEL), macro_f1(answer=LABEL), row_loss())
     files = ("task/tokens.json", "task/ngrams.safetensors", "task/labels.json")
     monitor = "accuracy"
+    remarks: ClassVar[Mapping[str, str]] = {
+        "cut": "texts are longer than is read of them (tokens.max_length)"
+    }
 
     def __init__(
         self, config: Config, vocabulary: Vocabulary, ngrams: Ngrams, labels: Sequence[str]
@@ -123,9 +126,10 @@ class ClassifyText(Task[Labelled, Answer]):
         for label in {example.label for example in examples} - self.labels.keys() - {""}:
             raise DataError(f"a label must be one of {', '.join(self.labels):.200}, got {label!r}")
         texts = [_typed(self.config, example.text) for example in examples]
-        tokens = Ragged.pack(self.vocabulary.encode(texts)).cut(self.config.tokens.max_length)
+        tokens = Ragged.pack(self.vocabulary.encode(texts))
         labels = [self.labels.get(example.label, NO_LABEL) for example in examples]
-        return Texts(tokens, self.ngrams, np.array(labels, np.int64))
+        longest = self.config.tokens.max_length
+        return Texts(tokens, self.ngrams, np.array(labels, np.int64), longest=longest)
 
     def build(self) -> "nn.Module":
         """Make the network that the config describes."""
@@ -206,6 +210,10 @@ class ClassifyText(Task[Labelled, Answer]):
         """Return no label."""
         return {"text": text, "label": None, "shares": {}}
 
+    def remark(self, data: Any, answers: Sequence[Answer]) -> dict[str, int]:
+        """Count texts that were not read to their end."""
+        return {"cut": data.cut}
+
     def picture(self, model: "nn.Module", example: Labelled, answer: Answer) -> Alignment | None:
         """Return how the pooling weighs each piece of the text: the mean over its heads."""
         from heedful.probing.probe import probe
@@ -216,9 +224,9 @@ class ClassifyText(Task[Labelled, Answer]):
         end = int(data.tokens.lengths[0]) - 1  # the markers of beginning and end are not shown
         weights = heard.maps("pooling")[0, :, 0, 1:end].mean(0)
         weights = weights / weights.sum().clamp(min=1e-30)
-        pieces = self.vocabulary.pieces(_typed(self.config, example.text))[1:-1]
+        pieces = self.vocabulary.pieces(_typed(self.config, example.text))[1:end]
         return Alignment(
-            source=tuple(pieces[: len(weights)]),
+            source=tuple(pieces),
             target=(answer.label,),
             weights=(tuple(weights.tolist()),),
             title=f"{example.text} → {answer.label}",

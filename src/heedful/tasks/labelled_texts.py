@@ -40,10 +40,21 @@ class Batch(NamedTuple):
 
 
 class Texts:
-    """Texts made ready."""
+    """Texts made ready.
 
-    def __init__(self, tokens: Ragged, ngrams: Ngrams, labels: Ints) -> None:
-        self.tokens, self.ngrams, self.labels = tokens, ngrams.numbers(tokens), labels
+    Args:
+        tokens: Of each text.
+        ngrams: Those that are known.
+        labels: The number of each text's label, -100 where nobody knows it.
+        longest: Tokens that are read of a text.
+    """
+
+    def __init__(
+        self, tokens: Ragged, ngrams: Ngrams, labels: Ints, *, longest: int | None = None
+    ) -> None:
+        self.cut = 0 if longest is None else int((tokens.lengths > longest).sum())
+        self.tokens = tokens = tokens.cut(longest)
+        self.ngrams, self.labels = ngrams.numbers(tokens), labels
         self.sizes, self.amounts = rounded(tokens.lengths)[:, None], np.ones_like(labels)
 
     def __len__(self) -> int:
