@@ -1,61 +1,58 @@
-"""Text classification: tables in, labels and where the pooling looked out."""
+"""Text classification keeps to what every task keeps to, and shows what the pooling read."""
 
 import re
+from typing import ClassVar
 
+import numpy as np
 import pytest
-import torch
 
 from heedful.errors import DataError
-from heedful.tasks.catalog import find_task, parse_config
-
-TEXTS = [("good film", "yes"), ("bad film", "no"), ("Very good", "yes"), ("so very bad", "no")] * 4
-TASK = find_task("classify-text")
-
-
-def made(folder, *, train=TEXTS, dev=TEXTS[:2], **tables):
-    data = {"name": "table", "text": "text", "label": "label"}
-    for split, pairs in (("train", train), ("dev", dev)):
-        data[split] = str(folder / f"{split}.csv")
-        (folder / f"{split}.csv").write_text("\n".join(map(",".join, [("text", "label"), *pairs])))
-    return parse_config({"task": "classify-text", "data": data} | tables)
+from heedful.tasks.catalog import parse_config
+from heedful.tasks.classify_text import ClassifyText
+from heedful.tasks.labelled_texts import Labelled
+from heedful.testing.tasks import TaskContract
+from heedful.training.start import build
 
 
-@pytest.mark.parametrize("model", ["pooling", "lstm", "transformer", "cnn"])
+class TestClassifyText(TaskContract):
+    task = ClassifyText
+    inputs = ("3 Hunde und 2 Katzen", "le 3 janvier", "x")
+    budget = "accuracy 50"
+    learns = ("train.steps=60", "train.learning_rate=0.02")
+    remembered = 95
+    data: ClassVar = {"languages": ["de", "fr", "el"], "examples": 120, "dev": 30, "test": 30}
+    tables: ClassVar = {"data": data, "model": {"width": 8, "heads": 2}, "train": {"steps": 6}}
+
+    def expected(self, answers, examples):
+        pairs = [(answer.label, each.label) for answer, each in zip(answers, examples, strict=True)]
+        scores = []
+        for label in {truth for _, truth in pairs}:
+            right = sum(pair == (label, label) for pair in pairs)
+            scores.append(2 * right / sum((a == label) + (b == label) for a, b in pairs))
+        return {
+            "accuracy": 100 * np.mean([said == true for said, true in pairs]),
+            "macro_f1": 100 * np.mean(scores),
+        }
+
+    def test_the_picture_is_of_the_pieces_that_were_read(self, run):
+        task = run.task
+        answer = task.answer(run.model, task.encode([Labelled("12 Äpfel")]))[0]
+        picture = task.picture(run.model, Labelled("12 Äpfel"), answer)
+        assert (picture.source, picture.target) == (tuple("12 Äpfel"), (answer.label,))
+        assert len(picture.weights[0]) == 8
+        assert sum(picture.weights[0]) == pytest.approx(1)
+        assert sum(answer.shares.values()) == pytest.approx(1)
+
+    def test_training_needs_two_labels(self, config):
+        with pytest.raises(DataError, match=re.escape("must have two labels or more, got ['x']")):
+            ClassifyText.fit(config, [Labelled("a", "x"), Labelled("b", "x")])
+
+
+@pytest.mark.parametrize("name", ["pooling", "lstm", "transformer"])
 @pytest.mark.parametrize("score", ["scaled_dot", "additive"])
-def test_learns_keeps_and_shows(tmp_path, model, score):
-    model = {"name": model, "width": 8, "score": score, "dropout": 0.0}
-    config = made(tmp_path, model=model, tokens={"lowercase": True, "kind": "words"})
-    examples = TASK.read(config).train
-    torch.manual_seed(1)
-    task = TASK.fit(config, examples)
-    data, network = task.encode(examples), task.build()
-    optimizer = torch.optim.Adam(network.parameters(), lr=0.02)
-    for _ in range(40):
-        optimizer.zero_grad()
-        loss, count = task.loss(network, data.batch(range(16), "cpu"))
-        (loss / count).backward()
-        optimizer.step()
-    network.eval()
-    (tmp_path / "task").mkdir()
-    task.save(tmp_path)
-    task = TASK.load(config, tmp_path)
-    data = task.encode(examples)
-    answers = task.answer(network, data)
-    assert [answer.label for answer in answers] == [label for _, label in TEXTS]
-    assert all(sum(answer.shares.values()) == pytest.approx(1) for answer in answers)
-    assert task.scores(network, data)["accuracy"] == 100
-    rows = task.rows(network, data.batch([2, 1], "cpu"))
-    assert rows.outputs.argmax(1).tolist() == rows.truth.tolist() == [1, 0]
-    picture = task.picture(network, task.parse("Very bad!"), answers[1])
-    assert (picture.source, picture.target) == (("very", " bad", "!"), ("no",))
-    assert len(picture.weights[0]) == 3
-    assert sum(picture.weights[0]) == pytest.approx(1)
-
-
-def test_refuses_labels_that_training_lacks_and_less_than_two(tmp_path):
-    message = "dev.csv:3 must have a label of the training split, got 'maybe'"
-    with pytest.raises(DataError, match=re.escape(message)):
-        TASK.read(made(tmp_path, dev=[*TEXTS[:1], ("hm", "maybe")]))
-    config = made(tmp_path, train=TEXTS[:1])
-    with pytest.raises(DataError, match=r"must have two labels or more, got \['yes'\]"):
-        TASK.fit(config, TASK.read_training(config))
+def test_every_network_answers(name, score):
+    tables = {"task": "classify-text", "model": {"name": name, "score": score}}
+    examples = [Labelled("good film", "yes"), Labelled("so very bad", "no")]
+    task = ClassifyText.fit(parse_config(tables), examples)
+    answers = task.answer(build(task).eval(), task.encode(examples))
+    assert {answer.label for answer in answers} <= {"yes", "no"}
