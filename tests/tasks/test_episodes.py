@@ -87,6 +87,17 @@ def test_what_is_played_is_what_gymnasium_plays(cart):
         np.testing.assert_array_equal(played.last()[0][row], history[0])
 
 
+def test_a_policy_is_asked_about_what_is_remembered(cart):
+    model, asked = policy(cart), []
+    model.register_forward_hook(lambda _, inputs, __: asked.append(inputs))
+    played = play(model, cart, SEEDS, sample=True)
+    for step, (history, lengths) in enumerate(asked):
+        playing = np.flatnonzero(step < played.lengths)
+        want = played.histories(playing, np.full(len(playing), step))
+        assert torch.equal(history, want[0])
+        assert torch.equal(lengths, want[1])
+
+
 def test_decisions_are_the_steps_of_each_episode(cart):
     played = drawn(cart, SEEDS)
     episodes, steps = played.decisions()
