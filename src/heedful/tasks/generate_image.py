@@ -96,10 +96,10 @@ class GenerateImage(Task[ImageReference, MadeImage]):
     def problem(cls, config: Config) -> str | None:
         """Say what is missing, or does not fit together."""
         model = config.model
-        if model.attention and model.width % model.reduction:
+        if model.attention and (model.width % model.reduction or model.width % 2):
             return (
-                "model.reduction must divide model.width, got "
-                f"model.reduction = {model.reduction}, model.width = {model.width}"
+                "model.width must be even and a multiple of model.reduction where there is "
+                f"attention, got model.width = {model.width}, model.reduction = {model.reduction}"
             )
         if config.train.precision == "bf16":
             return 'train.precision must be "fp32" where two networks learn, got "bf16"'
