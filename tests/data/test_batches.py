@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heedful.data.batches import MULTIPLE, alike, rounded, token_batches
+from heedful.data.batches import MULTIPLE, alike, rounded, size_batches
 from heedful.errors import ConfigError
 
 lengths = st.lists(st.tuples(st.integers(1, 90), st.integers(1, 90)), max_size=200)
@@ -22,11 +22,12 @@ def padded(batch, lengths):
 
 @given(lengths=lengths, limit=st.integers(1, 900), seed=st.integers(0, 9), epoch=st.integers(0, 9))
 def test_every_example_once_and_never_too_many_tokens(lengths, limit, seed, epoch):
-    batches = token_batches(lengths, tokens_per_batch=limit, seed=seed, epoch=epoch)
+    sizes = rounded(np.array(lengths, np.int64).reshape(-1, 2))
+    batches = size_batches(sizes, most=limit, seed=seed, epoch=epoch)
     assert sorted(i for batch in batches for i in batch) == list(range(len(lengths)))
     assert all(batch for batch in batches)
     assert all(len(b) == 1 or padded(b, lengths) <= limit for b in batches)
-    assert batches == token_batches(lengths, tokens_per_batch=limit, seed=seed, epoch=epoch)
+    assert batches == size_batches(sizes, most=limit, seed=seed, epoch=epoch)
 
 
 @given(
@@ -52,11 +53,15 @@ def many(count):
     return [(n := random.randint(3, 60), n + random.randint(-2, 9)) for _ in range(count)]
 
 
+def padded_sizes(pairs):
+    return rounded(np.array(pairs, np.int64))
+
+
 def test_epochs_and_seeds_have_other_orders_and_other_company():
-    pairs = many(2_000)
+    sizes = padded_sizes(many(2_000))
 
     def company(**settings):
-        batches = token_batches(pairs, tokens_per_batch=900, **settings)
+        batches = size_batches(sizes, most=900, **settings)
         return {frozenset(batch) for batch in batches}
 
     first = company(seed=1, epoch=0)
@@ -66,7 +71,7 @@ def test_epochs_and_seeds_have_other_orders_and_other_company():
 
 def test_batches_come_in_no_order_of_length():
     pairs = many(2_000)
-    batches = token_batches(pairs, tokens_per_batch=900, seed=1, epoch=0)
+    batches = size_batches(padded_sizes(pairs), most=900, seed=1, epoch=0)
     sizes = [pairs[batch[0]][0] for batch in batches]
     rising = sum(a <= b for a, b in pairwise(sizes))
     assert 0.3 < rising / len(sizes) < 0.7
@@ -74,7 +79,7 @@ def test_batches_come_in_no_order_of_length():
 
 def test_little_is_padding_and_shapes_are_few():
     pairs = many(50_000)
-    batches = token_batches(pairs, tokens_per_batch=4_096, seed=1, epoch=0)
+    batches = size_batches(padded_sizes(pairs), most=4_096, seed=1, epoch=0)
     assert sum(map(sum, pairs)) > 0.9 * sum(padded(batch, pairs) for batch in batches)
     shapes = {
         (len(batch), *rounded(np.array([pairs[i] for i in batch])).max(0)) for batch in batches
@@ -83,9 +88,22 @@ def test_little_is_padding_and_shapes_are_few():
 
 
 def test_no_examples_make_no_batches():
-    assert token_batches([], tokens_per_batch=5, seed=1, epoch=0) == []
+    assert size_batches(np.zeros((0, 2), np.int64), most=5, seed=1, epoch=0) == []
 
 
 def test_rejects_a_limit_of_nothing():
-    with pytest.raises(ConfigError, match="tokens_per_batch must be at least 1, got 0"):
-        token_batches([(1, 2)], tokens_per_batch=0, seed=3, epoch=4)
+    with pytest.raises(ConfigError, match="most must be at least 1, got 0"):
+        size_batches([(1, 2)], most=0, seed=3, epoch=4)
+
+
+def test_where_all_are_alike_a_batch_is_full_but_for_the_last():
+    batches = size_batches(np.ones((23, 1), np.int64), most=5, seed=3, epoch=0)
+    assert sorted(map(len, batches)) == [3, 5, 5, 5, 5]
+    assert sorted(row for batch in batches for row in batch) == list(range(23))
+
+
+def test_one_side_is_enough_and_three_are_summed():
+    one = size_batches([[4], [4], [8], [9]], most=9, seed=1, epoch=0)
+    assert sorted(map(sorted, one)) == [[0, 1], [2], [3]]
+    three = size_batches([[1, 2, 3], [1, 2, 3], [1, 2, 3]], most=12, seed=1, epoch=0)
+    assert sorted(map(len, three)) == [1, 2]

@@ -2,20 +2,26 @@
 
 from dataclasses import replace
 from itertools import islice
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import sacrebleu
 import torch
-from torch import nn
 
 from heedful.data.tokens import PAD, Vocabulary
 from heedful.errors import ConfigError, DataError, RunError, UnsupportedError
 from heedful.optimizing import of_run
-from heedful.optimizing.of_run import METRICS, problem_of_run, problem_to_finetune, translator_of
+from heedful.optimizing.of_run import (
+    problem_of_run,
+    problem_to_finetune,
+    problem_to_profile,
+)
 from heedful.optimizing.problem import Reference
+from heedful.tasks.base import Task
 from heedful.tasks.pairs import encode
+from heedful.tasks.translation import Translation
+
+METRICS = tuple(metric.name for metric in Translation.metrics)
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +35,7 @@ def problem(problems):
 
 
 def pairs_of(run, split):
-    return encode(run.examples(split), run.vocabularies, max_length=99)[0]
+    return encode(run.examples(split), run.task.vocabularies, max_length=99)[0]
 
 
 @pytest.mark.parametrize("split, name", [("dev", "dev"), ("test", "test")])
@@ -78,7 +84,7 @@ def test_outputs_leave_padding_out(digit_run, problem):
     assert batch[2].shape[1] * 9 > rows + 9
     with torch.no_grad():
         found = problem.outputs(problem.model, batch)
-        assert found.shape == (rows, digit_run.vocabularies.target.size)
+        assert found.shape == (rows, digit_run.task.vocabularies.target.size)
         one = problem.outputs(problem.model, pairs_of(digit_run, "dev").batch([0], "cpu"))
     assert torch.allclose(found[: len(one)], one, atol=1e-5)
 
@@ -143,7 +149,7 @@ def test_the_work_is_that_of_writing_greedily(digit_run, problem, monkeypatch):
     """As many steps with as many rows as greedy search makes, and the same tokens go in."""
     worked, wrote = Counted(problem.model), Counted(problem.model)
     problem.work(worked)
-    translator = translator_of(digit_run, problem.model)
+    translator = digit_run.task.translator(problem.model)
     monkeypatch.setattr(translator, "model", wrote)
     source = pairs_of(digit_run, "dev").source
     translator.write(source, beam=1)
@@ -163,18 +169,33 @@ def test_the_work_does_not_depend_on_what_a_model_says(problem):
     assert changed.rows == other.rows
 
 
-def test_what_users_do_is_writing(digit_run, problem):
-    written = problem.use(problem.model)
+def test_what_users_do_is_answering(digit_run, problem):
+    answers = problem.use(problem.model)
     examples = digit_run.examples("dev")[: of_run.TIMED]
-    texts = digit_run.vocabularies.target.decode(written)
+    texts = [answer.text for answer in answers]
     assert texts == digit_run.translator.translate([example.source for example in examples])
+
+
+def test_a_run_is_profiled_with_its_dev_split_alone(digit_run, problem):
+    run = Changed(digit_run, examples=lambda split: dev_alone(digit_run, split))
+    found = problem_to_profile(run)
+    assert sum(len(batch[0]) for batch in found.calibration) == 80
+    assert found.kind == "logits"
+    assert [x.text for x in found.use(found.model)] == [x.text for x in problem.use(problem.model)]
+    with pytest.raises(UnsupportedError, match="must have data to be fine-tuned and judged"):
+        found.statistics(found.model, "dev")
+
+
+def dev_alone(run, split):
+    return run.examples("dev") if split == "dev" else pytest.fail(f"read {split}")
 
 
 # ---- refused -------------------------------------------------------------------------------------
 
 
 def test_an_unknown_metric_is_refused(digit_run):
-    message = f"metric must be one of {', '.join(METRICS)}, got 'rouge'"
+    names = ", ".join(f'"{name}"' for name in METRICS)
+    message = f'metric must be one of {names}, got "rouge"'
     with pytest.raises(ConfigError, match=message):
         problem_of_run(digit_run, "rouge")
 
@@ -189,10 +210,37 @@ class Changed:
         return self.changes[name] if name in self.changes else getattr(self.run, name)
 
 
-def test_another_network_is_refused(digit_run):
-    run = Changed(digit_run, translator=SimpleNamespace(model=nn.GRU(2, 2)))
-    with pytest.raises(UnsupportedError, match="of a run must be a Transformer, got GRU"):
-        problem_of_run(run, "loss")
+def test_a_task_that_cannot_say_its_rows_is_refused_before_its_data_is_read(digit_run):
+    class Silent(Translation):
+        rows = Task.rows
+
+    task = Silent(digit_run.config, digit_run.task.vocabularies)
+    run = Changed(digit_run, task=task, examples=lambda split: pytest.fail(f"read {split}"))
+    message = "must say what its model decides row by row, got translation, which does not"
+    for problem in (lambda of: problem_of_run(of, "loss"), problem_to_finetune, problem_to_profile):
+        with pytest.raises(UnsupportedError, match=message):
+            problem(run)
+    with pytest.raises(UnsupportedError, match="the task must say what its model decides row by"):
+        task.rows(digit_run.model, None)
+
+
+@pytest.mark.parametrize("known", ["said beforehand", "said with the rows", "not there"])
+def test_the_truth_comes_from_where_the_task_has_it(digit_run, known):
+    class Other(Translation):
+        def truth(self, batch):
+            return super().truth(batch) if known == "said beforehand" else None
+
+        def rows(self, model, batch):
+            said = super().rows(model, batch)
+            return replace(said, truth=None) if known == "not there" else said
+
+    task = Other(digit_run.config, digit_run.task.vocabularies)
+    found = problem_to_profile(Changed(digit_run, task=task))
+    if known == "not there":
+        assert found.truth is None
+    else:
+        batch = found.calibration[0]
+        assert torch.equal(found.truth(batch), digit_run.task.truth(batch))
 
 
 def untested(run):
@@ -231,7 +279,7 @@ def test_healing_needs_the_training_split_alone(digit_run, problem):
 def test_what_an_earlier_split_holds_is_left_out_and_counted(digit_run, problem):
     """A verdict is about what neither training nor the search has seen."""
     dev, test = digit_run.examples("dev"), digit_run.examples("test")
-    train = of_run.load_training(digit_run.config.data, 0)
+    train = digit_run.kind.read_training(digit_run.config)
 
     def examples(split):
         if split == "dev":
@@ -249,9 +297,9 @@ def test_what_an_earlier_split_holds_is_left_out_and_counted(digit_run, problem)
 
 @pytest.mark.parametrize("how", [problem_to_finetune, lambda run: problem_of_run(run, "loss")])
 def test_training_data_that_changed_since_is_refused(digit_run, monkeypatch, how):
-    train = of_run.load_training(digit_run.config.data, 0)
+    train = digit_run.kind.read_training(digit_run.config)
     train[3] = replace(train[3], target="九九九")
-    monkeypatch.setattr(of_run, "load_training", lambda *_: train)
+    monkeypatch.setattr(digit_run.kind, "read_training", lambda config: train)
     with pytest.raises(RunError, match=r"training data of .* must be what it was, got other"):
         how(digit_run)
 

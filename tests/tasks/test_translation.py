@@ -1,19 +1,28 @@
-"""The translator: order, batches, alignment, and words it cannot take."""
+"""The task that all others were first: its batches, losses, scores and words for a user."""
 
+import numpy as np
 import pytest
+import sacrebleu
 import torch
+import torch.nn.functional as F
 
-from heedful.data.examples import Example, Splits
-from heedful.data.tokens import BOS, EOS, PAD
-from heedful.errors import ConfigError, DataError
+from heedful.data.examples import Example
+from heedful.data.tokens import PAD
+from heedful.errors import DataError
 from heedful.models import RnnSeq2Seq, Transformer
-from heedful.tasks.pairs import encode, train_vocabularies
-from heedful.tasks.translation import build_model, encode_splits, loss_tokens
-from heedful.tasks.translation_config import Config, Decode, RnnModel, TransformerModel
-from heedful.tasks.translator import Translator
+from heedful.tasks.pairs import train_vocabularies
+from heedful.tasks.translation import Translation
+from heedful.tasks.translation_config import (
+    Config,
+    Decode,
+    RnnModel,
+    Tokens,
+    Train,
+    TransformerModel,
+)
 
 EXAMPLES = [
-    Example("one two", "一二"),
+    Example("one two", "一二", "short"),
     Example("three", "三"),
     Example("four five six seven", "四五六七"),
 ]
@@ -21,78 +30,23 @@ EXAMPLES = [
 
 @pytest.fixture
 def vocabularies():
-    return train_vocabularies(Config(), EXAMPLES)
+    return train_vocabularies(Tokens(), EXAMPLES)
 
 
-def translator(vocabularies, model=None, **decode):
-    config = Config(model=model or TransformerModel(width=16, heads=2))
+def task(vocabularies, **settings):
+    small = {"model": TransformerModel(width=16, heads=2), "decode": Decode(max_length=9)}
+    return Translation(Config(**(small | settings)), vocabularies)
+
+
+def network(subject):
     torch.manual_seed(2)
-    network = build_model(config, vocabularies)
-    return Translator(network, vocabularies, Decode(**({"max_length": 9} | decode)))
+    return subject.build().eval()
 
 
-def test_tokens_begin_and_end_with_markers(vocabularies):
-    pairs, dropped = encode(EXAMPLES, vocabularies, max_length=9)
-    source, lengths, target = pairs.batch([0, 1], "cpu")
-    assert dropped == 0
-    assert source[:, 0].tolist() == target[:, 0].tolist() == [BOS, BOS]
-    assert lengths.tolist() == [4, 3]
-    assert source[1, 3] == PAD
-    assert (target == EOS).sum(-1).tolist() == [1, 1]
-    assert loss_tokens(target) == 3 + 2  # characters and </s>, no <s>
-    assert vocabularies.target.decode(target.tolist()) == ["一二", "三"]
-
-
-def test_the_limit_counts_text_not_markers(vocabularies):
-    for limit, kept in ((4, 3), (3, 2), (2, 2), (1, 1)):
-        pairs, dropped = encode(EXAMPLES, vocabularies, max_length=limit)
-        assert (len(pairs), dropped) == (kept, 3 - kept)
-
-
-def test_an_empty_test_split_stays_empty_but_train_must_not(vocabularies):
-    corpus = encode_splits(Config(), Splits(EXAMPLES, EXAMPLES[:1], []), vocabularies)
-    assert (len(corpus.train), len(corpus.dev), corpus.held_out["test"]) == (3, 1, [])
-    with pytest.raises(DataError, match="the train split must hold a pair of at most 256 tokens"):
-        encode_splits(Config(), Splits([], EXAMPLES, EXAMPLES), vocabularies)
-
-
-def test_what_is_held_out_is_never_left_out(vocabularies):
-    """Long pairs are no part of the training; a score without them would be of other data."""
-    config = Config(data={"name": "cldr", "max_length": 3})
-    corpus = encode_splits(config, Splits(EXAMPLES, EXAMPLES, EXAMPLES), vocabularies)
-    assert (len(corpus.train), len(corpus.dev), corpus.skipped) == (2, 2, 2)
-    assert corpus.held_out == {"dev": EXAMPLES, "test": EXAMPLES}
-
-
-def test_learned_positions_read_the_beginning_of_a_text_that_is_too_long(vocabularies):
-    config = Config(
-        model=TransformerModel(width=16, heads=2, positions="learned"),
-        data={"name": "cldr", "max_length": 4},
-        decode={"max_length": 5},
-    )
-    torch.manual_seed(2)
-    network = build_model(config, vocabularies)
-    assert network.longest == 7
-    subject = Translator(network, vocabularies, config.decode, longest=4)
-    long, same = "one two three four five six seven", "one two three four five"
-    outcomes = subject.outcomes([long, "one", same])
-    assert [outcome.unread for outcome in outcomes] == [2, 0, 0]
-    assert [outcome.too_long for outcome in outcomes] == [True, False, True]
-    assert [outcome.text for outcome in outcomes] == subject.translate([same, "one", same])
-    assert "".join(subject.align(long, "一" * 9).source) == same
-    assert len(subject.align(long, "一" * 9).target) == 5
-
-
-def test_unknown_tokens_are_counted(vocabularies):
-    known, unknown = translator(vocabularies).outcomes(["one two", "один one два"])
-    assert (known.unknown, unknown.unknown, unknown.tokens) == (0, 3, 3)
-
-
-@pytest.mark.parametrize("texts", ["one two", ""])
-def test_a_text_is_not_taken_for_a_list_of_letters(vocabularies, texts):
-    message = f"^texts must be a list of texts, got the single text '{texts}'$"
-    with pytest.raises(DataError, match=message):
-        translator(vocabularies).translate(texts)
+def test_long_pairs_are_no_part_of_a_training_and_never_left_out_else(vocabularies):
+    subject = task(vocabularies, data={"name": "cldr", "max_length": 3})
+    assert len(subject.encode(EXAMPLES, training=True)) == 2
+    assert len(subject.encode(EXAMPLES)) == 3
 
 
 @pytest.mark.parametrize(
@@ -103,68 +57,150 @@ def test_a_text_is_not_taken_for_a_list_of_letters(vocabularies, texts):
     ],
 )
 def test_builds_what_the_config_says(vocabularies, model, kind):
-    built = build_model(Config(model=model), vocabularies)
+    built = Translation(Config(model=model), vocabularies).build()
     assert isinstance(built, kind)
     if isinstance(built, Transformer):
         assert built.encoder[0].self_attention.kv_heads == 1
 
 
-@pytest.mark.parametrize("batch", [1, 2, 3])
-@pytest.mark.parametrize("beam", [1, 3])
-def test_batches_cannot_matter(vocabularies, batch, beam):
-    texts = ["four five six seven", "one", "two three", "one"]
-    alone = [translator(vocabularies).translate([text], beam=beam)[0] for text in texts]
-    assert translator(vocabularies, batch=batch).translate(texts, beam=beam) == alone
+def test_learned_positions_reach_as_far_as_texts_are_read_or_written(vocabularies):
+    model = TransformerModel(width=16, heads=2, positions="learned")
+    for read, write in ((4, 9), (9, 4)):
+        data = {"name": "cldr", "max_length": read}
+        subject = task(vocabularies, model=model, data=data, decode=Decode(max_length=write))
+        assert network(subject).longest == 11
 
 
-def test_no_texts_give_no_translations(vocabularies):
-    assert translator(vocabularies).translate([]) == []
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
+def test_the_loss_is_summed_over_target_tokens(vocabularies, smoothing):
+    subject = task(vocabularies, train=Train(steps=1, label_smoothing=smoothing))
+    model = network(subject).double()
+    batch = subject.encode(EXAMPLES).batch([0, 1, 2], "cpu")
+    loss, count = subject.loss(model, batch)
+    assert count == 3 + 2 + 5  # characters and </s>, no <s>
+    source, lengths, target = batch
+    want = F.cross_entropy(
+        model(source, lengths, target[:, :-1]).flatten(0, 1),
+        target[:, 1:].flatten(),
+        ignore_index=PAD,
+        label_smoothing=smoothing,
+        reduction="sum",
+    )
+    assert loss.dtype == torch.float32
+    torch.testing.assert_close(loss, want.float())
 
 
-@pytest.mark.parametrize("text", ["", "  \t"])
-def test_a_text_without_words_is_an_error(vocabularies, text):
-    with pytest.raises(DataError, match="text 2 must hold a word to translate, got"):
-        translator(vocabularies).translate(["one", text])
+def test_dev_scores_are_those_of_its_pairs_each_by_itself(vocabularies):
+    subject = task(vocabularies, train=Train(steps=1, label_smoothing=0.3))
+    model, dev = network(subject), subject.encode(EXAMPLES)
+    total, right, tokens = 0.0, 0, 0
+    with torch.inference_mode():
+        found = subject.scores(model, dev)
+        for row in range(3):
+            source, lengths, target = dev.batch([row], "cpu")
+            logits = model(source, lengths, target[:, :-1])[0].double()
+            truth = target[0, 1:]
+            here = int((truth != PAD).sum())
+            total += F.cross_entropy(logits[:here], truth[:here], reduction="sum").item()
+            right += int((logits[:here].argmax(-1) == truth[:here]).sum())
+            tokens += here
+    assert found["dev_loss"] == pytest.approx(total / tokens, rel=1e-5)
+    assert found["token_accuracy"] == right / tokens
+    assert subject.monitor == "dev_loss"
+    assert not subject.monitor_is_better_higher()
 
 
-@pytest.mark.parametrize(
-    "model", [TransformerModel(width=16, heads=2), RnnModel(width=8, hidden=8)]
-)
-def test_an_alignment_has_a_row_a_target_piece(vocabularies, model):
-    aligned = translator(vocabularies, model).align("one two", "三四五")
-    assert aligned.target == ("三", "四", "五")
+def test_rows_are_the_target_tokens_and_their_truth(vocabularies):
+    subject = task(vocabularies)
+    batch = subject.encode(EXAMPLES).batch([2, 0], "cpu")
+    model = network(subject)
+    with torch.inference_mode():
+        said = subject.rows(model, batch)
+        logits = model(batch[0], batch[1], batch[2][:, :-1])
+    assert said.kind == "logits"
+    assert said.example.tolist() == [0] * 5 + [1] * 3
+    assert torch.equal(said.outputs, torch.cat([logits[0, :5], logits[1, :3]]))
+    assert torch.equal(said.truth, subject.truth(batch))
+    assert said.truth.tolist() == [*batch[2][0, 1:6].tolist(), *batch[2][1, 1:4].tolist()]
+
+
+def test_rows_beyond_the_positions_of_a_model_are_zero(vocabularies):
+    model = TransformerModel(width=16, heads=2, positions="learned")
+    data = {"name": "cldr", "max_length": 1}
+    subject = task(vocabularies, model=model, data=data, decode=Decode(max_length=1))
+    batch = subject.encode(EXAMPLES[2:]).batch([0], "cpu")
+    with torch.inference_mode():
+        said = subject.rows(network(subject), batch)
+    assert len(said.outputs) == len(said.truth) == 5
+    zero = (said.outputs == 0).all(1).tolist()
+    assert zero == [False, False, False, True, True]
+
+
+def test_what_was_learned_is_saved_and_read(vocabularies, tmp_path):
+    subject = task(vocabularies)
+    for file in subject.files:
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+    subject.save(tmp_path)
+    there = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.json")}
+    assert there == set(subject.files)
+    again = Translation.load(subject.config, tmp_path)
+    texts = [example.source for example in EXAMPLES]
+    assert again.vocabularies.source.encode(texts) == vocabularies.source.encode(texts)
+    assert again.encode(EXAMPLES).fingerprint() == subject.encode(EXAMPLES).fingerprint()
+
+
+def test_an_answer_is_told_in_words_and_as_plain_data(vocabularies):
+    subject = task(vocabularies, data={"name": "cldr", "max_length": 3})
+    examples = [subject.parse("four one три five six"), subject.parse("one")]
+    data = subject.encode(examples)
+    answers = subject.answer(network(subject), data)
+    told = subject.to_json(examples[0], answers[0])
+    assert told == {
+        "text": "four one три five six",
+        "translation": subject.show(answers[0]),
+        "tokens": 5,
+        "too_long": True,
+        "cut": answers[0].cut,
+        "unknown": [" one", " три"],
+        "known": 3,
+    }
+    assert told.keys() == subject.blank("").keys()
+    assert subject.warnings(examples[1], answers[1]) == [
+        *(
+            ['the translation of "one" is cut at 9 tokens (decode.max_length)']
+            if answers[1].cut
+            else []
+        )
+    ]
+    assert len(subject.warnings(examples[0], answers[0])) == 2 + answers[0].cut
+    assert subject.remark(data, answers) == {"too_long": 1, "cut": sum(x.cut for x in answers)}
+    assert subject.remark(data, answers).keys() == subject.remarks.keys()
+    assert subject.amount(answers) == sum(x.written for x in answers)
+    with pytest.raises(DataError, match="a text must hold a word to translate, got ' '"):
+        subject.parse(" ")
+
+
+def test_a_report_says_how_bleu_was_computed(vocabularies):
+    subject = task(vocabularies, decode=Decode(beam=3))
+    details = subject.details(EXAMPLES)
+    assert details["beam"] == 3
+    assert f"version:{sacrebleu.__version__}" in details["bleu_signature"]
+    assert "tok:zh" in details["bleu_signature"]
+
+
+def test_two_pairs_are_the_same_however_their_letters_were_typed(vocabularies):
+    subject = task(vocabularies)
+    one, other = Example("caf\u00e9", "x"), Example("cafe\u0301", "x", "kind")
+    assert subject.identity(one) == subject.identity(other)
+    assert subject.identity(one) != subject.identity(Example("café", "y"))
+    assert [subject.kind(each) for each in EXAMPLES] == ["short", "", ""]
+
+
+def test_a_picture_shows_where_the_answer_looked(vocabularies):
+    subject = task(vocabularies)
+    model = network(subject)
+    (answer,) = subject.answer(model, subject.encode(EXAMPLES[:1]))
+    aligned = subject.picture(model, EXAMPLES[0], answer)
     assert "".join(aligned.source) == "one two"
-    assert len(aligned.weights) == 3
-    for row in aligned.weights:
-        assert len(row) == len(aligned.source)
-        assert sum(row) == pytest.approx(1)
-
-
-def test_a_row_of_the_alignment_is_the_step_that_wrote_the_piece(vocabularies):
-    """The weights used while the piece is being chosen, not those after it was read back."""
-    subject = translator(vocabularies)
-    aligned = subject.align("one two", "三四")
-    source = torch.tensor(vocabularies.source.encode(["one two"]))
-    for row, target in enumerate([[BOS], vocabularies.target.encode(["三"])[0][:2]]):
-        with torch.inference_mode():
-            weights = subject.model.alignment(
-                source, torch.tensor([source.shape[1]]), torch.tensor([target])
-            )[0, -1, 1:-1]
-        want = (weights / weights.sum()).tolist()
-        assert aligned.weights[row] == pytest.approx(want)
-
-
-def test_a_model_without_attention_has_no_alignment(vocabularies):
-    with pytest.raises(ConfigError, match="must have attention to show it, got attention = none"):
-        translator(vocabularies, RnnModel(width=8, hidden=8, attention="none")).align("one")
-
-
-def test_an_outcome_says_what_is_too_long_and_what_is_cut(vocabularies):
-    subject = translator(vocabularies, max_length=2)
-    subject.longest = 3
-    short, long = subject.outcomes(["one two", "four five six seven"])
-    assert (short.tokens, short.too_long) == (2, False)
-    assert (long.tokens, long.too_long) == (4, True)
-    for outcome in (short, long):
-        assert outcome.cut == (len(outcome.text) >= 2)
-    assert subject.translate(["one two"]) == [short.text]
+    assert "".join(aligned.target) == answer.text
+    assert np.allclose(np.sum(aligned.weights, axis=1), 1)

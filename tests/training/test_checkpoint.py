@@ -45,17 +45,17 @@ def trained(seed=0):
         model.second(model.first(torch.randn(2, 3))).square().sum().backward()
         optimizer.step()
         optimizer.zero_grad()
-    return model, optimizer
+    return model, {"main": optimizer}
 
 
 def test_everything_comes_back(tmp_path):
-    model, optimizer = trained()
+    model, optimizers = trained()
     model.kept += 1
-    save_checkpoint(tmp_path, model, optimizer, Progress(step=3, epoch=2, seconds=1.5), best=True)
+    save_checkpoint(tmp_path, model, optimizers, Progress(step=3, epoch=2, seconds=1.5), best=True)
     drawn = torch.rand(4)
-    other, other_optimizer = Tied(), None
+    other, optimizer = Tied(), optimizers["main"]
     other_optimizer = torch.optim.AdamW(other.parameters(), 0.1, fused=True)
-    progress = load_checkpoint(tmp_path, other, other_optimizer)
+    progress = load_checkpoint(tmp_path, other, {"main": other_optimizer})
     assert progress == Progress(step=3, epoch=2, seconds=1.5)
     assert torch.equal(torch.rand(4), drawn)
     assert other.first.weight is other.second.weight
@@ -76,9 +76,9 @@ def test_shared_weights_are_stored_once_and_derived_buffers_not_at_all(tmp_path)
 
 
 def test_only_the_last_and_the_best_are_kept(tmp_path):
-    model, optimizer = trained()
+    model, optimizers = trained()
     for step, best in ((1, True), (2, False), (3, True), (4, False), (5, False)):
-        save_checkpoint(tmp_path, model, optimizer, Progress(step=step), best=best)
+        save_checkpoint(tmp_path, model, optimizers, Progress(step=step), best=best)
     pointer = read_pointer(tmp_path)
     assert (pointer.last, pointer.best) == ("step-0000005", "step-0000003")
     kept = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
@@ -86,9 +86,9 @@ def test_only_the_last_and_the_best_are_kept(tmp_path):
 
 
 def test_saving_the_same_step_again_never_touches_the_folder_in_use(tmp_path):
-    model, optimizer = trained()
-    save_checkpoint(tmp_path, model, optimizer, Progress(step=1), best=True)
-    save_checkpoint(tmp_path, model, optimizer, Progress(step=1, finished=True), best=False)
+    model, optimizers = trained()
+    save_checkpoint(tmp_path, model, optimizers, Progress(step=1), best=True)
+    save_checkpoint(tmp_path, model, optimizers, Progress(step=1, finished=True), best=False)
     pointer = read_pointer(tmp_path)
     assert (pointer.last, pointer.best) == ("step-0000001-2", "step-0000001")
 
@@ -96,8 +96,8 @@ def test_saving_the_same_step_again_never_touches_the_folder_in_use(tmp_path):
 @pytest.mark.parametrize("writes", range(1, 8))
 def test_a_full_disk_at_any_write_keeps_the_checkpoint_before(tmp_path, monkeypatch, writes):
     """Four files, their names, their folder and the pointer are written; each fails in turn."""
-    model, optimizer = trained()
-    save_checkpoint(tmp_path, model, optimizer, Progress(step=1), best=True)
+    model, optimizers = trained()
+    save_checkpoint(tmp_path, model, optimizers, Progress(step=1), best=True)
     before = load_file(tmp_path / "checkpoints" / "step-0000001" / WEIGHTS)
     with torch.no_grad():
         model.first.weight += 1
@@ -110,12 +110,12 @@ def test_a_full_disk_at_any_write_keeps_the_checkpoint_before(tmp_path, monkeypa
 
     monkeypatch.setattr(files.os, "fsync", failing)
     with pytest.raises(RunError, match="must be writable, got: No space left on device"):
-        save_checkpoint(tmp_path, model, optimizer, Progress(step=2), best=True)
+        save_checkpoint(tmp_path, model, optimizers, Progress(step=2), best=True)
     monkeypatch.undo()
-    other, other_optimizer = trained(1)
-    assert load_checkpoint(tmp_path, other, other_optimizer).step == 1
+    other, others = trained(1)
+    assert load_checkpoint(tmp_path, other, others).step == 1
     assert torch.equal(other.first.weight, before["first.weight"])
-    save_checkpoint(tmp_path, model, optimizer, Progress(step=2), best=True)
+    save_checkpoint(tmp_path, model, optimizers, Progress(step=2), best=True)
     kept = [path.name for path in (tmp_path / "checkpoints").iterdir()]
     assert len(kept) == 1, "what the failed attempt left behind is cleaned up"
 
@@ -124,24 +124,24 @@ def test_a_full_disk_at_any_write_keeps_the_checkpoint_before(tmp_path, monkeypa
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
 @pytest.mark.parametrize("kept", [True, False], ids=["manifest", "older"])
 def test_a_truncated_file_is_an_error(tmp_path, name, share, kept):
-    model, optimizer = trained()
-    save_checkpoint(tmp_path, model, optimizer, Progress(step=1), best=True)
+    model, optimizers = trained()
+    save_checkpoint(tmp_path, model, optimizers, Progress(step=1), best=True)
     path = tmp_path / "checkpoints" / "step-0000001" / name
     path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
     message = f"{name} must be whole, got .* bytes" if kept else f"{name} must be whole, got a dam"
     if not kept:
         (path.parent / MANIFEST).unlink()
     with pytest.raises(RunError, match=message):
-        load_checkpoint(tmp_path, model, optimizer)
+        load_checkpoint(tmp_path, model, optimizers)
 
 
 @pytest.mark.parametrize("name", [WEIGHTS, OPTIMIZER, "progress.json"])
 def test_a_missing_file_is_an_error(tmp_path, name):
-    model, optimizer = trained()
-    save_checkpoint(tmp_path, model, optimizer, Progress(step=1), best=True)
+    model, optimizers = trained()
+    save_checkpoint(tmp_path, model, optimizers, Progress(step=1), best=True)
     (tmp_path / "checkpoints" / "step-0000001" / name).unlink()
     with pytest.raises(RunError, match=rf"must hold {name}, got none in"):
-        load_checkpoint(tmp_path, model, optimizer)
+        load_checkpoint(tmp_path, model, optimizers)
 
 
 def test_a_model_of_another_kind_or_size_is_an_error(tmp_path):
@@ -204,8 +204,8 @@ def test_a_pointer_nested_without_end_is_an_error(tmp_path):
 
 def test_nobody_elses_files_are_deleted(tmp_path):
     """A copy, notes, a checkpoint with notes in it, a link: all of them stay; what is ours goes."""
-    model, optimizer = trained()
-    save_checkpoint(tmp_path, model, optimizer, Progress(step=1), best=True)
+    model, optimizers = trained()
+    save_checkpoint(tmp_path, model, optimizers, Progress(step=1), best=True)
     root = tmp_path / "checkpoints"
     for name in ("step-0000001 copy", "step-0000001-2", "step-0000009", "mine"):
         shutil.copytree(root / "step-0000001", root / name)
@@ -216,7 +216,7 @@ def test_nobody_elses_files_are_deleted(tmp_path):
     (root / "step-0000008").symlink_to(tmp_path / "theirs")
     before = {path for path in tmp_path.rglob("*") if path.name != POINTER}
     for step in (2, 3, 4):
-        save_checkpoint(tmp_path, model, optimizer, Progress(step=step), best=True)
+        save_checkpoint(tmp_path, model, optimizers, Progress(step=step), best=True)
     after = set(tmp_path.rglob("*"))
     assert before <= after
     assert {path.name for path in after - before if path.parent == root} == {"step-0000004"}
@@ -224,43 +224,43 @@ def test_nobody_elses_files_are_deleted(tmp_path):
 
 def test_what_a_kill_left_is_deleted(tmp_path):
     """A checkpoint that was never pointed to, and one that is half written."""
-    model, optimizer = trained()
-    save_checkpoint(tmp_path, model, optimizer, Progress(step=1), best=True)
+    model, optimizers = trained()
+    save_checkpoint(tmp_path, model, optimizers, Progress(step=1), best=True)
     root = tmp_path / "checkpoints"
     pointer = (tmp_path / POINTER).read_bytes()
-    save_checkpoint(tmp_path, model, optimizer, Progress(step=2), best=False)
+    save_checkpoint(tmp_path, model, optimizers, Progress(step=2), best=False)
     (tmp_path / POINTER).write_bytes(pointer)
     (root / ".step-0000007.99.tmp").mkdir()
     (root / ".step-0000007.99.tmp" / f".{WEIGHTS}.99.tmp").write_bytes(b"half")
-    save_checkpoint(tmp_path, model, optimizer, Progress(step=2), best=True)
+    save_checkpoint(tmp_path, model, optimizers, Progress(step=2), best=True)
     assert [path.name for path in root.iterdir()] == ["step-0000002-2"]
 
 
 def test_checkpoints_from_before_there_were_manifests_are_deleted_when_nobody_points_to_them(
     tmp_path,
 ):
-    model, optimizer = trained()
-    save_checkpoint(tmp_path, model, optimizer, Progress(step=1), best=True)
+    model, optimizers = trained()
+    save_checkpoint(tmp_path, model, optimizers, Progress(step=1), best=True)
     (tmp_path / "checkpoints" / "step-0000001" / MANIFEST).unlink()
-    save_checkpoint(tmp_path, model, optimizer, Progress(step=2), best=True)
+    save_checkpoint(tmp_path, model, optimizers, Progress(step=2), best=True)
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-0000002"]
 
 
 @pytest.mark.parametrize("which", ["checkpoints", "checkpoints/step-0000001"])
 def test_a_link_in_the_way_is_refused(tmp_path, which):
-    model, optimizer = trained()
+    model, optimizers = trained()
     run = tmp_path / "run"
-    save_checkpoint(run, model, optimizer, Progress(step=1), best=True)
+    save_checkpoint(run, model, optimizers, Progress(step=1), best=True)
     shutil.move(run / which, tmp_path / "theirs")
     (run / which).symlink_to(tmp_path / "theirs")
     before = sorted((tmp_path / "theirs").rglob("*"))
     with pytest.raises(RunError, match=r"must be a folder of the run, got a link"):
-        load_checkpoint(run, model, optimizer)
+        load_checkpoint(run, model, optimizers)
     if which == "checkpoints":
         with pytest.raises(RunError, match=r"must be a folder of the run, got a link"):
-            save_checkpoint(run, model, optimizer, Progress(step=2), best=True)
+            save_checkpoint(run, model, optimizers, Progress(step=2), best=True)
     else:
-        save_checkpoint(run, model, optimizer, Progress(step=2), best=True)
+        save_checkpoint(run, model, optimizers, Progress(step=2), best=True)
     assert sorted((tmp_path / "theirs").rglob("*")) == before
 
 
@@ -268,13 +268,13 @@ def test_a_link_in_the_way_is_refused(tmp_path, which):
 
 
 def test_nothing_is_best_before_it_was_evaluated(tmp_path):
-    model, optimizer = trained()
+    model, optimizers = trained()
     for step in (0, 1):
-        save_checkpoint(tmp_path, model, optimizer, Progress(step=step), best=False)
+        save_checkpoint(tmp_path, model, optimizers, Progress(step=step), best=False)
     assert read_pointer(tmp_path).best is None
     assert load_weights(tmp_path, model) == "step-0000001"
-    save_checkpoint(tmp_path, model, optimizer, Progress(step=2), best=True)
-    save_checkpoint(tmp_path, model, optimizer, Progress(step=3), best=False)
+    save_checkpoint(tmp_path, model, optimizers, Progress(step=2), best=True)
+    save_checkpoint(tmp_path, model, optimizers, Progress(step=3), best=False)
     assert load_weights(tmp_path, model) == "step-0000002"
 
 
@@ -289,8 +289,8 @@ def test_step_0_of_an_older_run_is_not_its_best(tmp_path):
 
 def hostile(tmp_path):
     """A checkpoint without a manifest, so that what it holds is looked at more closely."""
-    model, optimizer = trained()
-    save_checkpoint(tmp_path, model, optimizer, Progress(step=1), best=True)
+    model, optimizers = trained()
+    save_checkpoint(tmp_path, model, optimizers, Progress(step=1), best=True)
     folder = tmp_path / "checkpoints" / "step-0000001"
     (folder / MANIFEST).unlink()
     return folder
@@ -298,14 +298,14 @@ def hostile(tmp_path):
 
 @pytest.mark.parametrize("name", [WEIGHTS, OPTIMIZER, "progress.json"])
 def test_one_bit_turned_over_is_noticed(tmp_path, name):
-    model, optimizer = trained()
-    save_checkpoint(tmp_path, model, optimizer, Progress(step=1), best=True)
+    model, optimizers = trained()
+    save_checkpoint(tmp_path, model, optimizers, Progress(step=1), best=True)
     path = tmp_path / "checkpoints" / "step-0000001" / name
     content = bytearray(path.read_bytes())
     content[-3] ^= 4
     path.write_bytes(content)
     with pytest.raises(RunError, match=f"{name} must be as it was written, got something else"):
-        load_checkpoint(tmp_path, model, optimizer)
+        load_checkpoint(tmp_path, model, optimizers)
 
 
 @pytest.mark.parametrize(
@@ -313,7 +313,7 @@ def test_one_bit_turned_over_is_noticed(tmp_path, name):
     [
         *({"step": value} for value in (-1, "1", None, 1.5, True, 10**30, [])),
         *({"seconds": value} for value in (float("nan"), float("inf"), -1.0, "1", None, 1e300)),
-        *({"best_loss": value} for value in (float("nan"), "1", 10**400)),
+        *({"best_score": value} for value in (float("nan"), "1", 10**400)),
         {"finished": 1},
         {"batch": -1},
         {"epoch": "x"},
@@ -374,6 +374,15 @@ def test_an_optimizer_of_another_model_never_reaches_torch(tmp_path, change, mes
 def test_a_training_that_has_not_begun_has_no_state_of_its_optimizer(tmp_path):
     model, _ = trained()
     fresh = torch.optim.AdamW(model.parameters(), 0.1, fused=True)
-    save_checkpoint(tmp_path, model, fresh, Progress(), best=False)
-    assert load_checkpoint(tmp_path, model, fresh) == Progress()
+    save_checkpoint(tmp_path, model, {"main": fresh}, Progress(), best=False)
+    assert load_checkpoint(tmp_path, model, {"main": fresh}) == Progress()
     assert not fresh.state
+
+
+def test_a_progress_of_an_older_run_says_its_best_loss(tmp_path):
+    path = hostile(tmp_path) / "progress.json"
+    content = json.loads(path.read_bytes())
+    content["best_loss"] = 0.25
+    del content["best_score"]
+    path.write_text(json.dumps(content))
+    assert load_checkpoint(tmp_path, *trained()).best_score == 0.25

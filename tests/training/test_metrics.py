@@ -6,23 +6,26 @@ import pytest
 
 from heedful.errors import MissingExtraError, RunError
 from heedful.training.events import Evaluated, Step
-from heedful.training.metrics import MetricsLog, read_metrics
+from heedful.training.metrics import MetricsLog, Window, read_metrics
 
 
-def step(number):
+def step(number, unit="tokens", **values):
     return Step(
         step=number,
         fraction=0.5,
         loss=2.0,
         learning_rate=0.1,
-        tokens_per_second=9.0,
+        per_second=9.0,
+        unit=unit,
         seconds=1.0,
         remaining=3.0,
+        values=values,
     )
 
 
 def evaluated(number):
-    return Evaluated(step=number, fraction=0.5, dev_loss=1.5, token_accuracy=0.25, best=True)
+    scores = {"dev_loss": 1.5, "token_accuracy": 0.25}
+    return Evaluated(step=number, fraction=0.5, scores=scores, best=True)
 
 
 def test_keeps_what_is_written(tmp_path):
@@ -32,6 +35,28 @@ def test_keeps_what_is_written(tmp_path):
     first, second = read_metrics(tmp_path)
     assert (first["step"], first["loss"]) == (20, 2.0)
     assert (second["step"], second["dev_loss"], second["best"]) == (25, 1.5, True)
+
+
+def test_a_line_is_one_flat_table_in_the_words_of_the_task(tmp_path):
+    """As before other tasks came in: `tokens_per_second` of a translation."""
+    log = MetricsLog(tmp_path)
+    log.write(step(20))
+    log.write(step(40, "images", generator=0.5, discriminator=2.0))
+    log.write(evaluated(40))
+    rows = read_metrics(tmp_path)
+    common = {"step", "fraction", "loss", "learning_rate", "seconds", "remaining"}
+    assert rows[0].keys() == {*common, "tokens_per_second"}
+    assert rows[1].keys() == {*common, "images_per_second", "generator", "discriminator"}
+    assert (rows[1]["images_per_second"], rows[1]["generator"]) == (9.0, 0.5)
+    assert rows[2].keys() == {"step", "fraction", "dev_loss", "token_accuracy", "best"}
+
+
+def test_a_window_means_values_over_steps_and_the_loss_over_decisions():
+    window = Window()
+    window.add(6.0, 3, 10, {"a": 1.0})
+    window.add(2.0, 1, 20, {"a": 4.0, "b": 1.0})
+    assert (window.loss, window.count, window.amount, window.steps) == (8.0, 4, 30, 2)
+    assert window.means() == {"a": 2.5, "b": 0.5}
 
 
 def test_no_file_means_no_measurements(tmp_path):

@@ -6,22 +6,24 @@ A check here is small and does by hand what the loop does; the tests beside this
 import itertools
 import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
 from heedful import manifest
-from heedful.data.batches import token_batches
+from heedful.data.batches import size_batches
 from heedful.data.load import TsvData, load_data
 from heedful.data.tokens import PAD
 from heedful.errors import HeedfulError, TrainingError
+from heedful.tasks import translation
 from heedful.tasks.pairs import train_vocabularies
-from heedful.tasks.translation import encode_splits
 from heedful.tasks.translation_config import Config, Train, TransformerModel
-from heedful.training import checkpoint, loop, metrics
+from heedful.training import checkpoint, learners, loop, metrics, stream
 from heedful.training.checkpoint import read_pointer
-from heedful.training.events import Step
+from heedful.training.events import Evaluated, Step
 from heedful.training.optimizer import adamw
 from heedful.training.run import build
 from heedful.training.schedule import rate
@@ -29,6 +31,7 @@ from heedful.training.schedule import rate
 
 @pytest.fixture(scope="module")
 def task(digit_files):
+    """A config, vocabularies, and what a training reads."""
     config = Config(
         output="unused",
         data=TsvData(
@@ -44,16 +47,21 @@ def task(digit_files):
     )
     splits = load_data(config.data, config.seed)
     splits = replace(splits, train=splits.train[:120])
-    return config, encode_splits(config, splits, train_vocabularies(config, splits.train))
+    subject = translation.Translation(config, train_vocabularies(config.tokens, splits.train))
+    data = loop.Ready(*(subject.encode(x, training=True) for x in (splits.train, splits.dev)))
+    return config, subject.vocabularies, data
 
 
-def begin(module, task, folder, **settings):
-    config, corpus = task
+def begin(module, task, folder, *, listener=lambda event: None, **settings):
+    """A training in which `module` stands in for what it was made from."""
+    config, vocabularies, data = task
     config = config.model_copy(update={"train": config.train.model_copy(update=settings)})
+    kind = getattr(module, "Translation", translation.Translation)
+    subject = kind(config, vocabularies)
     torch.manual_seed(config.seed)
     folder.mkdir(parents=True)
-    model = build(config, corpus.vocabularies)
-    return module.Training(config, corpus, model, folder, lambda event: None)
+    training = getattr(module, "Training", loop.Training)
+    return training(subject, data, build(subject), folder, listener)
 
 
 def mean_loss(model, batch, smoothing=0.0):
@@ -72,20 +80,18 @@ def steps_hold(module, task, folder):
         def keep(*_, training=training, gradients=gradients):
             gradients.append([x.grad.clone() for x in training.bare.parameters()])
 
-        training.plain.register_step_pre_hook(keep)
+        training.learner.optimizers["main"].register_step_pre_hook(keep)
         model = begin(loop, task, folder / f"{clip} by hand").bare
-        optimizer, (config, corpus) = adamw(model, training.settings), task
+        optimizer, (config, _, data) = adamw(model, training.settings), task
         torch.manual_seed(1)
         training.run()
         torch.manual_seed(1)
-        batches = token_batches(
-            corpus.train.lengths, tokens_per_batch=256, seed=config.seed, epoch=0
-        )
+        batches = size_batches(data.train.sizes, most=256, seed=config.seed, epoch=0)
         model.train()
         assert len(gradients) == 4
         for step in range(4):
             optimizer.zero_grad()
-            mean_loss(model, corpus.train.batch(batches[step], "cpu"), 0.2).backward()
+            mean_loss(model, data.train.batch(batches[step], "cpu"), 0.2).backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
             for found, parameter in zip(gradients[step], model.parameters(), strict=True):
                 torch.testing.assert_close(found, parameter.grad, atol=1e-5, rtol=1e-4)
@@ -96,22 +102,25 @@ def steps_hold(module, task, folder):
         for found, parameter in zip(training.bare.parameters(), model.parameters(), strict=True):
             torch.testing.assert_close(found, parameter, atol=1e-5, rtol=1e-4)
     poisoned = begin(module, task, folder / "poisoned")
-    poisoned.loss = lambda *tensors, **given: loop.cross_entropy(*tensors, **given) * torch.nan
+    honest = poisoned.task.loss
+    poisoned.task.loss = lambda *given: (honest(*given)[0] * torch.nan, honest(*given)[1])
+    weights = [x.detach().clone() for x in poisoned.bare.parameters()]
     with pytest.raises(TrainingError, match="the loss must stay a number"):
         poisoned.run()
+    assert all(map(torch.equal, weights, poisoned.bare.parameters())), "before anything moved"
 
 
 def resuming_holds(module, task, folder):
     """What was stopped in the second epoch, and goes on, ends as if it had never stopped."""
     settings = {"steps": 7, "tokens_per_batch": 640, "evaluate_every": 0.3}
     settings["checkpoint_seconds"] = 0.0
-    module.LOG_EVERY = 1
     whole, epochs = begin(module, task, folder / "whole", **settings), set()
-    batches = whole._batches
-    whole._batches = lambda epoch: epochs.add(epoch) or batches(epoch)
+    batches = whole.stream.batches
+    whole.stream.batches = lambda epoch: epochs.add(epoch) or batches(epoch)
     torch.manual_seed(1)
     whole.run()
-    assert max(epochs) == whole.progress.epoch >= 1
+    assert {0, 1} <= epochs <= {*range(whole.progress.epoch + 2)}  # one batch is cut ahead
+    assert whole.progress.epoch >= 1
     stopped = begin(module, task, folder / "stopped", **settings)
     honest, calls = stopped._step, itertools.count()
     stopped._step = lambda *given: honest(*given) if next(calls) < 5 else pytest.exit("stop")
@@ -139,21 +148,35 @@ def resuming_holds(module, task, folder):
 def best_holds(module, task, folder):
     """The best one is that of the lowest loss, and too many worse ones end it."""
     losses = itertools.chain([3.0, 1.0, 2.0, 1.5], itertools.repeat(9.0))
-    honest, module.dev_scores = module.dev_scores, lambda *_: (next(losses), 0.5)
     training = begin(module, task, folder / "best", steps=8, evaluate_every=0.125, patience=2)
-    try:
-        training.run()
-    finally:
-        module.dev_scores = honest
+    training.task.scores = lambda *_: {"dev_loss": next(losses), "token_accuracy": 0.5}
+    training.run()
     assert (read_pointer(training.folder).best, training.progress.step) == ("step-0000002", 4)
-    assert (training.progress.best_loss, training.progress.waiting) == (1.0, 2)
+    assert (training.progress.best_score, training.progress.waiting) == (1.0, 2)
+
+
+def highest_holds(module, task, folder):
+    """Where higher is better the best one is that of the highest score."""
+    shares = itertools.chain([0.5, 0.75, 0.25, 0.625], itertools.repeat(0.0))
+    training = begin(module, task, folder / "high", steps=8, evaluate_every=0.125, patience=2)
+    subject = training.task
+    training.task = type("Of", (type(subject),), {"monitor": "token_accuracy"})(
+        subject.config, subject.vocabularies
+    )
+    training.task.scores = lambda *_: {"dev_loss": 1.0, "token_accuracy": next(shares)}
+    training.run()
+    assert (read_pointer(training.folder).best, training.progress.step) == ("step-0000002", 4)
+    assert (training.progress.best_score, training.progress.waiting) == (0.75, 2)
 
 
 def dev_holds(module, task, folder):
     """The loss of the dev split is that of its pairs, each by itself, without dropout."""
-    training, dev = begin(module, task, folder / "dev"), task[1].dev
-    found, share = module.dev_scores(training.bare.train(), dev, "cpu")
-    model, total, right, tokens = training.bare.eval(), 0.0, 0, 0
+    events = []
+    training = begin(module, task, folder / "dev", listener=events.append)
+    training.bare.train()
+    training._evaluate()
+    (found,) = (event.scores for event in events if isinstance(event, Evaluated))
+    dev, model, total, right, tokens = task[2].dev, training.bare.eval(), 0.0, 0, 0
     with torch.no_grad():
         for row in range(len(dev)):
             source, lengths, target = batch = dev.batch([row], "cpu")
@@ -161,8 +184,46 @@ def dev_holds(module, task, folder):
             total, tokens = total + mean_loss(model, batch).item() * count, tokens + count
             guessed = model(source, lengths, target[:, :-1]).argmax(-1)[0, :count]
             right += int((guessed == target[0, 1 : count + 1]).sum())
-    assert found == pytest.approx(total / tokens, rel=1e-5)
-    assert share == right / tokens
+    assert found["dev_loss"] == pytest.approx(total / tokens, rel=1e-5)
+    assert found["token_accuracy"] == right / tokens
+
+
+class Numbers:
+    """Examples whose batches show what they were cut with."""
+
+    sizes = np.ones((23, 1), np.int64)
+    amounts = np.arange(23)
+
+    def __len__(self):
+        return 23
+
+    def batch(self, rows, device, *, random=None):
+        return [*rows, int(random.integers(2**32))]
+
+
+def stream_holds(module, task, folder):
+    """From wherever it begins it goes on alike; every epoch holds all, in an order of its own."""
+
+    def begun(epoch, batch, share=(0, 1)):
+        subject = SimpleNamespace(config=SimpleNamespace(seed=3), batch_limit=5)
+        of = module.Stream(subject, Numbers(), device=torch.device("cpu"), share=share)
+        return list(itertools.islice(of.after(epoch, batch), 11))
+
+    whole = begun(0, 0)
+    assert [place for place, _, _ in whole[:6]] == [*((0, n) for n in range(5)), (1, 0)]
+    for place in ((0, 3), (1, 0), (1, 1)):
+        first = [each[0] for each in whole].index(place)
+        assert begun(*place)[: 11 - first] == whole[first:]
+    for _, batch, amount in whole:
+        assert amount == sum(batch[:-1])
+    epochs = [[batch[:-1] for _, batch, _ in part] for part in (whole[:5], whole[5:10])]
+    assert all(sorted(itertools.chain(*epoch)) == [*range(23)] for epoch in epochs)
+    assert epochs[0] != epochs[1]
+    assert len({batch[-1] for _, batch, _ in whole}) == 11
+    shares = [begun(0, 0, (process, 2)) for process in (0, 1)]
+    both = [batch[:-1] for share in shares for _, batch, _ in share[:2]]
+    rows = [*itertools.chain(*both)]
+    assert len(set(rows)) == len(rows) >= 18, "no example twice"
 
 
 def trained():
@@ -180,18 +241,18 @@ def checkpoints_hold(module, task, folder):
     (model, optimizer), fresh = trained(), torch.nn.Linear(3, 2)
     fresh_optimizer = torch.optim.AdamW(fresh.parameters(), 0.1)
     first = model.weight.detach().clone()
-    module.save_checkpoint(folder, model, optimizer, module.Progress(step=1), best=True)
+    module.save_checkpoint(folder, model, {"main": optimizer}, module.Progress(step=1), best=True)
     with torch.no_grad():
         model.weight += 1
     for step in (2, 3, 3):
         module.save_checkpoint(
-            folder, model, optimizer, module.Progress(step=step, batch=4), best=False
+            folder, model, {"main": optimizer}, module.Progress(step=step, batch=4), best=False
         )
     drawn = torch.rand(3)
     assert read_pointer(folder) == checkpoint.Pointer(last="step-0000003-2", best="step-0000001")
     kept = sorted(path.name for path in (folder / "checkpoints").iterdir())
     assert kept == ["step-0000001", "step-0000003-2"]
-    assert module.load_checkpoint(folder, fresh, fresh_optimizer) == module.Progress(
+    assert module.load_checkpoint(folder, fresh, {"main": fresh_optimizer}) == module.Progress(
         step=3, batch=4
     )
     assert torch.equal(torch.rand(3), drawn)
@@ -208,11 +269,15 @@ def checkpoints_hold(module, task, folder):
 
     honest, module.write_folder = module.write_folder, killed
     with pytest.raises(KeyboardInterrupt):
-        module.save_checkpoint(folder, model, optimizer, module.Progress(step=4), best=True)
+        module.save_checkpoint(
+            folder, model, {"main": optimizer}, module.Progress(step=4), best=True
+        )
     module.write_folder = honest
-    assert module.load_checkpoint(folder, fresh, fresh_optimizer).step == 3
+    assert module.load_checkpoint(folder, fresh, {"main": fresh_optimizer}).step == 3
     for name in (checkpoint.WEIGHTS, checkpoint.OPTIMIZER):
-        damaged(lambda: module.load_checkpoint(folder, fresh, fresh_optimizer), folder, name)
+        damaged(
+            lambda: module.load_checkpoint(folder, fresh, {"main": fresh_optimizer}), folder, name
+        )
 
 
 def damaged(call, folder, name):
@@ -238,7 +303,7 @@ def manifest_holds(module, task, folder):
 
 def metrics_hold(module, task, folder):
     log = module.MetricsLog(folder)
-    measured = {"fraction": 0.5, "learning_rate": 1.0, "tokens_per_second": 1.0}
+    measured = {"fraction": 0.5, "learning_rate": 1.0, "per_second": 1.0, "unit": "tokens"}
     for step in (1, 2, 3):
         log.write(Step(step=step, loss=float(step), seconds=1.0, remaining=1.0, **measured))
     with log.path.open("a", encoding="utf-8") as file:
@@ -253,92 +318,206 @@ WRITTEN = "    write_folder(root / name, write)\n"
 POINTED = """    pointer = Pointer(last=name, best=name if best else before and before.best)
     write_json(folder / POINTER, asdict(pointer))
 """
-RESTORED = "load_checkpoint(self.folder, self.bare, self.plain)"
+RESTORED = "load_checkpoint(self.folder, self.bare, self.learner.optimizers)"
 STEPPED, EMPTIED = "        self.optimizer.step()\n", "        self.optimizer.zero_grad()\n"
 FINITE = "if not math.isfinite(summed) or norm is None or not math.isfinite(norm.item()):"
 FAULTS = {
-    "the pointer before the checkpoint": (checkpoints_hold, WRITTEN + POINTED, POINTED + WRITTEN),
-    "stale checkpoints kept": (checkpoints_hold, "remove_written(child, FILES)", "pass"),
+    "the pointer before the checkpoint": (
+        checkpoint,
+        checkpoints_hold,
+        WRITTEN + POINTED,
+        POINTED + WRITTEN,
+    ),
+    "stale checkpoints kept": (
+        checkpoint,
+        checkpoints_hold,
+        "remove_written(child, FILES)",
+        "pass",
+    ),
     "the best one deleted": (
+        checkpoint,
         checkpoints_hold,
         "not in (pointer.last, pointer.best)",
         "!= pointer.last",
     ),
-    "the last one called best": (checkpoints_hold, "best=name if best else", "best=name or"),
-    "a folder in use replaced": (checkpoints_hold, "_unused(root, f", "str(f"),
+    "the last one called best": (
+        checkpoint,
+        checkpoints_hold,
+        "best=name if best else",
+        "best=name or",
+    ),
+    "a folder in use replaced": (checkpoint, checkpoints_hold, "_unused(root, f", "str(f"),
     "random numbers anew": (
+        checkpoint,
         checkpoints_hold,
         '_draw_on(random["random/cpu"], torch.set',
         "(random, torch.set",
     ),
-    "moments anew": (checkpoints_hold, "optimizer.state[parameter] = {", "_ = {"),
+    "moments anew": (
+        checkpoint,
+        checkpoints_hold,
+        "owners[parameter].state[parameter] = {",
+        "_ = {",
+    ),
     "weights anew": (
+        checkpoint,
         checkpoints_hold,
         "    fill(model, weights, kept",
         "    (model, weights, kept",
     ),
     "gone on from the best": (
+        checkpoint,
         checkpoints_hold,
         'kept = open_checkpoint(folder, which="last")',
         'kept = open_checkpoint(folder, which="best")',
     ),
-    "no manifest read": (checkpoints_hold, "return sealed(place,", "return Sealed(folder=place,"),
+    "no manifest read": (
+        checkpoint,
+        checkpoints_hold,
+        "return sealed(place,",
+        "return Sealed(folder=place,",
+    ),
     "half a manifest": (
+        checkpoint,
         checkpoints_hold,
         "(WEIGHTS, OPTIMIZER, PROGRESS), name",
         "(WEIGHTS,), name",
     ),
-    "no hash compared": (manifest_holds, ".hexdigest() != sha256:", ".hexdigest() is None:"),
+    "no hash compared": (
+        manifest,
+        manifest_holds,
+        ".hexdigest() != sha256:",
+        ".hexdigest() is None:",
+    ),
     "others taken as they are": (
+        manifest,
         manifest_holds,
         'self.files.get(name, (-1, ""))',
         "self.files.get(name)",
     ),
-    "nothing forgotten": (metrics_hold, "if _step(line) <= step]", "]"),
-    "a cut line read": (metrics_hold, 'if _step(line) < float("inf")]', "]"),
-    "no step": (steps_hold, STEPPED + EMPTIED, EMPTIED),
-    "gradients piled up": (steps_hold, STEPPED + EMPTIED, STEPPED),
-    "not clipped": (steps_hold, "self.settings.clip)", "math.inf)"),
-    "not divided by tokens": (steps_hold, "num_processes / everywhere", "num_processes"),
-    "trained without dropout": (steps_hold, "self.model.train()", "self.model.eval()"),
-    "the same rate all the time": (steps_hold, '["lr"] = learning_rate', '["lr"] = 0.01'),
-    "no smoothing": (steps_hold, "smoothing=smoothing)", "smoothing=0.0)"),
-    "no number overlooked": (steps_hold, FINITE, "if not summed:"),
-    "the epoch anew": (resuming_holds, RESTORED, f"replace({RESTORED}, batch=0)"),
-    "the first epoch again": (resuming_holds, RESTORED, f"replace({RESTORED}, epoch=0)"),
+    "nothing forgotten": (metrics, metrics_hold, "if _step(line) <= step]", "]"),
+    "a cut line read": (metrics, metrics_hold, 'if _step(line) < float("inf")]', "]"),
+    "no step": (learners, steps_hold, STEPPED + EMPTIED, EMPTIED),
+    "gradients piled up": (learners, steps_hold, STEPPED + EMPTIED, STEPPED),
+    "not clipped": (learners, steps_hold, "self.settings.clip)", "math.inf)"),
+    "not divided by tokens": (learners, steps_hold, "num_processes / everywhere", "num_processes"),
+    "trained without dropout": (learners, steps_hold, "self.model.train()", "self.model.eval()"),
+    "the same rate all the time": (learners, steps_hold, '["lr"] = learning_rate', '["lr"] = 0.01'),
+    "no smoothing": (translation, steps_hold, "smoothing=smoothing)", "smoothing=0.0)"),
+    "no number overlooked": (learners, steps_hold, FINITE, "if not summed:"),
+    "the epoch anew": (loop, resuming_holds, RESTORED, f"replace({RESTORED}, batch=0)"),
+    "the first epoch again": (loop, resuming_holds, RESTORED, f"replace({RESTORED}, epoch=0)"),
     "one order for all epochs": (
+        stream,
         resuming_holds,
-        "self._batches(self.progress.epoch)\n            while",
-        "self._batches(0)\n            while",
+        "batches = self.batches(epoch)\n",
+        "batches = self.batches(0)\n",
     ),
-    "nothing restored": (resuming_holds, f"self.progress = {RESTORED}", "pass"),
-    "measured twice": (resuming_holds, "self.metrics.forget_after(self.progress.step)", "pass"),
-    "a worse one called best": (best_holds, "self.save(best=best)", "self.save(best=True)"),
+    "nothing restored": (loop, resuming_holds, f"self.progress = {RESTORED}", "pass"),
+    "measured twice": (
+        loop,
+        resuming_holds,
+        "self.metrics.forget_after(self.progress.step)",
+        "pass",
+    ),
+    "a worse one called best": (loop, best_holds, "self.save(best=best)", "self.save(best=True)"),
     "the highest loss called best": (
+        loop,
         best_holds,
-        "loss < self.progress.best",
-        "loss > self.progress.best",
+        "sign * score < sign * before",
+        "sign * score > sign * before",
     ),
-    "the last loss called best": (best_holds, "best_loss=loss if best else", "best_loss=loss or"),
-    "patience without end": (best_holds, "else self.progress.waiting + 1", "else 0"),
-    "evaluated with dropout": (dev_holds, "    model.eval()\n", ""),
-    "padding counted": (dev_holds, "tokens += loss_tokens(target)", "tokens += target.numel()"),
+    "the last loss called best": (
+        loop,
+        best_holds,
+        "best_score=score if best else",
+        "best_score=score or",
+    ),
+    "patience without end": (loop, best_holds, "else self.progress.waiting + 1", "else 0"),
+    "evaluated with dropout": (loop, dev_holds, "        self.bare.eval()\n", ""),
+    "padding counted": (
+        translation,
+        dev_holds,
+        "tokens += _predicted(target)",
+        "tokens += target.numel()",
+    ),
+    "one order for all epochs, looked at": (
+        stream,
+        stream_holds,
+        "batches = self.batches(epoch)\n",
+        "batches = self.batches(0)\n",
+    ),
+    "drawn by the clock": (
+        stream,
+        stream_holds,
+        "default_rng([self.seed, *place, self.share[0]])",
+        "default_rng()",
+    ),
+    "drawn alike in every epoch": (
+        stream,
+        stream_holds,
+        "default_rng([self.seed, *place, self.share[0]])",
+        "default_rng([self.seed, place[1]])",
+    ),
+    "all shares the same": (stream, stream_holds, "batches[process %", "batches[0 %"),
+    "begun at the start of an epoch": (
+        stream,
+        stream_holds,
+        "self._places(epoch, batch)",
+        "self._places(epoch, 0)",
+    ),
+    "the first batches of no epoch but one": (stream, stream_holds, "epoch + 1, 0", "epoch + 1, 1"),
+    "how much of another batch": (
+        stream,
+        stream_holds,
+        "place, future, amount = cut\n                cut = self._cut(thread, next(places))",
+        "place, future, _ = cut\n                cut = self._cut(thread, next(places))\n"
+        "                amount = cut[2]",
+    ),
+    "the lowest accuracy called best": (
+        loop,
+        highest_holds,
+        "-1 if self.task.monitor_is_better_higher()",
+        "-1 if False",
+    ),
 }
 CHECKS = {
-    **dict.fromkeys((steps_hold, resuming_holds, best_holds, dev_holds), loop),
-    checkpoints_hold: checkpoint,
-    manifest_holds: manifest,
-    metrics_hold: metrics,
+    steps_hold: (learners, translation),
+    resuming_holds: (loop, stream),
+    best_holds: (loop,),
+    highest_holds: (loop,),
+    dev_holds: (loop, translation),
+    stream_holds: (stream,),
+    checkpoints_hold: (checkpoint,),
+    manifest_holds: (manifest,),
+    metrics_hold: (metrics,),
 }
+
+
+@pytest.fixture
+def made(planted_module, monkeypatch):
+    """Make a module in which one line is changed, and let the loop use what it defines."""
+
+    def make(module, *fault):
+        found = planted_module(module, *fault)
+        for name in ("stepper", "NoNumberError", "Stream"):
+            if module in (learners, stream) and hasattr(found, name):
+                monkeypatch.setattr(loop, name, getattr(found, name))
+        monkeypatch.setattr(found if module is loop else loop, "LOG_EVERY", 1)
+        return found
+
+    return make
 
 
 @pytest.mark.parametrize("what", FAULTS)
-def test_a_planted_fault_is_seen(planted_module, task, what, tmp_path):
-    check, right, wrong = FAULTS[what]
+def test_a_planted_fault_is_seen(made, task, what, tmp_path):
+    module, check, *fault = FAULTS[what]
     with pytest.raises((AssertionError, HeedfulError, ValueError, pytest.fail.Exception)):
-        check(planted_module(CHECKS[check], right, wrong), task, tmp_path)
+        check(made(module, *fault), task, tmp_path)
 
 
-@pytest.mark.parametrize("check", CHECKS)
-def test_without_a_fault_all_holds(planted_module, task, check, tmp_path):
-    check(planted_module(CHECKS[check]), task, tmp_path)
+@pytest.mark.parametrize(
+    "check, module", [(check, module) for check, modules in CHECKS.items() for module in modules]
+)
+def test_without_a_fault_all_holds(made, task, check, module, tmp_path):
+    check(made(module), task, tmp_path)

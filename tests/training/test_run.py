@@ -21,9 +21,10 @@ from heedful.errors import ConfigError, RunError, RunWarning
 from heedful.manifest import MANIFEST
 from heedful.nn import Attention
 from heedful.tasks.catalog import load_config
+from heedful.tasks.translation import Translation
 from heedful.tasks.translation_config import Config, Decode, Train, TransformerModel
 from heedful.training.loop import Training
-from heedful.training.run import FIXED, Run, build, load
+from heedful.training.run import Run, build, fixed, load
 from heedful.training.start import train
 
 
@@ -61,7 +62,7 @@ def test_a_run_is_all_that_is_needed(run, tmp_path):
 
 
 def test_the_model_is_loaded_once(run):
-    assert run.translator is run.translator
+    assert run.model is run.model is run.translator.model
 
 
 def test_a_folder_that_is_no_run_is_an_error(tmp_path):
@@ -168,7 +169,7 @@ def test_a_model_that_is_too_large_for_any_machine_is_an_error(run):
         model = run.config.model.model_copy(update=settings)
         config = run.config.model_copy(update={"model": model})
         with pytest.raises(RunError, match="the model must be one that can be built here, got: "):
-            build(config, run.vocabularies)
+            build(Translation(config, run.task.vocabularies))
 
 
 # ---- before the first evaluation -----------------------------------------------------------------
@@ -199,7 +200,7 @@ def test_a_run_that_was_never_evaluated_opens_as_its_last_checkpoint_and_says_so
     stored = load_file(stopped / "checkpoints" / "step-0000003" / "model.safetensors")
     assert all(torch.equal(model.state_dict()[name], x) for name, x in stored.items())
     torch.manual_seed(run.config.seed)
-    fresh = build(run.config, run.vocabularies).state_dict()
+    fresh = build(run.task).state_dict()
     assert not torch.equal(fresh["source_embedding.weight"], stored["source_embedding.weight"])
 
 
@@ -253,7 +254,7 @@ def test_a_run_with_other_limits_is_copied_with_them(run, tmp_path):
     copied = load_config(tmp_path / "copy" / "config.toml")
     assert copied == edited.config
     assert copied.train.steps == 6
-    for name in FIXED:
+    for name in fixed(Translation):
         same = (tmp_path / "copy" / name).read_bytes() == (run.folder / name).read_bytes()
         assert same, name
 

@@ -1,11 +1,17 @@
 """A config that was edited is the run's where only what may change has changed."""
 
+import json
+import tomllib
+from pathlib import Path
+
 import pytest
 
 from heedful.config.file import dump_toml
+from heedful.tasks.catalog import load_config
 from heedful.tasks.translation_config import Config, Decode, Train
 from heedful.training.settled import edited, mark, settled
 
+FIXTURES = Path(__file__).parent / "fixtures" / "translation"
 CONFIG = Config(train=Train(steps=40, patience=3), decode=Decode(beam=2))
 
 
@@ -47,3 +53,16 @@ def test_a_config_that_was_cut_is_never_taken_for_an_edited_one(tmp_path):
         path.write_text("".join(lines[:count]), encoding="utf-8")
         assert edited(path, about) is None, count
     assert edited(tmp_path / "absent", about) is None
+
+
+@pytest.mark.parametrize("name", ["transformer", "rnn", "learned", "optimised"])
+def test_the_config_of_an_old_run_is_written_and_marked_as_it_was(name):
+    """The order of keys is part of the mark: another one would call every old run damaged."""
+    path = FIXTURES / name / "config.toml"
+    config = load_config(path)
+    text = path.read_text(encoding="utf-8")
+    assert list(tomllib.loads(dump_toml(config))) == list(tomllib.loads(text))
+    assert dump_toml(config) == text
+    about = json.loads((FIXTURES / name / "run.json").read_text(encoding="utf-8"))
+    if "config" in about:
+        assert mark(config) == about["config"]

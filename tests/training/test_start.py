@@ -17,9 +17,11 @@ from heedful.allocation.plan import Plan
 from heedful.config.file import dump_toml
 from heedful.errors import ConfigError, DataError, RunError, TrainingError
 from heedful.locks import LOCK
+from heedful.tasks import losses, translation
 from heedful.tasks.catalog import load_config
+from heedful.tasks.translation import Translation
 from heedful.tasks.translation_config import Config, Train
-from heedful.training import loop, start
+from heedful.training import loop, start, stream
 from heedful.training.checkpoint import WEIGHTS, read_pointer
 from heedful.training.events import Evaluated, Finished, Message, Started, Step
 from heedful.training.metrics import read_metrics
@@ -37,6 +39,10 @@ def assert_same_weights(left, right):
         assert torch.equal(tensor, right[name]), name
 
 
+def scored(loss):
+    return {"dev_loss": loss, "token_accuracy": 0.5}
+
+
 def test_learns_and_leaves_a_usable_run(digit_config):
     events = []
     run = train(digit_config(steps=400, learning_rate=5e-3), on_event=events.append)
@@ -50,7 +56,7 @@ def test_learns_and_leaves_a_usable_run(digit_config):
     assert steps[-1].loss < steps[0].loss / 2
     evaluated = [event for event in events if isinstance(event, Evaluated)]
     assert [event.step for event in evaluated] == list(range(40, 401, 40))
-    assert evaluated[-1].token_accuracy > 0.9
+    assert evaluated[-1].scores["token_accuracy"] > 0.9
     assert [line["step"] for line in read_metrics(run.folder) if "dev_loss" in line] == [
         event.step for event in evaluated
     ]
@@ -58,7 +64,7 @@ def test_learns_and_leaves_a_usable_run(digit_config):
 
 def test_the_best_checkpoint_has_the_lowest_dev_loss(digit_config, monkeypatch):
     losses = iter([3.0, 1.0, 2.0, 1.0])
-    monkeypatch.setattr(loop, "dev_scores", lambda *_: (next(losses), 0.5))
+    monkeypatch.setattr(Translation, "scores", lambda *_: scored(next(losses)))
     run = train(digit_config(steps=40, evaluate_every=0.25))
     assert [line["best"] for line in read_metrics(run.folder) if "best" in line] == [
         *(True, True, False, False)
@@ -143,14 +149,14 @@ def test_an_interrupt_loses_no_step(digit_config, tmp_path, number, kind):
 
 
 def test_an_interrupt_while_the_last_evaluation_runs_is_obeyed_after_it(digit_config, monkeypatch):
-    honest = loop.dev_scores
+    honest = Translation.scores
 
     def interrupted(*arguments):
         os.kill(os.getpid(), signal.SIGINT)
         return honest(*arguments)
 
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    monkeypatch.setattr(loop, "dev_scores", interrupted)
+    monkeypatch.setattr(Translation, "scores", interrupted)
     events = []
     try:
         with pytest.raises(KeyboardInterrupt):
@@ -316,13 +322,13 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_checkpoint(
     digit_config, monkeypatch
 ):
     config = digit_config(steps=50, checkpoint_seconds=0.0)
-    honest = loop.LOSSES["cross_entropy"]
+    honest = losses.LOSSES["cross_entropy"]
     calls = iter(range(1_000))
 
     def poisoned(*args, **settings):
         return honest(*args, **settings) * (float("nan") if next(calls) >= 17 else 1.0)
 
-    monkeypatch.setitem(loop.LOSSES, "cross_entropy", poisoned)
+    monkeypatch.setitem(losses.LOSSES, "cross_entropy", poisoned)
     with pytest.raises(
         TrainingError,
         match=r"must stay a number, got nan .* at step 17.* good checkpoint, of step 17, is intact",
@@ -335,20 +341,20 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_checkpoint(
 
 
 def test_an_untrained_model_is_not_called_good(digit_config, monkeypatch):
-    honest = loop.LOSSES["cross_entropy"]
-    monkeypatch.setitem(loop.LOSSES, "cross_entropy", lambda *a, **k: honest(*a, **k) * math.inf)
+    honest = losses.LOSSES["cross_entropy"]
+    monkeypatch.setitem(losses.LOSSES, "cross_entropy", lambda *a, **k: honest(*a, **k) * math.inf)
     with pytest.raises(TrainingError, match=r"Nothing is learned yet: .* untrained model alone"):
         train(digit_config(steps=50))
 
 
 def test_a_dev_loss_that_is_no_number_stops(digit_config, monkeypatch):
-    monkeypatch.setattr(loop, "dev_scores", lambda *_: (float("inf"), 0.0))
-    with pytest.raises(TrainingError, match=r"dev split must be a number, got inf at step 4"):
+    monkeypatch.setattr(Translation, "scores", lambda *_: scored(math.inf))
+    with pytest.raises(TrainingError, match=r"dev_loss on the dev .* a number, got inf at step 4"):
         train(digit_config(steps=40))
 
 
 def test_patience_stops_early(digit_config, monkeypatch):
-    monkeypatch.setattr(loop, "dev_scores", lambda *_: (1.0, 0.5))
+    monkeypatch.setattr(Translation, "scores", lambda *_: scored(1.0))
     events = []
     train(digit_config(steps=100, evaluate_every=0.1, patience=3), on_event=events.append)
     assert events[-1].reason == "no better for a while"
@@ -366,15 +372,14 @@ def test_patience_stops_early(digit_config, monkeypatch):
 )
 def test_the_nearest_limit_ends_the_training(digit_config, monkeypatch, limits, least, most):
     events, epochs = [], []
-    honest = loop.token_batches
+    honest = stream.size_batches
 
     def counted(*arguments, **settings):
         batches = honest(*arguments, **settings)
-        if settings["tokens_per_batch"] != loop.DEV_TOKENS:
-            epochs.append(len(batches))
+        epochs.append(len(batches))
         return batches
 
-    monkeypatch.setattr(loop, "token_batches", counted)
+    monkeypatch.setattr(stream, "size_batches", counted)
     train(digit_config(**limits), on_event=events.append)
     if most is None:  # half of one epoch, rounded up to whole steps
         assert len(epochs) == 1
@@ -399,7 +404,7 @@ def test_a_model_that_cannot_be_built_is_refused_before_anything_is_read(
 ):
     config = digit_config()
     config = config.model_copy(update={"model": config.model.model_copy(update={"heads": 3})})
-    monkeypatch.setattr(start, "load_data", None)
+    monkeypatch.setattr(Translation, "read", None)
     with pytest.raises(ConfigError, match="heads must divide width, got heads=3, width=32"):
         train(config)
     assert not (tmp_path / "run").exists()
@@ -449,7 +454,10 @@ def test_a_limit_that_leaves_nothing_is_an_error(digit_config):
     long = config.model_copy(
         update={"data": data, "tokens": config.tokens.model_copy(update={"source": "characters"})}
     )
-    with pytest.raises(DataError, match="must hold a pair of at most 1 tokens a side, got 600"):
+    with pytest.raises(
+        DataError,
+        match=r"train split .* that is not too long, got 600 longer ones\. Raise",
+    ):
         train(long)
 
 
@@ -465,14 +473,14 @@ def test_picks_the_next_free_folder(digit_config, tmp_path, monkeypatch):
 def test_two_trainings_at_once_get_two_folders(digit_config, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     config = digit_config(steps=2).model_copy(update={"output": None})
-    honest, others = start.load_data, []
+    honest, others = translation.load_data, []
 
     def loaded(*arguments):  # another one begins while the folder of the first is still empty
-        monkeypatch.setattr(start, "load_data", honest)
+        monkeypatch.setattr(translation, "load_data", honest)
         others.append(train(config).folder)
         return honest(*arguments)
 
-    monkeypatch.setattr(start, "load_data", loaded)
+    monkeypatch.setattr(translation, "load_data", loaded)
     folders = [str(train(config).folder), *map(str, others)]
     assert folders == ["runs/translation-1", "runs/translation-2"]
     assert all(load(folder).about for folder in folders)
@@ -525,24 +533,26 @@ TWO = """
 import json, sys, time
 from pathlib import Path
 import torch
+from heedful.tasks.translation import Translation
 from heedful.training import loop
 from heedful.training.checkpoint import read_pointer
 from heedful.training.start import train
 
 folder, drawn = Path(sys.argv[1]), {}
 loop.LOG_EVERY = 1
-honest_step, honest_scores = loop.Training._step, loop.dev_scores
+honest_step, honest_scores = loop.Training._step, Translation.scores
 rank = lambda: torch.distributed.get_rank()
 # what is measured differs between processes: the main one's counts
 loop.faster_in_bf16 = lambda *_, **__: rank() == 1
-loop.dev_scores = lambda *a: honest_scores(*a) if rank() == 0 else (float("inf"), 0.0)
+wrong = {"dev_loss": float("inf"), "token_accuracy": 0.0}
+Translation.scores = lambda *a: honest_scores(*a) if rank() == 0 else wrong
 
 def step(training, *rest):
     if training.folder.name == "halved" and training.progress.step == stop:
         raise KeyboardInterrupt
     honest_step(training, *rest)
     draws = drawn.setdefault(training.folder.name, [])
-    draws.append((training.precision, torch.rand(1).item()))
+    draws.append((training.learner.precision, torch.rand(1).item()))
 
 honest_save = loop.save_checkpoint
 
@@ -601,14 +611,13 @@ def test_two_processes_train_like_one(digit_config, tmp_path, monkeypatch):
     assert (first["halved"], second["halved"]) == (first["whole"], second["whole"])
     assert_same_weights(weights(tmp_path / "whole"), weights(tmp_path / "halved"))
     # two batches at a time in one process: the same steps up to rounding
-    honest = loop.token_batches
+    honest = stream.size_batches
 
-    def joined(lengths, *, tokens_per_batch, **rest):
-        batches = honest(lengths, tokens_per_batch=tokens_per_batch, **rest)
-        pairs = zip(batches[::2], batches[1::2], strict=False)
-        return batches if tokens_per_batch == loop.DEV_TOKENS else [a + b for a, b in pairs]
+    def joined(*arguments, **rest):
+        batches = honest(*arguments, **rest)
+        return [a + b for a, b in zip(batches[::2], batches[1::2], strict=False)]
 
-    monkeypatch.setattr(loop, "token_batches", joined)
+    monkeypatch.setattr(stream, "size_batches", joined)
     monkeypatch.setattr(loop, "LOG_EVERY", 1)
     config = load_config(tmp_path / "like_one.toml", overrides=["train.precision=fp32"])
     alone = train(config.model_copy(update={"output": str(tmp_path / "alone")})).folder
