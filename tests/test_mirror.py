@@ -38,7 +38,10 @@ def untested(files: list[str], tests: Path = ROOT / "tests") -> list[str]:
     return missing
 
 
-@pytest.mark.parametrize("folder", ["ops", "nn", "bench", "kernels", "selection", "metrics"])
+@pytest.mark.parametrize(
+    "folder",
+    ["ops", "nn", "bench", "kernels", "selection", "metrics"],
+)
 def test_every_file_has_its_tests(folder):
     files = public(folder)
     assert len(files) >= 4

@@ -13,6 +13,7 @@ import heedful
 
 PACKAGE = Path(heedful.__file__).parent
 HEADINGS = ("Args", "Returns", "Raises", "Source", "Cost")
+IN_ORDER = ("Args", "Attributes", *HEADINGS[1:])  # classes also say what they are
 
 # op that is not a mechanism -> headings that it does without, because nobody invented it
 WITHOUT = {
@@ -128,7 +129,7 @@ def wrong_headings(trees: dict[str, ast.Module]) -> list[str]:
             if not isinstance(node, Documented):
                 continue
             found = headings(ast.get_docstring(node) or "")
-            if found != [heading for heading in HEADINGS if heading in found]:
+            if found != [heading for heading in IN_ORDER if heading in found]:
                 problems.append(f"{module}.{node.name}: {', '.join(found)}")
     return problems
 

@@ -57,7 +57,15 @@ EXCEPTIONS = {
     ("parameters", "selection/select.py:select_blocks"): Excess(
         10, "what it ties together, each with its settings, keyword-only"
     ),
-    ("lines of file", "training/loop.py"): Excess(340, "the loop and the class below"),
+    ("lines of class", "tasks/base.py:Task"): Excess(
+        200, "all that a task may say, each with its contract; most of it is a default of a line"
+    ),
+    ("lines of class", "tasks/translation.py:Translation"): Excess(
+        245, "one task is one class: a short method for each thing that is asked of it"
+    ),
+    ("lines of class", "training/run.py:Run"): Excess(
+        165, "one run is one folder: every method reads a part of it"
+    ),
     ("lines of class", "training/loop.py:Training"): Excess(
         285, "one training is one state: every method reads where it stands or moves it on"
     ),

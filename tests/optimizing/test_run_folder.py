@@ -18,7 +18,8 @@ from heedful.optimizing.budget import Budget
 from heedful.optimizing.events import RoundDone, Stage
 from heedful.optimizing.operations import parameters
 from heedful.optimizing.run_folder import apply_plan, optimize_run, output_of, search_of
-from heedful.training.run import LEDGER, load
+from heedful.training.run import load
+from heedful.training.splits import LEDGER
 from heedful.training.start import train
 
 NAMES = {"config.toml", "run.json", "tokens", "splits", "checkpoints", "checkpoints.json"} | {

@@ -21,7 +21,7 @@ from heedful.errors import HeedfulError, TrainingError
 from heedful.tasks import translation
 from heedful.tasks.pairs import train_vocabularies
 from heedful.tasks.translation_config import Config, Train, TransformerModel
-from heedful.training import checkpoint, learners, loop, metrics, stream
+from heedful.training import checkpoint, learners, loop, metrics, optimizer_state, stream
 from heedful.training.checkpoint import read_pointer
 from heedful.training.events import Evaluated, Step
 from heedful.training.optimizer import adamw
@@ -348,15 +348,15 @@ FAULTS = {
     ),
     "a folder in use replaced": (checkpoint, checkpoints_hold, "_unused(root, f", "str(f"),
     "random numbers anew": (
-        checkpoint,
+        optimizer_state,
         checkpoints_hold,
-        '_draw_on(random["random/cpu"], torch.set',
-        "(random, torch.set",
+        "_draw_on(cpu, torch.set",
+        "(cpu, torch.set",
     ),
     "moments anew": (
-        checkpoint,
+        optimizer_state,
         checkpoints_hold,
-        "owners[parameter].state[parameter] = {",
+        "optimizer.state[parameter] = {",
         "_ = {",
     ),
     "weights anew": (
@@ -488,7 +488,7 @@ CHECKS = {
     highest_holds: (loop,),
     dev_holds: (loop, translation),
     stream_holds: (stream,),
-    checkpoints_hold: (checkpoint,),
+    checkpoints_hold: (checkpoint, optimizer_state),
     manifest_holds: (manifest,),
     metrics_hold: (metrics,),
 }
@@ -503,6 +503,10 @@ def made(planted_module, monkeypatch):
         for name in ("stepper", "NoNumberError", "Stream"):
             if module in (learners, stream) and hasattr(found, name):
                 monkeypatch.setattr(loop, name, getattr(found, name))
+        for name in ("optimizer_state", "parse_state") if module is optimizer_state else ():
+            monkeypatch.setattr(checkpoint, name, getattr(found, name))
+        if module is optimizer_state:
+            return checkpoint
         monkeypatch.setattr(found if module is loop else loop, "LOG_EVERY", 1)
         return found
 

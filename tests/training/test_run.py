@@ -23,8 +23,9 @@ from heedful.nn import Attention
 from heedful.tasks.catalog import load_config
 from heedful.tasks.translation import Translation
 from heedful.tasks.translation_config import Config, Decode, Train, TransformerModel
+from heedful.training.layout import fixed
 from heedful.training.loop import Training
-from heedful.training.run import Run, build, fixed, load
+from heedful.training.run import Run, build, load
 from heedful.training.start import train
 
 

@@ -137,7 +137,7 @@ def _remove(folder: Path) -> None:
     from heedful.files import remove_written
     from heedful.locks import hold
     from heedful.tasks.translation import Translation
-    from heedful.training.run import written
+    from heedful.training.layout import written
 
     with hold(folder):
         pass  # nobody else does

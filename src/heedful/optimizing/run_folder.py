@@ -34,7 +34,8 @@ from heedful.optimizing.search_state import SearchState, hold_state, machine_of
 from heedful.optimizing.settings import OptimizeSettings, check_seed
 from heedful.renamed import old_keywords
 from heedful.training.checkpoint import OPTIMISED, POINTER, WEIGHTS
-from heedful.training.run import Run, fixed, written
+from heedful.training.layout import fixed, written
+from heedful.training.run import Run
 from heedful.training.splits import LEDGER, write_split
 
 

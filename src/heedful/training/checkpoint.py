@@ -13,22 +13,20 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from heedful.allocation.weights import LARGEST, fill, parse_tensors, weights_of
 from heedful.errors import RunError
-from heedful.files import read_json, reason, remove_written, write_bytes, write_folder, write_json
+from heedful.files import read_json, remove_written, write_bytes, write_folder, write_json
 from heedful.manifest import MANIFEST, Sealed, seal, sealed
+from heedful.training.optimizer_state import optimizer_state, parse_state
 
 WEIGHTS, OPTIMIZER, PROGRESS = "model.safetensors", "optimizer.safetensors", "progress.json"
 FOLDER, POINTER = "checkpoints", "checkpoints.json"
 FILES = (WEIGHTS, OPTIMIZER, PROGRESS, MANIFEST)  # all that is ever in a checkpoint
 OPTIMISED = "optimised"  # the one checkpoint of an optimised run
-MOMENTS = ("exp_avg", "exp_avg_sq", "step")  # what Adam and AdamW remember of a parameter
-UNMOVED = "unmoved"  # instead of moments, where there were no gradients
 MOST = 1 << 53  # steps, epochs, batches: whole numbers that are exact as floats
 
 
@@ -76,14 +74,16 @@ def save_checkpoint(
 
     Raises:
         RunError: It cannot be written; the checkpoints before it stay as they were.
+        UnsupportedError: An optimizer remembers what is no tensor, or of another shape.
     """
     root = _root(folder)
     before = read_pointer(folder) if (folder / POINTER).exists() else None
     name = _unused(root, f"step-{progress.step:07d}")
+    remembered = optimizer_state(model, optimizers, begun=progress.step > 0)
 
     def write(temporary: Path) -> None:
         write_bytes(temporary / WEIGHTS, save(weights_of(model)))
-        write_bytes(temporary / OPTIMIZER, save(_optimizer_state(model, optimizers)))
+        write_bytes(temporary / OPTIMIZER, save(remembered))
         write_json(temporary / PROGRESS, asdict(progress))
         seal(temporary, (WEIGHTS, OPTIMIZER, PROGRESS), name=name)
 
@@ -160,20 +160,9 @@ def load_checkpoint(
     progress = _progress(kept.json(PROGRESS), kept.folder / PROGRESS)
     weights, state = tensors_of(kept, WEIGHTS), tensors_of(kept, OPTIMIZER)
     path = kept.folder / OPTIMIZER
-    random = {name: state.pop(name, None) for name in ("random/cpu", "random/cuda")}
-    owners = _owners(optimizers)
-    learned = {name: x for name, x in model.named_parameters() if x in owners}
-    moments = _moments(state, learned, path, begun=progress.step > 0)
+    remembered = parse_state(state, model, optimizers, path, begun=progress.step > 0)
     fill(model, weights, kept.folder / WEIGHTS)
-    _draw_on(random["random/cpu"], torch.set_rng_state, path)
-    if torch.cuda.is_available() and random["random/cuda"] is not None:
-        _draw_on(random["random/cuda"], torch.cuda.set_rng_state, path)
-    for name, parameter in learned.items():
-        if name in moments:
-            # a fused optimizer keeps its step counter beside the parameter, others on the CPU
-            owners[parameter].state[parameter] = {
-                key: tensor.to(parameter.device) for key, tensor in moments[name].items()
-            }
+    remembered.restore()
     return progress
 
 
@@ -247,71 +236,3 @@ def _is_count(value: object) -> bool:
 
 def _is_finite(value: object) -> bool:
     return type(value) in (int, float) and abs(value) <= MOST and isfinite(value)  # type: ignore[arg-type]
-
-
-def _owners(optimizers: Mapping[str, Optimizer]) -> dict[Tensor, Optimizer]:
-    return {
-        parameter: optimizer
-        for optimizer in optimizers.values()
-        for group in optimizer.param_groups
-        for parameter in group["params"]
-    }
-
-
-def _optimizer_state(model: nn.Module, optimizers: Mapping[str, Optimizer]) -> dict[str, Tensor]:
-    state = {"random/cpu": torch.get_rng_state()}
-    if torch.cuda.is_available():
-        state["random/cuda"] = torch.cuda.get_rng_state()
-    owners = _owners(optimizers)
-    begun = any(optimizer.state for optimizer in optimizers.values())
-    for name, parameter in model.named_parameters():
-        if parameter not in owners:
-            continue
-        moments = owners[parameter].state.get(parameter, {})
-        for key, value in moments.items():
-            state[f"{key}/{name}"] = torch.as_tensor(value).contiguous()
-        if begun and not moments:  # no gradient has reached it so far
-            state[f"{UNMOVED}/{name}"] = torch.zeros(0)
-    return state
-
-
-def _moments(
-    state: dict[str, Tensor], learned: Mapping[str, Tensor], path: Path, *, begun: bool
-) -> dict[str, dict[str, Tensor]]:
-    """Return the state of each parameter; a wrong shape would crash the process in torch."""
-    moments: dict[str, dict[str, Tensor]] = {}
-    for name, parameter in learned.items():
-        wanted = [f"{key}/{name}" for key in MOMENTS]
-        missing = [key for key in wanted if key not in state]
-        unmoved = state.pop(f"{UNMOVED}/{name}", None) is not None
-        if missing and ((begun and not unmoved) or len(missing) < len(wanted)):
-            raise RunError(f"{path} must hold the whole optimizer, got no {missing[0]}")
-        for key in wanted if not missing else ():
-            counter = key.startswith("step/")
-            like = torch.empty((), device="meta") if counter else parameter
-            _check_moment(state[key], like, f"{path} must fit the model, got {key}")
-            moments.setdefault(name, {})[key.partition("/")[0]] = state.pop(key)
-    if state:
-        raise RunError(f"{path} must fit the model, got {min(state)!r:.80} besides")
-    return moments
-
-
-def _check_moment(tensor: Tensor, like: Tensor, got: str) -> None:
-    if tensor.shape != like.shape:
-        raise RunError(f"{got} of shape {tuple(tensor.shape)} for {tuple(like.shape)}")
-    if tensor.dtype != like.dtype:
-        raise RunError(f"{got} as {tensor.dtype} for {like.dtype}")
-    if not tensor.isfinite().all():
-        raise RunError(f"{got} with what is no number")
-
-
-def _draw_on(state: Tensor | None, restore: Callable[[Tensor], None], path: Path) -> None:
-    """Go on with random numbers where they were."""
-    if state is None:
-        raise RunError(f"{path} must hold the whole optimizer, got no random/cpu")
-    try:
-        restore(state)
-    except (RuntimeError, TypeError) as error:
-        raise RunError(
-            f"{path} must hold a state of random numbers, got: {reason(error):.80}"
-        ) from None

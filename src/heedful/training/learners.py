@@ -23,13 +23,19 @@ class Taken(NamedTuple):
 
 
 class NoNumberError(TrainingError):
-    """What should become small is no number any more; the weights are as they were before."""
+    """What should become small is no number any more."""
 
 
 class Stepper(Protocol):
-    """What the loop needs of a learner."""
+    """What the loop needs of a learner.
 
-    bare: nn.Module  # as checkpoints hold it
+    Attributes:
+        bare: The model, as checkpoints hold it.
+        draws_anew: Random numbers are seeded for every step, not kept from step to step.
+    """
+
+    bare: nn.Module
+    draws_anew: bool
 
     @property
     def optimizers(self) -> Mapping[str, torch.optim.Optimizer]: ...
@@ -74,6 +80,7 @@ class Supervised:
         self.task, self.accelerator = task, accelerator
         self.settings: Train = task.config.train
         self.precision = str(self.settings.precision)
+        self.draws_anew: bool = accelerator.num_processes > 1  # a checkpoint holds those of one
         self.bare, plain = model, adamw(model, self.settings)
         self.model: nn.Module
         self.optimizer: torch.optim.Optimizer
@@ -110,13 +117,30 @@ class OwnLearner:
 
     Args:
         learner: Of the task.
+
+    Raises:
+        UnsupportedError: It moves what no checkpoint would hold.
     """
 
     precision = "fp32"
+    draws_anew = True  # what scores have drawn in between does not matter
 
     def __init__(self, learner: Learner) -> None:
         self.learner = learner
         self.bare, self.optimizers = learner.model, learner.optimizers
+        moved = [
+            parameter
+            for optimizer in self.optimizers.values()
+            for group in optimizer.param_groups
+            for parameter in group["params"]
+        ]
+        own = set(self.bare.parameters())
+        if len(set(moved)) < len(moved) or not own.issuperset(moved):
+            raise UnsupportedError(
+                "the optimizers of a learner must hold parameters of its model, each of them once, "
+                f"got {sum(each not in own for each in moved)} others and "
+                f"{len(moved) - len(set(moved))} more than once"
+            )
 
     def step(self, batch: Any, learning_rate: float) -> Taken:
         """Let the learner take its step."""

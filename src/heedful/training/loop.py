@@ -163,7 +163,7 @@ class Training:
             yield batch, amount
 
     def _step(self, batch: Any, amount: int, learning_rate: float, window: Window) -> None:
-        if self.several:
+        if self.learner.draws_anew:
             draw_apart(
                 self.config.seed, process=self.accelerator.process_index, step=self.progress.step
             )

@@ -31,9 +31,7 @@ def mark(config: TaskConfig) -> str:
     return hashlib.sha256(dump_toml(settled(config)).encode()).hexdigest()
 
 
-def edited(
-    path: Path, about: Any, source: str | AnyTask | None = None
-) -> TaskConfig | None:
+def edited(path: Path, about: Any, source: str | AnyTask | None = None) -> TaskConfig | None:
     """Return the config of a run that somebody has edited, where only what may change has.
 
     Args:

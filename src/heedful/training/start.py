@@ -20,9 +20,10 @@ from heedful.locks import check_unused, hold, is_unused
 from heedful.tasks.base import Task
 from heedful.tasks.catalog import AnyTask, find_task, load_config, parse_config
 from heedful.training.events import Message, Started
+from heedful.training.layout import create
 from heedful.training.loop import Listener, Ready, Training, ignore
 from heedful.training.processes import alike, decided
-from heedful.training.run import Run, build, create
+from heedful.training.run import Run, build
 from heedful.training.settled import FREE, change_config, mark, settled
 
 PACKAGES = ("heedful", "torch", "accelerate", "tokenizers", "babel", "safetensors")

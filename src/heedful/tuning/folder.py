@@ -29,7 +29,7 @@ from heedful.locks import LOCK, is_unused
 from heedful.manifest import hash_of
 from heedful.tasks.translation import Translation
 from heedful.tasks.translation_config import Config
-from heedful.training import run as run_files
+from heedful.training import layout as run_files
 from heedful.tuning.goal import Goal
 from heedful.tuning.space import Space
 from heedful.tuning.trial import Trial
