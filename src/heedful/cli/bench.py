@@ -24,15 +24,16 @@ MOST_THREADS = 4_096
 def bench(
     context: typer.Context,
     what: Annotated[
-        Literal["mechanisms", "attention"],
-        typer.Argument(help="What to compare: all mechanisms, or heedful.attend."),
+        Literal["mechanisms", "attention", "tasks"],
+        typer.Argument(help="What to compare: all mechanisms, heedful.attend, or all tasks."),
     ],
     *,
     lengths: Annotated[
         str | None, typer.Option(help="mechanisms: text lengths, e.g. 128,1024.")
     ] = None,
     only: Annotated[
-        str | None, typer.Option(help="mechanisms: some of them, e.g. linear,window.")
+        str | None,
+        typer.Option(help="mechanisms, tasks: some of them, e.g. linear,window or control."),
     ] = None,
     cases: Annotated[
         str | None, typer.Option(help="attention: some cases, e.g. dense,causal,decode.")
@@ -44,6 +45,12 @@ def bench(
     flex: Annotated[
         bool, typer.Option("--flex", help="attention: compile FlexAttention beside, slowly.")
     ] = False,
+    minutes: Annotated[
+        float | None,
+        typer.Option(
+            min=0.01, max=LONGEST, help="tasks: how long each model is trained; by default 1."
+        ),
+    ] = None,
     seconds: Annotated[
         float,
         typer.Option(min=0.01, max=LONGEST, help="About how long each is measured at each length."),
@@ -57,23 +64,29 @@ def bench(
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
-    """Compare attention with plain attention: time and error.
+    """Compare attention with plain attention, or models of every task with each other.
 
     `mechanisms` compares all of them at all lengths in about half an hour; --only and --lengths
     make it shorter. `attention` compares heedful.attend with PyTorch's attention in cases: dense,
     causal, backward, sparse, select, decode, sweep, small and overhead. All of them take about a
-    quarter of an hour; --cases makes it shorter.
+    quarter of an hour; --cases makes it shorter. `tasks` trains every model of every task on its
+    built-in data for --minutes, and measures it on the test split.
     """
-    of_mechanisms = {"lengths": lengths, "only": only, "output": output}
+    of_mechanisms = {"lengths": lengths, "output": output}
     of_attention = {"cases": cases, "threads": threads, "impl": impl, "flex": flex or None}
-    if what == "mechanisms":
+    if what != "tasks":
+        _refuse({"minutes": minutes}, "tasks", what)
+    if what == "tasks":
+        _refuse(of_attention | of_mechanisms, "attention or mechanisms", what)
+        _tasks(None if only is None else only.split(","), minutes or 1.0, as_json)
+    elif what == "mechanisms":
         _refuse(of_attention, "attention", what)
         chosen = None if lengths is None else _numbers("lengths", lengths)
         page = None if output is None else (output, str(context.obj))
         names = None if only is None else only.split(",")
         _mechanisms(chosen, names, seconds, page, force=force, as_json=as_json)
     else:
-        _refuse(of_mechanisms, "mechanisms", what)
+        _refuse(of_mechanisms | {"only": only}, "mechanisms", what)
         counts = None if threads is None else _numbers("threads", threads)
         names = None if cases is None else cases.split(",")
         settings = {"impl": impl or "auto", "flex": flex, "seconds": seconds}
@@ -224,3 +237,34 @@ def _show_attention(measured: "list[Measurement]", rates: list[str]) -> None:
     for line in (*summary(measured), *rates):
         console.print(line, markup=False)
     console.print(f"{here.processor}, {here.instructions}; {versions}", markup=False)
+
+
+# ---- tasks ---------------------------------------------------------------------------------------
+
+
+def _tasks(only: list[str] | None, minutes: float, as_json: bool) -> None:
+    from heedful.bench.tasks import compare_tasks
+    from heedful.cli.progress import working
+
+    with working("training") as tell:
+        rows = compare_tasks(minutes=minutes, tasks=only, on_progress=tell)
+    if as_json:
+        typer.echo(json.dumps([row.to_json() for row in rows], ensure_ascii=False, indent=2))
+        return
+    from rich.console import Console
+
+    shown = [
+        {
+            "task": row.task,
+            "model": row.model,
+            "data": row.data,
+            "metric": row.metric if row.higher_is_better else f"{row.metric} (less is better)",
+            "value": f"{row.value:.4g}",
+            "interval": f"{row.interval[0]:.4g} to {row.interval[1]:.4g}",
+            "baseline": f"{row.baseline:.4g} ({row.baseline_name})",
+            "seconds": f"{row.seconds:.0f}",
+            "parameters": f"{row.parameters:,}",
+        }
+        for row in rows
+    ]
+    _print_table(Console(highlight=False), f"each model trained for {minutes:g} minutes", shown)
