@@ -35,7 +35,7 @@ from heedful.optimizing.of_run import problem_of_run
 from heedful.optimizing.operations import parameters
 from heedful.optimizing.problem import Problem
 from heedful.optimizing.verdict import Verdict
-from heedful.tasks.translation import build_model
+from heedful.tasks.translation import Translation
 from heedful.tasks.translation_config import Config, TransformerModel
 from heedful.training.run import Run
 from heedful.training.start import train
@@ -141,7 +141,9 @@ def smaller(
         if not models:
             raise SystemExit(f"{kept} must hold one of the smaller translators, got {there}")
     built = {
-        name: build_model(run.config.model_copy(update={"model": model}), run.vocabularies).eval()
+        name: Translation(run.config.model_copy(update={"model": model}), run.task.vocabularies)
+        .build()
+        .eval()
         for name, model in models.items()
     }
     ways: dict[str, Callable[[], object]] = {"": lambda: problem.work(optimised)}
@@ -180,7 +182,7 @@ def trained(folder: Path, run: Run, model: Any, minutes: float) -> Run:
 def from_scratch(name: str, folder: Path, run: Run, model: Any, minutes: float) -> Way:
     new = trained(folder, run, model, minutes)
     steps, seconds = progress_of(new.folder)
-    wanted, got = run.vocabularies, new.vocabularies
+    wanted, got = run.task.vocabularies, new.task.vocabularies
     if (wanted.source.size, wanted.target.size) != (got.source.size, got.target.size):
         raise SystemExit(f"{folder} must have the vocabularies of {run.folder}, got others")
     network = new.translator.model

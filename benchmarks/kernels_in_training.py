@@ -13,10 +13,10 @@ import torch
 from _measure import write
 
 from heedful.bench.timing import Times, in_turns, ratio
-from heedful.data.batches import token_batches
-from heedful.data.load import CldrData, load_data
-from heedful.tasks.pairs import train_vocabularies
-from heedful.tasks.translation import Corpus, build_model, encode_splits
+from heedful.data.batches import size_batches
+from heedful.data.load import CldrData
+from heedful.tasks.pairs import Pairs
+from heedful.tasks.translation import Translation
 from heedful.tasks.translation_config import Config, Train, TransformerModel
 from training import trainer
 
@@ -32,16 +32,20 @@ def switched(way: Callable[[], None], state: str) -> Callable[[], None]:
     return run
 
 
-def compare(corpus: Corpus, width: int, heads: int, *, low: bool, rounds: int) -> str:
+def compare(
+    task: Translation, pairs: Pairs, width: int, heads: int, *, low: bool, rounds: int
+) -> str:
     """A row of the table."""
     model = TransformerModel(width=width, heads=heads, feedforward=2 * width)
     config = Config(model=model, train=Train(steps=1, tokens_per_batch=TOKENS))
-    rows = token_batches(corpus.train.lengths, tokens_per_batch=TOKENS, seed=1, epoch=0)
+    rows = size_batches(pairs.sizes, most=TOKENS, seed=1, epoch=0)
     ways, counts = {}, {}
     for state in ("on", "off"):
         torch.manual_seed(0)
-        stream = (corpus.train.batch(chosen, "cpu") for chosen in itertools.cycle(rows))
-        way, counts[state] = trainer(build_model(config, corpus.vocabularies), stream, low=low)
+        stream = (pairs.batch(chosen, "cpu") for chosen in itertools.cycle(rows))
+        way, counts[state] = trainer(
+            Translation(config, task.vocabularies).build(), stream, low=low
+        )
         ways[state] = switched(way, state)
     times = in_turns(ways, rounds=rounds)
     # both see the same batches in the same order, so rounds compare as they are
@@ -60,10 +64,14 @@ def speed(times: Times, tokens: list[int]) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--examples", type=int, default=40_000)
+    parser.add_argument("--sizes", type=int, help="only the first ones")
+    parser.add_argument("--dry", action="store_true", help="print the result, write nothing")
     arguments = parser.parse_args()
-    config = Config(data=CldrData(examples=40_000))
-    splits = load_data(config.data, seed=1)
-    corpus = encode_splits(config, splits, train_vocabularies(config, splits.train))
+    config = Config(data=CldrData(examples=arguments.examples))
+    examples = Translation.read(config).train
+    task = Translation.fit(config, examples)
+    pairs = task.encode(examples, training=True)
     lines = [
         f"Tokens a second (source and target, no padding) in batches of {TOKENS:,} tokens,",
         "and how many times faster a step is with the native kernel, round by round: median and",
@@ -72,10 +80,10 @@ def main() -> None:
         "| width | heads | precision | with | without | faster |",
         "|---|---|---|---|---|---|",
     ]
-    for width, heads in SIZES:
+    for width, heads in SIZES[: arguments.sizes]:
         for low in (True, False):
-            lines.append(compare(corpus, width, heads, low=low, rounds=arguments.rounds))
-    write("kernels-in-training", lines)
+            lines.append(compare(task, pairs, width, heads, low=low, rounds=arguments.rounds))
+    print("\n".join(lines)) if arguments.dry else write("kernels-in-training", lines)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from heedful.bench.timing import Ratio, in_turns, ratio
 from heedful.files import read_json
 from heedful.optimizing.budget import Budget
 from heedful.optimizing.finetune import Finetuning, finetune
-from heedful.optimizing.of_run import problem_of_run, translator_of
+from heedful.optimizing.of_run import problem_of_run
 from heedful.optimizing.settings import OptimizeSettings
 
 BATCH, PHRASES, SINGLE, ROUNDS = 64, 512, 32, 11
@@ -36,7 +36,7 @@ def speeds(folder: Path, smaller: Path) -> tuple[Ratio, Ratio]:
     def timed(chosen: list[str], batch: int) -> Ratio:
         ways = {}
         for name, run in runs.items():
-            translator = translator_of(run, run.translator.model)
+            translator = run.translator
             ways[name] = lambda t=translator: [
                 t.translate(chosen[i : i + batch]) for i in range(0, len(chosen), batch)
             ]

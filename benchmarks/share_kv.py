@@ -131,7 +131,7 @@ def cache_bytes(run: Run, model: nn.Module) -> tuple[int, int]:
     """Bytes of the keys and values that one batch has stored, and of the memory kept for them."""
     assert isinstance(model, Transformer)  # noqa: S101
     sources = [example.source for example in run.examples("test")[: run.config.decode.batch]]
-    rows = [torch.tensor(row) for row in run.vocabularies.source.encode(sources)]
+    rows = [torch.tensor(row) for row in run.task.vocabularies.source.encode(sources)]
     padded = nn.utils.rnn.pad_sequence(rows, batch_first=True)
     state = model.start(padded, torch.tensor([len(row) for row in rows]))
     tokens = torch.full((len(rows),), BOS)

@@ -16,12 +16,12 @@ from _measure import write
 from torch import Tensor, nn
 
 from heedful.bench.timing import in_turns, ratio
-from heedful.data.batches import token_batches
-from heedful.data.load import CldrData, load_data
+from heedful.data.batches import size_batches
+from heedful.data.load import CldrData
 from heedful.data.tokens import PAD
 from heedful.nn.positions import SinusoidalPositions
-from heedful.tasks.pairs import train_vocabularies
-from heedful.tasks.translation import Corpus, build_model, encode_splits, loss_tokens
+from heedful.tasks.pairs import Pairs
+from heedful.tasks.translation import Translation
 from heedful.tasks.translation_config import Config, Train, TransformerModel
 from heedful.training.precision import faster_in_bf16
 
@@ -89,18 +89,17 @@ def trainer(
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             optimizer.zero_grad()
-            tokens += int(lengths.sum()) + loss_tokens(target)
+            tokens += int(lengths.sum()) + int((target[:, 1:] != PAD).sum())
         counted.append(tokens)
 
     return round_of_steps, counted
 
 
-def compare(corpus: Corpus, width: int, tokens: int, rounds: int) -> str:
+def compare(task: Translation, pairs: Pairs, width: int, tokens: int, rounds: int) -> str:
     """Return a row of the table: tokens a second of each way, and ratios."""
     model = TransformerModel(width=width, feedforward=2 * width, positions="sinusoidal")
     config = Config(model=model, train=Train(steps=1, tokens_per_batch=tokens))
-    pairs = corpus.train
-    batches = token_batches(pairs.lengths, tokens_per_batch=tokens, seed=1, epoch=0)
+    batches = size_batches(pairs.sizes, most=tokens, seed=1, epoch=0)
     order = list(range(len(pairs)))
     random.Random(0).shuffle(order)
     size = round(len(pairs) / len(batches))
@@ -109,8 +108,9 @@ def compare(corpus: Corpus, width: int, tokens: int, rounds: int) -> str:
     def stream(rows: list[list[int]]) -> Iterator[tuple[Tensor, ...]]:
         return (pairs.batch(chosen, "cpu") for chosen in itertools.cycle(rows))
 
-    sizes = corpus.vocabularies.source.size, corpus.vocabularies.target.size
-    ours = build_model(config, corpus.vocabularies)
+    vocabularies = task.vocabularies
+    sizes = vocabularies.source.size, vocabularies.target.size
+    ours = Translation(config, vocabularies).build()
     probe = pairs.batch(sorted(batches, key=len)[len(batches) // 2], "cpu")
 
     def step() -> None:
@@ -132,7 +132,7 @@ def compare(corpus: Corpus, width: int, tokens: int, rounds: int) -> str:
         for name, measured in times.items()
     }
     cells = [f"{1 / speeds[name].median:,.0f}" for name in made]
-    against = [ratio(speeds[name], speeds["heedful"]) for name in ("plain", "same batches")]
+    against = [str(ratio(speeds[name], speeds["heedful"])) for name in ("plain", "same batches")]
     precision = "bf16" if low else "fp32"
     return f"| {width} | {tokens:,} | {' | '.join(cells)} ({precision}) | {' | '.join(against)} |"
 
@@ -140,10 +140,14 @@ def compare(corpus: Corpus, width: int, tokens: int, rounds: int) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--examples", type=int, default=40_000)
+    parser.add_argument("--cases", type=int, help="only the first ones")
+    parser.add_argument("--dry", action="store_true", help="print the result, write nothing")
     arguments = parser.parse_args()
-    config = Config(data=CldrData(examples=40_000))
-    splits = load_data(config.data, seed=1)
-    corpus = encode_splits(config, splits, train_vocabularies(config, splits.train))
+    config = Config(data=CldrData(examples=arguments.examples))
+    examples = Translation.read(config).train
+    task = Translation.fit(config, examples)
+    pairs = task.encode(examples, training=True)
     lines = [
         "Tokens a second (source and target, padding not counted), and how many times faster",
         "heedful is, round by round: median and middle half.",
@@ -153,8 +157,8 @@ def main() -> None:
         "|---|---|---|---|---|---|---|",
     ]
     cases = ((128, 1_024), (128, 4_096), (256, 4_096), (512, 2_048))
-    lines += [compare(corpus, width, tokens, arguments.rounds) for width, tokens in cases]
-    write("training-throughput", lines)
+    lines += [compare(task, pairs, *case, arguments.rounds) for case in cases[: arguments.cases]]
+    print("\n".join(lines)) if arguments.dry else write("training-throughput", lines)
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ def row(name: str, model: Model, minutes: float, folder: Path, *, fresh: bool) -
     examples = run.examples("test")
     texts = run.translator.translate([example.source for example in examples])
     right = exact_match().statistics(texts, examples)
-    sources = run.vocabularies.source.encode([example.source for example in examples])
+    sources = run.task.vocabularies.source.encode([example.source for example in examples])
     lengths = np.array([len(source) - 2 for source in sources])
     cells = [f"{report.exact_match:.1f}", f"{report.chrf:.1f}"]
     for low, high in itertools.pairwise(BORDERS):

@@ -2,6 +2,11 @@
 
 from heedful.data.examples import Example, Splits
 from heedful.data.overlaps import overlaps, told
+from heedful.data.scripts import composed
+
+
+def texts(example):
+    return composed(example.source), composed(example.target)
 
 
 def splits(**texts):
@@ -14,7 +19,8 @@ def test_pairs_are_counted_wherever_they_stand_twice():
             train=["one=1", "two=2", "two=2", "café=3"],
             dev=["two=2", "two=3", "new=9", "cafe\u0301=3"],
             test=["two=2", "new=9", "one=1", "one=1", "four=4"],
-        )
+        ),
+        texts,
     )
     assert found == {
         "dev": {"examples": 4, "train": 2},
@@ -27,8 +33,14 @@ def test_pairs_are_counted_wherever_they_stand_twice():
     ]
 
 
+def test_the_task_says_which_examples_are_the_same_one():
+    given = splits(train=["one=1"], dev=["one=2"], test=["two=2"])
+    assert overlaps(given, lambda example: example.source)["dev"]["train"] == 1
+    assert overlaps(given, lambda example: example.target)["test"]["dev"] == 1
+
+
 def test_nothing_is_said_about_nothing():
-    found = overlaps(splits(train=["one=1"], dev=["one=2"], test=[]))
+    found = overlaps(splits(train=["one=1"], dev=["one=2"], test=[]), texts)
     assert found == {
         "dev": {"examples": 1, "train": 0},
         "test": dict.fromkeys(["examples", "train", "dev"], 0),

@@ -71,15 +71,28 @@ def variants(field: FieldInfo) -> dict[str, type[BaseModel]]:
 def describe(
     error: ValidationError, root: type[BaseModel], *, overridden: Collection[str] = ()
 ) -> list[str]:
-    """One sentence a problem, in the order of the schema `root`; keys set by `--set` say so."""
+    """One sentence a problem, in the order of files of `root`; keys set by `--set` say so."""
     lines: list[str] = []
-    for detail in error.errors(include_url=False):
+    for detail in sorted(error.errors(include_url=False), key=lambda each: _place(each, root)):
         key, section, field = _locate(detail["loc"], root)
         if detail["type"].startswith("union_tag"):
             key += ".name"
         name = f"{key} (--set)" if key in overridden else key
         lines.append(_sentence(name, detail, root, section=section, field=field))
     return lines
+
+
+def _place(detail: ErrorDetails, root: type[BaseModel]) -> tuple[int, int]:
+    """Where a file shows the table and its key; an unknown key comes last."""
+    key, section, _ = _locate(detail["loc"], root)
+    table, _, leaf = key.partition(".")
+    return _position(table, root), _position(leaf, section) if leaf else -1
+
+
+def _position(key: str, section: type[BaseModel]) -> int:
+    first: tuple[str, ...] = getattr(section, "order", ())
+    keys = [*first, *(name for name in section.model_fields if name not in first)]
+    return keys.index(key) if key in keys else len(keys)
 
 
 def _one_of(choices: Iterable[str], got: object) -> str:

@@ -43,8 +43,10 @@ def find_task(name: str, *, source: str | AnyTask | None = None) -> AnyTask:
         if name not in BUILT_IN:
             raise ConfigError(f"task must be {show(own)}, as the given class is, got {show(name)}")
     if name not in BUILT_IN:
-        hint = " A task of your own is named by --task-from module:Class."
-        raise ConfigError(unknown_choice("task", BUILT_IN, name) + hint)
+        problem = unknown_choice("task", BUILT_IN, name)
+        stop = "" if problem.endswith("?") else "."
+        hint = "A task of your own is named by --task-from module:Class."
+        raise ConfigError(f"{problem}{stop} {hint}")
     return _load(BUILT_IN[name])
 
 
