@@ -17,6 +17,7 @@ def test_a_config_is_read_back_as_it_was_written(tmp_path):
     for each in (Config(), config):
         (tmp_path / "c.toml").write_text(dump_toml(each))
         assert load_config(tmp_path / "c.toml") == each
+    assert Config().train == parse_config({"task": "classify-text", "train": {"epochs": 6.0}}).train
 
 
 @pytest.mark.parametrize(

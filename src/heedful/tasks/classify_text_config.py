@@ -107,6 +107,7 @@ class ConvolutionModel(_Model):
 class Train(AnyTrain):
     """How long, how fast, how often. The first limit reached ends the training."""
 
+    learning_rate: Annotated[float, Field(ge=1e-12, le=1_000)] = 5e-3
     tokens_per_batch: Count = 2_048
     label_smoothing: Fraction = 0.1
 
@@ -121,7 +122,7 @@ class Config(TaskConfig):
     model: Annotated[
         PoolingModel | LstmModel | TransformerModel | ConvolutionModel, Field(discriminator="name")
     ] = ConvolutionModel()
-    train: Train = Train(epochs=6.0, learning_rate=5e-3)
+    train: Train = Train(epochs=6.0)
 
 
 def problem(config: Config) -> str | None:
