@@ -127,7 +127,10 @@ def reference() -> Iterator[str]:
     for module in pkgutil.walk_packages(heedful.__path__, "heedful."):
         if any(part.startswith("_") for part in module.name.split(".")):
             continue
-        listed = module.ispkg and hasattr(importlib.import_module(module.name), "__all__")
+        package = importlib.import_module(module.name) if module.ispkg else None
+        listed: list[str] = getattr(package, "__all__", [])
+        for name in listed:  # what is loaded on first use
+            vars(package)[name] = getattr(package, name)
         if listed or (WRITERS.match(module.name) and not SOURCES.match(module.name)):
             yield module.name
 

@@ -21,7 +21,6 @@ from heedful.tasks.catalog import parse_config
 from heedful.tasks.translation import Translation
 from heedful.tasks.translator import Translated
 from heedful.training.events import Finished, Started
-from heedful.training.run import written
 
 REPORT: dict[str, Any] = {
     "run": "runs/x",
@@ -157,7 +156,7 @@ def install(monkeypatch):
     verbs = {"optimize_run": calls.optimize_run, "apply_plan": calls.apply_plan}
     module(monkeypatch, "heedful.optimizing.run_folder", output_of=output_of, **verbs)
     module(monkeypatch, "heedful.training.start", train=train)
-    module(monkeypatch, "heedful.training.run", Run=load, written=written)
+    module(monkeypatch, "heedful.training.run", Run=load)
     module(monkeypatch, "heedful.evaluation", evaluate=evaluate)
     return calls
 

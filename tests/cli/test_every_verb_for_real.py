@@ -2,7 +2,10 @@
 
 import io
 import json
+import os
 import random
+import subprocess
+import sys
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from types import SimpleNamespace
@@ -100,6 +103,28 @@ def test_what_the_model_has_never_seen_is_named():
     assert (said.code, found["unknown"], found["known"]) == (0, ["三", "月"], 0)
     assert "means nothing: '三', '月'" in run("predict", "run", "三月").err
     assert "never seen" not in run("predict", "run", "ab ba").err
+
+
+def test_predict_loads_what_it_needs_and_nothing_else():
+    code = (
+        "import sys\nfrom heedful.cli import main\n"
+        "try: main(['predict', 'run', 'ab ba'])\n"
+        "except SystemExit as leave: assert leave.code == 0\n"
+        "unused = ('accelerate', 'altair', 'babel', 'optuna', 'sacrebleu', 'transformers',\n"
+        "    'heedful.allocation.adapters', 'heedful.allocation.moves',\n"
+        "    'heedful.allocation.plan',\n"
+        "    'heedful.optimizing', 'heedful.tuning', 'heedful.profiling', 'heedful.probing',\n"
+        "    'heedful.bench', 'heedful.report', 'heedful.testing', 'heedful.training.loop')\n"
+        "found = [name for name in sys.modules if name.startswith(unused)]\n"
+        "own = 'heedful.nn.mechanisms'\n"
+        "found += [x for x in sys.modules if x.startswith(own) and x not in (own, own + '.base')]\n"
+        "assert not found, found\n"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, env=environment, timeout=100
+    )
+    assert done.returncode == 0, done.stderr.decode()
 
 
 def test_a_picture_is_written_once():

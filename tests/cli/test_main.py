@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from heedful import cli, errors
+from heedful.tasks.catalog import BUILT_IN
 
 CHINESE = "在3天内"
+NAMES = [[task] for task in BUILT_IN]
 LEAVES = [
     kind
     for kind in vars(errors).values()
@@ -41,6 +43,30 @@ def test_help_never_imports_what_is_slow():
     done = run_python(code)
     assert done.returncode == 0, done.stderr.decode()
     assert all(verb.encode() in done.stdout for verb in cli.VERBS)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(["new", task] for task in BUILT_IN),
+        ["new"],
+        ["new", "no-such-task"],
+        *(["train", f"{task}.toml", "--set", "train.steps=-1"] for task in BUILT_IN),
+        ["train", "none.toml"],
+    ],
+    ids=" ".join,
+)
+def test_configs_never_import_torch(tmp_path, words):
+    for task in BUILT_IN:
+        (tmp_path / f"{task}.toml").write_text(f'task = "{task}"\n', encoding="utf-8")
+    code = (
+        "import sys\nfrom heedful.cli import main\n"
+        f"try: main({words})\n"
+        f"except SystemExit as leave: assert leave.code == {0 if words[1:] in NAMES else 2}\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    done = run_python(code, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr.decode()
 
 
 @pytest.mark.parametrize("verb", cli.VERBS)
@@ -191,7 +217,8 @@ def test_the_real_library_takes_these_calls():
     from heedful.optimizing.run_folder import apply_plan, optimize_run, output_of
     from heedful.report.alignment import render_terminal
     from heedful.tasks.base import Task
-    from heedful.training.run import Run, written
+    from heedful.training.layout import written
+    from heedful.training.run import Run
     from heedful.training.start import train
 
     inspect.signature(train).bind(None, resume=Path("r"), on_event=print, task="a:B")

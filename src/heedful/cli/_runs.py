@@ -15,7 +15,10 @@ def open_run(folder: Path, task: str | None = None) -> "Run":
     Raises:
         RunError: There is no run in it; a model that was saved by itself is named as such.
     """
-    from heedful.training.run import Run
+    from heedful.cli._runtime import loading
+
+    with loading():
+        from heedful.training.run import Run
 
     if (folder / "model.json").is_file():
         raise RunError(

@@ -27,7 +27,10 @@ def run_training(
 
     After Ctrl-C or SIGTERM it says how to go on, and lets the interrupt through.
     """
-    from heedful.training.start import train  # here, so that `heedful --help` never imports torch
+    from heedful.cli._runtime import loading
+
+    with loading():  # here, so that `heedful --help` never imports torch
+        from heedful.training.start import train
 
     progress = TrainingProgress(quiet=quiet)
     try:

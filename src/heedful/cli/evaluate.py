@@ -30,9 +30,11 @@ def evaluate(
 ) -> None:
     """Answer a held-out split and compare the answers with the truth."""
     from heedful.cli._runs import open_run
+    from heedful.cli._runtime import loading
     from heedful.cli.progress import working
-    from heedful.evaluation import evaluate as measure
 
+    with loading():
+        from heedful.evaluation import evaluate as measure
     with working(f"evaluating {run} on the {split} split"):
         opened = open_run(run, task_from)
         report = measure(opened, split=split, overrides=answer_settings(settings, beam))

@@ -63,13 +63,15 @@ def predict(
     """Answer inputs or lines of stdin; stdout gets one answer a line and nothing else."""
     from heedful.cli._pictures import draw, write
     from heedful.cli._runs import open_run
+    from heedful.cli._runtime import loading
 
     given = [utf8_argument(text) for text in inputs or ()]
     if output is not None:
         _check_picture(output, given, force=force)
     lines = iter(given) if given else stdin_lines()
-    opened = open_run(run, task_from)
-    task, model = opened.answering(answer_settings(settings, beam)), opened.model
+    with loading():
+        opened = open_run(run, task_from)
+        task, model = opened.answering(answer_settings(settings, beam)), opened.model
     size = 1 if not given and sys.stdin.isatty() else CHUNK  # who types waits for each answer
     for chunk in chunks(lines, size):
         for text, found in zip(chunk, answers(task, model, chunk), strict=True):

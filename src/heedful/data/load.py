@@ -15,7 +15,6 @@ from heedful.config.base import (
     check_utf8,
 )
 from heedful.config.base import located as with_absolute_paths
-from heedful.data.cldr import cldr_corpus
 from heedful.data.examples import Example, Splits
 from heedful.data.files import read_aligned, read_tsv
 from heedful.data.hub import read_hub
@@ -128,6 +127,8 @@ def located(data: Data) -> Data:
 
 
 def _cldr(data: CldrData, seed: int) -> Splits[Example]:
+    from heedful.data.cldr import cldr_corpus  # here, so that a run is opened without locales
+
     return cldr_corpus(
         data.source_locale,
         data.target_locale,

@@ -4,6 +4,8 @@ Further families have packages of their own: `mechanisms` (what `Attention` mixe
 `co` (two texts), `fusion` (with convolution and recurrence) and `vision` (images).
 """
 
+from typing import TYPE_CHECKING, Any
+
 from heedful.nn.aligners import ALIGNERS
 from heedful.nn.attention import Attention
 from heedful.nn.blocks import DecoderLayer, EncoderLayer, FeedForward, Residual
@@ -12,7 +14,7 @@ from heedful.nn.constant import Constant
 from heedful.nn.gated import GatedAttention
 from heedful.nn.latent import LatentAttention, LatentCache
 from heedful.nn.low_precision import LowPrecisionLinear
-from heedful.nn.mechanisms import MECHANISMS, Mechanism
+from heedful.nn.mechanisms.base import Mechanism
 from heedful.nn.mixture import MixtureAttention
 from heedful.nn.pooling import AttentionPooling
 from heedful.nn.positions import (
@@ -24,6 +26,9 @@ from heedful.nn.positions import (
 )
 from heedful.nn.token_merging import Matching, match_tokens, proportional
 from heedful.nn.transformer_xl import TransformerXLAttention
+
+if TYPE_CHECKING:
+    from heedful.nn.mechanisms import MECHANISMS
 
 __all__ = [  # noqa: RUF022 (every list of names is in plain order)
     "ALIGNERS",
@@ -52,3 +57,11 @@ __all__ = [  # noqa: RUF022 (every list of names is in plain order)
     "match_tokens",
     "proportional",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "MECHANISMS":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from heedful.nn.mechanisms import MECHANISMS  # here: a model loads what it uses, not all
+
+    return MECHANISMS
