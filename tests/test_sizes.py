@@ -33,13 +33,19 @@ EXCEPTIONS = {
         180, "a decoder step by step and one for all steps at once, which must agree"
     ),
     ("parameters", "cli/bench.py:bench"): Excess(
-        12, "one argument for each option of two comparisons"
+        13, "one argument for each option of three comparisons"
     ),
-    ("parameters", "cli/optimize.py:optimize"): Excess(13, "one argument for each option"),
+    ("parameters", "cli/optimize.py:optimize"): Excess(14, "one argument for each option"),
     ("parameters", "optimizing/optimize.py:optimize"): Excess(
         9, "one argument for each thing that only the caller knows, keyword-only"
     ),
-    ("parameters", "cli/apply.py:apply"): Excess(9, "one argument for each option, older ones too"),
+    ("parameters", "cli/apply.py:apply"): Excess(
+        10, "one argument for each option, older ones too"
+    ),
+    ("parameters", "cli/predict.py:predict"): Excess(10, "one argument for each option"),
+    ("lines of class", "testing/tasks.py:TaskContract"): Excess(
+        180, "one contract is one class: each promise is a test of it"
+    ),
     ("parameters", "cli/tune.py:tune"): Excess(13, "one argument for each option of a search"),
     ("lines of file", "optimizing/rounds.py"): Excess(320, "the class below and its parts"),
     ("lines of class", "optimizing/rounds.py:Search"): Excess(

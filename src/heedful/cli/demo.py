@@ -13,6 +13,7 @@ from heedful.errors import ConfigError
 
 if TYPE_CHECKING:
     from heedful.optimizing.budget import Budget
+    from heedful.training.run import Run
 
 SENTENCES = (
     "Friday, March 5, 2027, 4:30 PM",
@@ -55,17 +56,32 @@ def demo(
     make_room(output, resume=resume, force=force)
     if budget is not None and force:
         _remove(smaller)
-    from heedful.cli._pictures import draw
     from heedful.cli._training import run_training
-    from heedful.cli.evaluate import show_report
-    from heedful.cli.predict import answers
-    from heedful.cli.progress import working
-    from heedful.evaluation import evaluate
     from heedful.tasks.catalog import parse_config
 
     settings = {"seed": seed, "output": str(output), "train": {"minutes": minutes}}
     config = None if resume else parse_config(settings, name="demo")
     run, _ = run_training(config, resume=output if resume else None)
+    _show(run)
+    if budget is not None and not _is_run(smaller):
+        _optimize(output, budget, smaller, seed)
+    both = f"{output}, the smaller one in {smaller}" if _is_run(smaller) else str(output)
+    typer.echo(
+        f"\nThe run is in {both}. Next:\n"
+        f'  {again("predict", output)} "{SENTENCES[2]}" --attention\n'
+        f'  {again("predict", output)} "{SENTENCES[2]}" -o attention.html\n'
+        f"  {again('new', 'translation')} -o translate.toml    # train on texts of your own"
+    )
+
+
+def _show(run: "Run") -> None:
+    """Say what a run is worth, answer with it, and draw where it looked."""
+    from heedful.cli._pictures import draw
+    from heedful.cli.evaluate import show_report
+    from heedful.cli.predict import answers
+    from heedful.cli.progress import working
+    from heedful.evaluation import evaluate
+
     with working("evaluating on the test split"):
         report = evaluate(run, split="test")
     show_report(report, run.kind)
@@ -76,15 +92,6 @@ def demo(
     picture = run.task.picture(run.model, *found[0])
     if picture is not None:  # of a run that was gone on with, and has no attention
         draw(picture, stderr=False)
-    if budget is not None and not _is_run(smaller):
-        _optimize(output, budget, smaller, seed)
-    both = f"{output}, the smaller one in {smaller}" if _is_run(smaller) else str(output)
-    typer.echo(
-        f"\nThe run is in {both}. Next:\n"
-        f'  {again("predict", output)} "{SENTENCES[2]}" --attention\n'
-        f'  {again("predict", output)} "{SENTENCES[2]}" -o attention.html\n'
-        f"  {again('new', 'translation')} -o translate.toml    # train on texts of your own"
-    )
 
 
 def make_room(output: Path, *, resume: bool, force: bool) -> None:
