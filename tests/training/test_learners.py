@@ -5,10 +5,12 @@ from typing import Any
 
 import pytest
 import torch
+from accelerate import Accelerator
 from torch import nn
 
+from heedful.config.base import Train
 from heedful.errors import UnsupportedError
-from heedful.training.learners import NoNumberError, OwnLearner, stepper
+from heedful.training.learners import NoNumberError, OwnLearner, Supervised, stepper
 
 META: Any = SimpleNamespace(device=torch.device("meta"), num_processes=1)
 
@@ -49,3 +51,92 @@ def test_it_trains_in_one_process():
     several: Any = SimpleNamespace(device=torch.device("cpu"), num_processes=2)
     with pytest.raises(UnsupportedError, match="generate-image must be trained in one process"):
         stepper(task, nn.Linear(2, 3), several)
+
+
+class Squares:
+    """A task of one loss: squares summed up, of a network with dropout."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.config = SimpleNamespace(train=Train(steps=5, precision="fp32", **settings))
+
+    def learner(self, model: nn.Module) -> None:
+        return None
+
+    def loss(self, model: nn.Module, batch: torch.Tensor) -> tuple[torch.Tensor, int]:
+        return model(batch).square().sum(), len(batch) * 2
+
+
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(3, 4), nn.Dropout(0.5), nn.LayerNorm(4), nn.Linear(4, 2))
+
+
+@pytest.mark.parametrize("clip", [0.05, 1e9])
+def test_a_step_is_that_of_adamw_bit_for_bit(clip):
+    task: Any = Squares(clip=clip, weight_decay=0.3)
+    taken = stepper(task, network(), Accelerator(cpu=True))
+    assert isinstance(taken, Supervised)
+    assert not taken.draws_anew
+    mine = network()
+    matrices = [x for x in mine.parameters() if x.dim() > 1]
+    others = [x for x in mine.parameters() if x.dim() <= 1]
+    optimizer = torch.optim.AdamW(
+        [{"params": matrices, "weight_decay": 0.3}, {"params": others, "weight_decay": 0.0}],
+        betas=(0.9, 0.98),
+        fused=True,
+    )
+    batches, rates = torch.randn(5, 7, 3), (0.1, 0.2, 0.05, 0.01, 0.3)
+    clipped = False
+    for seed, (batch, rate) in enumerate(zip(batches, rates, strict=True)):
+        torch.manual_seed(seed)
+        taken.bare.eval()
+        told = taken.step(batch, rate)
+        torch.manual_seed(seed)
+        loss = mine.train()(batch).square().sum()
+        (loss / 14).backward()
+        clipped |= nn.utils.clip_grad_norm_(mine.parameters(), clip).item() > clip
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        optimizer.step()
+        optimizer.zero_grad()
+        assert (told.loss, told.decisions, told.values) == (loss.item(), 14, {})
+        for found, want in zip(taken.bare.parameters(), mine.parameters(), strict=True):
+            assert torch.equal(found, want)
+    assert clipped == (clip < 1)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_weights_do_not_move_where_the_loss_is_no_number(bad):
+    task: Any = Squares()
+    taken = stepper(task, network(), Accelerator(cpu=True))
+    taken.step(torch.randn(7, 3), 0.1)
+    before = [x.detach().clone() for x in taken.bare.parameters()]
+    with pytest.raises(NoNumberError, match="with a gradient of norm"):
+        taken.step(torch.full((7, 3), bad), 0.1)
+    assert all(map(torch.equal, before, taken.bare.parameters()))
+
+
+def test_a_gradient_that_is_no_number_counts_too():
+    task: Any = Squares()
+    task.loss = lambda model, batch: ((model(batch) * 0).abs().sqrt().sum(), 1)  # 0, but 0 / 0
+    taken = stepper(task, network(), Accelerator(cpu=True))
+    before = [x.detach().clone() for x in taken.bare.parameters()]
+    with pytest.raises(NoNumberError, match=r"0\.0 with a gradient of norm nan"):
+        taken.step(torch.randn(7, 3), 0.1)
+    assert all(map(torch.equal, before, taken.bare.parameters()))
+
+
+@pytest.mark.parametrize(
+    "choose, message",
+    [
+        (lambda model: [nn.Linear(2, 2).weight, *model.parameters()], "got 1 others and 0 more"),
+        (lambda model: [*model[0].parameters()], "got 0 others and 2 more than once"),
+    ],
+)
+def test_a_learner_that_moves_what_no_checkpoint_holds_is_refused(choose, message):
+    model = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 2))
+    given = Given(model, loss=1.0)
+    names = ("one",) if "1 others" in message else ("one", "two")
+    given.optimizers = {name: torch.optim.SGD(choose(model)) for name in names}
+    with pytest.raises(UnsupportedError, match=message):
+        OwnLearner(given)

@@ -11,7 +11,7 @@ import torch
 from accelerate.utils import broadcast
 from torch import Tensor, nn
 
-from heedful.errors import TrainingError
+from heedful.errors import TrainingError, UnsupportedError
 from heedful.tasks.base import Dataset, Task
 from heedful.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from heedful.training.events import Evaluated, Event, Finished, Step
@@ -247,7 +247,12 @@ class Training:
         self.bare.eval()
         found = self.task.scores(self.bare, self.data.dev)
         scores = dict(zip(found, self._same_everywhere(*found.values()), strict=True))
-        score, name = scores[self.task.monitor], self.task.monitor
+        name = self.task.monitor
+        if name not in scores:
+            raise UnsupportedError(
+                f"the scores of a task must give the monitor {name}, got {', '.join(scores)}"
+            )
+        score = scores[name]
         if not math.isfinite(score):
             raise TrainingError(
                 f"{name} on the dev split must be a number, got {score} at step "
