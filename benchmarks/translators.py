@@ -39,9 +39,9 @@ def row(name: str, model: Model, minutes: float, folder: Path, *, fresh: bool) -
     examples = run.examples("test")
     texts = run.translator.translate([example.source for example in examples])
     right = exact_match().statistics(texts, examples)
-    sources = run.task.vocabularies.source.encode([example.source for example in examples])
+    sources = run.translator.vocabularies.source.encode([example.source for example in examples])
     lengths = np.array([len(source) - 2 for source in sources])
-    cells = [f"{report.exact_match:.1f}", f"{report.chrf:.1f}"]
+    cells = [f"{report.scores[name].score:.1f}" for name in ("exact_match", "chrf")]
     for low, high in itertools.pairwise(BORDERS):
         chosen = right[(lengths > low) & (lengths <= high)]
         share = estimate(exact_match(), chosen)
@@ -49,7 +49,7 @@ def row(name: str, model: Model, minutes: float, folder: Path, *, fresh: bool) -
     long = lengths > BORDERS[-2]
     score = estimate(chrf(), chrf().statistics(texts, examples)[long])
     cells.append(f"{score.score:.1f} [{score.low:.0f}, {score.high:.0f}]")
-    speeds = f"{np.median(trained):,.0f} | {report.tokens_per_second:,.0f}"
+    speeds = f"{np.median(trained):,.0f} | {report.per_second:,.0f}"
     return f"| {name} | {run.about['parameters']:,} | {' | '.join(cells)} | {speeds} |"
 
 

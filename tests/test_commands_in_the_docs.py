@@ -14,8 +14,10 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def commands(page):
-    """The lines of sh blocks that call heedful; a line that ends in a backslash goes on."""
-    for block in re.findall(r"```sh\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+    """The lines of shell blocks that call heedful; a line that ends in a backslash goes on."""
+    for block in re.findall(
+        r"```(?:sh|bash)\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL
+    ):
         for line in block.replace("\\\n", " ").splitlines():
             words = shlex.split(line, comments=True)
             if words[:1] in (["heedful"], [".venv/bin/heedful"]):
