@@ -40,7 +40,7 @@ def untested(files: list[str], tests: Path = ROOT / "tests") -> list[str]:
 
 @pytest.mark.parametrize(
     "folder",
-    ["ops", "nn", "bench", "kernels", "selection", "metrics"],
+    ["ops", "nn", "bench", "kernels", "selection", "metrics", "config", "tasks", "training"],
 )
 def test_every_file_has_its_tests(folder):
     files = public(folder)
