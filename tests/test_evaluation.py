@@ -104,6 +104,12 @@ def test_an_empty_split_is_an_error(trained, monkeypatch, split, other):
         evaluate(trained, split=split)
 
 
+def test_a_task_without_metrics_is_not_evaluated(trained, monkeypatch):
+    monkeypatch.setattr(type(trained.task), "metrics", ())
+    with pytest.raises(ConfigError, match="translation must have a metric to be evaluated, got n"):
+        evaluate(trained)
+
+
 def test_memory_that_the_platform_does_not_tell_is_unknown(trained, monkeypatch):
     monkeypatch.setattr(evaluation, "resource", None)
     assert evaluate(trained, split="dev").peak_memory_mib is None

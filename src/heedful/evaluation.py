@@ -95,7 +95,7 @@ def evaluate(
         near 0 or 1 are Wilson's.
 
     Raises:
-        ConfigError: There is no such split or setting.
+        ConfigError: There is no such split or setting, or the task has no metric.
         DataError: The split is empty.
         RunError: The run is damaged.
 
@@ -106,6 +106,8 @@ def evaluate(
     run = run if isinstance(run, Run) else Run(run)
     beams = () if beam is None else (f"decode.beam={beam}",)
     task, model = run.answering([*overrides, *beams]), run.model
+    if not task.metrics:
+        raise ConfigError(f"{task.config.task} must have a metric to be evaluated, got none")
     examples = run.examples(split)
     if not examples:
         other = " Try --split dev." if split == "test" else ""
@@ -116,8 +118,6 @@ def evaluate(
     seconds = time.perf_counter() - began
     found = measure(task, model, data, examples, answers=answers)
     chosen = [(metric, found[metric.name]) for metric in task.metrics]
-    if not chosen:
-        raise ConfigError(f"{task.config.task} must have a metric to be evaluated, got none")
     scores = estimates(chosen, seed=seed)
     return Report(
         run=str(run.folder),

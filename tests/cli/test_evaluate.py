@@ -25,7 +25,7 @@ def test_people_get_tables(heedful, library):
     assert "exact match 41.2 % 39.0 to 43.5" in rows
     assert "bleu 61.0 % 60.0 to 62.5" in rows
     assert "loss (lower is better) 0.512 0.500 to 0.525" in rows
-    assert "日期 17 33.0 44.0" in rows
+    assert "日期 17 33.0 44.0 0.250" in rows
     assert "9,876 tokens/s, 6.5 s, 321 MiB at most" in rows
     library.report["peak_memory_mib"] = None  # as on Windows
     assert "6.5 s, memory unknown here" in " ".join(heedful("evaluate", "runs/x")[1].split())

@@ -55,8 +55,7 @@ def show_report(report: "Report", kind: "AnyTask") -> None:
     title = f"{report.run}: {report.examples:,} {report.split} examples"
     table = Table("score", "", "95 % interval", title=escape(title), box=box.SIMPLE)
     for name, found in report.scores.items():
-        unit = report.units[name]
-        places = 1 if unit == "%" else 3
+        unit, places = report.units[name], _places(report, name)
         worse = "" if report.higher_is_better[name] else " (lower is better)"
         table.add_row(
             f"{name.replace('_', ' ')}{worse}",
@@ -69,7 +68,7 @@ def show_report(report: "Report", kind: "AnyTask") -> None:
         headers = [name.replace("_", " ") for name in names]
         kinds = Table("kind", "examples", *headers, box=box.SIMPLE)
         for name, scores in report.by_kind.items():
-            values = [f"{scores[each]:.1f}" for each in names]
+            values = [f"{scores[each]:.{_places(report, each)}f}" for each in names]
             kinds.add_row(escape(name), f"{scores['examples']:,.0f}", *values)
         console.print(kinds)
     peak = report.peak_memory_mib
@@ -78,3 +77,7 @@ def show_report(report: "Report", kind: "AnyTask") -> None:
     for name, count in report.remarks.items():
         if count:  # worth a line only where there is something to know
             console.print(f"{count:,} {kind.remarks.get(name, name)}")
+
+
+def _places(report: "Report", name: str) -> int:
+    return 1 if report.units[name] == "%" else 3
