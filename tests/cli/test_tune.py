@@ -15,11 +15,19 @@ from heedful.tuning import Goal, Range, Trial, default_space, parse_keep
 
 KEEP = ("--keep", "chrf >= 50")
 GOAL = Goal(keep=parse_keep("chrf >= 50"))
-FIRST = Trial(number=1, settings={"model.heads": 4}, state="kept", quality=97.125, cost=2_000_000.0)
+FIRST = Trial(
+    number=1,
+    params={"model.heads": 4},
+    state="complete",
+    feasible=True,
+    quality=97.125,
+    cost=2_000_000.0,
+)
 BEST = Trial(
     number=3,
-    settings={"model.heads": 2, "train.learning_rate": 0.0012345},
-    state="kept",
+    params={"model.heads": 2, "train.learning_rate": 0.0012345},
+    state="complete",
+    feasible=True,
     quality=61.25,
     cost=1_234_567.0,
 )
@@ -98,16 +106,17 @@ def test_people_see_each_trial_and_what_was_found(heedful, found, config):
     code, out, err = heedful("tune", config, *KEEP, "--trials", "9", "-o", "out")
     assert code == 0
     assert err.splitlines() == [
-        "searching for the fewest MACs of attention with chrf >= 50",
-        "trial 1 of 9  heads 4  chrf 97.12, 2,000,000 MACs of attention  kept  (best so far: 1)",
-        "trial 3 of 9  heads 2, learning_rate 0.00123  chrf 61.25, 1,234,567 MACs of attention  "
-        "kept  (best so far: 3)",
+        "searching for the fewest MACs of attention an example with chrf >= 50",
+        "trial 1 of 9  heads 4  chrf 97.12, 2,000,000 MACs of attention an example  feasible  "
+        "(best so far: 1)",
+        "trial 3 of 9  heads 2, learning_rate 0.00123  chrf 61.25, 1,234,567 MACs of attention "
+        "an example  feasible  (best so far: 3)",
     ]
     assert out.splitlines() == [
-        "trial 3 keeps chrf >= 50: chrf 61.25, 1,234,567 MACs of attention",
-        "trial 1, the first: chrf 97.12, 2,000,000 MACs of attention",
+        "trial 3 keeps chrf >= 50: chrf 61.25, 1,234,567 MACs of attention an example",
+        "trial 1, the first: chrf 97.12, 2,000,000 MACs of attention an example",
         "heads 2, learning_rate 0.00123",
-        "Quality was chosen by the dev split; on texts that nobody has chosen by:",
+        "Quality was chosen by the dev split; on examples that nobody has chosen by:",
         "  heedful evaluate out/trials/003",
         "Train it again, or longer: heedful train out/best.toml",
     ]
@@ -160,28 +169,29 @@ def test_usage(heedful, found, config, words, message, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "trial, words",
+    "about, words",
     [
         (
-            Trial(number=2, settings={}, state="missed", quality=9.0, cost=10.0),
-            "chrf 9, 10 MACs of attention  missed  (none kept so far)",
+            {"state": "complete", "feasible": False, "quality": 9.0, "cost": 10.0},
+            "chrf 9, 10 MACs of attention an example  not feasible  (none is feasible so far)",
         ),
         (
-            Trial(number=2, settings={}, state="stopped", curve=((0.2, 3.0), (0.4, 2.5))),
-            "stopped, it learns too slowly, at 40% with dev loss 2.500  (none kept so far)",
+            {"state": "pruned", "reason": "slow", "curve": ((0.2, 3.0), (0.4, 2.5))},
+            "pruned, it learns too slowly, at 40% with dev_loss 2.500  (none is feasible so far)",
         ),
         (
-            Trial(number=2, settings={}, state="dearer"),
-            "stopped, it costs no less than the best, at 0%  (none kept so far)",
+            {"state": "pruned", "reason": "cost"},
+            "pruned, it costs no less than the best, at 0%  (none is feasible so far)",
         ),
         (
-            Trial(number=2, settings={}, state="failed", reason="NaN [/b]"),
-            "failed: NaN [/b]  (none kept so far)",
+            {"state": "fail", "reason": "NaN [/b]"},
+            "failed: NaN [/b]  (none is feasible so far)",
         ),
     ],
 )
-def test_every_end_of_a_trial_has_its_words(trial, words):
-    assert line(trial, None, GOAL, trials=4) == f"trial 2 of 4    {words}"
+def test_every_end_of_a_trial_has_its_words(about, words):
+    trial = Trial(number=2, params={}, **about)
+    assert line(trial, None, GOAL, trials=4, monitor="dev_loss") == f"trial 2 of 4    {words}"
 
 
 def test_settings_in_short():

@@ -11,15 +11,15 @@ from heedful.tuning.folder import run_folder
 CURVE = ((0.2, 4.0), (0.4, 3.0), (0.6, 2.5), (0.8, 2.2), (1.0, 2.0))
 
 
-def played(config, *, quality, curve=CURVE, parameters=1_000, latency=None):
+def played(config, *, quality, curve=CURVE, latency=None):
     """What a worker says about one training, message by message; fills the run folder."""
     run = Path(config["output"])
     step = run / "checkpoints" / "step-0000001"
     step.mkdir(parents=True)
     (run / "run.json").touch()
     return [
-        {"kind": "started", "parameters": parameters},
-        *({"kind": "evaluated", "share": share, "dev_loss": loss} for share, loss in curve),
+        {"kind": "started"},
+        *({"kind": "evaluated", "share": share, "score": score} for share, score in curve),
         {"kind": "done", "quality": quality, "latency": latency},
     ]
 

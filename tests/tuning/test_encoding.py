@@ -1,10 +1,11 @@
-"""Settings become parameters of Optuna and come back the same."""
+"""What was chosen becomes parameters of Optuna and comes back the same."""
 
 import random
 
 import optuna
 import pytest
 
+from heedful.tasks.translation import Translation
 from heedful.tasks.translation_config import Config, RnnModel, TransformerModel
 from heedful.tuning.encoding import encoded, suggested
 from heedful.tuning.space import Choice, Range, Space, combinations, default_space
@@ -12,10 +13,10 @@ from heedful.tuning.space import Choice, Range, Space, combinations, default_spa
 ENDS = Range(key="train.weight_decay", low=0.0, high=0.5)
 
 
-def random_settings(space, valid, seed):
+def random_params(space, valid, seed):
     draw = random.Random(seed)
-    settings = dict(draw.choice(valid))
-    return settings | {one.key: draw.uniform(one.low, one.high) for one in space.ranges}
+    params = dict(draw.choice(valid))
+    return params | {one.key: draw.uniform(one.low, one.high) for one in space.ranges}
 
 
 @pytest.mark.parametrize("model", [TransformerModel(), TransformerModel(width=48), RnnModel()])
@@ -23,10 +24,10 @@ def random_settings(space, valid, seed):
 def test_what_is_encoded_is_suggested(model, seed):
     config = Config(model=model)
     space = default_space(config)
-    valid = combinations(space, config)
-    settings = random_settings(space, valid, seed)
-    trial = optuna.trial.FixedTrial(encoded(settings, space, valid))
-    assert suggested(trial, space, valid) == settings
+    valid = combinations(space, config, Translation)
+    params = random_params(space, valid, seed)
+    trial = optuna.trial.FixedTrial(encoded(params, space, valid))
+    assert suggested(trial, space, valid) == params
 
 
 class Asked:
@@ -52,7 +53,7 @@ def test_only_what_still_leads_to_a_model_is_there_to_choose():
     keys = {"model.width": (12, 16), "model.heads": (3, 4), "model.kv_heads": (1, 3, 4)}
     keys |= {"model.positions": ("learned", "relative"), "model.tie_embeddings": (True, False)}
     space = Space(choices=tuple(Choice(key=key, values=values) for key, values in keys.items()))
-    valid = combinations(space, Config())
+    valid = combinations(space, Config(), Translation)
     asked = Asked()
     found = suggested(asked, space, valid)
     assert list(found.values()) == [16, 4, 4, "relative", False]
@@ -74,5 +75,5 @@ def test_ranges_above_0_are_logarithmic():
 
 def test_ranges_that_are_not_given_are_left_open():
     space = Space(choices=(Choice(key="model.heads", values=(1, 2, 4)),), ranges=(ENDS,))
-    valid = combinations(space, Config())
+    valid = combinations(space, Config(), Translation)
     assert encoded({"model.heads": 4}, space, valid) == {"model.heads of 1, 2, 4": 2}

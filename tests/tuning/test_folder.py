@@ -5,8 +5,11 @@ from dataclasses import replace
 import pytest
 
 from heedful.data.load import TsvData
+from heedful.data.load_images import FolderData
 from heedful.errors import RunError
 from heedful.tasks.catalog import load_config
+from heedful.tasks.generate_image import Config as ImageConfig
+from heedful.tasks.translation import Translation
 from heedful.tasks.translation_config import Config, TransformerModel
 from heedful.tuning.folder import (
     check_results,
@@ -24,7 +27,14 @@ from heedful.tuning.trial import Trial
 
 GOAL = Goal(keep=parse_keep("chrf >= 50"))
 SPACE = Space(choices=(Choice(key="model.heads", values=(1, 2)),))
-BEST = Trial(number=2, settings={"model.heads": 2}, state="kept", quality=61.25, cost=1234567.0)
+BEST = Trial(
+    number=2,
+    params={"model.heads": 2},
+    state="complete",
+    feasible=True,
+    quality=61.25,
+    cost=1234567.0,
+)
 
 
 def opened(folder, config=None, goal=GOAL, space=SPACE, *, resume=False):
@@ -95,7 +105,7 @@ def test_tidying_keeps_winners_and_the_measurements_of_losers(tmp_path):
     assert [run.name for run in runs.values()] == ["001", "002", "003", "1000"]
     for run in runs.values():
         fill(run)
-    tidy(tmp_path, known={1, 2, 1000}, weights={2})
+    tidy(tmp_path, Translation, known={1, 2, 1000}, weights={2})
     assert sorted(run.name for run in (tmp_path / "trials").iterdir()) == ["001", "002", "1000"]
     assert sorted(path.name for path in runs[1].iterdir()) == [*KEPT]
     assert len(list(runs[2].iterdir())) == 7
@@ -112,7 +122,7 @@ def test_tidying_leaves_what_no_training_wrote(tmp_path, number, name):
     (tmp_path / "trials" / "copy of 001").mkdir()
     fill(tmp_path / "trials" / "copy of 001", "idea")
     before = sorted(path for path in run.rglob("*") if path.is_file())
-    tidy(tmp_path, known={1}, weights=set())
+    tidy(tmp_path, Translation, known={1}, weights=set())
     assert (run / name).read_text() == name
     assert (tmp_path / "trials" / "idea.md").read_text() == "mine"
     assert (tmp_path / "trials" / "copy of 001" / "idea").read_text() == "idea"
@@ -124,7 +134,7 @@ def test_tidying_leaves_what_no_training_wrote(tmp_path, number, name):
 def test_tidying_leaves_copies_of_runs(tmp_path, name):
     fill(tmp_path / "trials" / name)
     before = sorted((tmp_path / "trials").rglob("*"))
-    tidy(tmp_path, known={2}, weights=set())
+    tidy(tmp_path, Translation, known={2}, weights=set())
     assert sorted((tmp_path / "trials").rglob("*")) == before
 
 
@@ -136,7 +146,7 @@ def test_tidying_deletes_nothing_through_a_link(tmp_path):
     fill(tmp_path / "out" / "trials" / "004", "checkpoints.json")
     (tmp_path / "out" / "trials" / "004" / "tokens" / "target.json").symlink_to(tmp_path / "else")
     before = sorted((tmp_path / "else").rglob("*"))
-    tidy(tmp_path / "out", known={1}, weights=set())
+    tidy(tmp_path / "out", Translation, known={1}, weights=set())
     assert sorted((tmp_path / "else").rglob("*")) == before
     assert len(list((tmp_path / "out" / "trials").iterdir())) == 3
 
@@ -155,9 +165,55 @@ def test_discarding_leaves_nothing_unless_there_is_more(tmp_path):
         folder = tmp_path / f"out{len(more)}"
         opened(folder)
         fill(run_folder(folder, 1), *more)
-        discard(folder)
+        discard(folder, Translation)
         assert folder.exists() == bool(more)
     assert (folder / "search.json").exists()
+
+
+def rewrite(path, change):
+    plain = json.loads(path.read_text(encoding="utf-8"))
+    change(plain)
+    path.write_text(json.dumps(plain), encoding="utf-8")
+
+
+def test_a_search_with_a_length_goes_on_unless_it_counted_macs(tmp_path):
+    for cost in ("parameters", "latency", "macs"):
+        folder, goal = tmp_path / cost, Goal(keep=GOAL.keep, cost=cost)
+        opened(folder, goal=goal)
+        rewrite(folder / "search.json", lambda plain: plain["goal"].update(length=64))
+        if cost != "macs":
+            opened(folder, goal=goal, resume=True)
+            continue
+        message = "MACs counted as before, got those of examples of dev after those of texts of 64"
+        with pytest.raises(RunError, match=message):
+            opened(folder, goal=goal, resume=True)
+
+
+def test_results_of_old_names_are_compared_as_they_are_now(tmp_path):
+    write_results(tmp_path, GOAL, None, None, trials_json(GOAL, [BEST], None, seed=1))
+
+    def as_it_was(plain):
+        (trial,) = plain["trials"]
+        trial["settings"], trial["state"] = trial.pop("params"), "kept"
+        del trial["feasible"]
+
+    rewrite(tmp_path / "trials.json", as_it_was)
+    check_results(tmp_path, [BEST])
+    with pytest.raises(RunError, match=r"must hold trial 2 as trials\.json tells it, got another"):
+        check_results(tmp_path, [replace(BEST, feasible=False)])
+
+
+def test_a_folder_of_data_is_known_by_what_is_in_it(tmp_path):
+    images = tmp_path / "images"
+    (images / "7").mkdir(parents=True)
+    (images / "7" / "a.png").write_bytes(b"one")
+    data = FolderData(train=str(images))
+    config = ImageConfig(data=data)
+    opened(tmp_path / "out", config)
+    opened(tmp_path / "out", config, resume=True)
+    (images / "7" / "b.png").write_bytes(b"two")
+    with pytest.raises(RunError, match=r"must go on with the same files.train, got '\w+' after '"):
+        opened(tmp_path / "out", config, resume=True)
 
 
 def test_other_texts_are_another_search(tmp_path):
@@ -202,15 +258,18 @@ def test_damaged_results_are_an_error(tmp_path, content):
 
 def test_results_are_a_config_and_all_trials(tmp_path):
     config = Config(output="old", model=TransformerModel(heads=2, kv_heads=1))
-    lost = Trial(number=1, settings={}, state="failed", reason="NaN")
+    lost = Trial(number=1, params={}, state="fail", reason="NaN")
     plain = trials_json(GOAL, [lost, BEST], BEST, seed=5)
     write_results(tmp_path, GOAL, BEST, config, plain)
     assert load_config(tmp_path / "best.toml") == config.model_copy(update={"output": None})
     first = (tmp_path / "best.toml").read_text(encoding="utf-8").splitlines()[0]
-    assert first == "# Found by heedful tune, trial 2: chrf 61.25, 1,234,567 MACs of attention."
+    assert (
+        first
+        == "# Found by heedful tune, trial 2: chrf 61.25, 1,234,567 MACs of attention an example."
+    )
     read = json.loads((tmp_path / "trials.json").read_text(encoding="utf-8"))
     assert (read["best"], read["seed"], read["goal"]["keep"]) == (2, 5, "chrf >= 50")
-    assert [trial["state"] for trial in read["trials"]] == ["failed", "kept"]
+    assert [trial["state"] for trial in read["trials"]] == ["fail", "complete"]
     assert read["trials"][0]["reason"] == "NaN"
     assert {"heedful", "torch", "optuna"} == set(read["versions"])
 
@@ -224,19 +283,19 @@ def test_without_a_best_there_is_no_config(tmp_path):
 @pytest.mark.parametrize(
     "changes, goal, words",
     [
-        ({}, GOAL, "chrf 61.25, 1,234,567 MACs of attention"),
+        ({}, GOAL, "chrf 61.25, 1,234,567 MACs of attention an example"),
         ({"cost": None}, GOAL, "chrf 61.25"),
-        ({"quality": None}, GOAL, "no chrf, 1,234,567 MACs of attention"),
+        ({"quality": None}, GOAL, "no chrf, 1,234,567 MACs of attention an example"),
         (
             {"cost": 1.5, "remeasured": 1.234},
             Goal(keep=GOAL.keep, cost="latency"),
-            "chrf 61.25, 1.23 ms a phrase",
+            "chrf 61.25, 1.23 ms an example",
         ),
     ],
 )
 def test_an_outcome_in_words(changes, goal, words):
     trial = Trial(
-        **({"number": 1, "settings": {}, "state": "kept", "quality": 61.25} | {"cost": 1234567.0})
+        **({"number": 1, "params": {}, "state": "complete", "quality": 61.25} | {"cost": 1234567.0})
         | changes
     )
     assert outcome(trial, goal) == words

@@ -3,7 +3,10 @@ import re
 import pytest
 
 from heedful.errors import ConfigError
-from heedful.tuning.goal import METRICS, Goal, Keep, goal_from_json, parse_keep
+from heedful.tasks.base import Task
+from heedful.tasks.generate_image import GenerateImage
+from heedful.tasks.translation import Translation
+from heedful.tuning.goal import Goal, Keep, check_keep, goal_from_json, parse_keep
 
 
 @pytest.mark.parametrize(
@@ -18,7 +21,8 @@ from heedful.tuning.goal import METRICS, Goal, Keep, goal_from_json, parse_keep
 )
 def test_reads_what_it_writes(text, metric, limit):
     keep = parse_keep(text)
-    assert keep == Keep(metric=metric, limit=limit)
+    assert keep == Keep(metric=metric, limit=limit, higher_is_better=metric != "dev_loss")
+    check_keep(keep, Translation)
     assert parse_keep(str(keep)) == keep
 
 
@@ -30,11 +34,6 @@ def test_reads_what_it_writes(text, metric, limit):
         ("chrf >= 95 %", "keep must look like"),
         ("chrf >= much", "keep must have a number behind >=, got 'much'"),
         ("chrf >= nan", "limit must be a finite number, got nan"),
-        ("chrf >= -1", "limit must be at least 0, got -1"),
-        ("bleu >= 101", "limit must be at most 100 per cent, got 101"),
-        ("chrf <= 9", "keep must be 'chrf >= 9', because higher is better, got 'chrf <= 9'"),
-        ("dev_loss >= 2", "keep must be 'dev_loss <= 2', because lower is better, got 'dev_loss"),
-        ("chfr >= 9", 'metric must be one of "chrf", '),
     ],
 )
 def test_rejects(text, message):
@@ -42,9 +41,43 @@ def test_rejects(text, message):
         parse_keep(text)
 
 
-@pytest.mark.parametrize("metric", METRICS)
-def test_the_limit_itself_is_kept_and_worse_is_not(metric):
-    keep = Keep(metric=metric, limit=3.0)
+class Episodes(Translation):
+    """Has a score of its own, no metric of that name, and no loss."""
+
+    metrics = ()
+    monitor = "return"
+    loss = Task.loss
+
+
+@pytest.mark.parametrize(
+    "text, task, message",
+    [
+        ("chrf >= -1", Translation, "limit must be from 0 to 100 %, got -1"),
+        ("bleu >= 101", Translation, "limit must be from 0 to 100 %, got 101"),
+        ("chrf <= 9", Translation, "keep must be 'chrf >= 9', because higher is better, got 'chrf"),
+        ("loss >= 2", Translation, "keep must be 'loss <= 2', because lower is better, got 'loss"),
+        ("dev_loss >= 2", Translation, "keep must be 'dev_loss <= 2', because lower is better"),
+        ("frechet >= 2", GenerateImage, "keep must be 'frechet <= 2', because lower is better"),
+        ("chfr >= 9", Translation, 'metric must be one of "chrf", "exact_match", '),
+        ("dev_loss <= 9", Episodes, 'metric must be "return", got "dev_loss"'),
+        ("return >= 9", Episodes, "keep must be 'return <= 9', because lower is better"),
+    ],
+)
+def test_a_task_says_what_there_is_and_which_way_round(text, task, message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        check_keep(parse_keep(text), task)
+
+
+@pytest.mark.parametrize(
+    "text, task", [("frechet <= 2", GenerateImage), ("return <= -9", Episodes)]
+)
+def test_any_metric_and_the_score_that_chooses_checkpoints_can_be_kept(text, task):
+    check_keep(parse_keep(text), task)
+
+
+@pytest.mark.parametrize("higher", [True, False])
+def test_the_limit_itself_is_kept_and_worse_is_not(higher):
+    keep = Keep(metric="any", limit=3.0, higher_is_better=higher)
     worse = 2.5 if keep.higher_is_better else 3.5
     better = 6.0 - worse
     assert keep.missed_by(3.0) == 0
@@ -52,19 +85,13 @@ def test_the_limit_itself_is_kept_and_worse_is_not(metric):
     assert keep.missed_by(better) == -0.5
 
 
-@pytest.mark.parametrize(
-    "settings, message",
-    [
-        ({"cost": "mac"}, 'cost must be one of "macs", "latency", "parameters", got "mac"'),
-        ({"length": 0}, "length must be at least 1, got 0"),
-    ],
-)
-def test_a_goal_is_checked(settings, message):
+def test_a_goal_is_checked():
+    message = 'cost must be one of "macs", "latency", "parameters", got "mac"'
     with pytest.raises(ConfigError, match=re.escape(message)):
-        Goal(keep=parse_keep("chrf >= 9"), **settings)
+        Goal(keep=parse_keep("chrf >= 9"), cost="mac")
 
 
 def test_a_goal_comes_back_from_json():
-    goal = Goal(keep=parse_keep("dev_loss <= 0.25"), cost="latency", length=17)
+    goal = Goal(keep=parse_keep("dev_loss <= 0.25"), cost="latency")
     assert goal_from_json(goal.to_json()) == goal
-    assert goal.unit == "ms a phrase"
+    assert goal.unit == "ms an example"

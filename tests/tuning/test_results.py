@@ -4,6 +4,7 @@ import math
 import pytest
 
 from heedful.tasks.catalog import load_config
+from heedful.tasks.translation import Translation
 from heedful.tuning.folder import run_folder
 from heedful.tuning.goal import Goal, parse_keep
 from heedful.tuning.results import Results
@@ -14,18 +15,19 @@ SLOW = ((0.2, 5.0), (1.0, 1.0))
 
 
 def trial(number, state, quality=None, cost=None, **more):
-    settings = {"model.heads": number}
-    return Trial(number=number, settings=settings, state=state, quality=quality, cost=cost, **more)
+    params, feasible = {"model.heads": number}, {"kept": True, "missed": False}[state]
+    about = {"params": params, "state": "complete", "feasible": feasible}
+    return Trial(number=number, quality=quality, cost=cost, **about, **more)
 
 
 @pytest.fixture
 def results(tmp_path, small):
-    def make(*trials, cost="macs"):
+    def make(*trials, cost="macs", task=Translation):
         (tmp_path / "trials").mkdir(exist_ok=True)
         for one in trials:
             (run_folder(tmp_path, one.number) / "checkpoints").mkdir(parents=True, exist_ok=True)
         goal = Goal(keep=parse_keep("chrf >= 50"), cost=cost)
-        return Results(small, goal, tmp_path, list(trials))
+        return Results(small, goal, tmp_path, list(trials), task=task)
 
     return make
 
@@ -76,3 +78,12 @@ def test_slow_is_slower_than_the_slowest_that_made_it_else_than_the_nearest(resu
     assert not results(quick, slow, near).too_slow(own)
     assert results(near, far).too_slow(own)
     assert not results(far).too_slow(own)
+
+
+def test_slow_is_a_lower_score_where_higher_is_better(results):
+    class Rising(Translation):
+        monitor = "chrf"
+
+    own = ((0.2, 3.0), (0.4, 3.0))
+    assert results(trial(1, "kept", 60, 1.0, curve=SLOW), task=Rising).too_slow(own)
+    assert not results(trial(1, "kept", 60, 1.0, curve=FAST), task=Rising).too_slow(own)

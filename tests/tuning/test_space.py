@@ -3,7 +3,7 @@ import re
 import pytest
 
 from heedful.errors import ConfigError
-from heedful.tasks.translation import build_model
+from heedful.tasks.translation import Translation
 from heedful.tasks.translation_config import Config, RnnModel, TransformerModel
 from heedful.tuning.space import (
     Choice,
@@ -12,7 +12,7 @@ from heedful.tuning.space import (
     applied,
     combinations,
     default_space,
-    own_settings,
+    own_params,
     resolved,
     searched_keys,
 )
@@ -37,24 +37,61 @@ class Sizes:
 @pytest.mark.parametrize("model", MODELS)
 def test_every_combination_of_the_default_space_is_a_model_no_wider(model):
     config = Config(model=model)
-    found = combinations(default_space(config), config)
-    assert len(found) == len({tuple(settings.values()) for settings in found}) > 20
-    for settings in found[:: max(len(found) // 20, 1)]:
-        changed = applied(config, settings)
+    found = combinations(default_space(config), config, Translation)
+    assert len(found) == len({tuple(params.values()) for params in found}) > 20
+    for params in found[:: max(len(found) // 20, 1)]:
+        changed = applied(config, params)
         assert changed.model.width <= model.width
         assert changed.model.encoder_layers == model.encoder_layers
-        assert build_model(changed, Sizes())
+        assert Translation(changed, Sizes()).build()
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_a_config_lies_in_its_default_space(model):
     config = Config(model=model)
     around = default_space(config)
-    own = own_settings(config, around, combinations(around, config))
+    own = own_params(config, around, combinations(around, config, Translation))
     assert own["train.learning_rate"] == config.train.learning_rate
     explicit = config.model.model_dump() | {"kv_heads": own.get("model.kv_heads")}
     kept = applied(config, own).model.model_dump()
     assert kept == {key: explicit[key] for key in kept}
+
+
+POSITIONS = ["sinusoidal", "learned", "rotary", "relative", "rotary+sinusoidal"]
+ALIGNERS = ["additive", "dot", "scaled_dot", "general", "location", "coverage", "none"]
+SPACES = [  # as they were before hints said so
+    (
+        TransformerModel(),
+        {"width": [32, 48, 64, 96, 128], "heads": [1, 2, 4, 8], "kv_heads": [1, 2, 4, 8]}
+        | {"feedforward": ["1x", "2x", "4x"], "positions": POSITIONS},
+    ),
+    (
+        TransformerModel(width=160, heads=8),
+        {"width": [40, 56, 80, 120, 160], "heads": [1, 2, 4, 8], "kv_heads": [1, 2, 4, 8]}
+        | {"feedforward": ["1.6x", "1x", "2x", "4x"], "positions": POSITIONS},
+    ),
+    (
+        ODD,
+        {"width": [8, 16, 24, 32, 48], "heads": [1, 2, 3, 4, 8], "kv_heads": [1, 2, 3, 4, 8]}
+        | {"feedforward": ["1x", "2.08333x", "2x", "4x"], "positions": POSITIONS},
+    ),
+    (
+        RnnModel(),
+        {"width": [32, 48, 64, 96, 128], "hidden": [48, 72, 96, 144, 192], "attention": ALIGNERS},
+    ),
+    (
+        RnnModel(width=40, hidden=20),
+        {"width": [8, 16, 24, 40], "hidden": [8, 20], "attention": ALIGNERS},
+    ),
+]
+
+
+@pytest.mark.parametrize("model, values", SPACES)
+def test_the_default_space_is_what_the_hints_of_the_fields_say(model, values):
+    found = default_space(Config(model=model)).to_json()
+    rates = {"train.learning_rate": {"low": 0.003 / 3, "high": 0.003 * 3}}
+    want = {f"model.{key}": of for key, of in values.items()} | rates
+    assert list(found.items()) == list(want.items())  # in this order: journals hold it
 
 
 def test_what_is_not_searched_stays():
@@ -75,16 +112,16 @@ def test_a_relative_size_follows_the_width_of_the_trial(text, size):
 
 def test_only_combinations_that_make_a_model_are_listed_in_order():
     config = Config(model=TransformerModel(positions="learned"))
-    found = combinations(space(width=(6, 8), heads=(3, 4), kv_heads=(1, 2, 3)), config)
-    assert [tuple(settings.values()) for settings in found] == [
+    found = combinations(space(width=(6, 8), heads=(3, 4), kv_heads=(1, 2, 3)), config, Translation)
+    assert [tuple(params.values()) for params in found] == [
         *((6, 3, 1), (6, 3, 3), (8, 4, 1), (8, 4, 2)),
     ]
-    assert combinations(Space(), config) == [{}]
+    assert combinations(Space(), config, Translation) == [{}]
 
 
 def test_what_is_fixed_counts_too():
     config = Config(model=TransformerModel(heads=4, kv_heads=4))
-    assert combinations(space(heads=(1, 2, 4, 8)), config) == [
+    assert combinations(space(heads=(1, 2, 4, 8)), config, Translation) == [
         {"model.heads": 4},
         {"model.heads": 8},
     ]
@@ -106,7 +143,7 @@ def test_what_is_fixed_counts_too():
 )
 def test_a_space_without_models_is_an_error(values, message):
     with pytest.raises(ConfigError, match=re.escape(message)):
-        combinations(space(**values), Config())
+        combinations(space(**values), Config(), Translation)
 
 
 @pytest.mark.parametrize(
@@ -119,13 +156,23 @@ def test_a_space_without_models_is_an_error(values, message):
 )
 def test_a_config_may_lie_outside(around):
     config = Config()
-    assert own_settings(config, around, combinations(around, config)) is None
+    assert own_params(config, around, combinations(around, config, Translation)) is None
 
 
 def test_keys_are_those_of_the_model_and_of_training():
     keys = list(searched_keys(Config(model=RnnModel())))
     assert {"model.attention", "model.hidden", "train.learning_rate"} <= set(keys)
     assert not {"model.name", "model.heads", "data.dev", "seed"} & set(keys)
+
+
+def test_a_value_that_the_schema_refuses_is_an_error():
+    with pytest.raises(
+        ConfigError, match=r"model.feedforward must be at most 1000000, got 1280000"
+    ):
+        applied(Config(), {"model.feedforward": "10000x"})
+    config = Config(model=TransformerModel(width=64))
+    found = combinations(space(feedforward=("2x", "20000x")), config, Translation)
+    assert found == [{"model.feedforward": "2x"}]
 
 
 def test_plain_data_names_everything():

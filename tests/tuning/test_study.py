@@ -10,20 +10,23 @@ import optuna
 import pytest
 
 from heedful.errors import MissingExtraError, RunError
+from heedful.tasks.translation import Translation
 from heedful.tasks.translation_config import Config
 from heedful.tuning import study as module
-from heedful.tuning.macs import attention_macs
 from heedful.tuning.space import Choice, Range, Space, applied, combinations, default_space
 from heedful.tuning.study import JOURNAL, Study, check_optuna, mend
 from heedful.tuning.trial import Trial
 
 CONFIG = Config()
 AROUND = default_space(CONFIG)
-VALID = combinations(AROUND, CONFIG)
+VALID = combinations(AROUND, CONFIG, Translation)
+ENDS = [("complete", None), ("complete", None), ("pruned", "slow"), ("pruned", "cost")]
+ENDS += [("fail", "NaN")]
+HUGE = module.VIOLATION
 FEW = Space(choices=(Choice(key="model.heads", values=(1, 2, 4)),))
 
 
-def anything(settings):
+def anything(params):
     return None
 
 
@@ -38,7 +41,7 @@ def make(tmp_path):
     made = []
 
     def make(space=AROUND, *, seed=1, trials=30):
-        valid = combinations(space, CONFIG)
+        valid = combinations(space, CONFIG, Translation)
         made.append(Study(tmp_path, space=space, valid=valid, seed=seed, trials=trials))
         return made[-1]
 
@@ -47,9 +50,12 @@ def make(tmp_path):
         study.close()
 
 
-def end(study, number, settings, *, state="kept", quality=60.0, cost=1.0, missed_by=0.0):
-    trial = Trial(number=number, settings=settings, state=state, quality=quality, cost=cost)
-    study.finish(trial, missed_by)
+def end(
+    study, number, params, *, state="complete", reason=None, quality=60.0, cost=1.0, missed_by=0.0
+):
+    about = {"quality": quality, "cost": cost, "reason": reason}
+    trial = Trial(number=number, params=params, state=state, **about)
+    study.tell(trial, missed_by)
     return trial
 
 
@@ -60,21 +66,21 @@ def constraints(study):
     return list(found[0]) if found and not isinstance(found[0], float) else found
 
 
-def in_space(settings):
-    choices = {choice.key: settings[choice.key] for choice in AROUND.choices}
+def in_space(params):
+    choices = {choice.key: params[choice.key] for choice in AROUND.choices}
     (ends,) = AROUND.ranges
-    return choices in VALID and ends.low <= settings[ends.key] <= ends.high
+    return choices in VALID and ends.low <= params[ends.key] <= ends.high
 
 
 def test_every_proposal_makes_a_model(make):
     study = make()
     seen = []
     for number in range(1, 31):
-        settings = study.propose(number, anything)
-        assert in_space(settings)
-        seen.append(settings)
-        end(study, number, settings, cost=float(number % 7))
-    assert len({json.dumps(settings) for settings in seen}) > 20
+        params = study.ask(number, anything)
+        assert in_space(params)
+        seen.append(params)
+        end(study, number, params, cost=float(number % 7))
+    assert len({json.dumps(params) for params in seen}) > 20
 
 
 def test_the_same_seed_proposes_the_same_and_another_one_does_not(tmp_path):
@@ -82,16 +88,16 @@ def test_the_same_seed_proposes_the_same_and_another_one_does_not(tmp_path):
     for name, seed in (("a", 3), ("b", 3), ("c", 4)):
         (tmp_path / name).mkdir()
         study = Study(tmp_path / name, space=AROUND, valid=VALID, seed=seed, trials=9)
-        proposed.append([study.propose(number, anything) for number in range(1, 4)])
+        proposed.append([study.ask(number, anything) for number in range(1, 4)])
         study.close()
     assert proposed[0] == proposed[1] != proposed[2]
 
 
 def test_begins_with_what_it_is_told(make):
     study = make()
-    settings = VALID[len(VALID) // 2] | {"train.learning_rate": 0.004}
-    assert study.begin_with(1, settings) == settings
-    partly = study.begin_with(2, VALID[3])
+    params = VALID[len(VALID) // 2] | {"train.learning_rate": 0.004}
+    assert study.enqueue(1, params) == params
+    partly = study.enqueue(2, VALID[3])
     assert {key: partly[key] for key in VALID[3]} == VALID[3]
     assert in_space(partly)
 
@@ -99,14 +105,14 @@ def test_begins_with_what_it_is_told(make):
 def test_what_is_told_comes_back_and_what_ran_is_forgotten(make, tmp_path):
     study = make()
     told = []
-    for number, state in enumerate(("kept", "missed", "stopped", "dearer", "failed"), 1):
-        settings = study.propose(number, anything)
+    for number, (state, reason) in enumerate(ENDS, 1):
+        params = study.ask(number, anything)
         study.report(number, 0.1, 2.0)
         study.report(number, 0.1004, 1.0)  # within the same thousandth
-        whole = state in ("kept", "missed")
+        whole = state == "complete"
         values = {"quality": 60.0, "cost": 2.0} if whole else {"quality": None, "cost": None}
-        told.append(end(study, number, settings, state=state, **values))
-    study.propose(6, anything)
+        told.append(end(study, number, params, state=state, reason=reason, **values))
+    study.ask(6, anything)
     assert study.finished() == told
     again = make()  # as after a kill: the first one was not closed
     assert again.finished() == told
@@ -116,25 +122,26 @@ def test_what_is_told_comes_back_and_what_ran_is_forgotten(make, tmp_path):
 
 def test_closing_marks_what_runs_as_failed(make):
     study = make()
-    study.propose(1, anything)
+    study.ask(1, anything)
     study.close()
     assert [trial.state.name for trial in study._study.get_trials()] == ["FAIL"]
 
 
 def test_a_search_that_goes_on_draws_anew(make):
     first = make()
-    before = first.propose(1, anything)
+    before = first.ask(1, anything)
     first.close()
-    assert make().propose(2, anything) != before
+    assert make().ask(2, anything) != before
 
 
 def test_quality_is_a_constraint(make):
     study = make()
-    cases = [("kept", -3.0, [-3.0]), ("missed", 4.0, [4.0]), ("stopped", 0.0, [module.HOPELESS])]
+    cases = [("complete", -3.0, [-3.0]), ("complete", 4.0, [4.0]), ("pruned", 0.0, [HUGE])]
     for number, (state, missed_by, want) in enumerate(cases, 1):
-        end(study, number, study.propose(number, anything), state=state, missed_by=missed_by)
+        params = study.ask(number, anything)
+        end(study, number, params, state=state, reason="slow", missed_by=missed_by)
         assert constraints(study) == want
-    end(study, 4, study.propose(4, anything), state="dearer")
+    end(study, 4, study.ask(4, anything), state="pruned", reason="cost")
     assert constraints(study) in ([], [0.0])  # nobody knows; Optuna before 5.0 wants a number
     assert study._study.best_trial.number == 0
 
@@ -143,23 +150,22 @@ def test_finds_cheap_ones_that_keep_a_planted_quality(make):
     """Width and rotation give quality: the sampler must learn so, and that less costs less."""
     study = make(seed=2, trials=60)
 
-    def judged(settings):
-        model = applied(CONFIG, settings).model
+    def judged(params):
+        model = applied(CONFIG, params).model
         quality = model.width + (20 if "rotary" in model.positions else 0)
-        return quality, float(attention_macs(model, length=64))
+        return quality, float(model.width * (model.heads + 8))
 
     kept = []
     for number in range(1, 61):
-        settings = study.propose(number, anything)
-        quality, cost = judged(settings)
-        state = "kept" if quality >= 80 else "missed"
-        kept += [cost] if state == "kept" else []
-        end(study, number, settings, state=state, cost=cost, missed_by=80 - quality)
-    late = [judged(one.settings) for one in study.finished()[30:]]
+        params = study.ask(number, anything)
+        quality, cost = judged(params)
+        kept += [cost] if quality >= 80 else []
+        end(study, number, params, cost=cost, missed_by=80 - quality)
+    late = [judged(one.params) for one in study.finished()[30:]]
     assert sum(quality >= 80 for quality, _ in late) > 10
-    random_share = sum(judged(settings)[0] >= 80 for settings in VALID) / len(VALID)
+    random_share = sum(judged(params)[0] >= 80 for params in VALID) / len(VALID)
     assert sum(quality >= 80 for quality, _ in late) / 30 > random_share
-    costs = sorted(judged(settings)[1] for settings in VALID if judged(settings)[0] >= 80)
+    costs = sorted(judged(params)[1] for params in VALID if judged(params)[0] >= 80)
     assert min(kept) <= costs[len(costs) // 20]
 
 
@@ -167,11 +173,11 @@ def test_what_is_refused_is_never_proposed_and_the_rest_is_found(make):
     study = make(FEW)
     tried = []
     for number in (1, 2, 3):
-        settings = study.propose(number, lambda one: "tried" if one in tried else None)
-        tried.append(settings)
-        end(study, number, settings)
+        params = study.ask(number, lambda one: "tried" if one in tried else None)
+        tried.append(params)
+        end(study, number, params)
     assert sorted(one["model.heads"] for one in tried) == [1, 2, 4]
-    assert study.propose(4, lambda one: "tried") is None
+    assert study.ask(4, lambda one: "tried") is None
     assert [one.number for one in study.finished()] == [1, 2, 3]
 
 
@@ -179,13 +185,13 @@ def test_a_needle_is_found_although_the_sampler_does_not_draw_it(make):
     study = make()
     needle = VALID[7]
 
-    def refuse(settings):
-        found = {key: settings[key] for key in needle} == needle
-        return None if found else "dearer"
+    def refuse(params):
+        found = {key: params[key] for key in needle} == needle
+        return None if found else "cost"
 
-    settings = study.propose(1, refuse)
-    assert refuse(settings) is None
-    assert in_space(settings)
+    params = study.ask(1, refuse)
+    assert refuse(params) is None
+    assert in_space(params)
 
 
 def test_a_space_of_one_value_has_no_parameters(make):
@@ -193,14 +199,14 @@ def test_a_space_of_one_value_has_no_parameters(make):
         choices=(Choice(key="model.heads", values=(2,)),),
         ranges=(Range(key="train.weight_decay", low=0.0, high=0.1),),
     )
-    settings = make(space).propose(1, anything)
-    assert settings["model.heads"] == 2
-    assert 0 <= settings["train.weight_decay"] <= 0.1
+    params = make(space).ask(1, anything)
+    assert params["model.heads"] == 2
+    assert 0 <= params["train.weight_decay"] <= 0.1
 
 
 def test_the_journal_is_json_and_a_line_cut_off_is_dropped(make, tmp_path):
     study = make(FEW)
-    end(study, 1, study.propose(1, anything))
+    end(study, 1, study.ask(1, anything))
     study.close()
     path = tmp_path / JOURNAL
     lines = path.read_bytes().splitlines()
@@ -209,7 +215,7 @@ def test_the_journal_is_json_and_a_line_cut_off_is_dropped(make, tmp_path):
     path.with_name(f"{JOURNAL}.lock").symlink_to(path)
     again = make(FEW)
     assert not path.with_name(f"{JOURNAL}.lock").is_symlink()
-    end(again, 2, again.propose(2, anything))
+    end(again, 2, again.ask(2, anything))
     assert [one.number for one in make(FEW).finished()] == [1, 2]
 
 
@@ -241,7 +247,7 @@ def test_a_damaged_journal_is_an_error(make, tmp_path, damage):
 )
 def test_a_damaged_record_is_an_error(make, tmp_path, wrong):
     study = make(FEW)
-    end(study, 1, study.propose(1, anything))
+    end(study, 1, study.ask(1, anything))
     study.close()
     path = tmp_path / JOURNAL
     damaged = re.sub(
@@ -258,7 +264,7 @@ def test_optuna_is_silent_and_has_its_log_back(make, capfd):
     optuna.logging.set_verbosity(logging.INFO)
     try:
         study = make(FEW)
-        end(study, 1, study.propose(1, anything))
+        end(study, 1, study.ask(1, anything))
         study.close()
         assert optuna.logging.get_verbosity() == logging.INFO
     finally:

@@ -13,6 +13,7 @@ import pytest
 from heedful.config.base import dump
 from heedful.errors import RunWarning
 from heedful.evaluation import evaluate
+from heedful.tasks.translation import Translation
 from heedful.training.events import Evaluated, Started
 from heedful.training.run import load
 from heedful.training.start import train
@@ -37,6 +38,9 @@ class Search:
     def receive(self):
         return {"stop": len(self.sent) == self.stop_at}
 
+    def __iter__(self):
+        return iter((self.send, self.receive))
+
     @property
     def kinds(self):
         return [message["kind"] for message in self.sent]
@@ -52,28 +56,56 @@ def test_trains_and_tells_what_was_measured(digit_config):
     last = work(command(config, goal("chrf >= 5")), search.send, search.receive)
     assert search.kinds == ["started", "evaluated", "evaluated", "evaluated"]
     run = load(config.output)
-    assert search.sent[0]["parameters"] == run.about["parameters"]
     assert [message["share"] for message in search.sent[1:]] == [0.4, 0.8, 1.0]
+    assert all(message["score"] > 0 for message in search.sent[1:])
     assert last["kind"] == "done"
-    assert last["quality"] == pytest.approx(evaluate(run, split="dev").chrf, abs=0.05)
+    assert last["quality"] == pytest.approx(evaluate(run, split="dev").scores["chrf"].score)
     assert last["latency"] is None
     json.dumps([last, *search.sent])
 
 
-@pytest.mark.parametrize("keep, scale", [("dev_loss <= 1", 1.0), ("token_accuracy >= 5", 100.0)])
-def test_quality_without_translating_is_that_of_the_best_checkpoint(
-    monkeypatch, digit_config, keep, scale
-):
-    losses = [(3.0, 0.1), (1.0, 0.4), (2.0, 0.3)]
-    monkeypatch.setattr("heedful.training.loop.dev_scores", lambda *_: losses.pop(0))
+SCORES = [(3.0, 0.1), (1.0, 0.4), (2.0, 0.3)]
+
+
+@pytest.fixture
+def told(monkeypatch):
+    """What each evaluation of a translation measures."""
+
+    def tell(scores):
+        left = [{"dev_loss": loss, "token_accuracy": share} for loss, share in scores]
+        monkeypatch.setattr(Translation, "scores", lambda *_: left.pop(0))
+
+    return tell
+
+
+def test_a_score_of_the_training_is_that_of_the_best_checkpoint(told, digit_config):
+    told(SCORES)
     search = Search()
     config = digit_config(steps=9, evaluate_every=0.4)
-    last = train_one(config, goal(keep), search.send, search.receive)
-    assert last["quality"] == pytest.approx(scale * (1.0 if scale == 1 else 0.4))
+    last = train_one(config, goal("dev_loss <= 1"), search.send, search.receive)
+    assert last["quality"] == 1.0
+    assert [message["score"] for message in search.sent[1:]] == [3.0, 1.0, 2.0]
+
+
+def test_a_metric_is_measured_anew_though_the_training_has_a_score_of_its_name(told, digit_config):
+    told(SCORES)
+    search = Search()
+    config = digit_config(steps=9, evaluate_every=0.4)
+    last = train_one(config, goal("token_accuracy >= 5"), search.send, search.receive)
+    whole = evaluate(load(config.output), split="dev").scores["token_accuracy"].score
+    assert last["quality"] == pytest.approx(whole)
+
+
+def test_a_score_that_nobody_measures_is_an_error(told, digit_config):
+    told([(3.0, 0.1)])
+    search = Search()
+    message = work(command(digit_config(steps=2, evaluate_every=1.0), goal("recall >= 5")), *search)
+    assert message["error"] == "ConfigError"
+    assert 'metric must be one of "dev_loss", "token_accuracy", got "recall"' in message["message"]
 
 
 def test_latency_is_measured_where_it_is_wanted(digit_config, monkeypatch):
-    monkeypatch.setattr(latency, "PHRASES", 1)
+    monkeypatch.setattr(latency, "EXAMPLES", 1)
     search = Search()
     wanted = goal("dev_loss <= 9", "latency")
     config = digit_config(steps=4)
@@ -98,7 +130,7 @@ def test_stopped_at_any_event_it_leaves_a_run_that_is_whole(digit_config, at):
     run = Path(config.output)
     evaluated = [message for message in search.sent if message["kind"] == "evaluated"]
     with nullcontext() if evaluated else pytest.warns(RunWarning, match="before its first evalu"):
-        assert load(run).translator.translate(["one"])
+        assert load(run).answer(["one"])
     assert not [path for path in run.rglob("*") if path.name.endswith(".tmp")]
     reached = []
     train(resume=run, on_event=lambda event: reached.append(event))
@@ -112,8 +144,8 @@ def test_stopping_is_no_error_of_heedful(digit_config):
         train_one(digit_config(steps=5), goal("chrf >= 5"), search.send, search.receive)
 
 
-def test_settings_that_lead_nowhere_fail_and_others_may_do_better(digit_config, monkeypatch):
-    monkeypatch.setattr("heedful.training.loop.dev_scores", lambda *_: (float("nan"), 0.0))
+def test_settings_that_lead_nowhere_fail_and_others_may_do_better(told, digit_config):
+    told([(float("nan"), 0.0)])
     search = Search()
     last = work(command(digit_config(steps=4), goal("chrf >= 5")), search.send, search.receive)
     assert last["kind"] == "failed"

@@ -4,27 +4,21 @@ import json
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from heedful.cli._options import LONGEST, MOST, AsJson
-from heedful.cli._program import again, typed
+from heedful.cli._options import LONGEST, MOST, AsJson, TaskFrom
+from heedful.cli._program import again, own_task, typed
 from heedful.cli._signals import STOPS
 from heedful.errors import BudgetError
 
 if TYPE_CHECKING:
-    from heedful.tasks.translation_config import Config
+    from heedful.config.base import TaskConfig
     from heedful.tuning import Goal, Trial, Tuned
-    from heedful.tuning.steering import Listener
+    from heedful.tuning.scheduler import Callback
 
-STATES = {
-    "kept": "kept",
-    "missed": "missed",
-    "stopped": "stopped, it learns too slowly",
-    "dearer": "stopped, it costs no less than the best",
-    "failed": "failed",
-}
+PRUNED = {"slow": "it learns too slowly", "cost": "it costs no less than the best"}
 
 
 def tune(
@@ -47,10 +41,6 @@ def tune(
         Literal["macs", "latency", "parameters"],
         typer.Option("--for", help="What should become small."),
     ] = "macs",
-    length: Annotated[
-        int,
-        typer.Option(min=1, max=MOST, help="Tokens of the text for which operations are counted."),
-    ] = 64,
     trials: Annotated[int, typer.Option(min=1, max=MOST, help="How many trainings at most.")] = 30,
     workers: Annotated[int, typer.Option(min=1, help="How many trainings at the same time.")] = 1,
     minutes: Annotated[
@@ -75,22 +65,24 @@ def tune(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the search in OUT.")] = False,
     as_json: AsJson = False,
+    task_from: TaskFrom = None,
 ) -> None:
     """Train many variants of a config; find the cheapest that keeps the quality."""
     from heedful.cli._output import check_folder, named
-    from heedful.tasks.catalog import load_config
+    from heedful.tasks.catalog import find_task, load_config
     from heedful.tuning import Goal, default_space, parse_keep
     from heedful.tuning import tune as find
     from heedful.tuning.search_text import parse_space
 
-    goal = Goal(keep=parse_keep(keep), cost=cost, length=length)
+    goal = Goal(keep=parse_keep(keep), cost=cost)
     output = Path("runs") / f"{config.stem}-tuned" if output is None else named(output)
     check_folder(output)
-    loaded = load_config(config, overrides=list(settings or ()))
-    base = with_minutes(cast("Config", loaded), minutes)
+    loaded = load_config(config, overrides=list(settings or ()), source=task_from)
+    base = with_minutes(loaded, minutes)
+    monitor = find_task(base.task, source=task_from).monitor
     space = parse_space(search, base) if search else default_space(base)
     try:
-        with progress(goal, trials=trials) as listener:
+        with progress(goal, trials=trials, monitor=monitor) as callback:
             found = find(
                 base,
                 goal=goal,
@@ -99,7 +91,8 @@ def tune(
                 trials=trials,
                 workers=workers,
                 resume=resume,
-                on_trial=listener,
+                on_trial=callback,
+                task=task_from,
             )
     except BudgetError:
         if as_json:
@@ -113,10 +106,10 @@ def tune(
     if as_json:
         typer.echo(json.dumps(found.plain, ensure_ascii=False, indent=1))
     else:
-        typer.echo("\n".join(summary(found, goal)))
+        typer.echo("\n".join(summary(found, goal, task_from)))
 
 
-def with_minutes(config: "Config", minutes: float | None) -> "Config":
+def with_minutes(config: "TaskConfig", minutes: float | None) -> "TaskConfig":
     """The config with another limit of time; other limits stay."""
     if minutes is None:
         return config
@@ -125,7 +118,7 @@ def with_minutes(config: "Config", minutes: float | None) -> "Config":
 
 
 @contextmanager
-def progress(goal: "Goal", *, trials: int) -> "Generator[Listener]":
+def progress(goal: "Goal", *, trials: int, monitor: str) -> "Generator[Callback]":
     """Tell on stderr of every trial that has ended; on a terminal something moves meanwhile."""
     from rich.console import Console
 
@@ -134,7 +127,7 @@ def progress(goal: "Goal", *, trials: int) -> "Generator[Listener]":
     console = Console(stderr=True, highlight=False, soft_wrap=True)
 
     def tell(trial: "Trial", best: "Trial | None") -> None:
-        console.print(line(trial, best, goal, trials=trials), markup=False)
+        console.print(line(trial, best, goal, trials=trials, monitor=monitor), markup=False)
 
     text = f"searching for the fewest {goal.unit} with {goal.keep}"
     if on_terminal():
@@ -145,43 +138,43 @@ def progress(goal: "Goal", *, trials: int) -> "Generator[Listener]":
     yield tell
 
 
-def line(trial: "Trial", best: "Trial | None", goal: "Goal", *, trials: int) -> str:
+def line(trial: "Trial", best: "Trial | None", goal: "Goal", *, trials: int, monitor: str) -> str:
     """One line about a trial that has ended."""
     from heedful.tuning.folder import outcome
 
-    so_far = "none kept so far" if best is None else f"best so far: {best.number}"
-    words = STATES[trial.state]
-    if trial.quality is None and trial.state != "failed":
-        last = trial.curve[-1] if trial.curve else (0.0, None)
-        loss = "" if last[1] is None else f" with dev loss {last[1]:.3f}"
-        words += f", at {last[0]:.0%}{loss}"
-    elif trial.state == "failed":
-        words += f": {trial.reason}"
+    so_far = "none is feasible so far" if best is None else f"best so far: {best.number}"
+    if trial.state == "complete":
+        words = f"{outcome(trial, goal)}  {'feasible' if trial.feasible else 'not feasible'}"
+    elif trial.state == "pruned":
+        share, score = trial.curve[-1] if trial.curve else (0.0, None)
+        measured = "" if score is None else f" with {monitor} {score:.3f}"
+        words = f"pruned, {PRUNED.get(str(trial.reason))}, at {share:.0%}{measured}"
     else:
-        words = f"{outcome(trial, goal)}  {words}"
-    return f"trial {trial.number} of {trials}  {shown(trial.settings)}  {words}  ({so_far})"
+        words = f"failed: {trial.reason}"
+    return f"trial {trial.number} of {trials}  {shown(trial.params)}  {words}  ({so_far})"
 
 
-def shown(settings: Mapping[str, Any]) -> str:
-    """Settings in short: keys without their table, fractions in three digits."""
+def shown(params: Mapping[str, Any]) -> str:
+    """What was chosen, in short: keys without their table, fractions in three digits."""
     return ", ".join(
         f"{key.partition('.')[2]} {f'{value:.3g}' if isinstance(value, float) else value}"
-        for key, value in settings.items()
+        for key, value in params.items()
     )
 
 
-def summary(found: "Tuned", goal: "Goal") -> list[str]:
+def summary(found: "Tuned", goal: "Goal", task_from: str | None = None) -> list[str]:
     """What was found, beside the config as it was, and what to do with it."""
     from heedful.tuning.folder import outcome
 
-    best, first = found.best, found.trials[0]
+    best, first, own = found.best, found.trials[0], own_task(task_from)
     lines = [f"trial {best.number} keeps {goal.keep}: {outcome(best, goal)}"]
     if first.number == 1 and first.number != best.number:
         lines.append(f"trial 1, the first: {outcome(first, goal)}")
+    run = found.folder / "trials" / f"{best.number:03}"
     return [
         *lines,
-        shown(best.settings),
-        "Quality was chosen by the dev split; on texts that nobody has chosen by:",
-        f"  {again('evaluate', found.folder / 'trials' / f'{best.number:03}')}",
-        f"Train it again, or longer: {again('train', found.folder / 'best.toml')}",
+        shown(best.params),
+        "Quality was chosen by the dev split; on examples that nobody has chosen by:",
+        f"  {again('evaluate', run, *own)}",
+        f"Train it again, or longer: {again('train', found.folder / 'best.toml', *own)}",
     ]

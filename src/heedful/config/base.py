@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar, ca
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from heedful.config.hints import LogUniform
 from heedful.config.problems import describe
 from heedful.errors import ConfigError
 
@@ -62,7 +63,7 @@ class Train(Section):
     steps: Count | None = None
     epochs: Positive | None = None
     minutes: Positive | None = None
-    learning_rate: Annotated[float, Field(ge=1e-12, le=1_000)] = 3e-3
+    learning_rate: Annotated[float, Field(ge=1e-12, le=1_000), LogUniform()] = 3e-3
     warmup: Fraction = 0.05  # share of the training
     weight_decay: Annotated[float, Field(ge=0, le=1_000)] = 0.01
     clip: Positive = 1.0  # largest gradient norm
@@ -92,13 +93,17 @@ def located(section: SomeSection, *, name: str = "data") -> SomeSection:
     Raises:
         ConfigError: A path is not UTF-8, so no config can hold it.
     """
-    paths: dict[str, str] = {}
-    for key, field in type(section).model_fields.items():
-        path = getattr(section, key)
-        if path and (_PATH in field.metadata or _is_path(field.annotation)):
-            paths[key] = os.path.abspath(path)
-            check_utf8(paths[key], f"{name}.{key}")
-    return section.model_copy(update=paths)
+    absolute = {key: os.path.abspath(path) for key, path in paths_in(section).items()}
+    for key, path in absolute.items():
+        check_utf8(path, f"{name}.{key}")
+    return section.model_copy(update=absolute)
+
+
+def paths_in(section: BaseModel) -> dict[str, str]:
+    """The paths in a section: what its fields of the type `DataPath` are."""
+    fields = type(section).model_fields.items()
+    named = [key for key, field in fields if _PATH in field.metadata or _is_path(field.annotation)]
+    return {key: path for key in named if (path := getattr(section, key))}
 
 
 def check_utf8(path: str, key: str) -> None:

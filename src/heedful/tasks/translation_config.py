@@ -14,6 +14,7 @@ from heedful.config.base import (
     Width,
 )
 from heedful.config.base import Train as AnyTrain
+from heedful.config.hints import Choices, Divisors, Fractions, Multiples, Powers
 from heedful.data.load import CldrData, Data
 
 
@@ -30,30 +31,34 @@ class TransformerModel(Section):
     """`heedful.models.Transformer`."""
 
     name: Literal["transformer"] = "transformer"
-    width: Width = 128
-    heads: Width = 4
-    kv_heads: Width | None = None  # None: as many as heads
+    width: Annotated[Width, Fractions()] = 128
+    heads: Annotated[Width, Powers(divide="width")] = 4
+    kv_heads: Annotated[Width | None, Divisors(of="heads")] = None  # None: as many as heads
     encoder_layers: Layers = 2
     decoder_layers: Layers = 2
-    feedforward: Length = 256
+    feedforward: Annotated[Length, Multiples(of="width")] = 256
     dropout: Fraction = 0.0
     norm: Literal["pre", "post"] = "pre"
-    positions: Literal["sinusoidal", "learned", "rotary", "relative", "rotary+sinusoidal"] = (
-        "rotary+sinusoidal"
-    )
+    positions: Annotated[
+        Literal["sinusoidal", "learned", "rotary", "relative", "rotary+sinusoidal"], Choices()
+    ] = "rotary+sinusoidal"
     tie_embeddings: bool = True  # decoder input and output embedding share one matrix
+
+
+Size = Annotated[Width, Fractions(of="width")]
 
 
 class RnnModel(Section):
     """`heedful.models.RnnSeq2Seq`."""
 
     name: Literal["rnn"] = "rnn"
-    width: Width = 128  # of embeddings
-    hidden: Width = 192  # of each encoder direction and of the decoder
+    width: Annotated[Width, Fractions()] = 128  # of embeddings
+    hidden: Size = 192  # of each encoder direction and of the decoder
     cell: Literal["gru", "lstm"] = "gru"
     encoder_layers: Layers = 1
-    attention: Literal[
-        "additive", "dot", "scaled_dot", "general", "location", "coverage", "none"
+    attention: Annotated[
+        Literal["additive", "dot", "scaled_dot", "general", "location", "coverage", "none"],
+        Choices(),
     ] = "additive"
     dropout: Fraction = 0.0
     teacher_forcing: Annotated[float, Field(ge=0, le=1)] = 1.0

@@ -1,9 +1,10 @@
-"""Settings as the parameters of Optuna, and back."""
+"""What was chosen as the parameters of Optuna, and back."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from heedful.tuning.space import Settings, Space, Value
+from heedful.config.hints import Value
+from heedful.tuning.space import Params, Space
 
 if TYPE_CHECKING:
     from optuna import Trial as OptunaTrial
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
 Pick = Callable[[str, Sequence[Value]], Value]
 
 
-def suggested(trial: "OptunaTrial", space: Space, valid: Sequence[Settings]) -> Settings:
+def suggested(trial: "OptunaTrial", space: Space, valid: Sequence[Params]) -> Params:
     """Let Optuna choose a point of a space.
 
     Args:
@@ -25,45 +26,45 @@ def suggested(trial: "OptunaTrial", space: Space, valid: Sequence[Settings]) -> 
             return values[trial.suggest_int(name, 0, len(values) - 1)]
         return cast(Value, trial.suggest_categorical(name, values))
 
-    settings = _walked(space, valid, pick)
+    params = _walked(space, valid, pick)
     for one in space.ranges:
-        settings[one.key] = trial.suggest_float(one.key, one.low, one.high, log=one.low > 0)
-    return settings
+        params[one.key] = trial.suggest_float(one.key, one.low, one.high, log=one.low > 0)
+    return params
 
 
-def encoded(settings: Settings, space: Space, valid: Sequence[Settings]) -> dict[str, Any]:
-    """Return the parameters with which `suggested` gives these settings.
+def encoded(params: Params, space: Space, valid: Sequence[Params]) -> dict[str, Any]:
+    """Return the parameters with which `suggested` gives these.
 
-    Ranges that the settings lack are left to Optuna.
+    Ranges that they lack are left to Optuna.
     """
     parameters: dict[str, Any] = {}
 
     def pick(name: str, values: Sequence[Value]) -> Value:
-        value = settings[name.partition(" ")[0]]
+        value = params[name.partition(" ")[0]]
         parameters[name] = values.index(value) if _ordered(values) else value
         return value
 
     _walked(space, valid, pick)
     ranges = {one.key for one in space.ranges}
-    return parameters | {key: settings[key] for key in ranges & settings.keys()}
+    return parameters | {key: params[key] for key in ranges & params.keys()}
 
 
-def _walked(space: Space, valid: Sequence[Settings], pick: Pick) -> Settings:
+def _walked(space: Space, valid: Sequence[Params], pick: Pick) -> Params:
     """Choose value after value, each among those that still lead to a model.
 
     A parameter is named after its values: Optuna wants the same ones at every trial.
     """
-    left, settings = valid, dict[str, Value]()
+    left, params = valid, dict[str, Value]()
     for choice in space.choices:
         reachable = {one[choice.key] for one in left}
         values = [value for value in choice.values if value in reachable]
-        settings[choice.key] = (
+        params[choice.key] = (
             values[0]
             if len(values) == 1
             else pick(f"{choice.key} of {', '.join(map(str, values))}", values)
         )
-        left = [one for one in left if one[choice.key] == settings[choice.key]]
-    return settings
+        left = [one for one in left if one[choice.key] == params[choice.key]]
+    return params
 
 
 def _ordered(values: Sequence[Value]) -> bool:

@@ -15,36 +15,30 @@ import os
 import re
 import sys
 from collections.abc import Collection, Mapping, Sequence
+from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
-from pydantic import BaseModel
-
-from heedful.config.base import dump
+from heedful.config.base import Section, TaskConfig, dump, paths_in
 from heedful.config.file import dump_toml
 from heedful.errors import RunError
 from heedful.files import read_json, reason, remove_written, write_bytes, write_json
 from heedful.locks import LOCK, is_unused
 from heedful.manifest import hash_of
-from heedful.tasks.translation import Translation
-from heedful.tasks.translation_config import Config
-from heedful.training import layout as run_files
+from heedful.tasks.catalog import AnyTask
+from heedful.training.layout import written
 from heedful.tuning.goal import Goal
 from heedful.tuning.space import Space
-from heedful.tuning.trial import Trial
+from heedful.tuning.trial import Trial, trial_from_json
 
 SEARCH = "search.json"
-RUN_FILES = run_files.written(Translation)
-# all that a search writes, for `remove_written`
-WRITTEN = (
-    *(SEARCH, "journal.jsonl", "journal.jsonl.lock", "trials.json", "best.toml", LOCK),
-    "workers/worker-*.log",
-    *(f"trials/*/{name}" for name in RUN_FILES),
-)
+FILES = (SEARCH, "journal.jsonl", "journal.jsonl.lock", "trials.json", "best.toml", LOCK)
 
 
-def open_folder(folder: Path, config: Config, goal: Goal, space: Space, *, resume: bool) -> None:
+def open_folder(
+    folder: Path, config: TaskConfig, goal: Goal, space: Space, *, resume: bool
+) -> None:
     """Make the folder of a new search, or check that one there is of the same search.
 
     Raises:
@@ -54,7 +48,7 @@ def open_folder(folder: Path, config: Config, goal: Goal, space: Space, *, resum
         "config": dump(config.model_copy(update={"output": None})),
         "goal": goal.to_json(),
         "space": space.to_json(),
-        "files": _hashes(config.data),
+        "files": _hashes(config),
     }
     check_folder(folder, resume=resume)
     if resume:
@@ -85,13 +79,23 @@ def check_folder(folder: Path, *, resume: bool) -> None:
         raise RunError(f"output must be a new or an empty folder, got {folder}.{hint}")
 
 
-def _hashes(data: BaseModel) -> dict[str, str]:
-    """SHA-256 of each file that the data section names: a search of other texts is another one."""
+def _hashes(config: TaskConfig) -> dict[str, str]:
+    """SHA-256 of each file that the config names: a search of other data is another one."""
     hashes: dict[str, str] = {}
-    for key, value in data:
-        if isinstance(value, str) and os.path.isfile(value):
-            hashes[key] = hash_of(Path(value))[1]
+    for name in type(config).model_fields:
+        section = getattr(config, name)
+        for key, path in (paths_in(section) if isinstance(section, Section) else {}).items():
+            hashes[key if name == "data" else f"{name}.{key}"] = _hash(Path(path))
     return hashes
+
+
+def _hash(path: Path) -> str:
+    """Of a file its content; of a folder the names and sizes of all that is in it."""
+    if path.is_file():
+        return hash_of(path)[1]
+    inside = sorted(each for each in path.rglob("*") if each.is_file())
+    listed = [f"{each.relative_to(path).as_posix()} {each.stat().st_size}" for each in inside]
+    return sha256("\n".join(listed).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _check_same(folder: Path, plain: dict[str, Any]) -> None:
@@ -99,6 +103,12 @@ def _check_same(folder: Path, plain: dict[str, Any]) -> None:
     if not isinstance(content, dict):
         raise RunError(f"{folder / SEARCH} must say what is searched, got {content!r:.80}")
     before, now = _flat(cast(dict[str, Any], content)), _flat(plain)
+    length = before.pop("goal.length", None)  # once there was one, which mattered to MACs alone
+    if length is not None and before.get("goal.cost") == "macs":
+        raise RunError(
+            f"a search must go on with MACs counted as before, got those of examples of dev after "
+            f"those of texts of {length} tokens. Choose another output to search anew."
+        )
     different = [key for key in (*before, *now) if before.get(key) != now.get(key)]
     if different:
         key = different[0]
@@ -133,8 +143,11 @@ def check_results(folder: Path, trials: Sequence[Trial]) -> None:
         return
     journal = {trial.number: _as_told(trial.to_json()) for trial in trials}
     try:
-        told = {plain["number"]: _as_told(plain) for plain in read_json(path)["trials"]}
-    except (TypeError, KeyError, AttributeError):
+        told = {
+            plain["number"]: _as_told(trial_from_json(plain).to_json())
+            for plain in read_json(path)["trials"]
+        }
+    except (TypeError, KeyError, AttributeError, ValueError):
         raise RunError(f"{path} must be whole, got no list of trials") from None
     for number, plain in told.items():
         if journal.get(number) != plain:
@@ -155,12 +168,13 @@ def run_folder(folder: Path, number: int) -> Path:
     return folder / "trials" / f"{number:03}"
 
 
-def discard(folder: Path) -> None:
-    """Delete a search, unless somebody has put something else into its folder."""
-    remove_written(folder, WRITTEN)
+def discard(folder: Path, task: AnyTask) -> None:
+    """Delete a search of a task, unless somebody has put something else into its folder."""
+    runs = (f"trials/*/{name}" for name in written(task))
+    remove_written(folder, (*FILES, "workers/worker-*.log", *runs))
 
 
-def tidy(folder: Path, *, known: Collection[int], weights: Collection[int]) -> None:
+def tidy(folder: Path, task: AnyTask, *, known: Collection[int], weights: Collection[int]) -> None:
     """Delete the runs of unknown trials, and the weights of those known ones that lost.
 
     What a training does not write stays, and so does the folder that it is in; so does a copy of a
@@ -168,26 +182,33 @@ def tidy(folder: Path, *, known: Collection[int], weights: Collection[int]) -> N
 
     Args:
         folder: Of the search.
+        task: What is trained.
         known: Trials whose runs stay.
         weights: Trials whose weights stay as well.
     """
+    files = written(task)
+    heavy = (
+        "checkpoints",
+        "splits",
+        *{name.partition("/")[0] for name in task.files if "/" in name},
+    )
     for run in list((folder / "trials").iterdir()):
         number = int(run.name) if re.fullmatch("[0-9]{3,9}", run.name) else None
         if number is None or run != run_folder(folder, number) or run.is_symlink():
             continue
         if number not in known:
-            remove_written(run, RUN_FILES)
+            remove_written(run, files)
         elif number not in weights:
-            for name in ("checkpoints", "splits", "tokens"):
+            for name in heavy:
                 start = f"{name}/"
-                own = [x.removeprefix(start) for x in RUN_FILES if x.startswith(start)]
+                own = [x.removeprefix(start) for x in files if x.startswith(start)]
                 remove_written(run / name, own)
             if not (run / "checkpoints").exists():
                 (run / "checkpoints.json").unlink(missing_ok=True)
 
 
 def write_results(
-    folder: Path, goal: Goal, best: Trial | None, config: Config | None, plain: dict[str, Any]
+    folder: Path, goal: Goal, best: Trial | None, config: TaskConfig | None, plain: dict[str, Any]
 ) -> None:
     """Write `trials.json`, and the config of the best trial as `heedful train` takes it."""
     write_json(folder / "trials.json", plain)

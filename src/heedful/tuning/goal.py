@@ -7,16 +7,17 @@ from typing import Any, Literal, get_args
 
 from heedful.config.problems import unknown_choice
 from heedful.errors import ConfigError
+from heedful.tasks.base import Task
+from heedful.tasks.catalog import AnyTask
 
 Cost = Literal["macs", "latency", "parameters"]
 COSTS: tuple[str, ...] = get_args(Cost)
 UNITS = {
-    "macs": "MACs of attention",
-    "latency": "ms a phrase",
+    "macs": "MACs of attention an example",
+    "latency": "ms an example",
     "parameters": "parameters",
 }
-PER_CENT = ("chrf", "exact_match", "bleu", "token_accuracy")
-METRICS = (*PER_CENT, "dev_loss")
+LOSS = "dev_loss"  # the score of every task that has a loss and no scores of its own
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,30 +25,21 @@ class Keep:
     """A limit that the quality on the dev split must keep: an absolute one, not a difference.
 
     Args:
-        metric: One of `METRICS`; all but `dev_loss` are per cent, and higher is better.
+        metric: One of the task's, or a score that its training measures on the dev split.
         limit: The worst that is still fine.
+        higher_is_better: Whether more of it is better.
 
     Raises:
-        ConfigError: The metric is unknown, or can never reach the limit.
+        ConfigError: The limit is no finite number.
     """
 
     metric: str
     limit: float
+    higher_is_better: bool = True
 
     def __post_init__(self) -> None:
-        if self.metric not in METRICS:
-            raise ConfigError(unknown_choice("metric", METRICS, self.metric))
         if not math.isfinite(self.limit):
             raise ConfigError(f"limit must be a finite number, got {self.limit}")
-        if self.limit < 0:
-            raise ConfigError(f"limit must be at least 0, got {self.limit:g}")
-        if self.higher_is_better and self.limit > 100:
-            raise ConfigError(f"limit must be at most 100 per cent, got {self.limit:g}")
-
-    @property
-    def higher_is_better(self) -> bool:
-        """Whether more of the metric is better."""
-        return self.metric in PER_CENT
 
     def missed_by(self, quality: float) -> float:
         """Return by how much a quality misses the limit; 0 and less mean that it is kept."""
@@ -61,7 +53,7 @@ def parse_keep(text: str) -> Keep:
     """Read a limit like `chrf >= 95` or `dev_loss <= 0.4`.
 
     Raises:
-        ConfigError: It does not look like that, or compares the wrong way round.
+        ConfigError: It does not look like that.
     """
     found = re.fullmatch(r"\s*([\w.-]+)\s*(>=|<=)\s*(\S+)\s*", text)
     if found is None:
@@ -71,11 +63,44 @@ def parse_keep(text: str) -> Keep:
         limit = float(number)
     except ValueError:
         raise ConfigError(f"keep must have a number behind {comparison}, got {number!r}") from None
-    keep = Keep(metric=metric, limit=limit)
-    if keep.higher_is_better != (comparison == ">="):
-        better = "higher" if keep.higher_is_better else "lower"
-        raise ConfigError(f"keep must be '{keep}', because {better} is better, got {text!r}")
-    return keep
+    return Keep(metric=metric, limit=limit, higher_is_better=comparison == ">=")
+
+
+def check_keep(keep: Keep, task: AnyTask) -> None:
+    """Check that a task can be held to a limit.
+
+    Args:
+        keep: The limit.
+        task: Whose metrics and scores there are.
+
+    Raises:
+        ConfigError: It has no such metric, which can never reach the limit, or is better the other
+            way round.
+    """
+    metric = task.metric(keep.metric)
+    if metric is not None:
+        higher = metric.higher_is_better
+    elif keep.metric == task.monitor:
+        higher = task.monitor_is_better_higher()
+    elif keep.metric == LOSS and task.loss is not Task.loss:
+        higher = False
+    else:
+        raise ConfigError(unknown_choice("metric", _scores_of(task), keep.metric))
+    if higher != keep.higher_is_better:
+        right = Keep(metric=keep.metric, limit=keep.limit, higher_is_better=higher)
+        better = "higher" if higher else "lower"
+        raise ConfigError(f"keep must be '{right}', because {better} is better, got '{keep}'")
+    if metric is None or not higher or metric.floor is None or metric.span is None:
+        return
+    low, high = metric.floor, metric.floor + metric.span
+    if not low <= keep.limit <= high:
+        unit = f" {metric.unit}" if metric.unit else ""
+        raise ConfigError(f"limit must be from {low:g} to {high:g}{unit}, got {keep.limit:g}")
+
+
+def _scores_of(task: AnyTask) -> list[str]:
+    loss = [LOSS] if task.loss is not Task.loss else []
+    return list(dict.fromkeys([*(metric.name for metric in task.metrics), task.monitor, *loss]))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,21 +110,17 @@ class Goal:
     Args:
         keep: The quality that must be kept.
         cost: What should become small: `macs` of attention, `latency`, or `parameters`.
-        length: Tokens of the source and of the translation for which `macs` are counted.
 
     Raises:
-        ConfigError: The cost is unknown or the length is below 1.
+        ConfigError: The cost is unknown.
     """
 
     keep: Keep
     cost: Cost = "macs"
-    length: int = 64
 
     def __post_init__(self) -> None:
         if self.cost not in COSTS:
             raise ConfigError(unknown_choice("cost", COSTS, self.cost))
-        if self.length < 1:
-            raise ConfigError(f"length must be at least 1, got {self.length}")
 
     @property
     def unit(self) -> str:
@@ -108,9 +129,9 @@ class Goal:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data, for `goal_from_json`."""
-        return {"keep": str(self.keep), "cost": self.cost, "length": self.length}
+        return {"keep": str(self.keep), "cost": self.cost}
 
 
 def goal_from_json(plain: dict[str, Any]) -> Goal:
     """Return what `Goal.to_json` wrote."""
-    return Goal(keep=parse_keep(plain["keep"]), cost=plain["cost"], length=plain["length"])
+    return Goal(keep=parse_keep(plain["keep"]), cost=plain["cost"])

@@ -1,50 +1,146 @@
-"""How many multiply-adds attention takes, counted from the sizes of a model alone."""
+"""How many multiply-adds attention takes, counted while a model runs."""
 
-from heedful.tasks.translation_config import RnnModel, TransformerModel
+import weakref
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from functools import partial
+from typing import Any
 
-# of the convolution in `heedful.nn.aligners.Location`
-FILTERS, KERNEL = 8, 7
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+from heedful.nn.aligners import Aligner
+from heedful.probing.replace import replaced
+from heedful.probing.sites import find_sites
+from heedful.tasks.base import Task, device_of
+
+# fused attention that torch has no formula for
+ATTENTION = ("heedful::attend", "aten::_scaled_dot_product_flash_attention_for_cpu")
 
 
-def attention_macs(model: TransformerModel | RnnModel, *, length: int) -> int:
-    """Count the multiply-adds of all attention, projections included, for one text.
-
-    A source of `length` tokens is read, and a translation of `length` tokens is written one by one,
-    with keys and values kept: so each token is projected once, and a token of the translation sees
-    itself and those before it. What is only added (positions, biases) and the softmax do not count.
+def attending(task: Task[Any, Any], model: nn.Module, example: Any) -> list[str]:
+    """Return the names of all modules that attend, whoever wrote them, found by running the model.
 
     Args:
-        model: The sizes.
-        length: Tokens on either side.
+        task: Of the model.
+        model: With any weights.
+        example: What it works on.
     """
-    if isinstance(model, RnnModel):
-        return _aligner(model, length)
-    pairs = length * length
-    causal = length * (length + 1) // 2
-    encoder = _attention(model, length, pairs)
-    decoder = _attention(model, length, causal) + _attention(model, length, pairs)
-    return model.encoder_layers * encoder + model.decoder_layers * decoder
+    sites, unknown = find_sites(model, partial(_work, task, example))
+    return [*(site.name for site in sites), *unknown]
 
 
-def _attention(model: TransformerModel, length: int, pairs: int) -> int:
-    heads = model.heads if model.kv_heads is None else model.kv_heads
-    shared = model.width * heads // model.heads  # width of all keys, and of all values
-    projections = 2 * length * model.width * (model.width + shared)
-    return projections + 2 * pairs * model.width
+def attention_macs(
+    task: Task[Any, Any], model: nn.Module, examples: Sequence[Any], *, sites: Sequence[str]
+) -> float:
+    """Count the multiply-adds of all attention, projections included, for one example.
+
+    Whatever is multiplied and summed up counts, whether or not a mask hides it. All decisions of an
+    example are made at once where the task can do so, as in training: a decoder that answers step
+    by step and keeps keys and values takes about half the products among its own positions.
+
+    Args:
+        task: Of the model.
+        model: In evaluation mode, with any weights.
+        examples: At least one; the mean over them is returned.
+        sites: The modules that attend, as `attending` returns them.
+    """
+    with ExitStack() as stack, torch.no_grad():
+        stack.callback(torch.backends.mha.set_fastpath_enabled, _fastpath())
+        torch.backends.mha.set_fastpath_enabled(False)  # no formula knows the fused layers
+        counter = stack.enter_context(_Counter())
+        for name in sites:
+            counter.watch(model.get_submodule(name), stack)
+        for example in examples:
+            _work(task, example, model)
+    return counter.macs / len(examples)
 
 
-def _aligner(model: RnnModel, length: int) -> int:
-    """The rules of `heedful.nn.aligners`; encoder states are twice as wide as decoder states."""
-    if model.attention == "none":
-        return 0
-    hidden, states, pairs = model.hidden, 2 * model.hidden, length * length
-    mixed = pairs * states
-    if model.attention == "general":
-        return mixed + length * hidden * states + pairs * states
-    keys, scores = length * states * hidden, pairs * hidden
-    if model.attention == "dot":
-        return mixed + keys + scores
-    compared = mixed + keys + length * hidden * hidden + scores
-    if model.attention == "location":
-        return compared + pairs * FILTERS * (KERNEL + hidden)
-    return compared + pairs * hidden if model.attention == "coverage" else compared
+def _fastpath() -> bool:
+    return torch.backends.mha.get_fastpath_enabled()
+
+
+def _work(task: Task[Any, Any], example: Any, model: nn.Module) -> object:
+    """Let a model work on an example: as much whatever its weights say, where the task can."""
+    data = task.encode([example])
+    if type(task).rows is not Task.rows:
+        return task.rows(model, data.batch([0], device_of(model)))
+    if type(task).loss is not Task.loss:
+        return task.loss(model, data.batch([0], device_of(model)))
+    return task.answer(model, data)
+
+
+class _Counter(TorchDispatchMode):
+    """Adds up multiply-adds while one of the modules that it watches works."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.macs, self.depth = 0, 0
+        self.product: Callable[[], Tensor | None] = lambda: None
+
+    def watch(self, module: nn.Module, stack: ExitStack) -> None:
+        """Count what a module takes from now on."""
+        methods = ("forward", "prepare") if isinstance(module, Aligner) else ("forward",)
+        for name in methods:
+            stack.enter_context(replaced(module, name, self._counted(getattr(module, name))))
+        if isinstance(module, Aligner):
+            self._count_sums(module, stack)
+
+    def _counted(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            self.depth += 1
+            try:
+                return call(*args, **kwargs)
+            finally:
+                self.depth -= 1
+
+        return counted
+
+    def _count_sums(self, module: nn.Module, stack: ExitStack) -> None:
+        """Count what a decoder does with the weights of its aligner: to sum up the states."""
+        prepare: Callable[[Tensor], Tensor] = getattr(module, "prepare")  # noqa: B009
+        forward = module.forward
+        width = 0
+
+        def prepared(keys: Tensor) -> Tensor:
+            nonlocal width
+            width = keys.shape[-1]
+            return prepare(keys)
+
+        def weighted(*args: Any, **kwargs: Any) -> Tensor:
+            weights = forward(*args, **kwargs)
+            self.macs += weights.numel() * width
+            return weights
+
+        stack.enter_context(replaced(module, "prepare", prepared))
+        stack.enter_context(replaced(module, "forward", weighted))
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if not self.depth:
+            return func(*args, **kwargs)
+        name = func.name().partition(".")[0]
+        if func._overloadpacket not in flop_registry and name not in ATTENTION:
+            with self:
+                parts = func.decompose(*args, **kwargs)
+                if parts is not NotImplemented:
+                    return parts
+        result = func(*args, **kwargs)
+        self._add(name, func, args, kwargs, result)
+        return result
+
+    def _add(self, name: str, func: Any, args: tuple[Any, ...], kwargs: Any, result: Any) -> None:
+        if name in ATTENTION:
+            (batch, heads, queries, dim), value = args[0].shape, args[2].shape
+            self.macs += batch * heads * queries * value[2] * (dim + value[3])
+        elif func._overloadpacket in flop_registry:
+            formula = flop_registry[func._overloadpacket]
+            self.macs += int(formula(*args, **kwargs, out_val=result)) // 2
+        elif name == "aten::sum" and args[0] is self.product():
+            self.macs += args[0].numel()  # of products that were written out, as additive scores
+        if name == "aten::mul":
+            self.product = weakref.ref(result)

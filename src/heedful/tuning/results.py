@@ -6,10 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from heedful.tasks.translation_config import Config
+from heedful.config.base import TaskConfig
+from heedful.tasks.catalog import AnyTask
 from heedful.tuning.folder import tidy, trials_json, write_results
 from heedful.tuning.goal import Goal
-from heedful.tuning.pruning import Curve, hopeless
+from heedful.tuning.pruning import Curve, should_prune
 from heedful.tuning.space import applied
 from heedful.tuning.trial import Trial, nearest, ranked
 
@@ -24,10 +25,14 @@ class Results:
         goal: What is wanted.
         folder: Of the search; exists.
         trials: Those that ended before.
+        task: Of the config.
     """
 
-    def __init__(self, config: Config, goal: Goal, folder: Path, trials: list[Trial]) -> None:
+    def __init__(
+        self, config: TaskConfig, goal: Goal, folder: Path, trials: list[Trial], *, task: AnyTask
+    ) -> None:
         self.config, self.goal, self.folder, self.trials = config, goal, folder, trials
+        self.task = task
         self.exhausted = False  # nothing is left that could win
 
     @property
@@ -49,9 +54,11 @@ class Results:
 
     def too_slow(self, curve: Curve) -> bool:
         """Whether a training should be given up, as compared with those that made it."""
-        kept = [trial.curve for trial in self.trials if trial.state == "kept"]
+        feasible = [trial.curve for trial in self.trials if trial.feasible]
         near = nearest(self.trials, self.goal.keep)
-        return hopeless(curve, kept or ([] if near is None else [near.curve]))
+        others = feasible or ([] if near is None else [near.curve])
+        higher = self.task.monitor_is_better_higher()
+        return should_prune(curve, others, higher_is_better=higher)
 
     def add(self, trial: Trial) -> None:
         """Take in a trial that has ended."""
@@ -76,7 +83,7 @@ class Results:
         """
         ended = {trial.number for trial in self.trials}
         weights = {trial.number for trial in self.finalists} | {*running}
-        tidy(self.folder, known=ended | {*running}, weights=weights)
+        tidy(self.folder, self.task, known=ended | {*running}, weights=weights)
         best = self.best
-        config = None if best is None else applied(self.config, best.settings)
+        config = None if best is None else applied(self.config, best.params)
         write_results(self.folder, self.goal, best, config, self.to_json())

@@ -2,18 +2,19 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
+from heedful.config.base import TaskConfig
 from heedful.errors import BudgetError, ConfigError, DataError, MissingExtraError, RunError
 from heedful.locks import hold
-from heedful.tasks.catalog import load_config
-from heedful.tasks.translation_config import Config
+from heedful.tasks.catalog import BUILT_IN, AnyTask, find_task, load_config, name_of
+from heedful.tuning.costs import Costs
 from heedful.tuning.folder import check_folder, check_results, discard, open_folder
-from heedful.tuning.goal import Goal
+from heedful.tuning.goal import Goal, check_keep
 from heedful.tuning.pool import Pool
 from heedful.tuning.results import Results
+from heedful.tuning.scheduler import Callback, Scheduler, ignore
 from heedful.tuning.space import Space, applied, combinations, default_space
-from heedful.tuning.steering import Listener, Steering, ignore
 from heedful.tuning.study import Study, check_optuna
 from heedful.tuning.trial import Trial, nearest
 
@@ -33,14 +34,14 @@ class Tuned:
     """
 
     folder: Path
-    config: Config
+    config: TaskConfig
     best: Trial
     trials: list[Trial]
     plain: dict[str, Any]
 
 
 def tune(
-    config: Config | str | Path,
+    config: TaskConfig | str | Path,
     *,
     goal: Goal,
     output: str | Path,
@@ -48,7 +49,8 @@ def tune(
     trials: int = 30,
     workers: int = 1,
     resume: bool = False,
-    on_trial: Listener = ignore,
+    on_trial: Callback = ignore,
+    task: str | AnyTask | None = None,
 ) -> Tuned:
     """Find the settings that keep a quality at the least cost, by training many.
 
@@ -66,14 +68,16 @@ def tune(
         workers: Processes that train at the same time; they share the cores.
         resume: Go on with the search in `output`, which must be of the same config, goal and space.
         on_trial: Called with every trial that has ended, and with the best one so far.
+        task: A task of the user's own, or where it is: `module:Class`.
 
     Returns:
         The best trial and all others; `best.toml` and `trials.json` hold them too.
 
     Raises:
         BudgetError: No trial keeps the quality.
-        ConfigError: A count is below 1, or there are more workers than any machine bears, or the
-            config or the space cannot be used.
+        ConfigError: A count is below 1, or there are more workers than any machine bears; or the
+            config or the space cannot be used; or the task has no such quality, or is where no
+            worker finds it.
         DataError: The data cannot be used.
         MissingExtraError: Optuna is not installed.
         RunError: The folder holds something else, or workers do not live.
@@ -88,44 +92,71 @@ def tune(
     if workers > MOST_WORKERS:
         raise ConfigError(f"workers must be at most {MOST_WORKERS:,}, got {workers}")
     check_optuna()
-    config = config if isinstance(config, Config) else cast(Config, load_config(config))
+    config = config if isinstance(config, TaskConfig) else load_config(config, source=task)
+    kind = find_task(config.task, source=task)
+    check_keep(goal.keep, kind)
     folder, space = Path(output), default_space(config) if space is None else space
-    valid = combinations(space, config)
+    valid = combinations(space, config, kind)
+    source = _source_of(kind)
     check_folder(folder, resume=resume)  # before anything is made
-    with hold(folder, make=not resume):
+    with hold(folder, make=not resume), Costs(config, goal, kind) as costs:
         open_folder(folder, config, goal, space, resume=resume)
         study = Study(folder, space=space, valid=valid, seed=config.seed, trials=trials)
-        results = Results(config, goal, folder, study.finished())
+        results = _results(Results(config, goal, folder, study.finished(), task=kind), study)
+        scheduler = Scheduler(
+            study, results, trials=trials, cost_of=costs, source=source, callback=on_trial
+        )
         try:
-            check_results(folder, results.trials)
-        except RunError:
-            study.close()
-            raise
-        steering = Steering(study, results, trials=trials, listener=on_trial)
-        try:
-            _run(steering, workers=min(workers, trials))
+            _run(scheduler, workers=min(workers, trials))
         except (ConfigError, DataError, MissingExtraError):
             if not resume and not results.trials:
-                discard(folder)  # nothing can be gone on with
+                discard(folder, kind)  # nothing can be gone on with
             raise
     best = results.best
     if best is None:
         raise BudgetError(_nothing(results))
     return Tuned(
         folder=folder,
-        config=applied(config, best.settings),
+        config=applied(config, best.params),
         best=best,
         trials=results.trials,
         plain=results.to_json(),
     )
 
 
-def _run(steering: Steering, *, workers: int) -> None:
+def _results(results: Results, study: Study) -> Results:
+    """Those of a journal that holds all that was told of it."""
     try:
-        with Pool(steering.folder / "workers", workers=workers) as pool:
-            steering.run(pool)
+        check_results(results.folder, results.trials)
+    except RunError:
+        study.close()
+        raise
+    return results
+
+
+def _run(scheduler: Scheduler, *, workers: int) -> None:
+    try:
+        with Pool(scheduler.folder / "workers", workers=workers) as pool:
+            scheduler.run(pool)
     finally:  # also after Ctrl-C: what is finished is kept
-        steering.close()
+        scheduler.close()
+
+
+def _source_of(task: AnyTask) -> str | None:
+    """Where workers find a task: `module:Class`; `None` means that it is built in.
+
+    Raises:
+        ConfigError: It is in the script that runs, which workers do not run.
+    """
+    name = name_of(task)
+    if name in BUILT_IN and find_task(name) is task:
+        return None
+    if task.__module__ == "__main__" or "." in task.__qualname__:
+        raise ConfigError(
+            f"task must be a class that workers can import, got {task.__qualname__} in "
+            f"{task.__module__}. Put it into a module of its own."
+        )
+    return f"{task.__module__}:{task.__qualname__}"
 
 
 def _nothing(results: Results) -> str:

@@ -4,17 +4,17 @@ import math
 import tomllib
 from collections.abc import Sequence
 
+from heedful.config.base import TaskConfig
+from heedful.config.file import parse_tables
+from heedful.config.hints import Value
 from heedful.config.problems import unknown_choice
 from heedful.errors import ConfigError
-from heedful.tasks.catalog import parse_config
-from heedful.tasks.translation_config import Config
 from heedful.tuning.space import (
-    RELATIVE,
     TIMES,
     Choice,
     Range,
     Space,
-    Value,
+    relative_to,
     resolved,
     searched_keys,
 )
@@ -22,15 +22,16 @@ from heedful.tuning.space import (
 MOST_VALUES = 1_000
 
 
-def parse_space(texts: Sequence[str], config: Config) -> Space:
+def parse_space(texts: Sequence[str], config: TaskConfig) -> Space:
     """Read what to search; all else stays as configured.
 
-    A list names each value; `2x` for `feedforward` or `hidden` means twice the width. Two ends,
-    `low..high`, stand for every whole number between them or, where the setting takes fractions,
-    for all numbers between them.
+    A list names each value; `2x` for some sizes, such as `feedforward`, means twice the width. Two
+    ends, `low..high`, stand for every whole number between them or, where the setting takes
+    fractions, for all numbers between them.
 
     Args:
-        texts: Like `heads=1,2,4`; a key may also be written out, as in `model.heads=1,2,4`.
+        texts: Like `heads=1,2,4`, of the first section that has it, from the model on; a key may
+            also be written out, as in `model.heads=1,2,4`.
         config: What is searched around.
 
     Raises:
@@ -52,7 +53,7 @@ def parse_space(texts: Sequence[str], config: Config) -> Space:
     )
 
 
-def _key(name: str, config: Config) -> str:
+def _key(name: str, config: TaskConfig) -> str:
     keys = list(searched_keys(config))
     for key in keys:
         if name in (key, key.partition(".")[2]):
@@ -61,14 +62,14 @@ def _key(name: str, config: Config) -> str:
     raise ConfigError(unknown_choice("search", keys if "." in name else short, name))
 
 
-def _list(key: str, text: str, config: Config) -> Choice:
+def _list(key: str, text: str, config: TaskConfig) -> Choice:
     values = tuple(dict.fromkeys(_value(word.strip()) for word in text.split(",")))
     for value in values:
         _check(key, value, config)
     return Choice(key=key, values=values)
 
 
-def _range(key: str, text: str, config: Config) -> Choice | Range:
+def _range(key: str, text: str, config: TaskConfig) -> Choice | Range:
     ends = [_value(word.strip()) for word in text.split("..", 1)]
     numbers = [end for end in ends if isinstance(end, int | float) and not isinstance(end, bool)]
     if len(numbers) < 2 or not all(map(math.isfinite, numbers)) or numbers[0] >= numbers[1]:
@@ -87,7 +88,7 @@ def _range(key: str, text: str, config: Config) -> Choice | Range:
     return Choice(key=key, values=tuple(range(int(low), int(high) + 1)))
 
 
-def _takes_fractions(key: str, low: float, high: float, config: Config) -> bool:
+def _takes_fractions(key: str, low: float, high: float, config: TaskConfig) -> bool:
     inside = low + (high - low) / math.pi  # between whole numbers, and never one itself
     try:
         _check(key, inside, config)
@@ -96,15 +97,15 @@ def _takes_fractions(key: str, low: float, high: float, config: Config) -> bool:
     return True
 
 
-def _check(key: str, value: Value, config: Config) -> None:
+def _check(key: str, value: Value, config: TaskConfig) -> None:
     """Let the schema judge one value.
 
     Raises:
         ConfigError: The setting cannot have it.
     """
-    if key in RELATIVE and isinstance(value, str) and TIMES.fullmatch(value):
+    if isinstance(value, str) and TIMES.fullmatch(value) and relative_to(config, key) is not None:
         return
-    parse_config(resolved(config, {key: value}), name="search")
+    parse_tables(resolved(config, {key: value}), type(config), name="search")
 
 
 def _value(text: str) -> Value:

@@ -5,19 +5,21 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar, cast
 
-from heedful.config.base import dump
-from heedful.config.problems import choices_of
+from pydantic import ValidationError
+
+from heedful.config.base import Section, TaskConfig, dump
+from heedful.config.hints import Divisors, Value, hint_of, multiple_of, range_of, values_of
+from heedful.config.problems import describe
 from heedful.errors import ConfigError
-from heedful.tasks.translation_config import Config, RnnModel, Train, TransformerModel
-from heedful.tasks.validity import problem
+from heedful.tasks.catalog import AnyTask
 
-Value = str | int | float | bool
-Settings = dict[str, Value]
+Params = dict[str, Value]  # what was chosen, by key
+SomeConfig = TypeVar("SomeConfig", bound=TaskConfig)
 
 MOST_COMBINATIONS = 50_000
-RELATIVE = ("model.feedforward", "model.hidden")  # "2x": twice the width
+DATA = "data"  # the section that stays: scores of other data are others
 TIMES = re.compile(r"(\d+(?:\.\d+)?)x")
 
 
@@ -27,7 +29,7 @@ class Choice:
 
     Args:
         key: As in `--set`, e.g. `model.heads`.
-        values: At least one; `2x` for a size means twice the width.
+        values: At least one; `2x` for some sizes means twice another one.
     """
 
     key: str
@@ -67,70 +69,85 @@ class Space:
         return {one.key: list(one.values) for one in self.choices} | ends
 
 
-def default_space(config: Config) -> Space:
-    """Return what is worth searching around a config: never wider than it, layers as they are."""
-    learning_rate = config.train.learning_rate
-    ranges = (Range(key="train.learning_rate", low=learning_rate / 3, high=learning_rate * 3),)
-    choices = _rnn(config.model) if isinstance(config.model, RnnModel) else _sizes(config.model)
-    return Space(
-        choices=tuple(Choice(key=f"model.{key}", values=values) for key, values in choices.items()),
-        ranges=ranges,
-    )
+def default_space(config: TaskConfig) -> Space:
+    """Return what is worth searching around a config, as the hints of its fields say.
+
+    Args:
+        config: Of any task.
+    """
+    choices: list[Choice] = []
+    ranges: list[Range] = []
+    for name, section in sections(config).items():
+        found: dict[str, tuple[Value, ...]] = {}
+        for leaf in type(section).model_fields:
+            ends = range_of(leaf, section)
+            if ends is not None:
+                ranges.append(Range(key=f"{name}.{leaf}", low=ends[0], high=ends[1]))
+            values = values_of(leaf, section, found)
+            if values:
+                found[leaf] = values
+                choices.append(Choice(key=f"{name}.{leaf}", values=values))
+    return Space(choices=tuple(choices), ranges=tuple(ranges))
 
 
-def _sizes(model: TransformerModel) -> dict[str, tuple[Value, ...]]:
-    heads = [count for count in _powers(max(model.heads, 8)) if model.width % count == 0]
-    heads = sorted({*heads, model.heads})
-    shared = {n for count in heads for n in range(1, count + 1) if count % n == 0}
-    own = f"{model.feedforward / model.width:g}x"
+def sections(config: TaskConfig) -> dict[str, Section]:
+    """Return the tables of a config whose settings may be searched: all but the data."""
+    tables = {name: getattr(config, name) for name in type(config).model_fields}
     return {
-        "width": _widths(model.width),
-        "heads": tuple(heads),
-        "kv_heads": tuple(sorted(shared)),
-        "feedforward": tuple(sorted({"1x", "2x", "4x", own})),
-        "positions": choices_of(TransformerModel.model_fields["positions"].annotation),
+        name: table for name, table in tables.items() if isinstance(table, Section) and name != DATA
     }
 
 
-def _rnn(model: RnnModel) -> dict[str, tuple[Value, ...]]:
-    return {
-        "width": _widths(model.width),
-        "hidden": _widths(model.hidden),
-        "attention": choices_of(RnnModel.model_fields["attention"].annotation),
-    }
+def searched_keys(config: TaskConfig) -> Iterator[str]:
+    """Yield all keys that may be searched: first those of the model and of how it is trained."""
+    tables = sections(config)
+    for section in sorted(tables, key=lambda name: (name != "model", name != "train")):
+        leaves = type(tables[section]).model_fields
+        yield from (f"{section}.{leaf}" for leaf in leaves if leaf != "name")
 
 
-def _widths(width: int) -> tuple[int, ...]:
-    """A quarter to all of a width, in multiples of 8."""
-    parts = {max(int(width * part / 8), 1) * 8 for part in (0.25, 0.375, 0.5, 0.75)}
-    return tuple(sorted({*(part for part in parts if part < width), width}))
+def relative_to(config: TaskConfig, key: str) -> str | None:
+    """Return the setting beside a key that `2x` would be twice of; `None` where it takes none."""
+    section, _, leaf = key.partition(".")
+    field = type(getattr(config, section)).model_fields.get(leaf)
+    return None if field is None else multiple_of(field)
 
 
-def _powers(most: int) -> list[int]:
-    return [2**power for power in range(most.bit_length()) if 2**power <= most]
-
-
-def resolved(config: Config, settings: Mapping[str, Value]) -> dict[str, Any]:
+def resolved(config: TaskConfig, params: Mapping[str, Value]) -> dict[str, Any]:
     """Return a config as plain tables, with some settings replaced."""
     tables = dump(config)
-    for key, value in settings.items():
+    for key, value in params.items():
         section, _, leaf = key.partition(".")
         tables[section][leaf] = value
-    width = tables["model"]["width"]
-    for key in RELATIVE:
-        value = tables["model"].get(key.removeprefix("model."))
-        if isinstance(value, str) and (found := TIMES.fullmatch(value)):
-            tables["model"][key.removeprefix("model.")] = max(round(float(found[1]) * width), 1)
+    for key, value in params.items():  # when what they are multiples of is in its place
+        found = TIMES.fullmatch(value) if isinstance(value, str) else None
+        of = relative_to(config, key)
+        if found and of is not None:
+            section, _, leaf = key.partition(".")
+            tables[section][leaf] = max(round(float(found[1]) * tables[section][of]), 1)
     return tables
 
 
-def applied(config: Config, settings: Mapping[str, Value]) -> Config:
-    """Return a config with some settings replaced."""
-    return Config.model_validate(resolved(config, settings), strict=True)
+def applied(config: SomeConfig, params: Mapping[str, Value]) -> SomeConfig:
+    """Return a config with some settings replaced.
+
+    Raises:
+        ConfigError: The schema does not allow them.
+    """
+    schema = type(config)
+    try:
+        return schema.model_validate(resolved(config, params), strict=True)
+    except ValidationError as error:
+        raise ConfigError("; ".join(describe(error, schema))) from None
 
 
-def combinations(space: Space, config: Config) -> list[Settings]:
+def combinations(space: Space, config: TaskConfig, task: AnyTask) -> list[Params]:
     """Return every combination of the choices that makes a model, in order.
+
+    Args:
+        space: Where to look.
+        config: What is searched around.
+        task: Of the config; it says which settings do not go together.
 
     Raises:
         ConfigError: There is none, or there are too many to list.
@@ -142,41 +159,47 @@ def combinations(space: Space, config: Config) -> list[Settings]:
         )
     keys = [choice.key for choice in space.choices]
     wrong = ""
-    valid: list[Settings] = []
+    valid: list[Params] = []
     for values in itertools.product(*(choice.values for choice in space.choices)):
-        settings = dict(zip(keys, values, strict=True))
-        found = problem(resolved(config, settings)["model"])
+        params = dict(zip(keys, values, strict=True))
+        found = _problem(config, params, task)
         if found is None:
-            valid.append(settings)
+            valid.append(params)
         wrong = wrong or found or ""
     if not valid:
         raise ConfigError(f"search must hold a combination that makes a model, got none: {wrong}")
     return valid
 
 
-def own_settings(config: Config, space: Space, valid: Sequence[Settings]) -> Settings | None:
+def _problem(config: TaskConfig, params: Params, task: AnyTask) -> str | None:
+    try:
+        return task.problem(applied(config, params))
+    except ConfigError as error:
+        return str(error)
+
+
+def own_params(config: TaskConfig, space: Space, valid: Sequence[Params]) -> Params | None:
     """Return what a config itself has in a space; `None` where it lies outside."""
-    tables = _explicit(dump(config))
-    ranges: Settings = {}
+    tables = _explicit(config, dump(config))
+    ranges: Params = {}
     for one in space.ranges:
         section, _, leaf = one.key.partition(".")
-        value = float(tables[section].get(leaf, math.nan))
-        if not one.low <= value <= one.high:
+        value = tables[section].get(leaf)
+        if not isinstance(value, int | float) or not one.low <= value <= one.high:
             return None
-        ranges[one.key] = value
-    for settings in valid:
-        if _explicit(resolved(config, settings)) == tables:
-            return settings | ranges
+        ranges[one.key] = float(value)
+    for params in valid:
+        if _explicit(config, resolved(config, params)) == tables:
+            return params | ranges
     return None
 
 
-def _explicit(tables: dict[str, Any]) -> dict[str, Any]:
-    if tables["model"]["name"] == "transformer":
-        tables["model"].setdefault("kv_heads", tables["model"]["heads"])
+def _explicit(config: TaskConfig, tables: dict[str, Any]) -> dict[str, Any]:
+    """Fill in what is left out where that means as much as another setting."""
+    for name, section in sections(config).items():
+        for leaf, field in type(section).model_fields.items():
+            hint = hint_of(field)
+            if isinstance(hint, Divisors):
+                table = cast(dict[str, Any], tables[name])
+                table.setdefault(leaf, table.get(hint.of))
     return tables
-
-
-def searched_keys(config: Config) -> Iterator[str]:
-    """Yield all keys that may be searched: sizes and kinds of the model, and how it is trained."""
-    for section, table in (("model", type(config.model)), ("train", Train)):
-        yield from (f"{section}.{leaf}" for leaf in table.model_fields if leaf != "name")

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from heedful.errors import MissingExtraError, RunError
 from heedful.files import write_bytes
 from heedful.tuning.encoding import encoded, suggested
-from heedful.tuning.space import Settings, Space
-from heedful.tuning.trial import Trial, trial_from_json
+from heedful.tuning.space import Params, Space
+from heedful.tuning.trial import COST, Trial, trial_from_json
 
 if TYPE_CHECKING:
     from optuna import Study as OptunaStudy
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 JOURNAL = "journal.jsonl"
 PROPOSALS = 10  # of the sampler, before one is drawn among what is left
 FIRST_AT_RANDOM = 10
-# by how much a training that was not finished counts as missing the quality
-HOPELESS = 1_000.0
+# by how much a training that learned too slowly counts as missing the quality
+VIOLATION = 1_000.0
 # what Optuna, or a record of ours, comes to when a line holds something else than it should
 DAMAGE = (ValueError, KeyError, TypeError, AttributeError, IndexError, AssertionError)
 
@@ -61,7 +61,7 @@ class Study:
     """
 
     def __init__(
-        self, folder: Path, *, space: Space, valid: Sequence[Settings], seed: int, trials: int
+        self, folder: Path, *, space: Space, valid: Sequence[Params], seed: int, trials: int
     ) -> None:
         check_optuna()
         import optuna
@@ -105,43 +105,43 @@ class Study:
         told = [_record(trial) for trial in self._study.get_trials(deepcopy=False)]
         return sorted((one for one in told if one is not None), key=lambda one: one.number)
 
-    def begin_with(self, number: int, settings: Settings) -> Settings:
-        """Start a trial with given settings, which lie in the space."""
-        self._study.enqueue_trial(encoded(settings, self.space, self.valid))
+    def enqueue(self, number: int, params: Params) -> Params:
+        """Start a trial with what is given, which lies in the space."""
+        self._study.enqueue_trial(encoded(params, self.space, self.valid))
         trial = self._study.ask()
         return self._start(number, trial, suggested(trial, self.space, self.valid))
 
-    def propose(self, number: int, refuse: Callable[[Settings], str | None]) -> Settings | None:
+    def ask(self, number: int, refuse: Callable[[Params], str | None]) -> Params | None:
         """Start a trial with what the sampler proposes.
 
         Args:
             number: Of the new trial.
-            refuse: Says why settings need not be tried: `dearer`, which the sampler learns from, or
+            refuse: Says why something need not be tried: `cost`, which the sampler learns from, or
                 anything else, which it does not.
 
         Returns:
-            The settings; `None` when all that is left is refused.
+            What was chosen; `None` when all that is left is refused.
         """
         for _ in range(PROPOSALS):
             trial = self._study.ask()
-            settings = suggested(trial, self.space, self.valid)
-            reason = refuse(settings)
+            params = suggested(trial, self.space, self.valid)
+            reason = refuse(params)
             if reason is None:
-                return self._start(number, trial, settings)
-            self._study.tell(trial, state=_state("PRUNED" if reason == "dearer" else "FAIL"))
-        left = [settings for settings in self.valid if refuse(settings) is None]
-        if not left:
-            return None
-        return self.begin_with(number, random.Random(self._seed + number).choice(left))
+                return self._start(number, trial, params)
+            self._study.tell(trial, state=_state("PRUNED" if reason == COST else "FAIL"))
+        order = random.Random(self._seed + number).sample(range(len(self.valid)), len(self.valid))
+        left = (self.valid[row] for row in order)  # one after the other: asking takes its time
+        found = next((params for params in left if refuse(params) is None), None)
+        return None if found is None else self.enqueue(number, found)
 
-    def report(self, number: int, share: float, dev_loss: float) -> None:
-        """Tell the dev loss at a share of the training, in thousandths."""
+    def report(self, number: int, share: float, loss: float) -> None:
+        """Tell a score, of which less is better, at a share of the training, in thousandths."""
         trial = self._running[number]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # two within one thousandth: the first one counts
-            trial.report(dev_loss, round(1_000 * share))
+            trial.report(loss, round(1_000 * share))
 
-    def finish(self, trial: Trial, missed_by: float) -> None:
+    def tell(self, trial: Trial, missed_by: float) -> None:
         """Tell what a trial came to.
 
         Args:
@@ -150,21 +150,21 @@ class Study:
         """
         told = self._running.pop(trial.number)
         told.set_user_attr("heedful", trial.to_json())
-        whole = trial.state in ("kept", "missed")
-        if trial.state != "dearer":
-            missing = missed_by if whole else HOPELESS
+        complete = trial.state == "complete"
+        if not (trial.state == "pruned" and trial.reason == COST):
+            missing = missed_by if complete else VIOLATION
             if hasattr(told, "set_constraint"):  # from Optuna 5.0 on
                 told.set_constraint("quality", missing)
             else:
                 told.set_user_attr("missing", missing)
-        if whole:
+        if complete:
             self._study.tell(told, trial.cost)
         else:
             self._study.tell(told, state=_state("PRUNED"))
 
-    def _start(self, number: int, trial: "OptunaTrial", settings: Settings) -> Settings:
+    def _start(self, number: int, trial: "OptunaTrial", params: Params) -> Params:
         self._running[number] = trial
-        return settings
+        return params
 
 
 def mend(path: Path) -> None:

@@ -6,9 +6,19 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from heedful.tuning.goal import Keep
-from heedful.tuning.space import Settings
+from heedful.tuning.space import Params
 
-State = Literal["kept", "missed", "stopped", "dearer", "failed"]
+State = Literal["complete", "pruned", "fail"]  # as in Optuna
+SLOW, COST = "slow", "cost"  # why a trial is pruned
+
+# the states that were written before they had Optuna's names
+_OLD_STATES: dict[str, dict[str, Any]] = {
+    "kept": {"state": "complete", "feasible": True},
+    "missed": {"state": "complete", "feasible": False},
+    "stopped": {"state": "pruned", "reason": SLOW},
+    "dearer": {"state": "pruned", "reason": COST},
+    "failed": {"state": "fail"},
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,20 +27,23 @@ class Trial:
 
     Args:
         number: From 1 on; names its run folder.
-        settings: What was searched, by key.
-        state: `kept` or `missed` the quality; `stopped` because it learned too slowly; `dearer`
-            than one that keeps the quality, so not trained to the end; or `failed`.
-        quality: On the dev split; `None` unless it was trained to the end.
+        params: What was searched, by key.
+        state: `complete`, where it was trained to the end; `pruned`, where it was not worth that;
+            or `fail`.
+        feasible: Whether it keeps the quality; `None` unless it is complete.
+        quality: On the dev split; `None` unless it is complete.
         cost: `None` where it is not known.
         remeasured: The latency measured in turns with the other finalists, after all trainings.
         seconds: From beginning to end.
-        curve: Share of the training and loss on the dev split, at each evaluation.
-        reason: Why it failed.
+        curve: Share of the training and the score that chooses its checkpoint, at each evaluation.
+        reason: Why it failed, or was pruned: `slow`, it learned too slowly; or `cost`, it costs no
+            less than one that keeps the quality.
     """
 
     number: int
-    settings: Settings
+    params: Params
     state: State
+    feasible: bool | None = None
     quality: float | None = None
     cost: float | None = None
     remeasured: float | None = None
@@ -44,9 +57,12 @@ class Trial:
 
 
 def trial_from_json(plain: dict[str, Any]) -> Trial:
-    """Return what `Trial.to_json` wrote."""
-    curve = tuple((float(share), float(loss)) for share, loss in plain["curve"])
+    """Return what `Trial.to_json` wrote, also before it wrote what it writes now."""
+    curve = tuple((float(share), float(score)) for share, score in plain["curve"])
     fields: dict[str, Any] = {**plain, "curve": curve}
+    if "settings" in fields:
+        fields["params"] = fields.pop("settings")
+        fields |= _OLD_STATES[fields["state"]]
     return Trial(**fields)
 
 
@@ -65,13 +81,13 @@ def ranked(trials: Sequence[Trial], keep: Keep, *, final: bool = True) -> list[T
         missed = keep.missed_by(_number(trial.quality))
         return again is None, _number(trial.cost if again is None else again), missed, trial.number
 
-    return sorted((trial for trial in trials if trial.state == "kept"), key=order)
+    return sorted((trial for trial in trials if trial.feasible), key=order)
 
 
 def nearest(trials: Sequence[Trial], keep: Keep) -> Trial | None:
     """Return that which misses the quality by least, of those that were trained to the end."""
-    whole = [trial for trial in trials if trial.state in ("kept", "missed")]
-    return min(whole, key=lambda trial: keep.missed_by(_number(trial.quality)), default=None)
+    complete = [trial for trial in trials if trial.state == "complete"]
+    return min(complete, key=lambda trial: keep.missed_by(_number(trial.quality)), default=None)
 
 
 def _number(value: float | None) -> float:

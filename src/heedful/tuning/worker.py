@@ -5,12 +5,15 @@ so none goes on working for a search that is no more.
 
 ```text
 it writes   ready
-it reads    {"kind": "train", "config": {...}, "goal": {...}}
+it reads    {"kind": "train", "config": {...}, "goal": {...}, "task_from": null, "path": []}
 it writes   started, then evaluated for each evaluation; each waits for {"stop": false} or true
 it writes   done, stopped, failed (the training could not go on) or error (nor could any other)
-it reads    {"kind": "measure", "runs": [...]}
+it reads    {"kind": "measure", "runs": [...], "task_from": null, "path": []}
 it writes   measured
 ```
+
+A task of the user's own is loaded from `task_from`, `module:Class`, which is looked for in `path`
+where it is not installed.
 """
 
 import json
@@ -19,14 +22,18 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Callable
-from typing import Any, TextIO
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TextIO
 
 from heedful.config.base import TaskConfig
-from heedful.errors import HeedfulError, TrainingError
-from heedful.tasks.catalog import parse_config
+from heedful.config.problems import unknown_choice
+from heedful.errors import ConfigError, HeedfulError, TrainingError
+from heedful.tasks.catalog import AnyTask, find_task, parse_config
 from heedful.training.events import Evaluated, Event, Started
 from heedful.tuning.goal import Goal, goal_from_json
+
+if TYPE_CHECKING:
+    from heedful.training.run import Run
 
 Message = dict[str, Any]
 Send = Callable[[Message], None]
@@ -61,11 +68,13 @@ def own_stdout() -> TextIO:
 
 def work(command: Message, send: Send, receive: Receive) -> Message:
     """Do what one command says; returns the last message about it."""
+    source: str | None = command.get("task_from")
+    sys.path += [each for each in command.get("path", ()) if each not in sys.path]
     try:
         if command["kind"] == "measure":
-            return _measure(command["runs"])
-        config = parse_config(command["config"])
-        return train_one(config, goal_from_json(command["goal"]), send, receive)
+            return _measure(command["runs"], source)
+        config = parse_config(command["config"], source=source)
+        return train_one(config, goal_from_json(command["goal"]), send, receive, task=source)
     except Stopped:
         return {"kind": "stopped"}
     except TrainingError as error:  # settings that lead nowhere; others may
@@ -74,26 +83,35 @@ def work(command: Message, send: Send, receive: Receive) -> Message:
         return {"kind": "error", "error": type(error).__name__, "message": str(error)}
 
 
-def train_one(config: TaskConfig, goal: Goal, send: Send, receive: Receive) -> Message:
+def train_one(
+    config: TaskConfig,
+    goal: Goal,
+    send: Send,
+    receive: Receive,
+    *,
+    task: str | AnyTask | None = None,
+) -> Message:
     """Train, and measure the quality and the cost that only a trained model has.
 
     Raises:
         Stopped: An answer says so; the run folder can be loaded as it is.
-        HeedfulError: Of `heedful.train` and `heedful.evaluate`.
+        ConfigError: Neither the task nor its training measures the quality.
+        HeedfulError: Of `heedful.train`.
     """
     from heedful.training.start import train
 
-    best: list[Evaluated] = []
+    best: dict[str, float] = {}
+    monitor = find_task(config.task, source=task).monitor
 
     def listen(event: Event) -> None:
         if isinstance(event, Started):
-            message = {"kind": "started", "parameters": event.parameters}
+            message: Message = {"kind": "started"}
         elif isinstance(event, Evaluated):
             if event.best:
-                best.append(event)
-            share = min(event.fraction, 1.0)
-            loss = event.scores["dev_loss"]
-            message = {"kind": "evaluated", "share": share, "dev_loss": loss}
+                best.clear()
+                best.update(event.scores)
+            share, score = min(event.fraction, 1.0), event.scores[monitor]
+            message = {"kind": "evaluated", "share": share, "score": score}
         else:
             return
         send(message)
@@ -101,15 +119,8 @@ def train_one(config: TaskConfig, goal: Goal, send: Send, receive: Receive) -> M
             raise Stopped
 
     began = time.monotonic()
-    run = train(config, on_event=listen)
-    if goal.keep.metric == "dev_loss":
-        quality = best[-1].scores["dev_loss"]
-    elif goal.keep.metric == "token_accuracy":
-        quality = 100 * best[-1].scores["token_accuracy"]
-    else:
-        from heedful.evaluation import evaluate
-
-        quality = evaluate(run, split="dev").scores[goal.keep.metric].score
+    run = train(config, on_event=listen, task=task)
+    quality = _quality(run, goal.keep.metric, best)
     cost: float | None = None
     if goal.cost == "latency":
         from heedful.tuning.latency import milliseconds
@@ -123,12 +134,26 @@ def train_one(config: TaskConfig, goal: Goal, send: Send, receive: Receive) -> M
     }
 
 
-def _measure(folders: list[str]) -> Message:
+def _quality(run: "Run", name: str, scores: Mapping[str, float]) -> float:
+    """The best model on dev, by a metric of the task or as its training measured it."""
+    metric = run.task.metric(name)
+    if metric is None:
+        if name not in scores:
+            raise ConfigError(unknown_choice("metric", scores, name))
+        return scores[name]
+    from heedful.tasks.measure import measure
+
+    examples = run.examples("dev")
+    data = run.task.encode(examples)
+    return metric.score(measure(run.task, run.model, data, examples, metrics=[metric])[name])
+
+
+def _measure(folders: list[str], task: str | None) -> Message:
     from heedful.training.run import load
     from heedful.tuning.latency import FINAL_ROUNDS, milliseconds
 
-    measured = milliseconds([load(folder) for folder in folders], rounds=FINAL_ROUNDS)
-    return {"kind": "measured", "milliseconds": measured}
+    runs = [load(folder, task=task) for folder in folders]
+    return {"kind": "measured", "milliseconds": milliseconds(runs, rounds=FINAL_ROUNDS)}
 
 
 def _listen(stdin: TextIO, commands: "queue.SimpleQueue[Message]") -> None:

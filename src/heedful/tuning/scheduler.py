@@ -1,30 +1,31 @@
-"""Where a search stands: it hands out trials, answers the workers and keeps what they bring."""
+"""Which trials are begun, and which are pruned: the scheduler of a search and its workers."""
 
 import itertools
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from heedful import errors
 from heedful.config.base import dump
-from heedful.errors import HeedfulError, RunError
+from heedful.errors import ConfigError, HeedfulError, RunError
 from heedful.locks import is_unused
 from heedful.tuning.folder import run_folder
 from heedful.tuning.goal import Goal
-from heedful.tuning.macs import attention_macs
 from heedful.tuning.pool import Message, Pool, Worker
 from heedful.tuning.results import Results
-from heedful.tuning.space import Settings, applied, own_settings
+from heedful.tuning.space import Params, applied, own_params
 from heedful.tuning.study import Study
-from heedful.tuning.trial import State, Trial
+from heedful.tuning.trial import COST, SLOW, State, Trial
 
 MOST_CRASHES = 3  # one after the other
 
-Listener = Callable[[Trial, Trial | None], None]
+Callback = Callable[[Trial, Trial | None], None]
+CostOf = Callable[[Params], float | None]
 
 
 def ignore(trial: Trial, best: Trial | None) -> None:
-    """Listen to nothing."""
+    """Do nothing."""
 
 
 @dataclass
@@ -32,28 +33,39 @@ class _Running:
     """A trial on its way."""
 
     number: int
-    settings: Settings
+    params: Params
     cost: float | None
     curve: list[tuple[float, float]] = field(default_factory=list[tuple[float, float]])
     began: float = field(default_factory=time.monotonic)
-    dearer: bool = False
+    costs_too_much: bool = False
 
 
-class Steering:
+class Scheduler:
     """One search: those trials that run, and what to try next.
 
     Args:
         study: Proposes, and remembers what was tried.
         results: Of the trials that have ended.
         trials: How many at most.
-        listener: Called with every trial that has ended, and with the best one so far.
+        cost_of: The cost of what may be tried; `None` where only training it would tell.
+        source: Where workers find a task of the user's own: `module:Class`.
+        callback: Called with every trial that has ended, and with the best one so far.
     """
 
     def __init__(
-        self, study: Study, results: Results, *, trials: int, listener: Listener = ignore
+        self,
+        study: Study,
+        results: Results,
+        *,
+        trials: int,
+        cost_of: CostOf,
+        source: str | None = None,
+        callback: Callback = ignore,
     ) -> None:
-        self.study, self.results, self.trials, self.listener = study, results, trials, listener
+        self.study, self.results, self.trials = study, results, trials
+        self.callback, self.cost_of = callback, cost_of
         self.config, self.goal, self.folder = results.config, results.goal, results.folder
+        self.sent = {"task_from": source, "path": [] if source is None else sys.path}
         self.running: dict[Worker, _Running] = {}
         self._crashes = 0
 
@@ -70,9 +82,9 @@ class Steering:
             if not pool.waiting():
                 break
             for worker, message in pool.receive():
-                self._hear(worker, message)
+                self._handle(worker, message)
         if self.goal.cost == "latency":
-            _measure_again(self.results, pool)
+            self._measure_again(pool)
 
     def close(self) -> None:
         """Drop what still runs, and write what has ended."""
@@ -90,59 +102,54 @@ class Steering:
         begun |= {running.number for running in self.running.values()}
         if self.results.exhausted or len(begun) >= self.trials:
             return
-        # numbers of trials that an interrupt cut short are free again, unless somebody else has put
-        # something there
+        # what an interrupt cut short is free again, unless somebody has put something there
         number = next(
             number
             for number in itertools.count(1)
             if number not in begun and is_unused(run_folder(self.folder, number))
         )
-        settings = self._settings(number)
-        if settings is None:
+        params = self._params(number)
+        if params is None:
             self.results.exhausted = True
             return
-        config = applied(self.config, settings)
+        config = applied(self.config, params)
         config = config.model_copy(update={"output": str(run_folder(self.folder, number))})
-        self.running[worker] = _Running(number, settings, self._known_cost(settings))
+        self.running[worker] = _Running(number, params, self.cost_of(params))
         command = {"kind": "train", "config": dump(config), "goal": self.goal.to_json()}
-        pool.give(worker, command)
+        pool.give(worker, command | self.sent)
 
-    def _settings(self, number: int) -> Settings | None:
+    def _params(self, number: int) -> Params | None:
         if number == 1:
-            own = own_settings(self.config, self.study.space, self.study.valid)
+            own = own_params(self.config, self.study.space, self.study.valid)
             if own is not None:
-                return self.study.begin_with(number, own)
-        return self.study.propose(number, self._refuse)
+                return self.study.enqueue(number, own)
+        return self.study.ask(number, self._refuse)
 
-    def _refuse(self, settings: Settings) -> str | None:
-        cost = self._known_cost(settings)
-        if cost is not None and cost >= self.results.best_cost:
-            return "dearer"
-        tried = [trial.settings for trial in self.results.trials]
-        tried += [running.settings for running in self.running.values()]
-        return "tried" if not self.study.space.ranges and settings in tried else None
+    def _refuse(self, params: Params) -> str | None:
+        tried = [trial.params for trial in self.results.trials]
+        tried += [running.params for running in self.running.values()]
+        if not self.study.space.ranges and params in tried:
+            return "tried"
+        try:
+            cost = self.cost_of(params)
+        except ConfigError:  # the model refuses what its task did not
+            return "no model"
+        return COST if cost is not None and cost >= self.results.best_cost else None
 
-    def _known_cost(self, settings: Settings) -> float | None:
-        """The cost, where it is known before anything is trained."""
-        if self.goal.cost != "macs":
-            return None
-        model = applied(self.config, settings).model
-        return float(attention_macs(model, length=self.goal.length))
+    # ---- messages ----------------------------------------------------------------------------
 
-    # ---- listening ---------------------------------------------------------------------------
-
-    def _hear(self, worker: Worker, message: Message) -> None:
+    def _handle(self, worker: Worker, message: Message) -> None:
         kind, running = message["kind"], self.running.get(worker)
         if running is None:  # it died without work
             return
         if kind == "started":
-            if self.goal.cost == "parameters":
-                running.cost = float(message["parameters"])
-            worker.send({"stop": self._is_dearer(running)})
+            worker.send({"stop": self._costs_too_much(running)})
         elif kind == "evaluated":
-            running.curve.append((message["share"], message["dev_loss"]))
-            self.study.report(running.number, message["share"], message["dev_loss"])
-            worker.send({"stop": self._gives_up(running)})
+            share, score = message["share"], message["score"]
+            running.curve.append((share, score))
+            higher = self.results.task.monitor_is_better_higher()
+            self.study.report(running.number, share, -score if higher else score)
+            worker.send({"stop": self._prunes(running)})
         elif kind == "error":
             raise _error(message)
         else:
@@ -150,62 +157,63 @@ class Steering:
             del self.running[worker]
             self._end(running, message)
 
-    def _is_dearer(self, running: _Running) -> bool:
-        running.dearer = running.cost is not None and running.cost >= self.results.best_cost
-        return running.dearer
+    def _costs_too_much(self, running: _Running) -> bool:
+        cost = running.cost
+        running.costs_too_much = cost is not None and cost >= self.results.best_cost
+        return running.costs_too_much
 
-    def _gives_up(self, running: _Running) -> bool:
+    def _prunes(self, running: _Running) -> bool:
         if running.curve[-1][0] >= 1:
             return False  # nothing is saved any more
-        return self._is_dearer(running) or self.results.too_slow(running.curve)
+        return self._costs_too_much(running) or self.results.too_slow(running.curve)
 
     def _end(self, running: _Running, message: Message) -> None:
         self._crashes = self._crashes + 1 if message["kind"] == "died" else 0
         trial = _trial(running, message, self.goal)
         missed = 0.0 if trial.quality is None else self.goal.keep.missed_by(trial.quality)
-        self.study.finish(trial, missed)
+        self.study.tell(trial, missed)
         self.results.add(trial)
         self._write()
-        self.listener(trial, self.results.best)
+        self.callback(trial, self.results.best)
         if self._crashes >= MOST_CRASHES:
             raise RunError(
                 f"workers must live, got {MOST_CRASHES} dead ones in a row: {trial.reason}"
             )
 
+    def _measure_again(self, pool: Pool) -> None:
+        """Measure the latency of the finalists in turns, with nothing else at work."""
+        finalists = [trial.number for trial in self.results.finalists]
+        if len(finalists) < 2:
+            return
+        runs = [str(run_folder(self.folder, number)) for number in finalists]
+        message = pool.ask(pool.free()[0], {"kind": "measure", "runs": runs} | self.sent)
+        if message["kind"] != "measured":
+            raise _error(message)
+        self.results.remeasure(dict(zip(finalists, message["milliseconds"], strict=True)))
+
 
 def _trial(running: _Running, message: Message, goal: Goal) -> Trial:
     """A trial as the last message about it says."""
     quality: float | None = None
-    state: State = "failed"
+    state: State = "fail"
+    reason: str | None = message.get("reason")
     if message["kind"] == "done":
-        quality = float(message["quality"])
+        state, quality = "complete", float(message["quality"])
         if goal.cost == "latency":
             running.cost = message["latency"]
-        state = "kept" if goal.keep.missed_by(quality) <= 0 else "missed"
     elif message["kind"] == "stopped":
-        state = "dearer" if running.dearer else "stopped"
+        state, reason = "pruned", COST if running.costs_too_much else SLOW
     return Trial(
         number=running.number,
-        settings=running.settings,
+        params=running.params,
         state=state,
+        feasible=None if quality is None else goal.keep.missed_by(quality) <= 0,
         quality=quality,
         cost=running.cost,
         seconds=time.monotonic() - running.began,
         curve=tuple(running.curve),
-        reason=message.get("reason"),
+        reason=reason,
     )
-
-
-def _measure_again(results: Results, pool: Pool) -> None:
-    """Measure the latency of the finalists in turns, with nothing else at work."""
-    finalists = [trial.number for trial in results.finalists]
-    if len(finalists) < 2:
-        return
-    runs = [str(run_folder(results.folder, number)) for number in finalists]
-    message = pool.ask(pool.free()[0], {"kind": "measure", "runs": runs})
-    if message["kind"] != "measured":
-        raise _error(message)
-    results.remeasure(dict(zip(finalists, message["milliseconds"], strict=True)))
 
 
 def _error(message: Message) -> HeedfulError:
