@@ -176,6 +176,21 @@ def test_what_users_do_is_answering(digit_run, problem):
     assert texts == digit_run.translator.translate([example.source for example in examples])
 
 
+def test_what_is_timed_learns_nothing(digit_run):
+    class Slow(Translation):
+        """A task whose own lines forget it."""
+
+        def answer(self, model, data):
+            assert torch.is_inference_mode_enabled()
+            return []
+
+        work = Task.work
+
+    run = Changed(digit_run, task=Slow(digit_run.config, digit_run.task.vocabularies))
+    found = problem_to_profile(run)
+    assert found.work(found.model) == found.use(found.model) == []
+
+
 def test_a_run_is_profiled_with_its_dev_split_alone(digit_run, problem):
     run = Changed(digit_run, examples=lambda split: dev_alone(digit_run, split))
     found = problem_to_profile(run)

@@ -123,10 +123,18 @@ def _task(run: Run) -> Task[Any, Any]:
 
 def _timed(task: Task[Any, Any], model: nn.Module, examples: Sequence[Any]) -> dict[str, Any]:
     data = task.encode(examples[:TIMED])  # once: reading the examples is no part of the time
-    return {
-        "work": task.work(model, data),
-        "use": lambda candidate: task.answer(candidate, data),  # pyright: ignore[reportUnknownLambdaType]
-    }
+    with torch.inference_mode():
+        work = task.work(model, data)
+
+    @torch.inference_mode()
+    def worked(candidate: nn.Module) -> object:
+        return work(candidate)
+
+    @torch.inference_mode()
+    def answered(candidate: nn.Module) -> object:
+        return task.answer(candidate, data)
+
+    return {"work": worked, "use": answered}
 
 
 def _trained_on(run: Run) -> list[Any]:

@@ -34,9 +34,16 @@ def measure(
     of_rows = [metric for metric in metrics if metric.reads == "rows"]
     found: dict[str, Floats] = {}
     if of_answers:
-        answers = task.answer(model, data) if answers is None else answers
+        answers = _answers(task, model, data) if answers is None else answers
         found |= {metric.name: metric.statistics(answers, examples) for metric in of_answers}
     return found | (_of_rows(task, model, data, of_rows) if of_rows else {})
+
+
+def _answers(task: Task[Any, Any], model: "nn.Module", data: Dataset) -> list[Any]:
+    import torch
+
+    with torch.inference_mode():
+        return task.answer(model, data)
 
 
 def _of_rows(

@@ -114,7 +114,9 @@ class Run:
         if isinstance(inputs, str):
             raise DataError(f"inputs must be a list, got the single text {inputs!r}")
         task = self.task
-        return task.answer(self.model, task.encode([task.parse(text) for text in inputs]))
+        data = task.encode([task.parse(text) for text in inputs])
+        with torch.inference_mode():
+            return task.answer(self.model, data)
 
     def answering(self, overrides: Sequence[str]) -> Task[Any, Any]:
         """Return the task with other settings for its answers, such as `decode.beam=4`.
