@@ -15,7 +15,7 @@ from heedful.errors import ConfigError, DataError, RunError, UnsupportedError
 from heedful.mask import Mask
 from heedful.nn import Attention
 from heedful.nn.positions import AlibiPositions, RotaryPositions
-from heedful.optimizing.of_run import ForcedDecoding, problem_to_profile
+from heedful.optimizing.of_run import TIMED, problem_to_profile
 from heedful.optimizing.problem import divergence, unavailable
 from heedful.profiling import _site_times
 from heedful.profiling import profile as profile_file
@@ -26,6 +26,7 @@ from heedful.profiling._site_names import site_names
 from heedful.profiling._site_times import Shape, plain_shares, time_sites
 from heedful.profiling._spectra import query_key_spectra
 from heedful.profiling.profile import profile, profile_run
+from heedful.tasks.forced_decoding import ForcedDecoding
 
 WIDTH, HEADS, KV_HEADS, DIM, VALUE_DIM = 12, 4, 2, 6, 5
 BATCH, QUERIES, KEYS = 2, 7, 11
@@ -478,8 +479,10 @@ def test_a_translator_is_profiled_while_it_writes(digit_run):
         "decoder.0.self_attention",
         "decoder.0.cross_attention",
     ]
-    problem = problem_to_profile(digit_run)
-    ends = [end for *_, batch in problem.work.batches for end in batch]
+    task = digit_run.task
+    work = task.work(digit_run.model, task.encode(digit_run.examples("dev")[:TIMED]))
+    assert isinstance(work, ForcedDecoding)
+    ends = [end for *_, batch in work.batches for end in batch]
     steps = sum(end + 1 for end in ends)
     seen = sum((end + 1) * (end + 2) // 2 for end in ends)  # the cache grows by one a step
     own = of(found, "decoder.0.self_attention")
@@ -489,14 +492,13 @@ def test_a_translator_is_profiled_while_it_writes(digit_run):
     cross = of(found, "decoder.0.cross_attention")
     assert cross.heads[0].look.own is None
     assert own.heads[0].look.own is not None
-    texts = sum(source.numel() for source, *_ in problem.work.batches)
+    texts = sum(source.numel() for source, *_ in work.batches)
     assert cross.kv_bytes == texts * 2 * 32 * 4
     assert found.importance.heads == 4
 
 
 def test_only_the_dev_split_is_needed(digit_run):
     problem = problem_to_profile(digit_run, seed=2)
-    assert isinstance(problem.work, ForcedDecoding)
     rows = sum(len(source) for source, *_ in problem.calibration)
     assert rows == len(digit_run.examples("dev"))
     widths = [source.shape[1] for source, *_ in problem.calibration]
