@@ -3,6 +3,7 @@ import re
 import pytest
 
 from heedful.errors import ConfigError
+from heedful.tasks.catalog import BUILT_IN, find_task, parse_config
 from heedful.tasks.translation import Translation
 from heedful.tasks.translation_config import Config, RnnModel, TransformerModel
 from heedful.tuning.space import (
@@ -92,6 +93,17 @@ def test_the_default_space_is_what_the_hints_of_the_fields_say(model, values):
     rates = {"train.learning_rate": {"low": 0.003 / 3, "high": 0.003 * 3}}
     want = {f"model.{key}": of for key, of in values.items()} | rates
     assert list(found.items()) == list(want.items())  # in this order: journals hold it
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_the_default_config_of_every_task_lies_in_a_space_of_its_own(name):
+    task, config = find_task(name), parse_config({"task": name})
+    around = default_space(config)
+    assert {choice.key for choice in around.choices} >= {"model.width"}
+    assert [one.key for one in around.ranges] == ["train.learning_rate"]
+    valid = combinations(around, config, task)
+    assert len(valid) > 5
+    assert own_params(config, around, valid) is not None
 
 
 def test_what_is_not_searched_stays():

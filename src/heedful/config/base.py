@@ -25,6 +25,7 @@ Length = Annotated[int, Field(gt=0, le=1_000_000)]
 Width = Annotated[int, Field(gt=0, le=100_000)]
 Layers = Annotated[int, Field(gt=0, le=1_000)]
 Positive = Annotated[float, Field(ge=1e-9, le=1e9)]
+Rate = Annotated[float, Field(ge=1e-12, le=1_000), LogUniform()]
 # A file or folder; a run keeps its absolute path, so that it is found from every folder.
 _PATH = "a path"
 DataPath = Annotated[str, _PATH]
@@ -63,7 +64,7 @@ class Train(Section):
     steps: Count | None = None
     epochs: Positive | None = None
     minutes: Positive | None = None
-    learning_rate: Annotated[float, Field(ge=1e-12, le=1_000), LogUniform()] = 3e-3
+    learning_rate: Rate = 3e-3
     warmup: Fraction = 0.05  # share of the training
     weight_decay: Annotated[float, Field(ge=0, le=1_000)] = 0.01
     clip: Positive = 1.0  # largest gradient norm

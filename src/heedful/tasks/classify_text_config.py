@@ -10,11 +10,13 @@ from heedful.config.base import (
     Fraction,
     Layers,
     Length,
+    Rate,
     Section,
     TaskConfig,
     Width,
 )
 from heedful.config.base import Train as AnyTrain
+from heedful.config.hints import Choices, Fractions, Multiples, Powers
 from heedful.data.languages import LANGUAGES
 
 
@@ -28,6 +30,7 @@ def _as_text(value: object) -> object:
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
 Column = Annotated[str, BeforeValidator(_as_text)]
+Score = Literal["scaled_dot", "additive"]
 
 
 class LanguageData(Section):
@@ -67,9 +70,9 @@ class _Model(Section):
     """What all networks have."""
 
     order = ("name",)
-    width: Width = 64
-    heads: Width = 4
-    score: Literal["scaled_dot", "additive"] = "scaled_dot"  # of the pooling
+    width: Annotated[Width, Fractions()] = 64
+    heads: Annotated[Width, Powers(divide="width")] = 4
+    score: Annotated[Score, Choices()] = "scaled_dot"  # of the pooling
     dropout: Fraction = 0.5
     token_dropout: Fraction = 0.2
     ngram_dropout: Fraction = 0.3
@@ -93,7 +96,7 @@ class TransformerModel(_Model):
 
     name: Literal["transformer"] = "transformer"
     layers: Layers = 1
-    feedforward: Length = 128
+    feedforward: Annotated[Length, Multiples(of="width")] = 128
 
 
 class ConvolutionModel(_Model):
@@ -107,7 +110,7 @@ class ConvolutionModel(_Model):
 class Train(AnyTrain):
     """How long, how fast, how often. The first limit reached ends the training."""
 
-    learning_rate: Annotated[float, Field(ge=1e-12, le=1_000)] = 5e-3
+    learning_rate: Rate = 5e-3
     tokens_per_batch: Count = 2_048
     label_smoothing: Fraction = 0.1
 

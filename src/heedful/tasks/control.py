@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, cast
 import numpy as np
 from pydantic import Field
 
-from heedful.config.base import Count, Fraction, Length, Numbers, Section, TaskConfig, Width
+from heedful.config.base import Count, Fraction, Length, Numbers, Rate, Section, TaskConfig, Width
 from heedful.config.base import Train as AnyTrain
+from heedful.config.hints import Choices, Fractions, Powers
 from heedful.data.alignment import Alignment
 from heedful.data.examples import Splits
 from heedful.errors import DataError
@@ -44,10 +45,10 @@ class Data(Section):
 class Model(Section):
     """`heedful.models.memory_policy.MemoryPolicy`."""
 
-    width: Width = 32
-    heads: Width = 4
+    width: Annotated[Width, Fractions()] = 32
+    heads: Annotated[Width, Powers(divide="width")] = 4
     memory: Length = 8  # moments that are seen, the present one included; 1: no memory
-    attention: bool = True  # over the memory; false: its mean
+    attention: Annotated[bool, Choices()] = True  # over the memory; false: its mean
 
 
 class Train(AnyTrain):
@@ -55,7 +56,7 @@ class Train(AnyTrain):
 
     order = ("steps", "epochs", "minutes", "batch_size", "learning_rate", "warmup", "clip")
     batch_size: Count = 16  # episodes that are played before the policy changes
-    learning_rate: Annotated[float, Field(ge=1e-12, le=1_000)] = 2e-3
+    learning_rate: Rate = 2e-3
     warmup: Fraction = 0.0
     clip: Annotated[float, Field(ge=1e-9, le=1e9)] = 0.5
     weight_decay: Annotated[float, Field(ge=0, le=1_000)] = 0.0

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field
 
-from heedful.config.base import Count, Fraction, Positive, Section, TaskConfig, Width
+from heedful.config.base import Count, Fraction, Positive, Rate, Section, TaskConfig, Width
 from heedful.config.base import Train as AnyTrain
+from heedful.config.hints import Choices, Fractions, Powers
 from heedful.config.problems import unknown_choice
 from heedful.data.examples import Splits
 from heedful.data.image_attention import ImageAttention
@@ -31,15 +32,17 @@ if TYPE_CHECKING:
     from heedful.tasks.gan import Adversarial
 
 ADVERSARIAL = {"discriminator_rate", "ema_decay", "weight_decay", "clip"}  # settings of the learner
+Size = Annotated[Width, Fractions()]
+Divisor = Annotated[Width, Powers(divide="width")]
 
 
 class Model(Section):
     """`heedful.models.sagan.ImageGan`."""
 
-    width: Width = 16  # channels at full size; doubled with every halving of the image
-    latent: Width = 32  # numbers of noise for each image
-    attention: bool = True  # self-attention in generator and discriminator
-    reduction: Width = 4  # how many times fewer numbers a query of it has
+    width: Size = 16  # channels at full size; doubled with every halving of the image
+    latent: Size = 32  # numbers of noise for each image
+    attention: Annotated[bool, Choices()] = True  # self-attention in generator and discriminator
+    reduction: Divisor = 4  # how many times fewer numbers a query of it has
 
 
 class Train(AnyTrain):
@@ -47,7 +50,7 @@ class Train(AnyTrain):
 
     order = ("steps", "epochs", "minutes", "batch_size", "learning_rate", "discriminator_rate")
     batch_size: Count = 64
-    learning_rate: Annotated[float, Field(ge=1e-12, le=1_000)] = 5e-4  # of the generator
+    learning_rate: Rate = 5e-4  # of the generator
     discriminator_rate: Positive = 2.0  # its learning rate, in those of the generator
     weight_decay: Annotated[float, Field(ge=0, le=1_000)] = 0.0
     clip: Positive = 10.0  # largest gradient norm, of either network
