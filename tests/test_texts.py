@@ -3,12 +3,13 @@
 import re
 import time
 import tomllib
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from heedful.errors import RunError
-from heedful.texts import parse_json, parse_toml
+from heedful.texts import parse_json, parse_json_as, parse_toml
 
 
 def test_plain_data():
@@ -54,3 +55,32 @@ def test_what_is_no_toml_is_soon_an_error(text, message):
 def test_a_small_mistake_says_where():
     with pytest.raises(tomllib.TOMLDecodeError, match="line 2"):
         parse_toml("a = 1\nb\n")
+
+
+@dataclass(frozen=True)
+class Sizes:
+    name: str
+    counts: tuple[int, ...]
+
+
+def test_json_of_a_type():
+    got = parse_json_as(Sizes, b'{"name": "x", "counts": [1, 2]}', Path("a.json"))
+    assert got == Sizes("x", (1, 2))
+    assert parse_json_as(list[str], b'["a", "b"]', Path("a.json")) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (b"{", "got damaged JSON"),
+        (b"[]", "got: Input should be"),
+        (b'{"name": "x"}', "got: counts Field required"),
+        (b'{"name": 3, "counts": []}', "got: name Input should be a valid string"),
+        (b'{"name": "x", "counts": [true]}', "got: counts.0 Input should be a valid integer"),
+        (b'{"name": "x", "counts": [1.5]}', "got: counts.0 Input should be a valid integer"),
+        (b'{"name": "x", "counts": [], "more": 1}', "got 'more', which is not known"),
+    ],
+)
+def test_json_of_another_type_is_refused(content, message):
+    with pytest.raises(RunError, match=re.escape(f"a.json must be whole, {message}")):
+        parse_json_as(Sizes, content, Path("a.json"))

@@ -4,9 +4,11 @@ import json
 import re
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from heedful.errors import RunError
+
+Kind = TypeVar("Kind")
 
 
 def parse_json(content: bytes, path: Path) -> Any:
@@ -21,6 +23,33 @@ def parse_json(content: bytes, path: Path) -> Any:
         raise RunError(f"{path} must be whole, got damaged JSON: {error}") from None
     except RecursionError:
         raise RunError(f"{path} must be whole, got JSON that is nested too deep") from None
+
+
+def parse_json_as(kind: type[Kind], content: bytes, path: Path) -> Kind:
+    """Turn what `path` holds into an object of a type, of which nothing is guessed or rounded.
+
+    Args:
+        kind: A dataclass, or any other type with annotations, whose JSON it is.
+        content: Of the file.
+        path: Of it, for messages.
+
+    Raises:
+        RunError: It is no JSON, or that of something else.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    plain = parse_json(content, path)
+    try:
+        if isinstance(plain, dict):
+            names = getattr(kind, "__dataclass_fields__", plain)
+            strange = sorted(set(cast(dict[str, Any], plain)) - set(names))
+            if strange:
+                raise RunError(f"{path} must be whole, got {strange[0]!r:.40}, which is not known")
+        return TypeAdapter(kind).validate_json(content, strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        got = f"{'.'.join(map(str, first['loc']))} {first['msg']}".strip()
+        raise RunError(f"{path} must be whole, got: {got:.120}") from None
 
 
 def parse_toml(text: str) -> dict[str, Any]:

@@ -173,3 +173,9 @@ def test_the_extra_that_is_missing_is_named(monkeypatch, tmp_path):
     (tmp_path / "cat" / "a.png").touch()
     with pytest.raises(MissingExtraError, match=re.escape("pillow, got none. Run: pip install 'h")):
         Source(str(tmp_path)).references()
+
+
+def test_a_name_that_no_file_can_have_is_refused(tmp_path):
+    source = Source(str(tmp_path / "images"), labels=str(tmp_path / "labels"))
+    with pytest.raises(DataError, match="must be an IDX file, got: embedded null"):
+        source.load([ImageReference("a\0b", 0, "1", "hash")])

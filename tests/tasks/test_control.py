@@ -1,12 +1,13 @@
 """Control: the contract of every task, the same episodes for all, and what an answer tells."""
 
+import json
 import re
 
 import numpy as np
 import pytest
 
 import heedful
-from heedful.errors import ConfigError, DataError
+from heedful.errors import ConfigError, DataError, RunError
 from heedful.metrics.interval import estimate
 from heedful.metrics.metric import per_example
 from heedful.tasks.control import Config, Control
@@ -58,3 +59,29 @@ def test_every_training_is_judged_by_the_same_episodes():
 def test_rejects_heads_that_do_not_divide():
     with pytest.raises(ConfigError, match=r"model\.heads must divide model\.width, got 3 and 8"):
         heedful.train({"task": "control", "model": {"width": 8, "heads": 3}})
+
+
+@pytest.mark.parametrize(
+    "damage, message",
+    [
+        ({"name": "Acrobot-v1"}, "must be of CartPole-v1, (1, 3), None as config.toml says"),
+        ({"hide": [0]}, "got CartPole-v1, (0,), None"),
+        ({"limit": 3}, "got CartPole-v1, (1, 3), 3"),
+        ({"hide": "13"}, "must be whole, got: hide Input should be a valid array"),
+        ({"code": "x"}, "must be whole, got 'code', which is not known"),
+        ({"actions": 0}, "must have actions, and a mean and a positive std"),
+        ({"std": [1.0, 0.0]}, "must have actions, and a mean and a positive std"),
+        ({"std": [1.0]}, "must have actions, and a mean and a positive std"),
+        ({"mean": [float("nan"), 0.0]}, "must have actions, and a mean and a positive std"),
+    ],
+)
+def test_what_is_known_of_another_environment_is_refused(tmp_path, damage, message):
+    config = Config()
+    (tmp_path / "task").mkdir()
+    Control.fit(config, Control.read(config).train[:2]).save(tmp_path)
+    path = tmp_path / Control.files[0]
+    kept = json.loads(path.read_text())
+    assert Control.load(config, tmp_path).environment.mean == tuple(kept["mean"])
+    path.write_text(json.dumps(kept | damage))
+    with pytest.raises(RunError, match=re.escape(message)):
+        Control.load(config, tmp_path)

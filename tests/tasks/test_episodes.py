@@ -2,6 +2,7 @@
 
 import re
 import sys
+from dataclasses import replace
 
 import gymnasium
 import numpy as np
@@ -174,3 +175,12 @@ def test_rejects_observations_that_are_no_numbers(cart):
     message = "observations of CartPole-v1 must be numbers, got [[1.0, 2.0, nan, 3.0]]"
     with pytest.raises(DataError, match=re.escape(message)):
         cart.moments([[1.0, 2.0, float("nan"), 3.0]])
+
+
+@pytest.mark.parametrize("change", [{"start": 1}, {"hide": (1, 3, 2)}])
+def test_rejects_a_game_that_is_not_what_was_learned_with(cart, change):
+    explored = Environment.explore("CartPole-v1", hide=(1, 3), limit=9, seeds=[1])
+    policy = MemoryPolicy(inputs=4, actions=2, width=8, heads=2, memory=2, attention=True)
+    assert play(policy, explored, [1], sample=False, most=1).lengths.tolist() == [1]
+    with pytest.raises(ConfigError, match=r"first action .* that were learned with, got"):
+        play(policy, replace(explored, **change), [1], sample=False, most=1)

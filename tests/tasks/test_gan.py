@@ -150,7 +150,13 @@ def test_what_is_kept_is_what_was_learned(evaluator, tmp_path):
         assert torch.equal(one, other)
 
 
-@pytest.mark.parametrize("damage", [{"size": "x"}, {"images": -3}, {"labels": 4}, {"size": None}])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        *({"size": "x"}, {"images": -3}, {"labels": 4}, {"size": None}, {"size": float("inf")}),
+        *({"images": 1 << 39}, {"labels": [1, 2, 3]}, {"labels": ["a", "a", "b"]}, {"labels": []}),
+    ],
+)
 def test_a_damaged_file_is_refused(evaluator, tmp_path, damage):
     save_parts(tmp_path, FILES, NAMES, evaluator)
     about = json.loads((tmp_path / FILES[0]).read_text())

@@ -15,7 +15,7 @@ SCRIPT = Path(__file__).parents[2] / "benchmarks" / "fuzz_run_folders.py"
 def test_a_changed_folder_gives_one_line_or_the_right_answer():
     # a process of its own: what is forked must have one thread only
     result = subprocess.run(
-        [sys.executable, str(SCRIPT), "--changes", "80", "--seed", "7"],
+        [sys.executable, str(SCRIPT), "--changes", "120", "--seed", "7"],
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
@@ -24,5 +24,5 @@ def test_a_changed_folder_gives_one_line_or_the_right_answer():
     )
     assert result.returncode == 0, result.stdout + result.stderr[-3_000:]
     counts = ast.literal_eval(result.stdout.splitlines()[-1])
-    assert sum(counts.values()) == 80
+    assert sum(counts.values()) == 120
     assert min(counts["refused"], counts["right"]) > 5

@@ -181,6 +181,8 @@ def _images(path: str) -> Pixels:
         found = os.stat(path)
     except OSError as error:
         raise DataError(f"{path} must be an IDX file, got: {error.strerror}") from None
+    except ValueError as error:  # no file can have such a name
+        raise DataError(f"{path!r:.200} must be an IDX file, got: {error}") from None
     if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for
         raise DataError(f"{path} must be an IDX file, got no ordinary file")
     return _kept_images(os.path.abspath(path), found.st_mtime_ns, found.st_size)

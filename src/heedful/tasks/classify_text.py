@@ -15,19 +15,21 @@ from heedful.data.ngrams import Ngrams
 from heedful.data.ragged import Ragged
 from heedful.data.scripts import composed
 from heedful.data.tokens import UNKNOWN, Vocabulary, train_tokenizer
-from heedful.errors import DataError
-from heedful.files import read_json, write_json
+from heedful.errors import DataError, RunError
+from heedful.files import read_whole, write_json
 from heedful.metrics.classification import accuracy, macro_f1
 from heedful.metrics.rows import UNKNOWN as NO_LABEL
 from heedful.metrics.rows import row_loss
 from heedful.tasks.base import Dataset, Rows, Task, device_of
 from heedful.tasks.classify_text_config import Config, TableData, problem
 from heedful.tasks.labelled_texts import Batch, Labelled, Texts, read_splits, read_table
+from heedful.texts import parse_json_as
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 LABEL = attrgetter("label")
+LARGEST = 1 << 26  # bytes of labels
 ANSWERED = 256  # texts at a time
 
 
@@ -119,12 +121,13 @@ class ClassifyText(Task[Labelled, Answer]):
     def load(cls, config: Config, folder: Path) -> Self:
         """Read tokens, n-grams and labels."""
         tokens, ngrams, labels = (folder / file for file in cls.files)
-        return cls(config, Vocabulary.load(tokens), Ngrams.load(ngrams), read_json(labels))
+        return cls(config, Vocabulary.load(tokens), Ngrams.load(ngrams), _read_labels(labels))
 
     def encode(self, examples: Sequence[Labelled], *, training: bool = False) -> Texts:
         """Turn texts into tokens and n-grams; of a long one the first tokens are read."""
         for label in {example.label for example in examples} - self.labels.keys() - {""}:
-            raise DataError(f"a label must be one of {', '.join(self.labels):.200}, got {label!r}")
+            known = ", ".join(self.labels)
+            raise DataError(f"a label must be one of {known:.200}, got {label!r:.80}")
         texts = [_typed(self.config, example.text) for example in examples]
         tokens = Ragged.pack(self.vocabulary.encode(texts))
         labels = [self.labels.get(example.label, NO_LABEL) for example in examples]
@@ -248,3 +251,10 @@ class ClassifyText(Task[Labelled, Answer]):
 def _typed(config: Config, text: str) -> str:
     text = composed(text)
     return composed(text.lower()) if config.tokens.lowercase else text
+
+
+def _read_labels(path: Path) -> list[str]:
+    labels = parse_json_as(list[str], read_whole(path, most=LARGEST), path)
+    if len(set(labels)) < max(2, len(labels)):
+        raise RunError(f"{path} must have two labels or more, each once, got {labels!r:.80}")
+    return labels

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import numpy as np
 from pydantic import Field
@@ -14,12 +14,12 @@ from heedful.config.hints import Choices, Fractions, Powers
 from heedful.data.alignment import Alignment
 from heedful.data.examples import Splits
 from heedful.errors import DataError
-from heedful.files import write_json
+from heedful.files import read_whole, write_json
 from heedful.metrics.metric import Floats, SumMetric, per_example
 from heedful.tasks.base import Rows, Task, device_of
 from heedful.tasks.episodes import Environment, made, play
 from heedful.tasks.seeds import Decisions, Episode, PlayedEpisode, Replay, Seeds
-from heedful.texts import parse_json
+from heedful.texts import parse_json_as
 
 if TYPE_CHECKING:
     from torch import nn
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from heedful.models.memory_policy import MemoryPolicy
     from heedful.tasks.ppo import PPO
 
+LARGEST = 1 << 24  # bytes of what is known of an environment
 TOGETHER = 128  # episodes played side by side
 FROM_ZERO = ("CartPole-v1",)  # environments with returns from 0 to 500
 
@@ -142,9 +143,10 @@ class Control(Task[Episode, PlayedEpisode]):
     def load(cls, config: Config, folder: Path) -> Self:
         """Read what observations look like."""
         path = folder / cls.files[0]
-        kept = cast(dict[str, Any], parse_json(path.read_bytes(), path))
-        lists: dict[str, Any] = {key: tuple(kept.pop(key)) for key in ("hide", "mean", "std")}
-        return cls(config, Environment(**kept, **lists))
+        environment = parse_json_as(Environment, read_whole(path, most=LARGEST), path)
+        data = config.data
+        environment.check(path, data.environment, hide=data.hide, limit=data.limit)
+        return cls(config, environment)
 
     def encode(self, examples: Sequence[Episode], *, training: bool = False) -> Seeds:
         """Take the seeds."""

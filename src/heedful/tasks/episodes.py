@@ -1,13 +1,15 @@
 """Episodes of a gymnasium environment: how they are played, and what a policy remembers of them."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from heedful.errors import ConfigError, DataError, MissingExtraError
+from heedful.errors import ConfigError, DataError, MissingExtraError, RunError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -89,6 +91,41 @@ class Environment:
             mean=tuple(numbers.mean(0).tolist()),
             std=tuple(std.tolist()),
         )
+
+    def check(self, path: Path, name: str, *, hide: Sequence[int], limit: int | None) -> None:
+        """Check what was read from a file: it is of this environment, and its numbers are such.
+
+        Raises:
+            RunError: It is of another one, or something else than `explore` returns.
+        """
+        told, wanted = (self.name, self.hide, self.limit), (name, tuple(hide), limit)
+        if told != wanted:
+            raise RunError(
+                f"{path} must be of {', '.join(map(str, wanted)):.100} as config.toml says, "
+                f"got {', '.join(map(str, told)):.100}"
+            )
+        numbers = (*self.mean, *self.std)
+        whole = self.actions > 0 and len(self.mean) == len(self.std) > 0
+        if not (whole and all(map(math.isfinite, numbers)) and min(self.std) > 0):
+            raise RunError(
+                f"{path} must have actions, and a mean and a positive std of each number that is "
+                f"seen, got {self.actions} actions and {numbers!s:.100}"
+            )
+
+    def check_game(self, game: Any) -> None:
+        """Check that what is played is what was explored, also by another version of gymnasium.
+
+        Raises:
+            ConfigError: It shows other numbers, or has other actions.
+        """
+        size, action = game.observation_space.shape[0], game.action_space
+        found = (size - len(self.hide), int(action.n), int(action.start))
+        known = (len(self.mean), self.actions, self.start)
+        if found != known:
+            raise ConfigError(
+                f"{self.name} must have the numbers seen, actions and first action {known} that "
+                f"were learned with, got {found}"
+            )
 
     @property
     def inputs(self) -> int:
@@ -210,6 +247,8 @@ def play(
     import torch
 
     games = [made(environment.name, environment.limit) for _ in seeds]
+    if games:
+        environment.check_game(games[0])
     count, memory, device = len(games), model.memory, model.age.device
     first = [game.reset(seed=seed)[0] for game, seed in zip(games, seeds, strict=True)]
     seen = [environment.moments(first)]

@@ -222,13 +222,26 @@ def load_parts(folder: Path, files: Sequence[str]) -> tuple[list[str], ImageEval
     """
     about = read_json(folder / files[0])
     try:
-        names: list[str] = [str(label) for label in about["labels"]]
-        sizes = {key: int(about[key]) for key in ("size", "channels", "images")}
+        names = _texts(about["labels"])
+        sizes = {key: _count(about[key]) for key in ("size", "channels", "images")}
         evaluator = ImageEvaluator(classes=len(names), **sizes)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (KeyError, TypeError, ValueError, MemoryError, RuntimeError) as error:
         raise RunError(
             f"{folder / files[0]} must hold labels, size, channels and images, got: {error!r:.80}"
         ) from None
     path = folder / files[1]
     fill(evaluator, parse_tensors(read_whole(path, most=LARGEST), path), path)
     return names, evaluator.eval().requires_grad_(False)
+
+
+def _texts(values: list[object]) -> list[str]:
+    texts = [value for value in values if isinstance(value, str)]
+    if not texts or len(set(texts)) < len(values):
+        raise ValueError(f"{values!r:.40} are no labels")
+    return texts
+
+
+def _count(value: object) -> int:
+    if type(value) is not int or not 0 < value < 1 << 40:
+        raise ValueError(f"{value!r:.40} is no count")
+    return value

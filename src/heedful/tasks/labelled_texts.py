@@ -118,7 +118,7 @@ def read_table(
         label = label.strip()
         if known is not None and label not in known:
             raise DataError(
-                f"{path}:{number} must have a label of the training split, got {label!r}"
+                f"{path}:{number} must have a label of the training split, got {label!r:.80}"
             )
         examples.append(Labelled(text, label))
     return examples
