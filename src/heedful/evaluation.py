@@ -114,7 +114,8 @@ def evaluate(
         raise DataError(f"the {split} split must hold an example, got none.{other}")
     data = task.encode(examples)
     began = time.perf_counter()
-    answers = task.answer(model, data)
+    with torch.inference_mode():
+        answers = task.answer(model, data)
     seconds = time.perf_counter() - began
     found = measure(task, model, data, examples, answers=answers)
     chosen = [(metric, found[metric.name]) for metric in task.metrics]

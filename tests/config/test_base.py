@@ -66,7 +66,7 @@ def test_a_section_is_frozen_and_knows_what_it_holds():
 
 
 def test_what_has_an_order_comes_first_and_nothing_twice():
-    assert fields_in_order(Own) == ["seed", "task", "train", "output", "data"]
+    assert fields_in_order(Own) == ["seed", "task", "output", "train", "data"]
     train = fields_in_order(OwnTrain)
     assert train[:3] == ["batch_size", "minutes", "steps"]
     assert sorted(train) == sorted(OwnTrain.model_fields)

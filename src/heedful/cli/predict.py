@@ -119,9 +119,12 @@ def answers(
     task: "Task[Any, Any]", model: "nn.Module", texts: list[str]
 ) -> list[tuple[Any, Any] | None]:
     """Example and answer for each text; none for a blank one, so that lines keep their numbers."""
+    import torch
+
     examples = [task.parse(text) if text.strip() else None for text in texts]
     filled = [example for example in examples if example is not None]
-    found = iter(task.answer(model, task.encode(filled)) if filled else ())
+    with torch.inference_mode():
+        found = iter(task.answer(model, task.encode(filled)) if filled else ())
     return [None if example is None else (example, next(found)) for example in examples]
 
 

@@ -1,7 +1,7 @@
 """What every config has: frozen sections, and how long, how fast and how often is trained."""
 
 import os
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar, cast, get_args
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, cast, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -78,14 +78,10 @@ class Train(Section):
 class TaskConfig(Section):
     """One training, whole; each task adds sections of its own."""
 
-    if TYPE_CHECKING:  # which a subclass may narrow: nothing here can be written to
-        task: Any
-        train: Any
-    else:
-        task: str
-        train: Train = Train(minutes=3.0)
+    task: str
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
     output: str | None = None  # run folder; None: runs/<task>-<next free number>
+    train: Train = Train(minutes=3.0)
 
 
 def located(section: SomeSection, *, name: str = "data") -> SomeSection:
