@@ -13,11 +13,14 @@ import pytest
 from heedful.config.base import dump
 from heedful.errors import RunWarning
 from heedful.evaluation import evaluate
+from heedful.tasks.catalog import parse_config
+from heedful.tasks.classify_text import ClassifyText
 from heedful.tasks.translation import Translation
 from heedful.training.events import Evaluated, Started
 from heedful.training.run import load
 from heedful.training.start import train
 from heedful.tuning import latency
+from heedful.tuning.costs import Costs
 from heedful.tuning.goal import Goal, parse_keep
 from heedful.tuning.worker import Stopped, train_one, work
 
@@ -94,6 +97,23 @@ def test_a_metric_is_measured_anew_though_the_training_has_a_score_of_its_name(t
     last = train_one(config, goal("token_accuracy >= 5"), search.send, search.receive)
     whole = evaluate(load(config.output), split="dev").scores["token_accuracy"].score
     assert last["quality"] == pytest.approx(whole)
+
+
+@pytest.mark.parametrize("keep", ["accuracy >= 1", "dev_loss <= 9"])
+def test_another_task_is_held_to_its_own_metrics(tmp_path, keep):
+    tables = {"task": "classify-text", "output": str(tmp_path / "run")}
+    tables["data"] = {"examples": 400, "dev": 60, "test": 60, "languages": ["en", "fi", "zh"]}
+    config = parse_config(tables | {"train": {"steps": 6, "evaluate_every": 1.0}})
+    with Costs(config, goal(keep), ClassifyText) as costs:
+        assert costs({}) > costs({"model.width": 16}) > 0
+    search = Search()
+    last = work(command(config, goal(keep)), search.send, search.receive)
+    (evaluated,) = (message for message in search.sent if message["kind"] == "evaluated")
+    scores = evaluate(load(config.output), split="dev").scores
+    assert evaluated["score"] == pytest.approx(scores["accuracy"].score)
+    assert last["quality"] == pytest.approx(
+        scores["loss" if "loss" in keep else "accuracy"].score, rel=1e-4
+    )
 
 
 def test_a_score_that_nobody_measures_is_an_error(told, digit_config):
