@@ -3,7 +3,7 @@
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -30,7 +30,8 @@ class Labelled:
     label: str = ""
 
 
-class Batch(NamedTuple):
+@dataclass(frozen=True)
+class Batch:
     """Padded texts; a label that nobody knows is -100."""
 
     tokens: "Tensor"
