@@ -47,6 +47,11 @@ def test_the_commands_of_the_page_work(folder):
             assert out.split() == ["1", "0"], err
 
 
+def test_letters_that_were_never_seen_are_no_fault(folder):
+    words = ("--task-from", "vowels:Vowels", "Ünï 3!", "banana")
+    assert run(folder, "heedful", "predict", "runs/vowels", *words)[0] == 0
+
+
 def _words(line):
     return [word.strip('"') for word in re.findall(r'"[^"]*"|\S+', line)[1:]]
 

@@ -142,9 +142,19 @@ def test_no_code_is_loaded_from_what_a_run_says(module, tmp_path):
     (folder / "run.json").write_text(f'{{"task": "{module}:Mine"}}', encoding="utf-8")
     for text in (f'task = "{module}:Mine"\n', f'task = "mine"\nsource = "{module}:Mine"\n'):
         (folder / "config.toml").write_text(text, encoding="utf-8")
-        with pytest.raises((RunError, ConfigError), match="task must be one of"):
+        with pytest.raises(ConfigError, match=r"^task must be one of .* named by --task-from"):
             load(folder)
     assert module not in sys.modules
+
+
+def test_a_task_that_cannot_be_loaded_is_no_fault_of_the_run(tmp_path):
+    (tmp_path / "run.json").write_text("{}", encoding="utf-8")
+    (tmp_path / "config.toml").write_text('task = "mine"\n', encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"^--task-from must name a class that can be imported"):
+        load(tmp_path, task="heedful_has_no_such_module:Mine")
+    (tmp_path / "config.toml").write_text('task = "translation"\nseed = "x"\n', encoding="utf-8")
+    with pytest.raises(RunError, match=r"config.toml must be a whole config, got: .*seed"):
+        load(tmp_path)
 
 
 def test_a_name_of_a_task_is_that_of_its_config():

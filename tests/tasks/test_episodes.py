@@ -33,11 +33,16 @@ class Endless(gymnasium.Env):
         return np.array([self.count]), float(action), False, False, {}
 
 
+def broken(**settings):
+    raise ModuleNotFoundError("no\nengine")
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _endless():
     gymnasium.register("Endless-v0", entry_point=Endless)
+    gymnasium.register("Broken-v0", entry_point=broken)
     yield
-    del gymnasium.registry["Endless-v0"]
+    del gymnasium.registry["Endless-v0"], gymnasium.registry["Broken-v0"]
 
 
 @pytest.fixture(scope="module")
@@ -147,6 +152,7 @@ def test_a_limit_ends_what_does_not_end():
     "name, message",
     [
         ("Nope-v0", "data.environment must be one that gymnasium can make, got 'Nope-v0': "),
+        ("Broken-v0", "one that gymnasium can make, got 'Broken-v0': no engine"),
         ("os:Cart-v0", "data.environment must be registered with gymnasium, got 'os:Cart-v0'"),
         ("Taxi-v4", "observations of Taxi-v4 must be vectors, got Discrete(500)"),
         ("Pendulum-v1", "actions of Pendulum-v1 must be a few to choose from, got Box("),

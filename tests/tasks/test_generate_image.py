@@ -15,7 +15,7 @@ pytest.importorskip("sklearn", reason="the extra images is not installed")
 TASK = "task=generate-image"
 REFUSED = {
     "x": 'class must be one of "0", "1", "2", "3", "4", "5", "6", "7", "8", "9", got "x"',
-    "3:x": "seed must be a whole number, got 'x'",
+    "3:x": "seed must be a whole number below 2^63, got 'x'",
     "model.reduction=3": "got model.width = 16, model.reduction = 3",
     "model={width=5, reduction=5}": "model.width must be even and a multiple of model.reduction",
     "train.precision=bf16": 'train.precision must be "fp32" where two networks learn, got "bf16"',

@@ -110,14 +110,21 @@ def parse_config(
     Raises:
         ConfigError: There is no such task, or settings cannot be used; names all of them.
     """
-    schema = find_task(_task_in(data, overrides, source), source=source).config_class
+    schema = task_of(data, overrides=overrides, source=source).config_class
     return parse_tables(data, schema, overrides=overrides, name=name)
 
 
-def _task_in(
-    data: Mapping[str, Any], overrides: Sequence[str], source: str | AnyTask | None
-) -> str:
-    """The task that a config names, which an override may change."""
+def task_of(
+    data: Mapping[str, Any],
+    *,
+    overrides: Sequence[str] = (),
+    source: str | AnyTask | None = None,
+) -> AnyTask:
+    """Return the class of the task that a config names, which an override may change.
+
+    Raises:
+        ConfigError: There is no such task; see `find_task`.
+    """
     task = import_task(source) if isinstance(source, str) else source
     named = data.get("task", DEFAULT if task is None else name_of(task))
     for text in overrides:
@@ -126,7 +133,7 @@ def _task_in(
             named = value.strip().strip("\"'")
     if not isinstance(named, str):
         raise ConfigError(f'task must be a text in "quotes", got {show(named)}')
-    return named
+    return find_task(named, source=task)
 
 
 def _told(error: BaseException) -> str:

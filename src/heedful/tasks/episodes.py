@@ -212,9 +212,10 @@ def made(name: str, limit: int | None = None) -> Any:
         raise ConfigError(f"data.environment must be registered with gymnasium, got {name!r}")
     try:
         game: Any = gymnasium.make(name, max_episode_steps=limit, disable_env_checker=True)
-    except gymnasium.error.Error as error:
+    except Exception as error:  # also whatever the code of an environment raises
+        said = " ".join(str(error).split()) or type(error).__name__
         raise ConfigError(
-            f"data.environment must be one that gymnasium can make, got {name!r}: {error}"
+            f"data.environment must be one that gymnasium can make, got {name!r}: {said:.300}"
         ) from None
     spaces = gymnasium.spaces
     seen, done = game.observation_space, game.action_space

@@ -11,12 +11,18 @@ import torch
 from torch import nn
 
 from heedful.config.base import TaskConfig, dump
-from heedful.config.file import dump_toml
+from heedful.config.file import dump_toml, read_tables
 from heedful.errors import ConfigError, DataError, HeedfulError, RunError, RunWarning
 from heedful.files import reason, write_bytes
 from heedful.manifest import Sealed, sealed
 from heedful.tasks.base import Task
-from heedful.tasks.catalog import AnyTask, find_task, load_config, parse_config
+from heedful.tasks.catalog import (
+    AnyTask,
+    find_task,
+    import_task,
+    parse_config,
+    task_of,
+)
 from heedful.training.checkpoint import load_weights, read_pointer
 from heedful.training.layout import ABOUT, PLAN, fixed
 from heedful.training.settled import CONFIG, edited
@@ -54,10 +60,10 @@ class Run:
         if not _is_there(self.folder / ABOUT):
             raise RunError(f"run must be a folder written by heedful train, got {self.folder}")
         self.device = device or default_device()
-        self.source = task
+        self.source = import_task(task) if isinstance(task, str) else task
         self._sealed = sealed(self.folder)
         # as written, or edited as far as it may be
-        self.config: Any = _read_config(self._sealed, task)
+        self.config: Any = _read_config(self._sealed, self.source)
 
     @property
     def kind(self) -> AnyTask:
@@ -132,7 +138,7 @@ class Run:
         free = self.kind.inference
         same = self.config.model_copy(update={key: getattr(config, key) for key in free})
         if same != config:
-            only = ", ".join(f"{section}.*" for section in free) or "nothing"
+            only = ", ".join(f"{section}.*" for section in free) or "no section"
             raise ConfigError(
                 f"settings of a run that is trained may change in {only} alone, "
                 f"got {', '.join(overrides)}"
@@ -277,9 +283,13 @@ def _read_config(kept: Sealed, source: str | AnyTask | None) -> TaskConfig:
         if found is None:
             raise
         return found
+    tables: dict[str, Any] = {}
     try:
-        return load_config(path, source=source)
+        tables = read_tables(path)
+        return parse_config(tables, name=str(path), source=source)
     except HeedfulError as error:
+        if isinstance(tables.get("task"), str):
+            task_of(tables, source=source)  # is it that no task of this name is known?
         raise RunError(f"{path} must be a whole config, got: {reason(error):.500}") from None
 
 
