@@ -140,3 +140,10 @@ def test_a_learner_that_moves_what_no_checkpoint_holds_is_refused(choose, messag
     given.optimizers = {name: torch.optim.SGD(choose(model)) for name in names}
     with pytest.raises(UnsupportedError, match=message):
         OwnLearner(given)
+
+
+def test_a_batch_without_decisions_ends_the_training():
+    task: Any = Squares()
+    task.loss = lambda model, batch: (model(batch).sum(), 0)
+    with pytest.raises(NoNumberError, match=r"^-?inf with a gradient of norm"):
+        stepper(task, network(), Accelerator(cpu=True)).step(torch.ones(7, 3), 0.1)

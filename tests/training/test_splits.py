@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import pytest
 
 from heedful.data.examples import Example
-from heedful.errors import RunError
+from heedful.errors import DataError, RunError
 from heedful.training.splits import parse_split, write_split
 
 
@@ -88,3 +89,20 @@ def test_a_number_is_never_made_of_something_else(tmp_path, change, message):
 def test_a_last_line_without_its_end_is_an_error(tmp_path):
     with pytest.raises(RunError, match=r"dev\.jsonl must be whole, got no end of its last line"):
         parse_split(b'{"source": "one", "target": "1"}', tmp_path / "dev.jsonl", Example)
+
+
+@pytest.mark.parametrize(
+    "example, got",
+    [
+        (Picture("a", "b", np.int64(3)), "Object of type int64 is not JSON serializable"),
+        (Picture("a", "b", 3.0), "a damaged line 1: label Input should be a valid integer"),
+        (Picture("a", "b", 3, kind="x"), "a damaged line 1: kind Input should be 'real' or 'made'"),
+        (Picture("\ud800", "b", 3), "surrogates not allowed"),
+        (("a", "b"), "asdict"),
+    ],
+)
+def test_what_could_not_be_read_again_is_never_written(tmp_path, example, got):
+    (tmp_path / "splits").mkdir()
+    with pytest.raises(DataError, match=f"^examples of the dev split must be .*got: .*{got}"):
+        write_split(tmp_path, "dev", [example])
+    assert not list((tmp_path / "splits").iterdir())

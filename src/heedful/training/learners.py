@@ -106,7 +106,7 @@ class Supervised:
         norm = accelerator.clip_grad_norm_(self.model.parameters(), self.settings.clip)
         summed, decisions = loss.item(), everywhere.item() if several else count
         if not math.isfinite(summed) or norm is None or not math.isfinite(norm.item()):
-            raise NoNumberError(f"{summed / decisions} with a gradient of norm {norm}")
+            raise NoNumberError(f"{(loss / everywhere).item()} with a gradient of norm {norm}")
         self.optimizer.step()
         self.optimizer.zero_grad()
         return Taken(summed, decisions, {})

@@ -8,7 +8,7 @@ from typing import Any, TypeVar, cast
 
 from pydantic import TypeAdapter, ValidationError
 
-from heedful.errors import RunError
+from heedful.errors import DataError, RunError
 from heedful.files import reason, write_bytes
 
 SomeExample = TypeVar("SomeExample")
@@ -25,10 +25,22 @@ def write_split(folder: Path, split: str, examples: Sequence[Any]) -> None:
         examples: Dataclasses of texts and numbers.
 
     Raises:
+        DataError: Examples are something else, and could not be read again.
         RunError: The folder cannot be written.
     """
-    lines = [json.dumps(asdict(example), ensure_ascii=False) for example in examples]
-    write_bytes(folder / "splits" / f"{split}.jsonl", "".join(f"{x}\n" for x in lines).encode())
+    path = folder / "splits" / f"{split}.jsonl"
+    try:
+        lines = [json.dumps(asdict(example), ensure_ascii=False) for example in examples]
+        content = "".join(f"{line}\n" for line in lines).encode()
+        for kind in {type(example) for example in examples}:  # the user's, so one at most
+            parse_split(content, path, kind)
+    except (TypeError, ValueError, RunError) as error:  # now, and not when all is trained
+        got = str(error).partition("must be whole, ")[2] or reason(error)
+        raise DataError(
+            f"examples of the {split} split must be dataclasses of texts and numbers as their "
+            f"fields say, got: {got.removeprefix('got '):.200}"
+        ) from None
+    write_bytes(path, content)
 
 
 def parse_split(content: bytes, path: Path, kind: type[SomeExample]) -> list[SomeExample]:
