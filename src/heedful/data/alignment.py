@@ -1,11 +1,11 @@
-"""Which source piece each target piece looked at, as plain data."""
+"""Which piece of an input each piece of an answer looked at, as plain data."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
 class Alignment:
-    """Weights between the pieces of two texts.
+    """Weights between the pieces of an input and of an answer: two texts, a text and its label.
 
     Args:
         source: Pieces that were read; `weights` has a column each.

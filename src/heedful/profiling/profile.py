@@ -129,7 +129,7 @@ def profile_run(
     seed: int = 0,
     listen: ProgressListener = str,
 ) -> Profile:
-    """Do the same for a trained translator, with its `dev` split; the work is to write, in steps.
+    """Do the same for a trained run of any task, with its `dev` split; the work is to answer.
 
     Args:
         run: A run or its folder.
@@ -141,7 +141,7 @@ def profile_run(
     Raises:
         ConfigError: A number is out of range.
         RunError: The run is damaged.
-        UnsupportedError: The model is no Transformer, or has no attention left.
+        UnsupportedError: The task does not say what its model decides, or no attention is left.
     """
     _check(leave_out, key_block)
     run = run if isinstance(run, Run) else Run(run)

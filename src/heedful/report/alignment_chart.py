@@ -23,8 +23,8 @@ ROOM_FOR_NUMBERS = 18
 ROOM_FOR_LARGE = 26
 
 _BODY = """\
-<p>Each row is a piece of the translation; its cells say where the model looked while it wrote that
-piece, in per cent. Attention is evidence about routing, not by itself a reason.</p>
+<p>Each row is a piece of the answer; its cells say where the model looked for that piece, in per
+cent. Attention is evidence about routing, not by itself a reason.</p>
 <div class="wide"><div id="map"></div></div>
 <noscript><p>The picture needs JavaScript; the table below does not.</p></noscript>
 <details><summary>Numbers</summary><div class="wide">{table}</div></details>
@@ -94,8 +94,8 @@ def chart(alignment: Alignment, *, title: bool = True) -> dict[str, Any]:
         "labelFontSize": size,
     }
     top = alt.Axis(orient="top", labelAngle=-60, **axis)
-    x = alt.X("source:N", sort=sources, title="source", axis=top)
-    y = alt.Y("target:N", sort=targets, title="translation", axis=alt.Axis(**axis))
+    x = alt.X("source:N", sort=sources, title="input", axis=top)
+    y = alt.Y("target:N", sort=targets, title="answer", axis=alt.Axis(**axis))
     base = alt.Chart(alt.Data(values=cells)).encode(x=x, y=y)
     tooltip = [
         alt.Tooltip("target:N"),
