@@ -165,3 +165,12 @@ def test_a_name_of_a_task_is_that_of_its_config():
         config_class = Config
 
     assert name_of(Named) == "named"
+
+
+@pytest.mark.parametrize("name", ["../labels.json", "/labels.json", "task/../../x", "config.toml"])
+def test_files_of_a_task_stay_in_a_folder_of_the_run(name):
+    class Escaping(find_task("translation")):
+        files = (name,)
+
+    with pytest.raises(ConfigError, match="files of a task must be in a folder of the run"):
+        find_task("translation", source=Escaping)

@@ -3,7 +3,7 @@
 import importlib
 import traceback
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, cast
 
 from heedful.config.base import TaskConfig
@@ -39,7 +39,7 @@ def find_task(name: str, *, source: str | AnyTask | None = None) -> AnyTask:
         task = import_task(source) if isinstance(source, str) else source
         own = name_of(task)
         if own == name:
-            return task
+            return _checked(task)
         if name not in BUILT_IN:
             raise ConfigError(f"task must be {show(own)}, as the given class is, got {show(name)}")
     if name not in BUILT_IN:
@@ -134,6 +134,22 @@ def task_of(
     if not isinstance(named, str):
         raise ConfigError(f'task must be a text in "quotes", got {show(named)}')
     return find_task(named, source=task)
+
+
+def _checked(task: AnyTask) -> AnyTask:
+    """A task whose files stay within its run.
+
+    Raises:
+        ConfigError: One would not.
+    """
+    for name in task.files:
+        path = PurePath(name)
+        if path.is_absolute() or ".." in path.parts or len(path.parts) < 2:
+            raise ConfigError(
+                f"files of a task must be in a folder of the run, such as task/labels.json, "
+                f"got {name!r}"
+            )
+    return task
 
 
 def _told(error: BaseException) -> str:
