@@ -14,7 +14,7 @@ from torch import nn
 
 from heedful.config.base import Count, DataPath, Section, TaskConfig, Train
 from heedful.data.examples import Splits
-from heedful.errors import RunError, UnsupportedError
+from heedful.errors import ConfigError, UnsupportedError
 from heedful.metrics.classification import accuracy
 from heedful.metrics.metric import mean_metric
 from heedful.tasks.base import Task, device_of
@@ -218,7 +218,7 @@ def test_a_run_of_somebodys_own_task_opens_with_it_alone(tmp_path):
     assert [type(x) for x in run.answer(["1.5"])] == [Said]
     assert run.about["task"] == "points"
     assert load(run.folder, task=Above).examples("test") == Above.read(run.config).test
-    with pytest.raises(RunError, match=r'got .*"points"'):
+    with pytest.raises(ConfigError, match=r'got "points".*--task-from module:Class'):
         load(run.folder)
 
 

@@ -182,8 +182,9 @@ class GenerateImage(Task[ImageReference, MadeImage]):
             label, seed = text.strip(), "0"
         if label not in self.labels:
             raise DataError(unknown_choice("class", self.labels, label))
-        if not (seed.isascii() and seed.isdigit() and int(seed) < 2**63):
-            raise DataError(f"seed must be a whole number, got {seed!r}")
+        digits = seed.isascii() and seed.isdigit() and len(seed) < 20
+        if not (digits and int(seed) < 2**63):
+            raise DataError(f"seed must be a whole number below 2^63, got {seed!r:.60}")
         return ImageReference("", 0, label, seed=int(seed))
 
     def identity(self, example: ImageReference) -> Hashable:
