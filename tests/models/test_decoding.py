@@ -27,6 +27,8 @@ class TableState(State):
 class Table:
     """Logits of the next token by the token before; the first source token chooses the table."""
 
+    longest = None  # texts of any length
+
     def __init__(self, tables):
         self.tables, self.steps, self.rows = tables, 0, 0
 

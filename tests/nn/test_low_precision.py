@@ -298,7 +298,7 @@ def test_gives_the_dtype_that_it_gets(make, precision, dtype):
     assert (out.double() - plain).norm() / plain.norm() < 0.05
 
 
-def test_names_what_there_is():
+def test_rejects_what_there_is_not():
     message = r"precision must be one of bf16, int8, got 'int4'"
     with pytest.raises(ConfigError, match=message):
         LowPrecisionLinear(4, 4, precision="int4")

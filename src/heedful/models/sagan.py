@@ -92,7 +92,9 @@ class Generator(nn.Module):
             x = self._double(x, labels, step)
         return torch.tanh(self.last(x))
 
-    def _double(self, x: Image, labels: Labels, step: int) -> Image:
+    def _double(
+        self, x: Image, labels: Labels, step: int
+    ) -> Float[Tensor, "batch fewer_channels twice_height twice_width"]:
         return relu(self.norms[step](self.up[step](x), labels))
 
 
