@@ -22,6 +22,8 @@ EXTRAS = {
     "tensorboard": ("tensorboard",),
     "hf": ("datasets", "transformers"),
     "tune": ("optuna",),
+    "control": ("gymnasium",),
+    "images": ("PIL", "sklearn"),
 }
 CPU_FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "bf16", "sve")
 
