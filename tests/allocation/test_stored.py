@@ -12,7 +12,8 @@ from torch import nn
 
 from heedful.allocation.moves import DropSite, KeepHeads, QueryKeyRank, Window
 from heedful.allocation.plan import Plan
-from heedful.allocation.stored import describe, is_model, load_model, save_model
+from heedful.allocation.saved_files import is_model
+from heedful.allocation.stored import describe, load_model, save_model
 from heedful.errors import ConfigError, MissingExtraError, RunError
 from heedful.kernels.transformers import register
 from heedful.manifest import MANIFEST

@@ -9,9 +9,10 @@ import torch
 from heedful.allocation.plan import unfused
 from heedful.allocation.sites import find_sites
 from heedful.errors import ConfigError, TrainingError
+from heedful.metrics.rows import UNKNOWN
 from heedful.optimizing.finetune import Finetuning, finetune, imitation_loss
 from heedful.optimizing.hints import Hints
-from heedful.optimizing.problem import UNKNOWN, Reference, divergence
+from heedful.optimizing.problem import Reference, divergence
 from heedful.testing.tolerance import assert_close
 
 

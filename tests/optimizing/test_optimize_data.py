@@ -20,12 +20,6 @@ class Pair:
     target: str
 
 
-@dataclasses.dataclass(frozen=True)
-class Couple:
-    source: str
-    target: str
-
-
 Point = namedtuple("Point", "x y")
 
 

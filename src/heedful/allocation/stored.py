@@ -11,7 +11,6 @@ manifest.json       sizes and hashes of the others
 
 import importlib
 import json
-import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -22,6 +21,7 @@ from torch import nn
 
 from heedful.allocation.moves import Move
 from heedful.allocation.plan import Plan, load_plan
+from heedful.allocation.saved_files import MODEL, PLAN, REPORT, WEIGHTS
 from heedful.allocation.weights import LARGEST, fill, parse_tensors, weights_of
 from heedful.errors import ConfigError, HeedfulError, MissingExtraError, RunError
 from heedful.files import reason, write_bytes, write_into, write_json
@@ -29,7 +29,6 @@ from heedful.kernels.transformers import NAME, NUMBERS, register
 from heedful.locks import check_unused
 from heedful.manifest import MANIFEST, seal, sealed
 
-WEIGHTS, PLAN, MODEL, REPORT = "model.safetensors", "plan.toml", "model.json", "report.json"
 FORMAT = 1
 DTYPES = ("bfloat16", "float16", "float32", "float64")
 # any other name is one that transformers looks for on a hub, to run what it finds there
@@ -70,11 +69,6 @@ def save_model(
         seal(temporary, [path.name for path in temporary.iterdir()])
 
     write_into(folder, write, last=MODEL, holds=(WEIGHTS, PLAN, MODEL, REPORT, MANIFEST))
-
-
-def is_model(folder: Path) -> bool:
-    """Is this a folder that `save_model` wrote?"""
-    return os.path.isfile(folder / MODEL)  # also where no such name can be
 
 
 def load_model(

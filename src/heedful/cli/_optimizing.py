@@ -40,7 +40,7 @@ def optimize_with_progress(
 
 def refused(output: Path) -> dict[str, Any]:
     """Return the report that a refusal left."""
-    from heedful.allocation.stored import REPORT
+    from heedful.allocation.saved_files import REPORT
     from heedful.files import read_json
 
     return read_json(output / REPORT)

@@ -15,12 +15,13 @@ def open_run(folder: Path, task: str | None = None) -> "Run":
     Raises:
         RunError: There is no run in it; a model that was saved by itself is named as such.
     """
+    from heedful.allocation.saved_files import is_model
     from heedful.cli._runtime import loading
 
     with loading():
         from heedful.training.run import Run
 
-    if (folder / "model.json").is_file():
+    if is_model(folder):
         raise RunError(
             f"run must be a folder written by heedful train, got {folder}, which holds a model "
             "alone: heedful.load opens it in Python"

@@ -12,9 +12,10 @@ from torch.nn.functional import cross_entropy
 from heedful.allocation.plan import unfused
 from heedful.allocation.sites import Site
 from heedful.errors import ConfigError
+from heedful.metrics.rows import UNKNOWN
 from heedful.optimizing.descent import descend
 from heedful.optimizing.hints import Hints
-from heedful.optimizing.problem import IMPOSSIBLE, UNKNOWN, Problem, divergence
+from heedful.optimizing.problem import IMPOSSIBLE, Problem, divergence
 
 SLOWEST = 1 / 8
 ASKED = 2  # where the truth is known, the original is asked in one of so many steps

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from heedful.config.problems import unknown_choice
 from heedful.data.batches import size_batches
 from heedful.errors import ConfigError, DataError, RunError, UnsupportedError
 from heedful.metrics.metric import Floats, ratio_metric
-from heedful.optimizing.problem import UNKNOWN, Problem, Split, unavailable
+from heedful.optimizing.problem import Problem, Split, unavailable
 from heedful.tasks.base import Batch, Dataset, Task
 from heedful.tasks.measure import measure
 from heedful.training.run import Run
@@ -188,7 +188,7 @@ def _truth_of(task: Task[Any, Any], model: nn.Module) -> Callable[[Batch], Tenso
         if found is None:
             with torch.inference_mode():
                 found = task.rows(model, batch).truth
-        return torch.tensor(UNKNOWN) if found is None else found
+        return cast(Tensor, found)  # there is one: of one batch it was asked before
 
     return truth
 

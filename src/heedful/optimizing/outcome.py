@@ -7,7 +7,8 @@ from typing import Any
 from torch import nn
 
 from heedful.allocation.plan import Plan
-from heedful.allocation.stored import REPORT, save_model
+from heedful.allocation.saved_files import REPORT
+from heedful.allocation.stored import save_model
 from heedful.errors import BudgetError
 from heedful.files import write_into, write_json
 from heedful.locks import check_unused

@@ -6,7 +6,8 @@ from typing import Any, Literal, cast
 from torch import Tensor, nn
 
 from heedful.errors import ConfigError, DataError
-from heedful.optimizing.problem import UNKNOWN, Batch
+from heedful.metrics.rows import UNKNOWN
+from heedful.optimizing.problem import Batch
 
 LABELS = "labels"  # what transformers calls the truth in a batch
 DECODED = "decoder_input_ids"  # and what a decoder has written so far

@@ -17,7 +17,6 @@ Split = Literal["dev", "test"]
 IMPOSSIBLE = -1e4  # the logarithm of what some models forbid, so that 0 times it is 0
 KEPT = 1 << 28  # bytes of what the original says that are kept, not computed again
 CELLS = 1 << 24  # logits that are compared at a time, in float32
-UNKNOWN = -100  # stands for the truth of a row where nobody knows it
 
 
 @dataclass(frozen=True, kw_only=True)

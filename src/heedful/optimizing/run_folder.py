@@ -12,8 +12,8 @@ from torch import nn
 
 from heedful.allocation.moments import collect_moments
 from heedful.allocation.plan import Plan, load_plan, unfused
+from heedful.allocation.saved_files import PLAN, REPORT
 from heedful.allocation.sites import find_sites
-from heedful.allocation.stored import PLAN, REPORT
 from heedful.allocation.weights import weights_of
 from heedful.errors import BudgetError, RunError
 from heedful.files import read_json, write_bytes, write_into, write_json

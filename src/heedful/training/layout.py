@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from heedful.allocation.saved_files import PLAN, REPORT
 from heedful.config.file import dump_toml
 from heedful.data.examples import Splits
 from heedful.files import write_bytes, write_into, write_json
@@ -34,7 +35,6 @@ from heedful.training.settled import CONFIG
 from heedful.training.splits import LEDGER, write_split
 
 ABOUT = "run.json"
-PLAN, REPORT = "plan.toml", "report.json"  # of an optimised run, as of a saved model
 SPLITS = ("splits/dev.jsonl", "splits/test.jsonl")
 
 

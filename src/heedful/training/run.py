@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast, overload
 import torch
 from torch import nn
 
+from heedful.allocation.saved_files import PLAN, is_model
 from heedful.config.base import TaskConfig, dump
 from heedful.config.file import dump_toml, read_tables
 from heedful.errors import ConfigError, DataError, HeedfulError, RunError, RunWarning
@@ -24,7 +25,7 @@ from heedful.tasks.catalog import (
     task_of,
 )
 from heedful.training.checkpoint import load_weights, read_pointer
-from heedful.training.layout import ABOUT, PLAN, fixed
+from heedful.training.layout import ABOUT, fixed
 from heedful.training.settled import CONFIG, edited
 from heedful.training.splits import LARGEST, parse_split
 
@@ -258,11 +259,10 @@ def load(
     """
     if not os.path.isdir(folder):  # also where no such name can be
         raise RunError(f"a run or a saved model must be a folder, got none at {folder}")
-    if os.path.isfile(Path(folder) / "model.json"):
+    if is_model(Path(folder)):
         from heedful.allocation.stored import load_model
 
-        model = load_model(Path(folder), into=into, moves=moves)
-        return model.to(device or default_device())
+        return load_model(Path(folder), into=into, moves=moves).to(device or default_device())
     run = Run(folder, device=device, task=task)
     if into is not None:
         raise ConfigError(f"into must be left out for a run, got {type(into).__name__}")

@@ -24,7 +24,7 @@ from heedful.training.layout import create
 from heedful.training.loop import Listener, Ready, Training, ignore
 from heedful.training.processes import alike, decided
 from heedful.training.run import Run, build
-from heedful.training.settled import FREE, change_config, mark, settled
+from heedful.training.settled import CONFIG, FREE, change_config, mark, settled
 
 PACKAGES = ("heedful", "torch", "accelerate", "tokenizers", "babel", "safetensors")
 
@@ -204,7 +204,7 @@ def _going_on(
     """Return the config of a run with what else should hold from now on."""
     if not overrides:
         return before
-    config = load_config(folder / "config.toml", overrides=overrides, source=source)
+    config = load_config(folder / CONFIG, overrides=overrides, source=source)
     if settled(config) != settled(before):
         raise ConfigError(
             f"a run that is gone on with may change {', '.join(f'train.{key}' for key in FREE)} "
