@@ -33,7 +33,7 @@ from heedful.errors import HeedfulError
 from heedful.manifest import MANIFEST
 from heedful.nn import Attention
 from heedful.optimizing.run_folder import apply_plan
-from heedful.tasks.translation_config import Config, Decode, Train, TransformerModel
+from heedful.tasks.translation.config import Config, Decode, Train, TransformerModel
 from heedful.training.metrics import read_metrics
 
 MEMORY = 3 << 30  # bytes that a try may take beyond what it starts with

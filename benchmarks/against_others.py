@@ -35,8 +35,8 @@ from heedful.optimizing.of_run import problem_of_run
 from heedful.optimizing.operations import parameters
 from heedful.optimizing.problem import Problem
 from heedful.optimizing.verdict import Verdict
-from heedful.tasks.translation import Translation
-from heedful.tasks.translation_config import Config, TransformerModel
+from heedful.tasks.translation.config import Config, TransformerModel
+from heedful.tasks.translation.task import Translation
 from heedful.training.run import Run
 from heedful.training.start import train
 

@@ -20,8 +20,8 @@ import heedful
 from heedful.metrics.classification import accuracy
 from heedful.metrics.interval import Estimate, estimate
 from heedful.tasks.catalog import find_task, load_config
-from heedful.tasks.classify_text_config import Config
-from heedful.tasks.labelled_texts import Labelled
+from heedful.tasks.classify_text.config import Config
+from heedful.tasks.classify_text.texts import Labelled
 
 CONFIGS = Path(__file__).parent / "configs"
 MODELS = ("pooling", "lstm", "transformer", "cnn")

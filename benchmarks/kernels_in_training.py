@@ -15,9 +15,9 @@ from _measure import write
 from heedful.bench.timing import Times, in_turns, ratio
 from heedful.data.batches import size_batches
 from heedful.data.load import CldrData
-from heedful.tasks.pairs import Pairs
-from heedful.tasks.translation import Translation
-from heedful.tasks.translation_config import Config, Train, TransformerModel
+from heedful.tasks.translation.config import Config, Train, TransformerModel
+from heedful.tasks.translation.pairs import Pairs
+from heedful.tasks.translation.task import Translation
 from training import trainer
 
 SIZES = ((128, 8), (256, 8), (512, 8))  # width, heads

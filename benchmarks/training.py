@@ -20,9 +20,9 @@ from heedful.data.batches import size_batches
 from heedful.data.load import CldrData
 from heedful.data.tokens import PAD
 from heedful.nn.positions import SinusoidalPositions
-from heedful.tasks.pairs import Pairs
-from heedful.tasks.translation import Translation
-from heedful.tasks.translation_config import Config, Train, TransformerModel
+from heedful.tasks.translation.config import Config, Train, TransformerModel
+from heedful.tasks.translation.pairs import Pairs
+from heedful.tasks.translation.task import Translation
 from heedful.training.precision import faster_in_bf16
 
 STEPS = 8  # a round

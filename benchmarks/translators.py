@@ -15,7 +15,7 @@ from _measure import write
 from heedful.evaluation import evaluate
 from heedful.metrics.interval import estimate
 from heedful.metrics.texts import chrf, exact_match
-from heedful.tasks.translation_config import Config, Model, RnnModel, Train, TransformerModel
+from heedful.tasks.translation.config import Config, Model, RnnModel, Train, TransformerModel
 from heedful.training.metrics import read_metrics
 from heedful.training.run import load
 from heedful.training.start import train

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from heedful.data.load import TsvData
-from heedful.tasks.translation_config import Config, Decode, Tokens, Train, TransformerModel
+from heedful.tasks.translation.config import Config, Decode, Tokens, Train, TransformerModel
 
 # which kernel runs must not depend on how busy the machine is; the tests of the choice switch it on
 os.environ.setdefault("HEEDFUL_CHOICE", "static")

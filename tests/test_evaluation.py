@@ -16,7 +16,7 @@ from heedful.training.start import train
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory, digit_files):
     from heedful.data.load import TsvData
-    from heedful.tasks.translation_config import Config, Decode, Train, TransformerModel
+    from heedful.tasks.translation.config import Config, Decode, Train, TransformerModel
 
     files = {name: str(digit_files / f"{name}.tsv") for name in ("train", "dev", "test")}
     return train(

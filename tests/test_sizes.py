@@ -26,7 +26,7 @@ EXCEPTIONS = {
     ("lines of file", "mask/__init__.py"): Excess(
         480, "the class below, two thirds of it the contracts of its methods"
     ),
-    ("lines of class", "tasks/classify_text.py:ClassifyText"): Excess(
+    ("lines of class", "tasks/classify_text/task.py:ClassifyText"): Excess(
         205, "one task is one class, and its interface has many small questions"
     ),
     ("lines of class", "models/rnn_seq2seq.py:RnnSeq2Seq"): Excess(
@@ -69,7 +69,7 @@ EXCEPTIONS = {
     ("lines of class", "tasks/base.py:Task"): Excess(
         200, "all that a task may say, each with its contract; most of it is a default of a line"
     ),
-    ("lines of class", "tasks/translation.py:Translation"): Excess(
+    ("lines of class", "tasks/translation/task.py:Translation"): Excess(
         245, "one task is one class: a short method for each thing that is asked of it"
     ),
     ("lines of class", "training/run.py:Run"): Excess(

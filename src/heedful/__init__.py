@@ -12,7 +12,7 @@ from typing import Any
 _PUBLIC = {
     "Budget": "heedful.optimizing.budget",
     "BudgetError": "heedful.errors",
-    "Config": "heedful.tasks.translation_config",
+    "Config": "heedful.tasks.translation.config",
     "ConfigError": "heedful.errors",
     "DataError": "heedful.errors",
     "HeedfulError": "heedful.errors",

@@ -18,8 +18,8 @@ from heedful.optimizing.candidate import Candidate
 from heedful.optimizing.events import Note, RoundDone, Stage
 from heedful.optimizing.outcome import SUMMARY
 from heedful.tasks.catalog import parse_config
-from heedful.tasks.translation import Translation
-from heedful.tasks.translator import Translated
+from heedful.tasks.translation.task import Translation
+from heedful.tasks.translation.translator import Translated
 from heedful.training.events import Finished, Started
 
 REPORT: dict[str, Any] = {

@@ -1,7 +1,7 @@
 import pytest
 
 from heedful.locks import LOCK, hold
-from heedful.tasks.translation_config import Config, Train
+from heedful.tasks.translation.config import Config, Train
 
 
 def test_trains_measures_translates_draws_and_says_what_next(heedful, library):

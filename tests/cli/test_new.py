@@ -2,7 +2,7 @@ import pytest
 
 from heedful.config.template import template
 from heedful.tasks.catalog import BUILT_IN, load_config
-from heedful.tasks.translation_config import Config
+from heedful.tasks.translation.config import Config
 
 
 def test_prints_the_template(heedful):

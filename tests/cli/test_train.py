@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from heedful.tasks.translation_config import Config, TransformerModel
+from heedful.tasks.translation.config import Config, TransformerModel
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from heedful import cli
 from heedful.cli.tune import line, shown
 from heedful.cli.tune import tune as verb
 from heedful.errors import BudgetError
-from heedful.tasks.translation_config import Config, TransformerModel
+from heedful.tasks.translation.config import Config, TransformerModel
 from heedful.tuning import Goal, Range, Trial, default_space, parse_keep
 
 KEEP = ("--keep", "chrf >= 50")

@@ -11,7 +11,7 @@ from heedful.config.template import template
 from heedful.data.load import HubData, TsvData
 from heedful.errors import ConfigError
 from heedful.tasks.catalog import load_config, parse_config
-from heedful.tasks.translation_config import Config, RnnModel, Train
+from heedful.tasks.translation.config import Config, RnnModel, Train
 
 
 def write(folder, text, name="translate.toml"):

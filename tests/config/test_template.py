@@ -11,7 +11,7 @@ from heedful.config.base import Count, Section, TaskConfig, Train
 from heedful.config.problems import variants
 from heedful.config.template import field_comments, template
 from heedful.tasks.catalog import BUILT_IN, find_task, load_config
-from heedful.tasks.translation_config import Config, RnnModel, TransformerModel
+from heedful.tasks.translation.config import Config, RnnModel, TransformerModel
 
 SCHEMAS = {name: find_task(name).config_class for name in BUILT_IN}
 TABLES = [

@@ -16,7 +16,7 @@ from heedful.nn import Attention, AttentionPooling
 from heedful.optimizing import optimize as optimize_file
 from heedful.optimizing.of_model import ModelSpec, problem_of_model
 from heedful.optimizing.settings import OptimizeSettings
-from heedful.tasks.translation_config import Config, Decode, Train, TransformerModel
+from heedful.tasks.translation.config import Config, Decode, Train, TransformerModel
 from heedful.training.start import train
 
 WIDTH, HEADS, WORDS, LENGTH = 16, 4, 13, 6

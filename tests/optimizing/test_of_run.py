@@ -18,8 +18,8 @@ from heedful.optimizing.of_run import (
 )
 from heedful.optimizing.problem import Reference
 from heedful.tasks.base import Task
-from heedful.tasks.pairs import encode
-from heedful.tasks.translation import Translation
+from heedful.tasks.translation.pairs import encode
+from heedful.tasks.translation.task import Translation
 
 METRICS = tuple(metric.name for metric in Translation.metrics)
 

@@ -26,7 +26,7 @@ from heedful.profiling._site_names import site_names
 from heedful.profiling._site_times import Shape, plain_shares, time_sites
 from heedful.profiling._spectra import query_key_spectra
 from heedful.profiling.profile import profile, profile_run
-from heedful.tasks.forced_decoding import ForcedDecoding
+from heedful.tasks.translation.forced_decoding import ForcedDecoding
 
 WIDTH, HEADS, KV_HEADS, DIM, VALUE_DIM = 12, 4, 2, 6, 5
 BATCH, QUERIES, KEYS = 2, 7, 11

@@ -17,13 +17,13 @@ from heedful.tasks.catalog import (
     name_of,
     parse_config,
 )
-from heedful.tasks.translation import Translation
+from heedful.tasks.translation.task import Translation
 from heedful.training.run import load
 
 MINE = '''
 from typing import Literal
 from heedful.config.base import TaskConfig
-from heedful.tasks.translation import Translation
+from heedful.tasks.translation.task import Translation
 
 class Config(TaskConfig):
     """One training, whole."""

@@ -8,7 +8,7 @@ from heedful.config.base import TaskConfig, Train
 from heedful.data.examples import Example, Splits
 from heedful.errors import RunError
 from heedful.manifest import MANIFEST, sealed
-from heedful.tasks.translation import Translation
+from heedful.tasks.translation.task import Translation
 from heedful.training.layout import ABOUT, create, fixed, written
 
 

@@ -18,9 +18,9 @@ from heedful.data.batches import size_batches
 from heedful.data.load import TsvData, load_data
 from heedful.data.tokens import PAD
 from heedful.errors import HeedfulError, TrainingError
-from heedful.tasks import translation
-from heedful.tasks.pairs import train_vocabularies
-from heedful.tasks.translation_config import Config, Train, TransformerModel
+from heedful.tasks.translation import task as translation
+from heedful.tasks.translation.config import Config, Train, TransformerModel
+from heedful.tasks.translation.pairs import train_vocabularies
 from heedful.training import checkpoint, learners, loop, metrics, optimizer_state, stream
 from heedful.training.checkpoint import read_pointer
 from heedful.training.events import Evaluated, Step

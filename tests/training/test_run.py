@@ -21,8 +21,8 @@ from heedful.errors import ConfigError, RunError, RunWarning
 from heedful.manifest import MANIFEST
 from heedful.nn import Attention
 from heedful.tasks.catalog import load_config
-from heedful.tasks.translation import Translation
-from heedful.tasks.translation_config import Config, Decode, Train, TransformerModel
+from heedful.tasks.translation.config import Config, Decode, Train, TransformerModel
+from heedful.tasks.translation.task import Translation
 from heedful.training.layout import fixed
 from heedful.training.loop import Training
 from heedful.training.run import Run, build, load

@@ -8,7 +8,7 @@ import pytest
 
 from heedful.config.file import dump_toml
 from heedful.tasks.catalog import load_config
-from heedful.tasks.translation_config import Config, Decode, Train
+from heedful.tasks.translation.config import Config, Decode, Train
 from heedful.training.settled import edited, mark, settled
 
 FIXTURES = Path(__file__).parent / "fixtures" / "translation"

@@ -17,10 +17,11 @@ from heedful.allocation.plan import Plan
 from heedful.config.file import dump_toml
 from heedful.errors import ConfigError, DataError, RunError, TrainingError
 from heedful.locks import LOCK
-from heedful.tasks import losses, translation
 from heedful.tasks.catalog import load_config
-from heedful.tasks.translation import Translation
-from heedful.tasks.translation_config import Config, Train
+from heedful.tasks.translation import losses
+from heedful.tasks.translation import task as translation
+from heedful.tasks.translation.config import Config, Train
+from heedful.tasks.translation.task import Translation
 from heedful.training import loop, start, stream
 from heedful.training.checkpoint import WEIGHTS, read_pointer
 from heedful.training.events import Evaluated, Finished, Message, Started, Step
@@ -533,7 +534,7 @@ TWO = """
 import json, sys, time
 from pathlib import Path
 import torch
-from heedful.tasks.translation import Translation
+from heedful.tasks.translation.task import Translation
 from heedful.training import loop
 from heedful.training.checkpoint import read_pointer
 from heedful.training.start import train

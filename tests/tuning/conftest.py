@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from heedful.tasks.translation_config import Config, TransformerModel
+from heedful.tasks.translation.config import Config, TransformerModel
 from heedful.tuning.folder import run_folder
 
 CURVE = ((0.2, 4.0), (0.4, 3.0), (0.6, 2.5), (0.8, 2.2), (1.0, 2.0))

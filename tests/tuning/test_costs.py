@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from heedful.errors import ConfigError, DataError
-from heedful.tasks.translation import Translation
+from heedful.tasks.translation.task import Translation
 from heedful.training.start import train
 from heedful.tuning import costs as module
 from heedful.tuning.costs import Costs, count_parameters

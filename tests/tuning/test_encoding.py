@@ -5,8 +5,8 @@ import random
 import optuna
 import pytest
 
-from heedful.tasks.translation import Translation
-from heedful.tasks.translation_config import Config, RnnModel, TransformerModel
+from heedful.tasks.translation.config import Config, RnnModel, TransformerModel
+from heedful.tasks.translation.task import Translation
 from heedful.tuning.encoding import encoded, suggested
 from heedful.tuning.space import Choice, Range, Space, combinations, default_space
 

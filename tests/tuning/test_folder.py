@@ -8,9 +8,9 @@ from heedful.data.load import TsvData
 from heedful.data.load_images import FolderData
 from heedful.errors import RunError
 from heedful.tasks.catalog import load_config
-from heedful.tasks.generate_image import Config as ImageConfig
-from heedful.tasks.translation import Translation
-from heedful.tasks.translation_config import Config, TransformerModel
+from heedful.tasks.generate_image.task import Config as ImageConfig
+from heedful.tasks.translation.config import Config, TransformerModel
+from heedful.tasks.translation.task import Translation
 from heedful.tuning.folder import (
     check_results,
     discard,

@@ -4,8 +4,8 @@ import pytest
 
 from heedful.errors import ConfigError
 from heedful.tasks.base import Task
-from heedful.tasks.generate_image import GenerateImage
-from heedful.tasks.translation import Translation
+from heedful.tasks.generate_image.task import GenerateImage
+from heedful.tasks.translation.task import Translation
 from heedful.tuning.goal import Goal, Keep, check_keep, goal_from_json, parse_keep
 
 

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from heedful.nn.attention import Attention
-from heedful.tasks.translation import Translation
-from heedful.tasks.translation_config import Config, RnnModel, TransformerModel
+from heedful.tasks.translation.config import Config, RnnModel, TransformerModel
+from heedful.tasks.translation.task import Translation
 from heedful.tuning.macs import attending, attention_macs
 
 LENGTH = 7

@@ -4,7 +4,7 @@ import math
 import pytest
 
 from heedful.tasks.catalog import load_config
-from heedful.tasks.translation import Translation
+from heedful.tasks.translation.task import Translation
 from heedful.tuning.folder import run_folder
 from heedful.tuning.goal import Goal, parse_keep
 from heedful.tuning.results import Results

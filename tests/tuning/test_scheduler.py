@@ -7,8 +7,8 @@ import pytest
 
 from heedful.errors import ConfigError, DataError, RunError
 from heedful.tasks.catalog import load_config
-from heedful.tasks.translation import Translation
-from heedful.tasks.translation_config import Config, RnnModel
+from heedful.tasks.translation.config import Config, RnnModel
+from heedful.tasks.translation.task import Translation
 from heedful.tuning.folder import open_folder, run_folder
 from heedful.tuning.goal import Goal, parse_keep
 from heedful.tuning.results import Results

@@ -17,7 +17,7 @@ from heedful.errors import BudgetError, ConfigError, DataError, RunError
 from heedful.evaluation import evaluate
 from heedful.locks import hold
 from heedful.tasks.catalog import load_config, parse_config
-from heedful.tasks.translation_config import Config
+from heedful.tasks.translation.config import Config
 from heedful.training.start import train
 from heedful.tuning import search as module
 from heedful.tuning.folder import run_folder
@@ -260,8 +260,8 @@ def _pids(folder, count):
 
 
 OWN_TASK = """
-from heedful.tasks.translation import Translation
-from heedful.tasks.translation_config import Config as Built_in
+from heedful.tasks.translation.task import Translation
+from heedful.tasks.translation.config import Config as Built_in
 from typing import Literal
 
 

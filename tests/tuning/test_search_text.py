@@ -3,7 +3,7 @@ import re
 import pytest
 
 from heedful.errors import ConfigError
-from heedful.tasks.translation_config import Config, RnnModel
+from heedful.tasks.translation.config import Config, RnnModel
 from heedful.tuning.search_text import parse_space
 from heedful.tuning.space import Choice, Range
 

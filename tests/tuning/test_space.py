@@ -4,8 +4,8 @@ import pytest
 
 from heedful.errors import ConfigError
 from heedful.tasks.catalog import BUILT_IN, find_task, parse_config
-from heedful.tasks.translation import Translation
-from heedful.tasks.translation_config import Config, RnnModel, TransformerModel
+from heedful.tasks.translation.config import Config, RnnModel, TransformerModel
+from heedful.tasks.translation.task import Translation
 from heedful.tuning.space import (
     Choice,
     Range,

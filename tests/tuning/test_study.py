@@ -10,8 +10,8 @@ import optuna
 import pytest
 
 from heedful.errors import MissingExtraError, RunError
-from heedful.tasks.translation import Translation
-from heedful.tasks.translation_config import Config
+from heedful.tasks.translation.config import Config
+from heedful.tasks.translation.task import Translation
 from heedful.tuning import study as module
 from heedful.tuning.space import Choice, Range, Space, applied, combinations, default_space
 from heedful.tuning.study import JOURNAL, Study, check_optuna, mend

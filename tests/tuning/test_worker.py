@@ -14,8 +14,8 @@ from heedful.config.base import dump
 from heedful.errors import RunWarning
 from heedful.evaluation import evaluate
 from heedful.tasks.catalog import parse_config
-from heedful.tasks.classify_text import ClassifyText
-from heedful.tasks.translation import Translation
+from heedful.tasks.classify_text.task import ClassifyText
+from heedful.tasks.translation.task import Translation
 from heedful.training.events import Evaluated, Started
 from heedful.training.run import load
 from heedful.training.start import train

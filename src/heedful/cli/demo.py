@@ -46,7 +46,7 @@ def demo(
     output = named(output)
     smaller = output.with_name(f"{output.name}-optimised")
     check_folder(output)
-    from heedful.tasks.translation import Translation
+    from heedful.tasks.translation.task import Translation
 
     budget = (
         None if not (lose if keep is None else keep) else check_budget(lose, keep, kind=Translation)
@@ -143,7 +143,7 @@ def _remove(folder: Path) -> None:
         return
     from heedful.files import remove_written
     from heedful.locks import hold
-    from heedful.tasks.translation import Translation
+    from heedful.tasks.translation.task import Translation
     from heedful.training.layout import written
 
     with hold(folder):

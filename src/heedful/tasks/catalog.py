@@ -14,10 +14,10 @@ from heedful.tasks.base import Task
 
 # name -> module and class: a table, so that only the one that is needed is loaded
 BUILT_IN = {
-    "control": "heedful.tasks.control:Control",
-    "translation": "heedful.tasks.translation:Translation",
-    "classify-text": "heedful.tasks.classify_text:ClassifyText",
-    "generate-image": "heedful.tasks.generate_image:GenerateImage",
+    "control": "heedful.tasks.control.task:Control",
+    "translation": "heedful.tasks.translation.task:Translation",
+    "classify-text": "heedful.tasks.classify_text.task:ClassifyText",
+    "generate-image": "heedful.tasks.generate_image.task:GenerateImage",
 }
 DEFAULT = "translation"  # of a config that names no task
 

@@ -32,7 +32,7 @@ from heedful.training.splits import LARGEST, parse_split
 if TYPE_CHECKING:  # a run without a plan is opened without them
     from heedful.allocation.moves import Move
     from heedful.allocation.plan import Plan
-    from heedful.tasks.translator import Translator
+    from heedful.tasks.translation.translator import Translator
 
 PRECISIONS = ("fp32", "bf16")
 
@@ -153,7 +153,7 @@ class Run:
         Raises:
             ConfigError: The run is of another task.
         """
-        from heedful.tasks.translation import Translation
+        from heedful.tasks.translation.task import Translation
 
         if not isinstance(self.task, Translation):
             raise ConfigError(

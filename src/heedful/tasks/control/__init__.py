@@ -1,0 +1,1 @@
+"""Control: what to do next, from the last moments of an episode."""

@@ -1,0 +1,1 @@
+"""Image generation: images from noise, by a GAN with self-attention."""

@@ -1,0 +1,69 @@
+"""Text classification keeps to what every task keeps to, and shows what the pooling read."""
+
+import re
+from typing import ClassVar
+
+import numpy as np
+import pytest
+
+from heedful.errors import DataError, RunError
+from heedful.tasks.catalog import parse_config
+from heedful.tasks.classify_text.task import ClassifyText
+from heedful.tasks.classify_text.texts import Labelled
+from heedful.testing.tasks import TaskContract
+from heedful.training.start import build
+
+
+class TestClassifyText(TaskContract):
+    task = ClassifyText
+    inputs = ("3 Hunde und 2 Katzen", "le 3 janvier", "x")
+    budget = "accuracy 50"
+    learns = ("train.steps=60", "train.learning_rate=0.02")
+    remembered = 95
+    data: ClassVar = {"languages": ["de", "fr", "el"], "examples": 120, "dev": 30, "test": 30}
+    tables: ClassVar = {"data": data, "model": {"width": 8, "heads": 2}, "train": {"steps": 6}}
+
+    def expected(self, answers, examples):
+        pairs = [(answer.label, each.label) for answer, each in zip(answers, examples, strict=True)]
+        scores = []
+        for label in {truth for _, truth in pairs}:
+            right = sum(pair == (label, label) for pair in pairs)
+            scores.append(2 * right / sum((a == label) + (b == label) for a, b in pairs))
+        return {
+            "accuracy": 100 * np.mean([said == true for said, true in pairs]),
+            "macro_f1": 100 * np.mean(scores),
+        }
+
+    def test_the_picture_is_of_the_pieces_that_were_read(self, run):
+        task = run.task
+        answer = task.answer(run.model, task.encode([Labelled("12 Äpfel")]))[0]
+        picture = task.picture(run.model, Labelled("12 Äpfel"), answer)
+        assert (picture.source, picture.target) == (tuple("12 Äpfel"), (answer.label,))
+        assert len(picture.weights[0]) == 8
+        assert sum(picture.weights[0]) == pytest.approx(1)
+        assert sum(answer.shares.values()) == pytest.approx(1)
+
+    def test_training_needs_two_labels(self, config):
+        with pytest.raises(DataError, match=re.escape("must have two labels or more, got ['x']")):
+            ClassifyText.fit(config, [Labelled("a", "x"), Labelled("b", "x")])
+
+
+@pytest.mark.parametrize("name", ["pooling", "lstm", "transformer"])
+@pytest.mark.parametrize("score", ["scaled_dot", "additive"])
+def test_every_network_answers(name, score):
+    tables = {"task": "classify-text", "model": {"name": name, "score": score}}
+    examples = [Labelled("good film", "yes"), Labelled("so very bad", "no")]
+    task = ClassifyText.fit(parse_config(tables), examples)
+    answers = task.answer(build(task).eval(), task.encode(examples))
+    assert {answer.label for answer in answers} <= {"yes", "no"}
+
+
+@pytest.mark.parametrize("labels", ['{"a": 0}', "[1, 2]", '"ab"', '["a", "a"]', '["a"]', "[[]]"])
+def test_labels_that_are_none_are_refused(tmp_path, labels):
+    config = parse_config({"task": "classify-text"})
+    (tmp_path / "task").mkdir()
+    ClassifyText.fit(config, [Labelled("one", "a"), Labelled("two", "b")]).save(tmp_path)
+    assert list(ClassifyText.load(config, tmp_path).labels) == ["a", "b"]
+    (tmp_path / "task" / "labels.json").write_text(labels)
+    with pytest.raises(RunError, match=r"labels.json must (be whole|have two labels or more)"):
+        ClassifyText.load(config, tmp_path)
