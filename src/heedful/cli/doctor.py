@@ -24,6 +24,7 @@ EXTRAS = {
     "tune": ("optuna",),
     "control": ("gymnasium",),
     "images": ("PIL", "sklearn"),
+    "sound": ("soundfile", "scipy"),
 }
 CPU_FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "bf16", "sve")
 
