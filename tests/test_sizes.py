@@ -26,14 +26,11 @@ EXCEPTIONS = {
     ("lines of file", "mask/__init__.py"): Excess(
         480, "the class below, two thirds of it the contracts of its methods"
     ),
-    ("lines of class", "tasks/classify_text/task.py:ClassifyText"): Excess(
-        205, "one task is one class, and its interface has many small questions"
-    ),
     ("lines of class", "models/rnn_seq2seq.py:RnnSeq2Seq"): Excess(
         180, "a decoder step by step and one for all steps at once, which must agree"
     ),
     ("parameters", "cli/bench.py:bench"): Excess(
-        13, "one argument for each option of three comparisons"
+        14, "one argument for each option of three comparisons"
     ),
     ("parameters", "cli/optimize.py:optimize"): Excess(14, "one argument for each option"),
     ("parameters", "optimizing/optimize.py:optimize"): Excess(

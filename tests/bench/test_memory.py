@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from heedful.bench import memory
-from heedful.bench.memory import peak_bytes
+from heedful.bench.memory import peak_bytes, run_with_peak
 
 MEBIBYTE = 2**20
 SIZE = 64 * MEBIBYTE
@@ -48,3 +48,9 @@ def test_what_is_kept_from_the_first_call_does_not_count():
 def test_is_none_where_the_system_does_not_tell(monkeypatch, tmp_path):
     monkeypatch.setattr(memory, "_RESET", tmp_path / "no" / "such")
     assert peak_bytes(block) is None
+
+
+def test_what_is_run_returns_what_it_returns():
+    result, peak = run_with_peak(block)
+    assert result.shape == (SIZE // 4,)
+    assert peak is None or SIZE - MEBIBYTE <= peak

@@ -45,9 +45,6 @@ def test_the_commands_of_the_page_work(folder):
         assert code in fine, (line, err)
         if "predict" in line:
             assert out.split() == ["1", "0"], err
-
-
-def test_letters_that_were_never_seen_are_no_fault(folder):
     words = ("--task-from", "vowels:Vowels", "Ünï 3!", "banana")
     assert run(folder, "heedful", "predict", "runs/vowels", *words)[0] == 0
 

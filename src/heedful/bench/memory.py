@@ -5,6 +5,9 @@ import gc
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
+
+Result = TypeVar("Result")
 
 _STATUS = Path("/proc/self/status")
 _RESET = Path("/proc/self/clear_refs")
@@ -25,16 +28,19 @@ def peak_bytes(call: Callable[[], object]) -> int | None:
         tell (Linux does).
     """
     call()
+    return run_with_peak(call)[1]
+
+
+def run_with_peak(call: Callable[[], Result]) -> tuple[Result, int | None]:
+    """Run `call` once, and return what it returns and by how much memory grew; see `peak_bytes`."""
     if not _can_reset():
-        return None
+        return call(), None
     gc.collect()
     _give_back()
     _RESET.write_text(_FORGET_THE_PEAK)
     before = _read("VmRSS")
     result = call()
-    peak = _read("VmHWM")
-    del result
-    return max(0, peak - before)
+    return result, max(0, _read("VmHWM") - before)
 
 
 def _can_reset() -> bool:

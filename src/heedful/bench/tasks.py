@@ -1,47 +1,26 @@
-"""Every task on its built-in data: each model trained for as long, beside a trivial baseline."""
+"""Every task on its built-in data: each model trained for as long, beside simple baselines."""
 
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-import torch
-
+from heedful.bench.entry import Entry, Tables, find_entry
+from heedful.bench.memory import run_with_peak
 from heedful.config.problems import unknown_choice
 from heedful.data.examples import Splits
 from heedful.errors import ConfigError
 from heedful.evaluation import evaluate
-from heedful.metrics.interval import Estimate, estimate
-from heedful.tasks.base import Task
-from heedful.tasks.catalog import find_task, parse_config
-from heedful.training.run import Run, build
+from heedful.metrics.interval import estimate
+from heedful.metrics.metric import Metric
+from heedful.tasks.catalog import BUILT_IN, find_task, parse_config
+from heedful.tasks.measure import measure
+from heedful.training.run import Run
 from heedful.training.start import train
 
-Baseline = Callable[[Task[Any, Any], Splits[Any]], Sequence[Any]]
-Tables = Mapping[str, Mapping[str, Any]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Entry:
-    """What is compared for a task.
-
-    Args:
-        metric: Of the test split.
-        models: Settings of each, by a name for the table.
-        baseline: Its name, and answers to the test split that need no training.
-        data: A name for the table.
-        tables: Settings of all.
-    """
-
-    metric: str
-    models: Mapping[str, Tables]
-    baseline: tuple[str, Baseline]
-    data: str
-    tables: Tables
+Trained = Callable[[str, Entry, Run], object]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,9 +35,12 @@ class TaskRow:
         value: The score.
         interval: 95 % of it.
         higher_is_better: Is a larger score a better one?
-        baseline: The score of what needs no training.
-        baseline_name: What that is.
+        dev: The score of the dev split, which chose the checkpoint.
+        baselines: Scores of the test split without a network, the trivial one first.
+        shift: A name and the score of examples from elsewhere; `None` where the task has none.
         seconds: Spent on training.
+        peak_memory_mib: By how much the memory of the process grew meanwhile; `None` where the
+            system does not tell.
         parameters: Of the model.
     """
 
@@ -69,9 +51,11 @@ class TaskRow:
     value: float
     interval: tuple[float, float]
     higher_is_better: bool
-    baseline: float
-    baseline_name: str
+    dev: float
+    baselines: Mapping[str, float]
+    shift: tuple[str, float] | None
     seconds: float
+    peak_memory_mib: float | None
     parameters: int
 
     def to_json(self) -> dict[str, Any]:
@@ -79,149 +63,127 @@ class TaskRow:
         return asdict(self)
 
 
-def copied(task: Task[Any, Any], splits: Splits[Any]) -> list[Any]:
-    """Answer a translation with its source."""
-    return [SimpleNamespace(text=example.source) for example in splits.test]
-
-
-def most_frequent(task: Task[Any, Any], splits: Splits[Any]) -> list[Any]:
-    """Answer with the label that the training split has most often."""
-    label = Counter(example.label for example in splits.train).most_common(1)[0][0]
-    return [SimpleNamespace(label=label)] * len(splits.test)
-
-
-def untrained(task: Task[Any, Any], splits: Splits[Any]) -> list[Any]:
-    """Answer with a model that has learned nothing."""
-    torch.manual_seed(task.config.seed)
-    return task.answer(build(task).eval(), task.encode(splits.test))
-
-
-ENTRIES: dict[str, Entry] = {
-    "translation": Entry(
-        metric="chrf",
-        models={
-            "Transformer": {},
-            "RNN, additive attention": {"model": {"name": "rnn"}},
-            "RNN, no attention": {
-                "model": {"name": "rnn", "attention": "none", "input_feeding": False}
-            },
-        },
-        baseline=("the source", copied),
-        data="CLDR phrases, English to Chinese",
-        tables={"data": {"test": 2_000}},
-    ),
-    "classify-text": Entry(
-        metric="accuracy",
-        models={
-            "attention pooling": {"model": {"name": "pooling"}},
-            "LSTM + attention pooling": {"model": {"name": "lstm"}},
-            "LSTM + additive pooling": {"model": {"name": "lstm", "score": "additive"}},
-            "CNN + attention pooling": {"model": {"name": "cnn"}},
-            "Transformer + attention pooling": {"model": {"name": "transformer"}},
-        },
-        baseline=("most frequent label", most_frequent),
-        data="CLDR phrases, 40 languages",
-        tables={},
-    ),
-    "generate-image": Entry(
-        metric="frechet",
-        models={"GAN with self-attention": {}, "GAN without": {"model": {"attention": False}}},
-        baseline=("untrained", untrained),
-        data="digits of scikit-learn",
-        tables={},
-    ),
-    "control": Entry(
-        metric="return",
-        models={
-            "attention over 8 moments": {},
-            "mean over 8 moments": {"model": {"attention": False}},
-            "no memory": {"model": {"memory": 1}},
-        },
-        baseline=("untrained", untrained),
-        data="CartPole, velocities hidden",
-        tables={},
-    ),
-}
-
-
 def compare_tasks(
     *,
     minutes: float,
     tasks: Sequence[str] | None = None,
-    entries: Mapping[str, Entry] = ENTRIES,
     on_progress: Callable[[str], object] = str,
+    on_trained: Trained | None = None,
 ) -> list[TaskRow]:
     """Train every model of every task for so many minutes, and measure it on its test split.
 
     Args:
         minutes: For each model.
-        tasks: Some of the entries; `None` means all.
-        entries: What is compared.
+        tasks: Some of the built-in ones; `None` means all.
         on_progress: Called with what is done next.
+        on_trained: Called with the name of each task, its entry and the run of its first model,
+            which is gone afterwards.
 
     Raises:
         ConfigError: There is no such task, or minutes are not above 0.
-        MissingExtraError: A task needs a package that is not installed.
+        MissingExtraError: A task or a baseline needs a package that is not installed.
     """
     if not minutes > 0:
         raise ConfigError(f"minutes must be above 0, got {minutes}")
     for name in tasks or ():
-        if name not in entries:
-            raise ConfigError(unknown_choice("task", entries, name))
-    return [
-        row
-        for name in (entries if tasks is None else tasks)
-        for row in _rows(name, entries[name], minutes, on_progress)
-    ]
-
-
-def _rows(
-    name: str, entry: Entry, minutes: float, on_progress: Callable[[str], object]
-) -> list[TaskRow]:
+        if name not in BUILT_IN:
+            raise ConfigError(unknown_choice("task", BUILT_IN, name))
     rows: list[TaskRow] = []
-    trivial: Estimate | None = None
-    with tempfile.TemporaryDirectory() as folder:
-        for number, (model, tables) in enumerate(entry.models.items()):
-            on_progress(f"{name}: {model}")
-            run = _trained(name, {**entry.tables, **tables}, minutes, Path(folder) / str(number))
-            trivial = _baseline(run, entry) if trivial is None else trivial
-            rows.append(_row(name, model, entry, run, trivial))
+    for name in BUILT_IN if tasks is None else tasks:
+        rows += compare_task(
+            name, find_entry(name), minutes, on_progress=on_progress, on_trained=on_trained
+        )
     return rows
 
 
-def _trained(name: str, tables: Tables, minutes: float, folder: Path) -> tuple[Run, float]:
+def compare_task(
+    name: str,
+    entry: Entry,
+    minutes: float,
+    *,
+    on_progress: Callable[[str], object] = str,
+    on_trained: Trained | None = None,
+) -> list[TaskRow]:
+    """Train every model of one task; see `compare_tasks`."""
+    rows: list[TaskRow] = []
+    baselines: Mapping[str, float] | None = None
+    with tempfile.TemporaryDirectory() as folder:
+        for number, (model, tables) in enumerate(entry.models.items()):
+            on_progress(f"{name}: {model}")
+            began = time.monotonic()
+            run, peak = run_with_peak(
+                lambda tables=tables, number=number: _trained(
+                    name, {**entry.tables, **tables}, minutes, Path(folder) / str(number)
+                )
+            )
+            seconds = time.monotonic() - began
+            if baselines is None:
+                baselines = baseline_scores(run, entry)
+                if on_trained is not None:
+                    on_trained(name, entry, run)
+            rows.append(_row((name, model), entry, run, baselines, (seconds, peak)))
+    return rows
+
+
+def baseline_scores(run: Run, entry: Entry, splits: Splits[Any] | None = None) -> dict[str, float]:
+    """Return the score of every baseline on the test split.
+
+    Args:
+        run: Knows the task, as it was fitted.
+        entry: Has the baselines.
+        splits: `None` means those that the config of the run says.
+    """
+    splits = find_task(run.config.task).read(run.config) if splits is None else splits
+    metric = _metric(run, entry)
+    return {
+        name: metric.score(metric.statistics(answers(run.task, splits), splits.test))
+        for name, answers in entry.baselines.items()
+    }
+
+
+def _trained(name: str, tables: Tables, minutes: float, folder: Path) -> Run:
     settings = {**tables, "train": {**tables.get("train", {}), "minutes": minutes}}
-    began = time.monotonic()
-    run = train(parse_config({**settings, "task": name, "output": str(folder)}, name=name))
-    return run, time.monotonic() - began
+    return train(parse_config({**settings, "task": name, "output": str(folder)}, name=name))
 
 
-def _baseline(trained: tuple[Run, float], entry: Entry) -> Estimate:
-    run = trained[0]
-    splits = find_task(run.config.task).read(run.config)
+def _metric(run: Run, entry: Entry) -> Metric:
     metric = run.task.metric(entry.metric)
     if metric is None:
         raise ConfigError(f"{run.config.task} must have the metric {entry.metric}, got none")
-    answers = entry.baseline[1](run.task, splits)
-    return estimate(metric, metric.statistics(answers, splits.test))
+    return metric
+
+
+def _shift(run: Run, entry: Entry) -> tuple[str, float] | None:
+    if entry.shift is None:
+        return None
+    name, make = entry.shift
+    examples, metric = make(run.config), _metric(run, entry)
+    data = run.task.encode(examples)
+    found = measure(run.task, run.model, data, examples, metrics=[metric])
+    return name, estimate(metric, found[metric.name]).score
 
 
 def _row(
-    name: str, model: str, entry: Entry, trained: tuple[Run, float], trivial: Estimate
+    names: tuple[str, str],
+    entry: Entry,
+    run: Run,
+    baselines: Mapping[str, float],
+    spent: tuple[float, int | None],
 ) -> TaskRow:
-    run, seconds = trained
-    report = evaluate(run, split="test")
-    found = report.scores[entry.metric]
+    report, dev = (evaluate(run, split=split) for split in ("test", "dev"))
+    found, (seconds, peak) = report.scores[entry.metric], spent
     return TaskRow(
-        task=name,
-        model=model,
+        task=names[0],
+        model=names[1],
         data=entry.data,
         metric=entry.metric,
         value=found.score,
         interval=found.interval,
         higher_is_better=report.higher_is_better[entry.metric],
-        baseline=trivial.score,
-        baseline_name=entry.baseline[0],
+        dev=dev.scores[entry.metric].score,
+        baselines=baselines,
+        shift=_shift(run, entry),
         seconds=seconds,
+        peak_memory_mib=None if peak is None else peak / 2**20,
         parameters=run.about["parameters"],
     )

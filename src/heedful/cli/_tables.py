@@ -41,3 +41,20 @@ def print_table(console: "Console", shown: "Table") -> None:
         wanted -= sum(max(0, cells - NARROWEST) for cells in longest)
     width = max(console.width, wanted)
     Console(highlight=False, width=width).print(shown)
+
+
+def print_rows(console: "Console", title: str, rows: Sequence[dict[str, str]]) -> None:
+    """Print rows of texts under their names; what is wider than the terminal is wrapped by it."""
+    from rich import box
+    from rich.console import Console
+    from rich.measure import Measurement
+    from rich.table import Table
+
+    shown = Table(box=box.SIMPLE)
+    for name in rows[0]:
+        shown.add_column(name, no_wrap=True)
+    for row in rows:
+        shown.add_row(*row.values())
+    wanted = Measurement.get(console, console.options.update(width=1_000), shown).maximum
+    console.print(title, markup=False, soft_wrap=True)
+    Console(highlight=False, width=max(wanted, console.width)).print(shown)

@@ -1,20 +1,19 @@
 """`heedful bench`: what something costs on this machine, side by side with the plain way."""
 
 import json
-from collections.abc import Sequence
 from itertools import count, groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from heedful.cli._bench_tasks import show_tasks
 from heedful.cli._options import LONGEST, AsJson, Force
 from heedful.cli._output import check_file
+from heedful.cli._tables import print_rows
 from heedful.errors import ConfigError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from heedful.bench.attention.row import Measurement
 
 
@@ -55,6 +54,12 @@ def bench(
         float,
         typer.Option(min=0.01, max=LONGEST, help="About how long each is measured at each length."),
     ] = 2.0,
+    optimize: Annotated[
+        bool,
+        typer.Option(
+            "--optimize", help="tasks: optimise the first model of each, in a second table."
+        ),
+    ] = False,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -70,15 +75,17 @@ def bench(
     make it shorter. `attention` compares heedful.attend with PyTorch's attention in cases: dense,
     causal, backward, sparse, select, decode, sweep, small and overhead. All of them take about a
     quarter of an hour; --cases makes it shorter. `tasks` trains every model of every task on its
-    built-in data for --minutes, and measures it on the test split.
+    built-in data for --minutes, and measures it on the test split, beside baselines without a
+    network and, where the task has one, on data from elsewhere.
     """
     of_mechanisms = {"lengths": lengths, "output": output}
     of_attention = {"cases": cases, "threads": threads, "impl": impl, "flex": flex or None}
     if what != "tasks":
-        _refuse({"minutes": minutes}, "tasks", what)
+        _refuse({"minutes": minutes, "optimize": optimize or None}, "tasks", what)
     if what == "tasks":
         _refuse(of_attention | of_mechanisms, "attention or mechanisms", what)
-        _tasks(None if only is None else only.split(","), minutes or 1.0, as_json)
+        names = None if only is None else only.split(",")
+        show_tasks(names, minutes or 1.0, optimize=optimize, as_json=as_json)
     elif what == "mechanisms":
         _refuse(of_attention, "attention", what)
         chosen = None if lengths is None else _numbers("lengths", lengths)
@@ -163,28 +170,11 @@ def _show_mechanisms(data: dict[str, Any]) -> None:
         del row["longest"]
     console = Console(highlight=False)
     title = f"times plain attention: faster from which length on, and how much at {longest}"
-    _print_table(console, title, rows)
+    print_rows(console, title, rows)
     console.print(
         f"{losers(rows)} of {len(rows) - 1} are slower than plain attention at every length, "
         "forward and backward: where only speed counts, plain attention wins there."
     )
-
-
-def _print_table(console: "Console", title: str, rows: Sequence[dict[str, str]]) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.measure import Measurement
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE)
-    for name in rows[0]:
-        table.add_column(name, no_wrap=True)
-    for row in rows:
-        table.add_row(*row.values())
-    # what is wider than the terminal is wrapped by it, and nothing is cut off
-    wanted = Measurement.get(console, console.options.update(width=1000), table).maximum
-    console.print(title, markup=False, soft_wrap=True)
-    Console(highlight=False, width=max(wanted, console.width)).print(table)
 
 
 # ---- attention -----------------------------------------------------------------------------------
@@ -232,39 +222,8 @@ def _show_attention(measured: "list[Measurement]", rates: list[str]) -> None:
 
     console, here = Console(highlight=False), environment()
     for name, rows in groupby(measured, key=lambda one: one.row.case):
-        _print_table(console, *shared_values(name, without_empty([columns(one) for one in rows])))
+        print_rows(console, *shared_values(name, without_empty([columns(one) for one in rows])))
     versions = ", ".join(f"{package} {number}" for package, number in here.versions.items())
     for line in (*summary(measured), *rates):
         console.print(line, markup=False)
     console.print(f"{here.processor}, {here.instructions}; {versions}", markup=False)
-
-
-# ---- tasks ---------------------------------------------------------------------------------------
-
-
-def _tasks(only: list[str] | None, minutes: float, as_json: bool) -> None:
-    from heedful.bench.tasks import compare_tasks
-    from heedful.cli.progress import working
-
-    with working("training") as tell:
-        rows = compare_tasks(minutes=minutes, tasks=only, on_progress=tell)
-    if as_json:
-        typer.echo(json.dumps([row.to_json() for row in rows], ensure_ascii=False, indent=2))
-        return
-    from rich.console import Console
-
-    shown = [
-        {
-            "task": row.task,
-            "model": row.model,
-            "data": row.data,
-            "metric": row.metric if row.higher_is_better else f"{row.metric} (less is better)",
-            "value": f"{row.value:.4g}",
-            "interval": f"{row.interval[0]:.4g} to {row.interval[1]:.4g}",
-            "baseline": f"{row.baseline:.4g} ({row.baseline_name})",
-            "seconds": f"{row.seconds:.0f}",
-            "parameters": f"{row.parameters:,}",
-        }
-        for row in rows
-    ]
-    _print_table(Console(highlight=False), f"each model trained for {minutes:g} minutes", shown)
