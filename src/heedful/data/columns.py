@@ -47,6 +47,19 @@ def read_columns(path: Path | str, columns: Sequence[str]) -> Iterator[tuple[int
         raise DataError(f"{path} must have a line below its header, got none")
 
 
+def read_header(path: Path | str) -> list[str]:
+    """Return the names in the first line of a table.
+
+    Args:
+        path: As `read_columns` takes it.
+
+    Raises:
+        DataError: The file is missing, damaged, empty or not UTF-8.
+    """
+    split = _commas if ".csv" in Path(path).suffixes else _tabs
+    return [name.strip() for name in next(split(Path(path)))[1]]
+
+
 def _places(path: Path, first: list[str], columns: Sequence[str]) -> list[int]:
     """Where the chosen columns are in a row."""
     header = [name.strip() for name in first]

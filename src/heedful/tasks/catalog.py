@@ -17,6 +17,7 @@ BUILT_IN = {
     "control": "heedful.tasks.control.task:Control",
     "translation": "heedful.tasks.translation.task:Translation",
     "classify-text": "heedful.tasks.classify_text.task:ClassifyText",
+    "forecast": "heedful.tasks.forecast.task:ForecastTask",
     "generate-image": "heedful.tasks.generate_image.task:GenerateImage",
 }
 DEFAULT = "translation"  # of a config that names no task
