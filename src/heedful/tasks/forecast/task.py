@@ -206,13 +206,13 @@ class ForecastTask(Task[Window, Forecast]):
             self.answer(model, data)
         weights = heard.maps(site).flatten(0, 1).mean(0)
         weights = weights / weights.sum(-1, keepdim=True).clamp(min=1e-30)
-        clock, first = data.series[example.file].clock, example.row - self.config.window.history
-        starts = tuple(clock.text(first + n * settings.stride) for n in range(len(weights)))
+        history, stride = self.config.window.history, settings.stride
+        starts = tuple(str(n * stride - history) for n in range(len(weights)))
         return Alignment(
             source=starts,
             target=starts,
             weights=tuple(map(tuple, weights.tolist())),
-            title=f"patches by the time of their first row, before {answer.times[0]}",
+            title=f"patches by their first row, counted from {answer.times[0]}",
         )
 
     def rows(self, model: "nn.Module", batch: Any) -> Rows:
