@@ -70,7 +70,7 @@ NO_TORCH = (
 # waits for none.
 TASKS_WITH_TORCH = (
     *("translation.forced_decoding", "translation.losses", "translation.pairs"),
-    *("translation.translator", "generate_image.gan"),
+    *("translation.translator", "generate_image.gan", "describe.writing"),
 )
 
 # Reading one of these runs code that the file brings along.

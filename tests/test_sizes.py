@@ -54,6 +54,15 @@ EXCEPTIONS = {
     ("parameters", "models/rnn_seq2seq.py:RnnSeq2Seq.__init__"): Excess(
         10, "one argument for each setting of a network, keyword-only"
     ),
+    ("lines of class", "tasks/describe/task.py:Describe"): Excess(
+        189, "one task is one class, and its interface has many small questions"
+    ),
+    ("lines of class", "models/image_captioner.py:ImageCaptioner"): Excess(
+        178, "the whole network, a third of it its contract"
+    ),
+    ("parameters", "models/image_captioner.py:ImageCaptioner.__init__"): Excess(
+        14, "one argument for each setting of a network, keyword-only"
+    ),
     ("lines of class", "models/transformer.py:Transformer"): Excess(
         175, "the whole network, a third of it its contract"
     ),

@@ -11,7 +11,7 @@ import pytest
 
 from heedful.data.image_attention import AttentionMap, ImageAttention
 from heedful.errors import ConfigError
-from heedful.report.image_attention import GAP, MARK, mosaic, png, render_image, write_image
+from heedful.report.image_attention import DARK, GAP, MARK, mosaic, png, render_image, write_image
 
 MAP = AttentionMap(row=0, column=1, weights=((0.64, 0.0), (0.2, 0.16)))
 PICTURE = ImageAttention(
@@ -96,3 +96,32 @@ def test_a_page_says_that_there_is_no_attention(tmp_path):
 def test_other_suffixes_are_refused(tmp_path):
     with pytest.raises(ConfigError, match=re.escape("end in .html, .svg, .png, got made.gif")):
         write_image(PICTURE, tmp_path / "made.gif", command="")
+
+
+WORDS = ImageAttention(
+    pixels=(((200,), (100,)), ((0,), (50,))),
+    maps=tuple(
+        AttentionMap(row=1, column=0, weights=((0.0, 0.36), (0.64, 0.0)), word=f"<{number}>")
+        for number in range(7)
+    ),
+    title="seven words",
+)
+
+
+def test_words_are_shown_by_the_image_lit_where_they_looked():
+    pixels = mosaic(WORDS)
+    assert pixels.shape == (224 + GAP + 224, 6 * 224 + 5 * GAP, 3)  # eight panels, six in a row
+    first, last = pixels[:, 240:464, 0], pixels[240:, 240:464, 0]
+    assert np.array_equal(first[:224], last)
+    assert [last[0, 0], last[0, -1], last[-1, 0], last[-1, -1]] == [
+        *(round(200 * DARK), round(100 * (DARK + (1 - DARK) * 0.75))),
+        *(0, round(50 * DARK)),
+    ]
+    assert (pixels[240:, 480:] == 255).all()
+
+
+def test_words_are_named_in_the_terminal_and_on_the_page(tmp_path):
+    assert "where <3> looked: the fuller, the more" in render_image(WORDS).plain
+    write_image(WORDS, tmp_path / "a.html", command="")
+    text = (tmp_path / "a.html").read_text()
+    assert "where each word looked: &lt;0&gt; · &lt;1&gt; ·" in text

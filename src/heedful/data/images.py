@@ -117,7 +117,7 @@ class Source:
         return self.path == DIGITS or self.labels is not None
 
     def _open(self, path: str) -> NDArray[np.uint8]:
-        return _read_picture(path, self.size, self.channels)
+        return read_picture(path, self.size, self.channels)
 
 
 def hash_pixels(image: NDArray[np.uint8]) -> str:
@@ -240,8 +240,18 @@ def _list_folder(folder: Path) -> tuple[list[str], list[str]]:
     return list(names), list(labels)
 
 
-def _read_picture(path: str, size: int, channels: int) -> NDArray[np.uint8]:
-    """A file as pixels: upright, its middle cut to a square and resized."""
+def read_picture(path: str, size: int, channels: int) -> NDArray[np.uint8]:
+    """Read a PNG or JPEG file as pixels: upright, its middle cut to a square and resized.
+
+    Args:
+        path: The file.
+        size: Pixels a side.
+        channels: 1 for grey, 3 for red, green and blue.
+
+    Raises:
+        DataError: The file is missing or damaged.
+        MissingExtraError: The extra `images` is not installed.
+    """
     try:
         from PIL import Image, ImageOps
     except ImportError:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from heedful.errors import ConfigError
@@ -42,7 +42,7 @@ class Limits:
 @torch.inference_mode()
 def greedy(
     model: Seq2Seq,
-    source: Int[Tensor, "batch keys"],
+    source: Shaped[Tensor, "batch ..."],
     lengths: Int[Tensor, " batch"],
     *,
     limits: Limits = Limits(),
@@ -51,7 +51,7 @@ def greedy(
 
     Args:
         model: What writes; call `model.eval()` first.
-        source: Source tokens, padded.
+        source: Source tokens, padded, or what else the model reads, such as images.
         lengths: Source tokens that are text, one number a row.
         limits: Where a text begins and ends.
 
@@ -71,7 +71,7 @@ def greedy(
 @torch.inference_mode()
 def sample(
     model: Seq2Seq,
-    source: Int[Tensor, "batch keys"],
+    source: Shaped[Tensor, "batch ..."],
     lengths: Int[Tensor, " batch"],
     *,
     temperature: float = 1.0,
@@ -84,7 +84,7 @@ def sample(
 
     Args:
         model: What writes; call `model.eval()` first.
-        source: Source tokens, padded.
+        source: Source tokens, padded, or what else the model reads, such as images.
         lengths: Source tokens that are text, one number a row.
         temperature: Divides the logits; below 1 sharpens.
         top_k: Only the `top_k` likeliest tokens may be drawn. `None` means all.
@@ -126,7 +126,7 @@ def sample(
 @torch.inference_mode()
 def beam(
     model: Seq2Seq,
-    source: Int[Tensor, "batch keys"],
+    source: Shaped[Tensor, "batch ..."],
     lengths: Int[Tensor, " batch"],
     *,
     width: int = 4,
@@ -141,7 +141,7 @@ def beam(
 
     Args:
         model: What writes; call `model.eval()` first.
-        source: Source tokens, padded.
+        source: Source tokens, padded, or what else the model reads, such as images.
         lengths: Source tokens that are text, one number a row.
         width: Beginnings kept. 1 gives what `greedy` gives.
         length_penalty: 0 prefers short texts, larger prefers longer ones.

@@ -1,4 +1,4 @@
-"""An image and where its places looked: in the terminal, and as an HTML page, an SVG or a PNG."""
+"""An image and where its places looked, or words about it: in the terminal, as HTML, SVG or PNG."""
 
 import base64
 import html
@@ -18,7 +18,9 @@ SUFFIXES = (".html", ".svg", ".png")
 SHADES = " ░▒▓█"
 SIDE = 224  # pixels of a panel, or a little less where its cells do not divide that
 GAP = 16  # pixels between panels
+BESIDE = 6  # panels in a row
 MARK = (220, 60, 40)  # the place that looks
+DARK = 0.2  # what is left of the light where a word did not look
 
 _PAGE = """\
 <!doctype html>
@@ -47,7 +49,7 @@ def render_image(picture: ImageAttention) -> Text:
     lines = [picture.title, *_drawn(grey)]
     for each in picture.maps:
         place = f"row {each.row + 1}, column {each.column + 1}"
-        lines += ["", f"where {place} looked: the fuller, the more"]
+        lines += ["", f"where {each.word or place} looked: the fuller, the more"]
         lines += _drawn(_strength(each))
     return Text("\n".join(lines), no_wrap=True, overflow="ignore")
 
@@ -84,28 +86,43 @@ def write_image(picture: ImageAttention, path: Path, *, command: str) -> None:
         text = _PAGE.format(
             title=html.escape(picture.title),
             source=source,
-            legend=_legend(picture),
+            legend=html.escape(_legend(picture)),
             command=html.escape(command),
         )
     write_bytes(path, text.encode())
 
 
 def mosaic(picture: ImageAttention) -> NDArray[np.uint8]:
-    """Return the image and a map for each each, side by side on white, as red, green and blue."""
-    image = np.asarray(picture.pixels, np.uint8)
-    panels = [_enlarged(np.broadcast_to(image, (*image.shape[:2], 3)))]
-    for each in picture.maps:
-        shade = np.rint(255 * (1 - _strength(each))).astype(np.uint8)
-        cells = np.repeat(shade[:, :, None], 3, axis=2)
-        cells[each.row, each.column] = MARK
-        panels.append(_enlarged(cells))
-    height = max(len(panel) for panel in panels)
-    columns: list[NDArray[np.uint8]] = []
-    for panel in panels:
-        room = np.full((height, panel.shape[1] + GAP, 3), 255, np.uint8)
-        room[: len(panel), : panel.shape[1]] = panel
-        columns.append(room)
-    return np.hstack(columns)[:, :-GAP]
+    """Return the image and a panel for each map, in rows on white, as red, green and blue.
+
+    The panel of a place is a map with the place in red; that of a word the image, lit where the
+    word looked.
+    """
+    pixels = np.asarray(picture.pixels, np.uint8)
+    image = _enlarged(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
+    panels = [image, *(_panel(each, image) for each in picture.maps)]
+    height, width = (max(panel.shape[side] for panel in panels) + GAP for side in (0, 1))
+    columns = min(len(panels), BESIDE)
+    rows = -(-len(panels) // columns)
+    whole = np.full((rows * height, columns * width, 3), 255, np.uint8)
+    for number, panel in enumerate(panels):
+        row, column = divmod(number, columns)
+        room = whole[row * height :, column * width :]
+        room[: panel.shape[0], : panel.shape[1]] = panel
+    return whole[:-GAP, :-GAP]
+
+
+def _panel(each: AttentionMap, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    strength = _strength(each)
+    if each.word:
+        places = [np.arange(side) for side in image.shape[:2]]
+        cells = [at * count // len(at) for at, count in zip(places, strength.shape, strict=True)]
+        light = DARK + (1 - DARK) * strength[np.ix_(*cells)]
+        return np.rint(image * light[..., None]).astype(np.uint8)
+    shade = np.rint(255 * (1 - strength)).astype(np.uint8)
+    panel = np.repeat(shade[:, :, None], 3, axis=2)
+    panel[each.row, each.column] = MARK
+    return _enlarged(panel)
 
 
 def png(pixels: NDArray[np.uint8], command: str) -> bytes:
@@ -152,7 +169,11 @@ def _drawn(strength: NDArray[np.float64]) -> list[str]:
 def _legend(picture: ImageAttention) -> str:
     if not picture.maps:
         return "The model has no attention."
-    return (
-        "Left the image; then, for the place in red, where it looked while the image was made: "
-        "the darker, the more. Attention is evidence about routing, not by itself a reason."
+    words = [each.word for each in picture.maps if each.word]
+    shown = (
+        f"First the image; then, lit, where each word looked: {' · '.join(words)}. "
+        if words
+        else "Left the image; then, for the place in red, where it looked while the image was "
+        "made: the darker, the more. "
     )
+    return f"{shown}Attention is evidence about routing, not by itself a reason."

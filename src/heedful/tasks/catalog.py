@@ -18,6 +18,7 @@ BUILT_IN = {
     "translation": "heedful.tasks.translation.task:Translation",
     "classify-text": "heedful.tasks.classify_text.task:ClassifyText",
     "forecast": "heedful.tasks.forecast.task:ForecastTask",
+    "describe": "heedful.tasks.describe.task:Describe",
     "generate-image": "heedful.tasks.generate_image.task:GenerateImage",
 }
 DEFAULT = "translation"  # of a config that names no task

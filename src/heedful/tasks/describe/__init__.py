@@ -1,0 +1,1 @@
+"""Describing images: a sentence that tells what one shows."""
