@@ -15,7 +15,8 @@ HeedfulError
 ```
 
 Apart from them stand `KernelWarning` (UserWarning): the native kernel cannot be had, and what runs
-in its place is slower; and `RunWarning` (UserWarning): a run opens, but not as its best model.
+in its place is slower; `RunWarning` (UserWarning): a run opens, but not as its best model; and
+`DataWarning` (UserWarning): rows of a file were put in order or left out, and how many.
 
 Messages say what must hold, then, after a comma, what was got. Each error is also the builtin that
 a caller without heedful in mind would catch. Only `heedful.cli` turns errors into exit codes.
@@ -68,6 +69,10 @@ class KernelWarning(UserWarning):
 
 class RunWarning(UserWarning):
     """A run was stopped before anything was evaluated, so that no model of it is its best."""
+
+
+class DataWarning(UserWarning):
+    """Rows of a file were put in order or left out, as the message says and counts."""
 
 
 class MissingExtraError(HeedfulError, ImportError):

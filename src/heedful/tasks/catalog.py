@@ -20,6 +20,7 @@ BUILT_IN = {
     "forecast": "heedful.tasks.forecast.task:ForecastTask",
     "describe": "heedful.tasks.describe.task:Describe",
     "generate-image": "heedful.tasks.generate_image.task:GenerateImage",
+    "recommend": "heedful.tasks.recommend.task:Recommend",
 }
 DEFAULT = "translation"  # of a config that names no task
 

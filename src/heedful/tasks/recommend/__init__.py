@@ -1,0 +1,1 @@
+"""Recommendation: which ten items a user has next, from those it has had."""
