@@ -26,6 +26,12 @@ EXCEPTIONS = {
     ("lines of file", "mask/__init__.py"): Excess(
         480, "the class below, two thirds of it the contracts of its methods"
     ),
+    ("lines of class", "tasks/recommend/task.py:Recommend"): Excess(
+        219, "one task is one class, and its interface has many small questions"
+    ),
+    ("parameters", "models/sasrec.py:Sasrec.__init__"): Excess(
+        9, "one argument for each setting of a network, keyword-only"
+    ),
     ("lines of class", "models/rnn_seq2seq.py:RnnSeq2Seq"): Excess(
         180, "a decoder step by step and one for all steps at once, which must agree"
     ),

@@ -57,7 +57,7 @@ def test_columns_may_be_numbers_of_a_table_with_tabs(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("row", "words"),
+    "row, words",
     [
         ("ann,tea,soon", "rows.csv:3 must have a number or a date of ISO 8601 as its time"),
         ("ann,tea,nan", "rows.csv:3 must have a number or a date of ISO 8601 as its time"),

@@ -112,10 +112,8 @@ class Din(nn.Module):
     def _embed(self, items: Tensor) -> Tensor:
         return self.dropout(self.norm(self.embedding(items)))
 
-    def _clicks(
-        self, offered: Tensor, history: Tensor, lengths: Tensor, *, causal: bool
-    ) -> Tensor:
-        """Logits of `offered`: each one after its own place of the history, or all after its end."""
+    def _clicks(self, offered: Tensor, history: Tensor, lengths: Tensor, *, causal: bool) -> Tensor:
+        """Logits of `offered`: each after its own place of the history, or all after its end."""
         query = self.norm(self.embedding(offered + SPECIAL))
         if self.attention is None:
             seen = self._mean(history, lengths, causal=causal).expand_as(query)

@@ -22,7 +22,7 @@ def test_an_empty_column_of_times_is_none():
 
 
 @pytest.mark.parametrize(
-    ("tables", "words"),
+    "tables, words",
     [
         ({"model": {"width": 8, "heads": 3}}, "heads must divide width, got heads=3, width=8"),
         (

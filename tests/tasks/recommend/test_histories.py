@@ -113,11 +113,11 @@ def test_what_is_left_out_of_a_file_is_said(tmp_path):
     with pytest.warns(DataWarning) as told:
         split = read_splits(data, 1)
     said = [str(each.message).removeprefix(f"{path}: ") for each in told]
-    assert [text[:38] for text in said] == [
-        "1 rows repeat an item of the same user",
-        "1 users have one item alone, from whic",
-        "1 users have too few items to be in de",
-        "1 items of the test split are new, and",
+    assert said == [
+        "rows left out, for they repeat an item of the same user: 1",
+        "users left out, for from one item alone nothing can be learned: 1",
+        "users with too few items to be in dev and test: 1",
+        "items of the test split that are new, so that no model can name them: 1",
     ]
     assert len(split.test) == 3
 

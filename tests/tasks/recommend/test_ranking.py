@@ -11,8 +11,10 @@ NAMES = [f"item {number}" for number in range(30)]
 def brute_area(row, seen, relevant):
     free = [item for item in range(len(row)) if item not in seen]
     pairs = [
-        1.0 if right >= 0 and right in free and row[right] > row[other]
-        else 0.5 if right >= 0 and right in free and row[right] == row[other]
+        1.0
+        if right >= 0 and right in free and row[right] > row[other]
+        else 0.5
+        if right >= 0 and right in free and row[right] == row[other]
         else 0.0
         for right in relevant
         for other in free

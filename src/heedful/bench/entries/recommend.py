@@ -12,7 +12,7 @@ from heedful.tasks.recommend.histories import SPECIAL, History, read_splits
 from heedful.tasks.recommend.ranking import Answer
 from heedful.tasks.recommend.task import Recommend
 
-Floats = NDArray[np.float32]
+Floats = NDArray[np.floating[Any]]
 STRENGTHS = (30.0, 100.0, 300.0, 1000.0)  # of regularisation
 
 

@@ -176,7 +176,7 @@ def read_splits(data: PlantedData | TableData, seed: int) -> Splits[History]:
     return split
 
 
-def last_items(users: Sequence[Sequence[str]]) -> Splits[History]:
+def last_items(users: Sequence[list[str]]) -> Splits[History]:
     """Hold out the last item of each user for test, and the one before for dev."""
     split = Splits[History]([], [], [])
     for items in users:
@@ -189,7 +189,7 @@ def last_items(users: Sequence[Sequence[str]]) -> Splits[History]:
     return split
 
 
-def random_items(users: Sequence[Sequence[str]], seed: int) -> Splits[History]:
+def random_items(users: Sequence[list[str]], seed: int) -> Splits[History]:
     """Hold out a tenth of each user's items for test, and a tenth for dev, drawn at random."""
     draw, split = np.random.default_rng(seed), Splits[History]([], [], [])
     for items in users:
@@ -205,7 +205,7 @@ def random_items(users: Sequence[Sequence[str]], seed: int) -> Splits[History]:
     return split
 
 
-def _add(part: list[History], items: Sequence[str]) -> None:
+def _add(part: list[History], items: list[str]) -> None:
     if len(items) > 1:
         part.append(History(tuple(items[:-1]), (items[-1],)))
 
@@ -234,14 +234,14 @@ def _say(
     met = set(itertools.chain.from_iterable((*e.items, *e.relevant) for e in split.train))
     new = {each for example in split.test for each in example.relevant} - met
     few, short = (sum(len(items) < least for items in users) for least in (2, 3))
-    again = "rows say again what one above says" if data.repeats else "rows repeat an item"
+    again = "say again what one above says" if data.repeats else "repeat an item of the same user"
     said = (
-        (found.twice, f"{again} of the same user, and are left out"),
-        (found.unsorted, "users had rows that were not in the order of time, and are sorted"),
-        (few, "users have one item alone, from which nothing can be learned: they are left out"),
-        (short - few, "users have too few items to be in dev and test"),
-        (len(new), "items of the test split are new, and no model can name them"),
+        (found.twice, f"rows left out, for they {again}"),
+        (found.unsorted, "users whose rows were not in the order of time, and are sorted"),
+        (few, "users left out, for from one item alone nothing can be learned"),
+        (short - few, "users with too few items to be in dev and test"),
+        (len(new), "items of the test split that are new, so that no model can name them"),
     )
     for count, text in said:
         if count:
-            warnings.warn(f"{data.file}: {count:,} {text}", DataWarning, stacklevel=3)
+            warnings.warn(f"{data.file}: {text}: {count:,}", DataWarning, stacklevel=3)

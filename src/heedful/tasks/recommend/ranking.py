@@ -29,7 +29,7 @@ class Answer:
 
 def ranked(
     scores: NDArray[np.floating],
-    names: Sequence[str],
+    names: list[str],
     *,
     seen: Sequence[NDArray[np.int64]],
     relevant: Sequence[Sequence[int]],
@@ -49,8 +49,9 @@ def ranked(
         most = min(TOP, int(free.sum()))
         first = np.argsort(-best, kind="stable")[:most]
         odds = np.exp(best - best.max()) if most else best
-        items, shares = (names[each] for each in first), odds[first] / odds.sum()
-        yield Answer(tuple(items), tuple(shares.tolist()), _area(row, free, right))
+        items = tuple(names[each] for each in first.tolist())
+        shares = tuple((odds[first] / odds.sum()).tolist())
+        yield Answer(items, shares, _area(row, free, right))
 
 
 def _area(row: NDArray[np.float64], free: NDArray[np.bool_], relevant: Sequence[int]) -> float:

@@ -162,7 +162,10 @@ class Recommend(Task[History, Answer]):
             self.names,
             seen=[nothing if repeats else data.seen(row) for row in rows],
             relevant=[
-                [self.items.get(each, SPECIAL - 1) - SPECIAL for each in data.examples[row].relevant]
+                [
+                    self.items.get(each, SPECIAL - 1) - SPECIAL
+                    for each in data.examples[row].relevant
+                ]
                 for row in rows
             ],
         )
