@@ -71,6 +71,7 @@ NO_TORCH = (
 TASKS_WITH_TORCH = (
     *("translation.forced_decoding", "translation.losses", "translation.pairs"),
     *("translation.translator", "generate_image.gan", "describe.writing"),
+    "classify_image.picture",
 )
 
 # Reading one of these runs code that the file brings along.

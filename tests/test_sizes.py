@@ -75,6 +75,12 @@ EXCEPTIONS = {
     ("parameters", "models/transformer.py:Transformer.__init__"): Excess(
         13, "one argument for each setting of a network, keyword-only"
     ),
+    ("parameters", "models/convolutional_classifier.py:ConvolutionalClassifier.__init__"): Excess(
+        10, "one argument for each setting of a network, keyword-only"
+    ),
+    ("parameters", "models/vision_transformer.py:VisionTransformer.__init__"): Excess(
+        10, "one argument for each setting of a network, keyword-only"
+    ),
     ("parameters", "selection/select.py:select_blocks"): Excess(
         10, "what it ties together, each with its settings, keyword-only"
     ),

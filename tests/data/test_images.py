@@ -151,14 +151,35 @@ def test_a_folder_for_each_label_is_read(tmp_path, channels, middle):
 def test_a_picture_that_is_none_is_refused(tmp_path):
     with pytest.raises(DataError, match="must be a folder with a folder for each label, got none"):
         Source(str(tmp_path / "none")).references()
-    (tmp_path / "cat").mkdir()
     with pytest.raises(DataError, match=re.escape("with .png, .jpg, .jpeg files in it, got none")):
         Source(str(tmp_path)).references()
+    (tmp_path / "cat").mkdir()
+    with pytest.raises(DataError, match=re.escape("cat must have .png, .jpg, .jpeg files in it")):
+        Source(str(tmp_path)).references()
+    (tmp_path / "cat" / "a.WebP").touch()
+    with pytest.raises(DataError, match=r"a\.WebP must be a PNG or JPEG image, got one of another"):
+        Source(str(tmp_path)).references()
+    (tmp_path / "cat" / "a.WebP").unlink()
     (tmp_path / "cat" / "a.jpg").write_bytes(b"no image at all")
     with pytest.raises(DataError, match=re.escape("a.jpg must be a PNG or JPEG image, got: ")):
         Source(str(tmp_path)).references()
     with pytest.raises(DataError, match=r"gone\.png must be an image, got no such file"):
         Source(str(tmp_path)).load([ImageReference(str(tmp_path / "gone.png"), 0, "cat")])
+
+
+@needs_pillow
+def test_one_image_is_referred_to(tmp_path):
+    from PIL import Image
+
+    source = pair(tmp_path)
+    path = str(tmp_path / "images")
+    assert source.refer(path, 1) == ImageReference(path, 1, "", sha(range(12, 24)))
+    with pytest.raises(DataError, match="images must hold image 2, got images 0 to 1"):
+        source.refer(path, 2)
+    Image.new("L", (9, 9), 5).save(tmp_path / "a.png")
+    picture = replace(source, size=3).refer(str(tmp_path / "a.png"))
+    assert picture.hash == sha([5] * 9)
+    assert replace(source, size=3).load([picture]).shape == (1, 3, 3, 1)
 
 
 def test_the_extra_that_is_missing_is_named(monkeypatch, tmp_path):

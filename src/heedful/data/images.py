@@ -24,6 +24,7 @@ Pixels = NDArray[np.uint8]  # (images, height, width, channels)
 
 DIGITS = "digits of scikit-learn"  # stands where files have a path
 SUFFIXES = (".png", ".jpg", ".jpeg")
+OTHERS = (".bmp", ".gif", ".jp2", ".tif", ".tiff", ".webp", ".heic")  # images, but not read
 UNSIGNED_BYTES = 8  # the type of number that an IDX file of images must hold
 
 
@@ -97,12 +98,7 @@ class Source:
         """
         images: list[NDArray[np.uint8]] = []
         for reference in references:
-            if reference.file == DIGITS:
-                held: Any = _digits()[0]
-            elif self._is_one_file:
-                held = _images(reference.file)
-            else:
-                held = [self._open(reference.file)]
+            held = self._held(reference.file)
             image = held[reference.index] if 0 <= reference.index < len(held) else None
             if image is None or hash_pixels(image) != reference.hash:
                 raise DataError(
@@ -111,6 +107,31 @@ class Source:
                 )
             images.append(image)
         return np.stack(images)
+
+    def refer(self, file: str, index: int = 0) -> ImageReference:
+        """Refer to one image, whose label nobody knows.
+
+        Args:
+            file: A PNG or JPEG file, an IDX file of images, or `DIGITS`.
+            index: Which image of the file.
+
+        Raises:
+            DataError: The file is missing or damaged, or holds no such image.
+            MissingExtraError: The extra `images` is not installed.
+        """
+        held = self._held(file)
+        if not 0 <= index < len(held):
+            raise DataError(f"{file} must hold image {index}, got images 0 to {len(held) - 1:,}")
+        name = file if file == DIGITS else os.path.abspath(file)
+        return ImageReference(name, index, "", hash_pixels(held[index]))
+
+    def _held(self, file: str) -> Sequence[NDArray[np.uint8]]:
+        """All images of a file."""
+        if file == DIGITS:
+            return cast(Sequence[Any], _digits()[0])
+        if self._is_one_file and Path(file).suffix.lower() not in SUFFIXES:
+            return cast(Sequence[Any], _images(file))
+        return [self._open(file)]
 
     @property
     def _is_one_file(self) -> bool:
@@ -224,13 +245,18 @@ def _list_folder(folder: Path) -> tuple[list[str], list[str]]:
     """Files and labels: every folder below `folder` is a label."""
     if not folder.is_dir():
         raise DataError(f"{folder} must be a folder with a folder for each label, got none")
-    found = [
-        (os.path.abspath(path), label.name)
-        for label in sorted(folder.iterdir())
-        if label.is_dir() and not label.name.startswith(".")
-        for path in sorted(label.iterdir())
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
-    ]
+    found: list[tuple[str, str]] = []
+    for label in sorted(folder.iterdir()):
+        if label.name.startswith(".") or not label.is_dir():
+            continue
+        paths = [path for path in sorted(label.iterdir()) if not path.name.startswith(".")]
+        for path in paths:
+            if path.suffix.lower() in OTHERS:
+                raise DataError(f"{path} must be a PNG or JPEG image, got one of another kind")
+        images = [path for path in paths if path.suffix.lower() in SUFFIXES]
+        if not images:
+            raise DataError(f"{label} must have {', '.join(SUFFIXES)} files in it, got none")
+        found += [(os.path.abspath(path), label.name) for path in images]
     if not found:
         raise DataError(
             f"{folder} must have a folder for each label with {', '.join(SUFFIXES)} files in it, "

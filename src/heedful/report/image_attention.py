@@ -173,7 +173,6 @@ def _legend(picture: ImageAttention) -> str:
     shown = (
         f"First the image; then, lit, where each word looked: {' · '.join(words)}. "
         if words
-        else "Left the image; then, for the place in red, where it looked while the image was "
-        "made: the darker, the more. "
+        else "Left the image; then, for each place in red, where it looked: the darker, the more. "
     )
     return f"{shown}Attention is evidence about routing, not by itself a reason."

@@ -14,6 +14,7 @@ from heedful.tasks.base import Task
 
 # name -> module and class: a table, so that only the one that is needed is loaded
 BUILT_IN = {
+    "classify-image": "heedful.tasks.classify_image.task:ClassifyImage",
     "control": "heedful.tasks.control.task:Control",
     "translation": "heedful.tasks.translation.task:Translation",
     "classify-text": "heedful.tasks.classify_text.task:ClassifyText",

@@ -1,0 +1,1 @@
+"""Image classification: a label for an image, by convolutions or patches with attention."""
