@@ -16,6 +16,7 @@ from heedful.tasks.base import Task
 BUILT_IN = {
     "classify-image": "heedful.tasks.classify_image.task:ClassifyImage",
     "control": "heedful.tasks.control.task:Control",
+    "rate-product": "heedful.tasks.rate_product.task:RateProduct",
     "translation": "heedful.tasks.translation.task:Translation",
     "classify-text": "heedful.tasks.classify_text.task:ClassifyText",
     "forecast": "heedful.tasks.forecast.task:ForecastTask",
