@@ -136,11 +136,15 @@ def reference() -> Iterator[str]:
 
 
 def adopt(module: pdoc.doc.Module, modules: Mapping[str, pdoc.doc.Module]) -> None:
-    """Explain in a class what it inherits from one that has no page, but nothing from PyTorch."""
+    """Explain in a class what it inherits from one that has no page, but nothing from PyTorch.
+
+    The page of an abstract class does not have its constructor.
+    """
     for kind in module.classes:
         for name, member in kind.members.items():
-            origin = member.taken_from[0]
-            if origin.startswith("heedful.") and origin not in modules:
+            origin, place = member.taken_from
+            shown = origin in modules and modules[origin].get(place) is not None
+            if origin.startswith("heedful.") and not shown:
                 member.taken_from = (kind.taken_from[0], f"{kind.taken_from[1]}.{name}")
             if member.docstring == inspect.getdoc(nn.Module.__init__):
                 member.docstring = ""

@@ -18,6 +18,7 @@ BUILT_IN = {
     "control": "heedful.tasks.control.task:Control",
     "rate-product": "heedful.tasks.rate_product.task:RateProduct",
     "translation": "heedful.tasks.translation.task:Translation",
+    "classify-speech": "heedful.tasks.classify_speech.task:ClassifySpeech",
     "classify-text": "heedful.tasks.classify_text.task:ClassifyText",
     "forecast": "heedful.tasks.forecast.task:ForecastTask",
     "describe": "heedful.tasks.describe.task:Describe",

@@ -1,0 +1,1 @@
+"""Speech classification: a label for a sound."""
