@@ -66,7 +66,7 @@ class Residual(nn.Module):
 
 
 class EncoderLayer(nn.Module):
-    """Self-attention, then feed-forward.
+    """Self-attention, then feed-forward; with a causal mask also a layer of a decoder alone.
 
     Source:
         Vaswani et al. 2017, arXiv:1706.03762, section 3.1, "Encoder".
@@ -82,9 +82,13 @@ class EncoderLayer(nn.Module):
         self.feedforward_residual = Residual(width, norm=norm, dropout=dropout)
 
     def forward(
-        self, x: Float[Tensor, "batch length width"], *, mask: Mask | None = None
+        self,
+        x: Float[Tensor, "batch length width"],
+        *,
+        mask: Mask | None = None,
+        cache: KeyValueCache | None = None,
     ) -> Float[Tensor, "batch length width"]:
-        x = _attended(x, self.self_residual, self.self_attention, mask=mask)
+        x = _attended(x, self.self_residual, self.self_attention, mask=mask, cache=cache)
         return self.feedforward_residual(x, self.feedforward)
 
 

@@ -24,6 +24,7 @@ BUILT_IN = {
     "describe": "heedful.tasks.describe.task:Describe",
     "generate-image": "heedful.tasks.generate_image.task:GenerateImage",
     "recommend": "heedful.tasks.recommend.task:Recommend",
+    "generate-text": "heedful.tasks.generate_text.task:GenerateText",
 }
 DEFAULT = "translation"  # of a config that names no task
 

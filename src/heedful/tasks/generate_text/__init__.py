@@ -1,0 +1,1 @@
+"""Text generation: a text goes on from where it stands."""
