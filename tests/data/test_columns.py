@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from heedful.data.columns import read_columns
+from heedful.data.columns import read_columns, read_header
 from heedful.errors import DataError
 
 ROWS = [["two years ago", "time"], ["3 a.m.", "clock"]]
@@ -73,3 +73,13 @@ def test_says_what_is_wrong(tmp_path, name, content, columns, message):
     path = store(tmp_path / name, content)
     with pytest.raises(DataError, match=re.escape(message)):
         list(read_columns(path, columns))
+
+
+@pytest.mark.parametrize("name, text", [("a.csv", 'a," b ","c,d"\n1\n'), ("a.tsv", "a\t b\tc,d\n")])
+def test_the_header_is_the_first_line(tmp_path, name, text):
+    path = tmp_path / name
+    path.write_text(text)
+    assert read_header(path) == ["a", "b", "c,d"]
+    path.write_text("")
+    with pytest.raises(DataError, match="must have at least one line, got an empty file"):
+        read_header(path)

@@ -1,6 +1,7 @@
 """Readers of tables: some columns of a TSV or CSV file, by name or by number."""
 
 import csv
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -8,7 +9,9 @@ from heedful.data.files import read_lines
 from heedful.errors import DataError
 
 
-def read_columns(path: Path | str, columns: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
+def read_columns(
+    path: Path | str, columns: Sequence[str], *, blank: Sequence[str] = ()
+) -> Iterator[tuple[int, list[str]]]:
     """Read some columns of a table, row by row.
 
     A file named `*.csv` has commas between its columns and may quote them; every other one has
@@ -18,6 +21,7 @@ def read_columns(path: Path | str, columns: Sequence[str]) -> Iterator[tuple[int
         path: A UTF-8 file, with or without a byte order mark.
         columns: Names in the header, which is the first line, or numbers that count from 1. Where
             all are numbers there is no header, and the first line is data.
+        blank: Those of them that may be blank.
 
     Returns:
         The number of the line in which a row ends, and the row's chosen columns.
@@ -33,7 +37,7 @@ def read_columns(path: Path | str, columns: Sequence[str]) -> Iterator[tuple[int
     number, first = next(rows)
     places = _places(path, first, columns)
     if all(map(str.isdecimal, columns)):
-        yield number, _chosen(path, number, first, columns, places)
+        yield number, _chosen(path, number, first, columns, places, blank)
     else:
         number = 0
     for number, row in rows:
@@ -42,7 +46,7 @@ def read_columns(path: Path | str, columns: Sequence[str]) -> Iterator[tuple[int
                 f"{path}:{number} must have {len(first)} columns like the first line, "
                 f"got {len(row)}"
             )
-        yield number, _chosen(path, number, row, columns, places)
+        yield number, _chosen(path, number, row, columns, places, blank)
     if not number:
         raise DataError(f"{path} must have a line below its header, got none")
 
@@ -58,6 +62,27 @@ def read_header(path: Path | str) -> list[str]:
     """
     split = _commas if ".csv" in Path(path).suffixes else _tabs
     return [name.strip() for name in next(split(Path(path)))[1]]
+
+
+def number_in(path: Path | str, line: int, column: str, text: str) -> float:
+    """Return the number in a cell.
+
+    Args:
+        path: Of the table, for messages.
+        line: Of the cell.
+        column: Of the cell.
+        text: Which is there.
+
+    Raises:
+        DataError: It is no finite number.
+    """
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number) or "_" in text:
+        raise DataError(f"{path}:{line} must have a number in column {column!r}, got {text!r:.80}")
+    return number
 
 
 def _places(path: Path, first: list[str], columns: Sequence[str]) -> list[int]:
@@ -78,11 +103,16 @@ def _places(path: Path, first: list[str], columns: Sequence[str]) -> list[int]:
 
 
 def _chosen(
-    path: Path, number: int, row: list[str], columns: Sequence[str], places: list[int]
+    path: Path,
+    number: int,
+    row: list[str],
+    columns: Sequence[str],
+    places: list[int],
+    blank: Sequence[str],
 ) -> list[str]:
     chosen = [row[place] for place in places]
     for column, text in zip(columns, chosen, strict=True):
-        if not text.strip():
+        if column not in blank and not text.strip():
             raise DataError(f"{path}:{number} must have a text in column {column!r}, got {text!r}")
     return chosen
 

@@ -2,7 +2,6 @@
 
 import calendar
 import hashlib
-import math
 import os
 import re
 import stat
@@ -16,7 +15,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from heedful.data.columns import read_columns, read_header
+from heedful.data.columns import number_in, read_columns, read_header
 from heedful.errors import DataError
 
 Values = NDArray[np.float64]  # (rows, columns)
@@ -127,7 +126,7 @@ def _kept(path: str, time: str, columns: tuple[str, ...], changed: int, size: in
     for line, (when, *numbers) in read_columns(path, (time, *columns)):
         lines.append(line)
         times.append(when.strip())
-        rows.append([_number(path, line, *pair) for pair in zip(columns, numbers, strict=True)])
+        rows.append([number_in(path, line, *pair) for pair in zip(columns, numbers, strict=True)])
     values = np.array(rows, np.float64)
     values.setflags(write=False)
     return Series(columns=columns, values=values, clock=_clock(path, lines, times))
@@ -147,16 +146,6 @@ def _others(path: str, time: str) -> tuple[str, ...]:
             "name the columns to read by their numbers from 1"
         )
     return others
-
-
-def _number(path: str, line: int, column: str, text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number) or "_" in text:
-        raise DataError(f"{path}:{line} must have a number in column {column!r}, got {text!r:.80}")
-    return number
 
 
 def _clock(path: str, lines: list[int], texts: list[str]) -> Clock:

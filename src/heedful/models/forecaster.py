@@ -90,7 +90,7 @@ class PatchForecaster(nn.Module):
         stride: Rows from one patch to the next.
         width: Size of the vectors.
         normalise: By mean and deviation of the window?
-        dropout: Share dropped of embedded patches and of what the last layer reads.
+        dropout: Share dropped of embedded patches.
 
     Raises:
         ConfigError: A patch is longer than the history, or `stride` is not in 1 to `patch`.
@@ -137,7 +137,7 @@ class PatchForecaster(nn.Module):
         x = ((x - centre) / scale).flatten(0, 1)
         patches = pad(x, (0, self.padding), "replicate").unfold(1, self.patch, self.stride)
         states = self.encoder(self.dropout(self.positions(self.embed(patches))))
-        said = self.out(self.dropout(states.flatten(1))).unflatten(0, history.shape[::2])
+        said = self.out(states.flatten(1)).unflatten(0, history.shape[::2])
         return (said * scale + centre).transpose(1, 2)
 
     def _statistics(self, x: Tensor) -> tuple[Tensor, Tensor]:

@@ -17,7 +17,6 @@ from heedful.optimizing.problem import Problem, Split, unavailable
 from heedful.tasks.base import Batch, Dataset, Task
 from heedful.tasks.measure import measure
 from heedful.training.run import Run
-from heedful.training.splits import training_examples
 
 CALIBRATION = 256  # examples for scores and least squares
 FINETUNING = 150_000  # examples to fine-tune with, at most
@@ -140,7 +139,7 @@ def _timed(task: Task[Any, Any], model: nn.Module, examples: Sequence[Any]) -> d
 
 def _trained_on(run: Run) -> list[Any]:
     """The training split, which must be what the run was trained on."""
-    train = training_examples(run)
+    train = run.kind.read_training(run.config)
     found = run.task.encode(train, training=True).fingerprint()
     if run.about.get("data_fingerprint") != found:
         raise RunError(

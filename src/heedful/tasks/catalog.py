@@ -19,6 +19,7 @@ BUILT_IN = {
     "rate-product": "heedful.tasks.rate_product.task:RateProduct",
     "translation": "heedful.tasks.translation.task:Translation",
     "classify-speech": "heedful.tasks.classify_speech.task:ClassifySpeech",
+    "classify-node": "heedful.tasks.classify_node.task:ClassifyNode",
     "classify-text": "heedful.tasks.classify_text.task:ClassifyText",
     "forecast": "heedful.tasks.forecast.task:ForecastTask",
     "describe": "heedful.tasks.describe.task:Describe",

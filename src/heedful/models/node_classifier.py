@@ -1,0 +1,233 @@
+"""A label for each node of a graph: attention over neighbours, their mean, or a Transformer."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal, get_args
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn.functional import dropout, elu, embedding_bag
+
+from heedful.errors import ConfigError
+from heedful.nn.attention import Attention, head_dim
+from heedful.nn.blocks import FeedForward, Residual
+from heedful.nn.mechanisms.additive import Additive
+from heedful.nn.neighbours import NeighbourAttention, NeighbourMean, Neighbours
+
+Score = Literal["additive", "scaled_dot", "mean"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GraphTensors:
+    """A graph as networks read it.
+
+    Args:
+        starts: Where the features of each node begin.
+        columns: Numbers of the features that are not 0.
+        values: What these are.
+        neighbours: Whom each node sees.
+    """
+
+    starts: Int[Tensor, " nodes"]
+    columns: Int[Tensor, " values"]
+    values: Float[Tensor, " values"]
+    neighbours: Neighbours
+
+
+class FeatureEmbedding(nn.Module):
+    """`features W + b`, of which only the features that are not 0 are read.
+
+    Args:
+        features: How many there are.
+        width: Size of the vectors.
+        dropout: Share of features dropped in training.
+    """
+
+    def __init__(self, features: int, *, width: int, dropout: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(features, width))
+        self.bias = nn.Parameter(torch.zeros(width))
+        self.dropout = dropout
+        nn.init.xavier_uniform_(self.weight)
+
+    def forward(self, graph: GraphTensors) -> Float[Tensor, "nodes width"]:
+        values = dropout(graph.values, self.dropout, self.training)
+        x = embedding_bag(
+            graph.columns, self.weight, graph.starts, mode="sum", per_sample_weights=values
+        )
+        return x + self.bias
+
+
+class GatLayers(nn.Module):
+    """Layers of `elu(attention(dropout(x)))`, as in a graph attention network.
+
+    Unlike in the paper, scores are those of `score`, weights are not dropped, all heads project
+    what they mix together, and the layers are as wide as each other.
+
+    Args:
+        width: Size of the vectors.
+        heads: Of every attention.
+        layers: How many.
+        score: By what neighbours are weighed: `additive`, `scaled_dot`, or `mean`: all the same.
+        dropout: Share dropped of what a layer reads.
+
+    Raises:
+        ConfigError: `score` is unknown, or `heads` does not divide `width`.
+
+    Source:
+        Velickovic et al. 2017, arXiv:1710.10903, section 2.1.
+        Brody et al. 2021, arXiv:2105.14491, section 3 (scores that depend on who looks).
+    """
+
+    def __init__(
+        self, *, width: int, heads: int, layers: int, score: Score = "additive", dropout: float
+    ) -> None:
+        super().__init__()
+        if score not in get_args(Score):
+            raise ConfigError(f"score must be one of {', '.join(get_args(Score))}, got {score!r}")
+        dim = head_dim(width=width, heads=heads)
+        self.layers = nn.ModuleList(_mixer(width, heads, dim, score) for _ in range(layers))
+        self.dropout = dropout
+
+    def forward(
+        self, x: Float[Tensor, "nodes width"], neighbours: Neighbours
+    ) -> Float[Tensor, "nodes width"]:
+        for layer in self.layers:
+            x = elu(layer(dropout(x, self.dropout, self.training), neighbours))
+        return x
+
+
+class GraphTransformer(nn.Module):
+    """Layers of attention over neighbours and feed-forward, with residual paths and norms.
+
+    Unlike in the paper, norms are those of layers, before each sublayer, and nothing says where a
+    node is.
+
+    Args:
+        width: Size of the vectors.
+        heads: Of every attention.
+        layers: How many.
+        feedforward: Hidden size of the feed-forward parts.
+        dropout: Share dropped of what sublayers add.
+
+    Raises:
+        ConfigError: `heads` does not divide `width`.
+
+    Source:
+        Dwivedi and Bresson 2020, arXiv:2012.09699, section 2.2.
+    """
+
+    def __init__(
+        self, *, width: int, heads: int, layers: int, feedforward: int, dropout: float
+    ) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            NeighbourAttention(Attention(width=width, heads=heads)) for _ in range(layers)
+        )
+        self.feedforwards = nn.ModuleList(
+            FeedForward(width, hidden=feedforward) for _ in range(layers)
+        )
+        self.residuals = nn.ModuleList(
+            Residual(width, norm="pre", dropout=dropout) for _ in range(2 * layers)
+        )
+        self.norm = nn.LayerNorm(width)
+
+    def forward(
+        self, x: Float[Tensor, "nodes width"], neighbours: Neighbours
+    ) -> Float[Tensor, "nodes width"]:
+        for number, (attention, feedforward) in enumerate(
+            zip(self.layers, self.feedforwards, strict=True)
+        ):
+            looks, thinks = self.residuals[2 * number], self.residuals[2 * number + 1]
+            x = looks(x[None], partial(_of_one, attention, neighbours))[0]
+            x = thinks(x[None], feedforward)[0]
+        return self.norm(x)
+
+
+class NodeClassifier(nn.Module):
+    """Logits of each node of a graph: `out(dropout(layers(embed(features))))`.
+
+    Args:
+        layers: Called with vectors of all nodes and their surroundings.
+        features: How many there are.
+        labels: How many there are.
+        width: Size of the vectors.
+        dropout: Share dropped of features, and of what the last layer reads.
+    """
+
+    def __init__(
+        self,
+        layers: GatLayers | GraphTransformer,
+        *,
+        features: int,
+        labels: int,
+        width: int,
+        dropout: float,
+    ) -> None:
+        super().__init__()
+        self.embed = FeatureEmbedding(features, width=width, dropout=dropout)
+        self.layers, self.dropout = layers, dropout
+        self.out = nn.Linear(width, labels)
+
+    def forward(
+        self, graph: GraphTensors, nodes: Int[Tensor, " batch"]
+    ) -> Float[Tensor, "batch labels"]:
+        """Return the logits of some nodes; all of the graph is computed.
+
+        Args:
+            graph: Which it is.
+            nodes: Those that are asked for.
+        """
+        x = self.layers(self.embed(graph), graph.neighbours)[nodes]
+        return self.out(dropout(x, self.dropout, self.training))
+
+    def looks(self, graph: GraphTensors, node: int) -> tuple[list[int], Tensor] | None:
+        """Return whom a node looks at in the last layer, and how much: the mean over heads."""
+        last, given = self.layers.layers[-1], list[Tensor]()
+        if not isinstance(last, NeighbourAttention):
+            return None
+        handle = last.register_forward_pre_hook(lambda _, args: given.append(args[0]))
+        try:
+            self(graph, torch.tensor([node], device=graph.starts.device))
+        finally:
+            handle.remove()
+        return last.weights(given[0], graph.neighbours, node)
+
+
+def build_classifier(
+    name: str, *, features: int, labels: int, width: int, dropout: float, **settings: Any
+) -> NodeClassifier:
+    """Make a classifier from plain settings.
+
+    Args:
+        name: `gat` or `transformer`.
+        features: How many there are.
+        labels: How many there are.
+        width: Size of the vectors.
+        dropout: Of all parts.
+        settings: Of the layers.
+
+    Raises:
+        ConfigError: `name` is unknown, or settings do not fit each other.
+    """
+    if name not in LAYERS:
+        raise ConfigError(f"name must be one of {', '.join(LAYERS)}, got {name!r}")
+    layers = LAYERS[name](width=width, dropout=dropout, **settings)
+    return NodeClassifier(layers, features=features, labels=labels, width=width, dropout=dropout)
+
+
+LAYERS: dict[str, Callable[..., Any]] = {"gat": GatLayers, "transformer": GraphTransformer}
+
+
+def _of_one(layer: nn.Module, neighbours: Neighbours, x: Tensor) -> Tensor:
+    """What a layer makes of the one graph of a batch."""
+    return layer(x[0], neighbours)[None]
+
+
+def _mixer(width: int, heads: int, dim: int, score: Score) -> nn.Module:
+    if score == "mean":
+        return NeighbourMean(width)
+    mechanism = Additive(heads=heads, dim=dim) if score == "additive" else None
+    return NeighbourAttention(Attention(width=width, heads=heads, mechanism=mechanism))

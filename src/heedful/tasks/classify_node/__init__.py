@@ -1,0 +1,1 @@
+"""Node classification: a label for each node of a graph, by attention over its neighbours."""

@@ -1,0 +1,106 @@
+"""The config of a node classification: a graph, networks, training."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from heedful.config.base import (
+    Count,
+    DataPath,
+    Fraction,
+    Layers,
+    Length,
+    Rate,
+    Section,
+    TaskConfig,
+    Width,
+)
+from heedful.config.base import Train as AnyTrain
+from heedful.config.hints import Choices, Fractions, Multiples, Powers
+from heedful.data.graph import Normalise
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+class BlocksData(Section):
+    """The built-in graph: blocks of nodes alike, and strange nodes linked to anybody."""
+
+    name: Literal["blocks"] = "blocks"
+    nodes: Annotated[int, Field(ge=20, le=20_000)] = 1_500
+    labels: Annotated[int, Field(ge=2, le=100)] = 4
+    train: Share = 0.1  # of the nodes with a label
+    dev: Share = 0.2
+    normalise: Normalise = "columns"  # features
+
+
+class TablesData(Section):
+    """One table of nodes, one of edges: TSV or, where it is called so, CSV; `.gz` is unpacked."""
+
+    name: Literal["tables"] = "tables"
+    nodes: DataPath  # all columns that are named nowhere here are features
+    edges: DataPath
+    id: str = "id"  # a column of the nodes
+    label: str = "label"  # a column of the nodes; blank where nobody knows it
+    split: str = ""  # a column with train, dev, test or a blank; empty: drawn
+    source: str = "from"  # a column of the edges
+    target: str = "to"  # the other one
+    train: Share = 0.6  # of the nodes of each label, where splits are drawn
+    dev: Share = 0.2  # the rest is the test split
+    normalise: Normalise = "columns"  # features
+
+
+class GatModel(Section):
+    """Attention over neighbours, as in a graph attention network; or their mean."""
+
+    order = ("name",)
+    name: Literal["gat"] = "gat"
+    width: Annotated[Width, Fractions()] = 64
+    heads: Annotated[Width, Powers(divide="width")] = 8
+    layers: Layers = 2
+    score: Annotated[Literal["additive", "scaled_dot", "mean"], Choices()] = "additive"
+    dropout: Fraction = 0.6
+
+
+class TransformerModel(Section):
+    """A Transformer whose attention sees neighbours alone."""
+
+    order = ("name",)
+    name: Literal["transformer"] = "transformer"
+    width: Annotated[Width, Fractions()] = 64
+    heads: Annotated[Width, Powers(divide="width")] = 8
+    layers: Layers = 2
+    feedforward: Annotated[Length, Multiples(of="width")] = 128
+    dropout: Fraction = 0.6
+
+
+class Train(AnyTrain):
+    """How long, how fast, how often. The first limit reached ends the training."""
+
+    learning_rate: Rate = 5e-3
+    weight_decay: Annotated[float, Field(ge=0, le=1_000)] = 0.0
+    l2: Annotated[float, Field(ge=0, le=1_000)] = 5e-4  # half of it times all squares is lost
+    label_smoothing: Fraction = 0.0
+    batch_size: Count = 1_000_000  # nodes; all of the graph is computed for any of them
+    evaluate_every: Annotated[float, Field(ge=1e-9, le=1e9)] = 0.02  # share of the training
+
+
+class Config(TaskConfig):
+    """One training, whole."""
+
+    order = ("task", "seed", "output", "data", "model")
+    task: Literal["classify-node"] = "classify-node"
+    data: Annotated[BlocksData | TablesData, Field(discriminator="name")] = BlocksData()
+    model: Annotated[GatModel | TransformerModel, Field(discriminator="name")] = GatModel()
+    train: Train = Train(steps=200)
+
+
+def problem(config: Config) -> str | None:
+    """Return what is wrong with splits or with the sizes of the network, or `None`."""
+    model, data = config.model, config.data
+    if data.train + data.dev > 1:
+        return (
+            f"data.train and data.dev must be at most 1 together, got {data.train} and {data.dev}"
+        )
+    if model.width % model.heads:
+        return f"model.heads must divide model.width, got {model.heads} and {model.width}"
+    return None

@@ -1,0 +1,99 @@
+"""Node classifiers: attention over neighbours is attention with a mask of the edges."""
+
+import re
+
+import numpy as np
+import pytest
+import torch
+
+from heedful.errors import ConfigError
+from heedful.models.node_classifier import (
+    FeatureEmbedding,
+    GatLayers,
+    GraphTensors,
+    build_classifier,
+)
+from heedful.nn.neighbours import Neighbours
+
+NODES, FEATURES = 23, 6
+
+
+def graph(*, chance=0.2):
+    """A graph with a hub and a node without any edge, its features, and who sees whom."""
+    draw = np.random.default_rng(0)
+    pairs = np.triu(draw.random((NODES, NODES)) < chance, 1)
+    pairs[0, 1:] = True
+    pairs[:, NODES - 1] = False
+    pairs = pairs | pairs.T
+    features = draw.normal(size=(NODES, FEATURES)) * (draw.random((NODES, FEATURES)) < 0.5)
+    rows, columns = np.nonzero(features)
+    made = GraphTensors(
+        starts=torch.from_numpy(np.searchsorted(rows, np.arange(NODES))),
+        columns=torch.from_numpy(columns),
+        values=torch.from_numpy(features[rows, columns]).float(),
+        neighbours=Neighbours.of(torch.from_numpy(np.argwhere(pairs)), nodes=NODES),
+    )
+    sees = torch.from_numpy(pairs | np.eye(NODES, dtype=bool))
+    return made, torch.from_numpy(features).float(), sees
+
+
+def test_features_are_embedded_as_by_a_matrix():
+    made, features, _ = graph()
+    embed = FeatureEmbedding(FEATURES, width=5, dropout=0.5).eval()
+    with torch.no_grad():
+        embed.bias.normal_()
+        torch.testing.assert_close(
+            embed(made), features @ embed.weight + embed.bias, rtol=1e-4, atol=1e-5
+        )
+        torch.manual_seed(0)
+        dropped = torch.stack([embed.train()(made) for _ in range(400)]).mean(0)
+    torch.testing.assert_close(dropped, embed.eval()(made).detach(), rtol=0, atol=0.5)
+
+
+@pytest.mark.parametrize("score", ["additive", "scaled_dot", "mean"])
+def test_a_layer_reaches_one_edge_far(score):
+    made, _, sees = graph(chance=0)
+    torch.manual_seed(1)
+    layers = GatLayers(width=8, heads=2, layers=1, score=score, dropout=0.3).eval()
+    x = torch.randn(NODES, 8, requires_grad=True)
+    for node in (0, 3, NODES - 1):
+        (gradient,) = torch.autograd.grad(
+            (layers(x, made.neighbours)[node] * torch.randn(8)).sum(), x
+        )
+        reached = gradient.abs().sum(1).nonzero()[:, 0].tolist()
+        assert reached == sees[node].nonzero()[:, 0].tolist()
+
+
+@pytest.mark.parametrize("name, more", [("gat", {"score": "scaled_dot"}), ("transformer", {})])
+def test_what_is_looked_at_is_what_the_last_layer_reads(name, more):
+    made, _, sees = graph()
+    torch.manual_seed(0)
+    more = {**more, "feedforward": 12} if name == "transformer" else more
+    sizes = {"features": FEATURES, "labels": 3, "width": 8, "dropout": 0.5, "heads": 2, "layers": 2}
+    model = build_classifier(name, **sizes, **more).eval()
+    with torch.no_grad():
+        seen, weights = model.looks(made, 4)
+        together, alone = model(made, torch.tensor([4, 7])), model(made, torch.tensor([7]))
+    assert sorted(seen) == sees[4].nonzero()[:, 0].tolist()
+    assert weights.sum().item() == pytest.approx(1, rel=1e-4)
+    torch.testing.assert_close(together[1:], alone)
+
+
+def test_a_mean_looks_at_nothing():
+    made, _, _ = graph()
+    sizes = {"features": FEATURES, "labels": 3, "width": 8, "dropout": 0.5, "heads": 2, "layers": 1}
+    assert build_classifier("gat", **sizes, score="mean").looks(made, 4) is None
+
+
+@pytest.mark.parametrize(
+    "name, changes, message",
+    [
+        ("gcn", {}, "name must be one of gat, transformer, got 'gcn'"),
+        ("gat", {"score": "max"}, "score must be one of additive, scaled_dot, mean, got 'max'"),
+        ("gat", {"heads": 3}, "heads must divide width, got heads=3, width=8"),
+    ],
+)
+def test_what_cannot_be_built_is_refused(name, changes, message):
+    settings = {"width": 8, "dropout": 0.5, "heads": 2, "layers": 1, "score": "mean", **changes}
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        build_classifier(name, features=FEATURES, labels=3, **settings)
