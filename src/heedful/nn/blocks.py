@@ -88,7 +88,8 @@ class EncoderLayer(nn.Module):
         mask: Mask | None = None,
         cache: KeyValueCache | None = None,
     ) -> Float[Tensor, "batch length width"]:
-        x = _attended(x, self.self_residual, self.self_attention, mask=mask, cache=cache)
+        kept = {} if cache is None else {"cache": cache}  # what stands in for attention knows none
+        x = _attended(x, self.self_residual, self.self_attention, mask=mask, **kept)
         return self.feedforward_residual(x, self.feedforward)
 
 
