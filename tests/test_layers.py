@@ -72,6 +72,7 @@ TASKS_WITH_TORCH = (
     *("translation.forced_decoding", "translation.losses", "translation.pairs"),
     *("translation.translator", "generate_image.gan", "describe.writing"),
     "classify_image.picture",
+    *("segment.losses", "segment.picture"),
 )
 
 # Reading one of these runs code that the file brings along.

@@ -91,6 +91,13 @@ def test_pixels_that_do_not_count(build, measure):
     assert metric.score(metric.statistics(said, examples(hidden))) == pytest.approx(want, rel=1e-14)
 
 
+@BOTH
+def test_a_background_is_no_label(build, measure):
+    metric = build(background=0)
+    want = slow(measure, SAID, TRUE, (1, 2))
+    assert metric.score(metric.statistics(SAID, examples())) == pytest.approx(want, rel=1e-14)
+
+
 def test_masks_of_yes_and_no():
     said, true = [np.array([True, True, False])], [np.array([True, False, False])]
     metric = mean_iou(labels=[1], truth=lambda mask: mask)

@@ -18,12 +18,12 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from heedful.data.pictures import SUFFIXES, read_picture
 from heedful.errors import DataError, MissingExtraError
 
 Pixels = NDArray[np.uint8]  # (images, height, width, channels)
 
 DIGITS = "digits of scikit-learn"  # stands where files have a path
-SUFFIXES = (".png", ".jpg", ".jpeg")
 OTHERS = (".bmp", ".gif", ".jp2", ".tif", ".tiff", ".webp", ".heic")  # images, but not read
 UNSIGNED_BYTES = 8  # the type of number that an IDX file of images must hold
 
@@ -264,35 +264,3 @@ def _list_folder(folder: Path) -> tuple[list[str], list[str]]:
         )
     names, labels = zip(*found, strict=True)
     return list(names), list(labels)
-
-
-def read_picture(path: str, size: int, channels: int) -> NDArray[np.uint8]:
-    """Read a PNG or JPEG file as pixels: upright, its middle cut to a square and resized.
-
-    Args:
-        path: The file.
-        size: Pixels a side.
-        channels: 1 for grey, 3 for red, green and blue.
-
-    Raises:
-        DataError: The file is missing or damaged.
-        MissingExtraError: The extra `images` is not installed.
-    """
-    try:
-        from PIL import Image, ImageOps
-    except ImportError:
-        raise MissingExtraError(
-            "reading PNG and JPEG files needs the package pillow, got none. "
-            "Run: pip install 'heedful[images]'"
-        ) from None
-    if os.path.exists(path) and not os.path.isfile(path):  # a pipe would be waited for
-        raise DataError(f"{path} must be an image, got no ordinary file")
-    try:
-        with Image.open(path) as opened:
-            upright = ImageOps.exif_transpose(opened).convert("L" if channels == 1 else "RGB")
-            fitted = ImageOps.fit(upright, (size, size))
-    except FileNotFoundError:
-        raise DataError(f"{path} must be an image, got no such file") from None
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path} must be a PNG or JPEG image, got: {error}") from None
-    return np.asarray(fitted, np.uint8).reshape(size, size, channels)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ def mean_iou(
     *,
     labels: Sequence[int] | None = None,
     ignore: int | None = None,
+    background: int | None = None,
     answer: Read = itself,
     truth: Read = MASK,
 ) -> SumMetric:
@@ -32,19 +33,22 @@ def mean_iou(
         labels: Those that count, e.g. `[1]` where 0 is the background. `None` means: those that
             are true of a pixel.
         ignore: The truth of pixels that do not count.
+        background: A label that does not count where `labels` is `None`.
         answer: The label of each pixel of an answer.
         truth: Those of an example.
 
     Source:
         Everingham et al. 2010, "The PASCAL visual object classes (VOC) challenge", section 4.1.
     """
-    return _overlap("mean_iou", _mean_iou, labels=labels, ignore=ignore, answer=answer, truth=truth)
+    chosen = _Chosen(labels, ignore, background)
+    return _overlap("mean_iou", _mean_iou, chosen, answer=answer, truth=truth)
 
 
 def mean_dice(
     *,
     labels: Sequence[int] | None = None,
     ignore: int | None = None,
+    background: int | None = None,
     answer: Read = itself,
     truth: Read = MASK,
 ) -> SumMetric:
@@ -57,30 +61,43 @@ def mean_dice(
         labels: Those that count, e.g. `[1]` where 0 is the background. `None` means: those that
             are true of a pixel.
         ignore: The truth of pixels that do not count.
+        background: A label that does not count where `labels` is `None`.
         answer: The label of each pixel of an answer.
         truth: Those of an example.
 
     Source:
         Dice 1945, "Measures of the amount of ecologic association between species".
     """
-    return _overlap("mean_dice", mean_f1, labels=labels, ignore=ignore, answer=answer, truth=truth)
+    chosen = _Chosen(labels, ignore, background)
+    return _overlap("mean_dice", mean_f1, chosen, answer=answer, truth=truth)
+
+
+class _Chosen(NamedTuple):
+    """Which pixels and labels count."""
+
+    labels: Sequence[int] | None
+    ignore: int | None
+    background: int | None
 
 
 def _overlap(
     name: str,
     combine: Callable[[Floats], Floats],
+    which: _Chosen,
     *,
-    labels: Sequence[int] | None,
-    ignore: int | None,
     answer: Read,
     truth: Read,
 ) -> SumMetric:
     def of(answers: Sequence[Any], examples: Sequence[Any]) -> Floats:
         said, true = paired(answers, examples, answer=answer, truth=truth)
         pairs = [
-            _pixels(*pair, row, ignore) for row, pair in enumerate(zip(said, true, strict=True))
+            _pixels(*pair, row, which.ignore)
+            for row, pair in enumerate(zip(said, true, strict=True))
         ]
-        chosen = np.unique(np.concatenate([b for _, b in pairs])) if labels is None else labels
+        chosen = which.labels
+        if chosen is None:
+            there = np.unique(np.concatenate([b for _, b in pairs]))
+            chosen = there[there != which.background]
         counted = np.asarray(chosen, np.int64)
         if not counted.size:
             raise DataError(f"{name} must have a label to count, got none")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from heedful.nn.aligners import ALIGNERS
 from heedful.nn.attention import Attention
+from heedful.nn.attention_gate import AttentionGate
 from heedful.nn.blocks import DecoderLayer, EncoderLayer, FeedForward, Residual
 from heedful.nn.cache import KeyValueCache
 from heedful.nn.constant import Constant
@@ -34,6 +35,7 @@ __all__ = [  # noqa: RUF022 (every list of names is in plain order)
     "ALIGNERS",
     "AlibiPositions",
     "Attention",
+    "AttentionGate",
     "AttentionPooling",
     "Constant",
     "DecoderLayer",

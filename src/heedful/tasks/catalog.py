@@ -26,6 +26,7 @@ BUILT_IN = {
     "generate-image": "heedful.tasks.generate_image.task:GenerateImage",
     "recommend": "heedful.tasks.recommend.task:Recommend",
     "generate-text": "heedful.tasks.generate_text.task:GenerateText",
+    "segment": "heedful.tasks.segment.task:Segment",
 }
 DEFAULT = "translation"  # of a config that names no task
 
