@@ -5,7 +5,6 @@ import re
 import shutil
 from typing import ClassVar
 
-import numpy as np
 import pytest
 
 from heedful.data.load_images import source_of
@@ -13,19 +12,17 @@ from heedful.errors import ConfigError, DataError, RunError
 from heedful.evaluation import evaluate
 from heedful.tasks.catalog import parse_config
 from heedful.tasks.classify_image.task import ClassifyImage
-from heedful.testing.tasks import TaskContract
+from heedful.testing.tasks import ClassificationContract
 from heedful.training.start import train
 
 pytest.importorskip("sklearn", reason="the extra images is not installed")
 SMALL = {"width": 4, "heads": 2, "reduction": 2}
 
 
-class TestClassifyImage(TaskContract):
+class TestClassifyImage(ClassificationContract):
     task = ClassifyImage
     inputs = ("3", " 17 ")
-    budget = "accuracy 50"
     learns = ("train.steps=60", "train.learning_rate=0.01", "train.shift=0", "train.flip=false")
-    remembered = 95
     tables: ClassVar = {
         "data": {"dev": 20, "test": 20},
         "model": SMALL,
@@ -34,17 +31,6 @@ class TestClassifyImage(TaskContract):
             **{"shift": 1, "flip": True, "learning_rate": 0.02},
         },
     }
-
-    def expected(self, answers, examples):
-        pairs = [(answer.label, each.label) for answer, each in zip(answers, examples, strict=True)]
-        scores = []
-        for label in {truth for _, truth in pairs}:
-            right = sum(pair == (label, label) for pair in pairs)
-            scores.append(2 * right / sum((a == label) + (b == label) for a, b in pairs))
-        return {
-            "accuracy": 100 * np.mean([said == true for said, true in pairs]),
-            "macro_f1": 100 * np.mean(scores),
-        }
 
     @pytest.mark.parametrize("given", ["", "x", "1.5", "-1", "²", "three.gif"])
     def test_what_is_no_image_is_refused(self, run, given):

@@ -3,41 +3,27 @@
 import re
 from typing import ClassVar
 
-import numpy as np
 import pytest
 
 from heedful.bench.entries.classify_node import ENTRY
 from heedful.errors import DataError
 from heedful.tasks.catalog import parse_config
 from heedful.tasks.classify_node.task import ClassifyNode
-from heedful.testing.tasks import TaskContract
+from heedful.testing.tasks import ClassificationContract
 from heedful.training.start import build, train
 
 MODEL = {"width": 16, "heads": 2, "layers": 2}
 
 
-class TestClassifyNode(TaskContract):
+class TestClassifyNode(ClassificationContract):
     task = ClassifyNode
     inputs = ("n1", "n17", "n5")
-    budget = "accuracy 50"
     learns = ("train.steps=40", "train.learning_rate=0.02", "model.dropout=0", "train.l2=0")
-    remembered = 95
     tables: ClassVar = {
         "data": {"nodes": 120, "labels": 3, "train": 0.3},
         "model": {**MODEL, "score": "scaled_dot"},
         "train": {"steps": 6, "batch_size": 16, "evaluate_every": 0.5},
     }
-
-    def expected(self, answers, examples):
-        pairs = [(answer.label, each.label) for answer, each in zip(answers, examples, strict=True)]
-        scores = []
-        for label in {truth for _, truth in pairs}:
-            right = sum(pair == (label, label) for pair in pairs)
-            scores.append(2 * right / sum((a == label) + (b == label) for a, b in pairs))
-        return {
-            "accuracy": 100 * np.mean([said == true for said, true in pairs]),
-            "macro_f1": 100 * np.mean(scores),
-        }
 
     def test_the_picture_is_of_a_node_and_its_neighbours(self, run):
         task, example = run.task, run.task.parse(" n5 ")

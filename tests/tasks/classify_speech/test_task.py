@@ -13,39 +13,26 @@ from heedful.data.tones import make_tones
 from heedful.errors import DataError
 from heedful.tasks.catalog import parse_config
 from heedful.tasks.classify_speech.task import ClassifySpeech
-from heedful.testing.tasks import TaskContract
+from heedful.testing.tasks import ClassificationContract
 from heedful.training.start import train
 
 pytest.importorskip("soundfile", reason="the extra sound is not installed")
 SMALL = {"width": 16, "channels": 8, "layers": 1, "heads": 2, "feedforward": 16}
 
 
-class TestClassifySpeech(TaskContract):
+class TestClassifySpeech(ClassificationContract):
     task = ClassifySpeech
     inputs = ("tones:5:desk:7", " tones:0 ")
-    budget = "accuracy 50"
     learns = (
         *("train.steps=60", "train.learning_rate=0.01", "train.label_smoothing=0"),
         *("sound.masks=0", "sound.stretch=0", "sound.warp=0", "model.dropout=0"),
     )
-    remembered = 95
     tables: ClassVar = {
         "data": {"examples": 120, "dev": 24, "test": 24, "lines": ["desk"]},
         "sound": {"bands": 20},
         "model": SMALL,
         "train": {"steps": 6, "seconds_per_batch": 8.0},
     }
-
-    def expected(self, answers, examples):
-        pairs = [(answer.label, each.label) for answer, each in zip(answers, examples, strict=True)]
-        scores = []
-        for label in {truth for _, truth in pairs}:
-            right = sum(pair == (label, label) for pair in pairs)
-            scores.append(2 * right / sum((a == label) + (b == label) for a, b in pairs))
-        return {
-            "accuracy": 100 * np.mean([said == true for said, true in pairs]),
-            "macro_f1": 100 * np.mean(scores),
-        }
 
     def test_the_picture_is_of_spans_of_the_sound(self, run):
         task = run.task

@@ -2,35 +2,21 @@
 
 from typing import ClassVar
 
-import numpy as np
 import pytest
 
 from heedful.tasks.catalog import parse_config
 from heedful.tasks.classify_text.task import ClassifyText
 from heedful.tasks.classify_text.texts import Labelled
-from heedful.testing.tasks import TaskContract
+from heedful.testing.tasks import ClassificationContract
 from heedful.training.start import build
 
 
-class TestClassifyText(TaskContract):
+class TestClassifyText(ClassificationContract):
     task = ClassifyText
     inputs = ("3 Hunde und 2 Katzen", "le 3 janvier", "x")
-    budget = "accuracy 50"
     learns = ("train.steps=60", "train.learning_rate=0.02")
-    remembered = 95
     data: ClassVar = {"languages": ["de", "fr", "el"], "examples": 120, "dev": 30, "test": 30}
     tables: ClassVar = {"data": data, "model": {"width": 8, "heads": 2}, "train": {"steps": 6}}
-
-    def expected(self, answers, examples):
-        pairs = [(answer.label, each.label) for answer, each in zip(answers, examples, strict=True)]
-        scores = []
-        for label in {truth for _, truth in pairs}:
-            right = sum(pair == (label, label) for pair in pairs)
-            scores.append(2 * right / sum((a == label) + (b == label) for a, b in pairs))
-        return {
-            "accuracy": 100 * np.mean([said == true for said, true in pairs]),
-            "macro_f1": 100 * np.mean(scores),
-        }
 
     def test_the_picture_is_of_the_pieces_that_were_read(self, run):
         task = run.task

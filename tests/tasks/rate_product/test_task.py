@@ -12,13 +12,13 @@ from heedful.tasks.catalog import parse_config
 from heedful.tasks.rate_product.evidence import attention_on_evidence
 from heedful.tasks.rate_product.products import Product
 from heedful.tasks.rate_product.task import RateProduct
-from heedful.testing.tasks import TaskContract
+from heedful.testing.tasks import ClassificationContract
 from heedful.training.start import train
 
 SMALL = {"languages": ["en"], "examples": 120, "dev": 30, "test": 30}
 
 
-class TestRateProduct(TaskContract):
+class TestRateProduct(ClassificationContract):
     task = RateProduct
     inputs = ("the screen is good | the parcel is awful", "新机的做工不错", "x")
     budget = "accuracy 60"
@@ -28,17 +28,8 @@ class TestRateProduct(TaskContract):
     tables: ClassVar = {"data": SMALL, "model": model, "train": {"steps": 6}}
 
     def expected(self, answers, examples):
-        pairs = [(answer.label, each.label) for answer, each in zip(answers, examples, strict=True)]
-        f1 = []
-        for label in {truth for _, truth in pairs}:
-            right = sum(pair == (label, label) for pair in pairs)
-            f1.append(2 * right / sum((a == label) + (b == label) for a, b in pairs))
         errors = [(a.score - e.score) ** 2 for a, e in zip(answers, examples, strict=True)]
-        return {
-            "accuracy": 100 * np.mean([said == true for said, true in pairs]),
-            "macro_f1": 100 * np.mean(f1),
-            "mse": np.mean(errors),
-        }
+        return {**super().expected(answers, examples), "mse": np.mean(errors)}
 
     def test_the_picture_weighs_the_words_of_all_reviews(self, run):
         task, product = run.task, Product(("The screen is good", "bad"))
