@@ -25,14 +25,18 @@ from heedful.tasks.recommend.task import Recommend
 
 CONFIG = Path(__file__).parent / "configs" / "movielens_100k.toml"
 SPLITS: dict[str, list[str]] = {
-    "random": ["data.split=random", "model.positions=none", "model.max_length=200"],
+    "random": [
+        *("data.split=random", "model.positions=none", "model.max_length=200", "model.layers=1"),
+        "train.epochs=40",
+    ],
     "last": [],
 }
 MODELS: dict[str, list[str]] = {
     "SASRec": [],
     "SASRec, mean of the history": ["model.attention=false"],
-    "DIN": ["model.name=din"],
+    "DIN": ["model.name=din", "train.epochs=10"],
 }
+OF_SASREC = ("model.positions", "model.layers")
 PUBLISHED = "| random | BPR of RecBole 1.2.1, published, other draw | 27.68 | 23.68 | |"
 
 
@@ -70,7 +74,7 @@ def on_movielens(split: str, path: str, runs: Path, overrides: list[str]) -> lis
         folder = runs / f"{split}-{name}".replace(" ", "-").replace(",", "")
         told = [*base, *settings, f"output={json.dumps(str(folder))}"]
         if "model.name=din" in settings:
-            told = [each for each in told if not each.startswith("model.positions")]
+            told = [each for each in told if not each.startswith(OF_SASREC)]
         began = time.process_time()
         run = heedful.train(load_config(CONFIG, overrides=told))
         spent = time.process_time() - began

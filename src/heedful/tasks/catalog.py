@@ -20,6 +20,7 @@ BUILT_IN = {
     "translation": "heedful.tasks.translation.task:Translation",
     "classify-speech": "heedful.tasks.classify_speech.task:ClassifySpeech",
     "classify-node": "heedful.tasks.classify_node.task:ClassifyNode",
+    "classify-sequence": "heedful.tasks.classify_sequence.task:ClassifySequence",
     "classify-text": "heedful.tasks.classify_text.task:ClassifyText",
     "forecast": "heedful.tasks.forecast.task:ForecastTask",
     "describe": "heedful.tasks.describe.task:Describe",

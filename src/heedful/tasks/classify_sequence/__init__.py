@@ -1,0 +1,1 @@
+"""Sequence classification: a label for DNA, RNA or a protein."""
