@@ -11,31 +11,18 @@ from heedful.data.sequences import CODES, Sequence
 from heedful.errors import DataError, DataWarning
 from heedful.tasks.catalog import parse_config
 from heedful.tasks.classify_sequence.task import ClassifySequence, code_shares
-from heedful.testing.tasks import TaskContract
+from heedful.testing.tasks import ClassificationContract
 from heedful.training.start import build
 
 SMALL: dict[str, object] = {"examples": 80, "dev": 20, "test": 20, "length": 30}
 MODEL: dict[str, object] = {"width": 8, "heads": 2, "feedforward": 8, "kernel": 5, "dropout": 0.0}
 
 
-class TestClassifySequence(TaskContract):
+class TestClassifySequence(ClassificationContract):
     task = ClassifySequence
     inputs = ("TATAAAAGGC", "cag gtaagt", "NNNNACGT")
-    budget = "accuracy 50"
     learns = ("train.steps=80", "train.learning_rate=0.02")
-    remembered = 95
     tables: ClassVar = {"data": SMALL, "model": MODEL, "train": {"steps": 6}}
-
-    def expected(self, answers, examples):
-        pairs = [(answer.label, each.label) for answer, each in zip(answers, examples, strict=True)]
-        scores = []
-        for label in {truth for _, truth in pairs}:
-            right = sum(pair == (label, label) for pair in pairs)
-            scores.append(2 * right / sum((a == label) + (b == label) for a, b in pairs))
-        return {
-            "accuracy": 100 * np.mean([said == true for said, true in pairs]),
-            "macro_f1": 100 * np.mean(scores),
-        }
 
     def test_the_picture_is_of_the_letters_around_the_heaviest(self, run):
         task, example = run.task, Sequence("ACGT" * 40)
