@@ -35,6 +35,9 @@ EXCEPTIONS = {
     ("parameters", "models/sasrec.py:Sasrec.__init__"): Excess(
         9, "one argument for each setting of a network, keyword-only"
     ),
+    ("lines of class", "tasks/answer/task.py:Answer"): Excess(
+        220, "one task is one class, and it has two networks"
+    ),
     ("lines of class", "tasks/rate_product/task.py:RateProduct"): Excess(
         225, "one task is one class, and its interface has many small questions"
     ),

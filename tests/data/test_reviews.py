@@ -1,13 +1,11 @@
-"""Built-in reviews: their score is that of their opinions, and texts fall into sentences."""
+"""Built-in reviews: their score is that of their opinions."""
 
 import math
 import re
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from heedful.data.reviews import LANGUAGES, MIDDLE, review_corpus, sentences
+from heedful.data.reviews import LANGUAGES, MIDDLE, review_corpus
 from heedful.errors import ConfigError
 
 STRENGTH = {
@@ -55,19 +53,3 @@ def test_languages_take_turns_and_the_seed_decides():
 def test_what_cannot_be_made_is_refused(languages, examples, message):
     with pytest.raises(ConfigError, match=re.escape(message)):
         review_corpus(languages, examples=examples, dev=2, test=3, seed=1)
-
-
-@given(st.text(alphabet="ab .!?。！\n3", max_size=30))
-def test_sentences_are_the_text(text):
-    assert "".join(sentences(text)) == text
-
-
-def test_sentences_end_where_a_reader_says_so():
-    assert sentences("Good. 3.5 inches! Really? yes") == [
-        "Good. ",
-        "3.5 inches! ",
-        "Really? ",
-        "yes",
-    ]
-    assert sentences("很好。真的！是") == ["很好。", "真的！", "是"]
-    assert sentences("so...\nwhat") == ["so...\n", "what"]

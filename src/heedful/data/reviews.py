@@ -1,6 +1,5 @@
 """Built-in reviews of phones, English and Chinese, of which the words that count are known."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
@@ -144,16 +143,6 @@ def review_corpus(
     found = list(made.values())
     random.shuffle(found)
     return Splits(train=found[dev + test :], dev=found[:dev], test=found[dev : dev + test])
-
-
-def sentences(text: str) -> list[str]:
-    """Divide a text into sentences, which together are the text.
-
-    A full stop ends one where a space or nothing follows; the marks of Chinese always do.
-    """
-    return re.findall(r"(?:(?![。！？!?\n]|[.](?:\s|$)).)*(?:[。！？!?\n.]+\s*|$)", text)[:-1] or [
-        text
-    ]
 
 
 def _product(language: Language, reviews: tuple[int, int], random: Random) -> Made:

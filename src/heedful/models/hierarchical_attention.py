@@ -98,12 +98,12 @@ class HierarchicalAttention(nn.Module):
         x = self.dropout(self.embedding(tokens, ngrams))
         states = x if self.encoder is None else self.dropout(self.encoder(x, lengths))
         texts = self.dropout(self.text_norm(self._pool(self.words, states, lengths)))
-        document = self._pool(self.texts, _grouped(texts, counts), counts)
+        document = self._pool(self.texts, grouped(texts, counts), counts)
         logits = self.out(self.dropout(self.norm(document)))
         if self.direct is None:
             return logits
-        sums = _grouped(x.sum(1), counts).sum(1)
-        words = _grouped(lengths[:, None].to(x.dtype), counts).sum(1)
+        sums = grouped(x.sum(1), counts).sum(1)
+        words = grouped(lengths[:, None].to(x.dtype), counts).sum(1)
         return logits + self.direct(sums / words.sqrt())
 
     def _pool(self, pooling: nn.Module, x: Tensor, lengths: Tensor) -> Float[Tensor, "rows width"]:
@@ -158,10 +158,10 @@ def build_hierarchical(
     )
 
 
-def _grouped(
+def grouped(
     rows: Float[Tensor, "texts width"], counts: Int[Tensor, " batch"]
 ) -> Float[Tensor, "batch most width"]:
-    """The rows of each document, filled up with zeros."""
+    """Return the rows of each document, filled up with zeros."""
     place = torch.arange(int(counts.max()), device=rows.device)
     inside = place < counts[:, None]
     index = torch.where(inside, (counts.cumsum(0) - counts)[:, None] + place, 0)

@@ -14,6 +14,7 @@ from heedful.tasks.base import Task
 
 # name -> module and class: a table, so that only the one that is needed is loaded
 BUILT_IN = {
+    "answer": "heedful.tasks.answer.task:Answer",
     "classify-image": "heedful.tasks.classify_image.task:ClassifyImage",
     "control": "heedful.tasks.control.task:Control",
     "rate-product": "heedful.tasks.rate_product.task:RateProduct",

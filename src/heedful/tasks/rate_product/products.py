@@ -14,7 +14,8 @@ from heedful.data.columns import read_columns
 from heedful.data.examples import Splits
 from heedful.data.ngrams import Ngrams
 from heedful.data.ragged import Ints, Ragged
-from heedful.data.reviews import Made, review_corpus, sentences
+from heedful.data.reviews import Made, review_corpus
+from heedful.data.sentences import sentences
 from heedful.data.tokens import PAD
 from heedful.errors import DataError
 from heedful.tasks.rate_product.config import PhoneData, TableData

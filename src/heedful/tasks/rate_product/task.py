@@ -13,8 +13,8 @@ from heedful.data.batches import alike, size_batches
 from heedful.data.examples import Splits
 from heedful.data.ngrams import Ngrams
 from heedful.data.ragged import Ragged
-from heedful.data.reviews import sentences
 from heedful.data.scripts import composed
+from heedful.data.sentences import sentences
 from heedful.data.tokens import UNKNOWN, Vocabulary, train_tokenizer
 from heedful.errors import DataError
 from heedful.metrics.classification import accuracy, macro_f1

@@ -1,0 +1,114 @@
+"""A question about sentences: a memory network looks at them in several hops, then answers."""
+
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from heedful.mask import Mask
+from heedful.models.hierarchical_attention import MeanPooling, grouped
+from heedful.nn.attention import Attention
+from heedful.nn.blocks import FeedForward
+
+INITIAL = 0.1  # spread of embeddings
+
+
+class MemoryNetwork(nn.Module):
+    """Logits of answers: `out(u_hops)`, with `u_0` the question and `u_k+1 = u_k + hop(u_k, m)`.
+
+    Sentences and question are sums of their words' vectors, weighted by where a word stands. A
+    memory `m_i` is a sentence and how many sentences ago it was. A hop is attention from the state
+    to the memories: what the paper embeds twice, as input and as output memory, are its keys and
+    values. Unlike there, a hop has heads and a feed-forward part behind it, and softmax is there
+    from the first step on.
+
+    Args:
+        size: Vocabulary; token 0 is padding.
+        answers: How many there are.
+        width: Size of the vectors.
+        heads: Of every hop.
+        hops: Looks at the memories.
+        times: Sentences ago that are told apart; what is older counts as the oldest.
+        attention: Look? Else take the mean of all memories.
+        dropout: Share dropped of words' vectors, and of what a hop adds.
+
+    Raises:
+        ConfigError: `heads` does not divide `width`.
+
+    Source:
+        Sukhbaatar et al. 2015, arXiv:1503.08895, sections 2 and 4.1 (position encoding, temporal
+        encoding).
+    """
+
+    def __init__(
+        self,
+        size: int,
+        *,
+        answers: int,
+        width: int,
+        heads: int,
+        hops: int,
+        times: int,
+        attention: bool = True,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(size, width, padding_idx=0)
+        self.times = nn.Embedding(times, width)
+        for table in (self.embedding, self.times):
+            nn.init.normal_(table.weight, std=INITIAL)
+        with torch.no_grad():
+            self.embedding.weight[0] = 0
+        self.hops = nn.ModuleList(
+            Attention(width=width, heads=heads) if attention else MeanPooling(width)
+            for _ in range(hops)
+        )
+        self.forwards = nn.ModuleList(FeedForward(width, hidden=width) for _ in range(hops))
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(hops))
+        self.dropout = nn.Dropout(dropout)
+        self.out = nn.Linear(width, answers)
+
+    def forward(
+        self,
+        sentences: Int[Tensor, "sentences words"],
+        lengths: Int[Tensor, " sentences"],
+        ago: Int[Tensor, " sentences"],
+        counts: Int[Tensor, " batch"],
+        question: Int[Tensor, "batch asked"],
+        question_lengths: Int[Tensor, " batch"],
+    ) -> Float[Tensor, "batch answers"]:
+        """Return the logits of each question's answers.
+
+        Args:
+            sentences: Of all questions, those of a question one after the other; padded with 0.
+            lengths: Words of each sentence.
+            ago: How many sentences ago each one was; 0 is the last.
+            counts: Sentences of each question.
+            question: Padded with 0.
+            question_lengths: Words of each question.
+        """
+        when = self.times(ago.clamp(max=self.times.num_embeddings - 1))
+        memories = grouped(self._read(sentences, lengths) + when, counts)
+        state = self._read(question, question_lengths)
+        for hop, norm, forward in zip(self.hops, self.norms, self.forwards, strict=True):
+            state = state + self.dropout(self._look(hop, state, memories, counts))
+            state = state + self.dropout(forward(norm(state)))
+        return self.out(state)
+
+    def _look(
+        self, hop: Any, state: Tensor, memories: Tensor, counts: Tensor
+    ) -> Float[Tensor, "batch width"]:
+        if isinstance(hop, MeanPooling):
+            return hop(memories, lengths=counts)
+        return hop(state[:, None], memories, mask=Mask.lengths(counts))[:, 0]
+
+    def _read(self, words: Tensor, lengths: Tensor) -> Float[Tensor, "texts width"]:
+        """Sums of vectors; word `j` of `J` weighs `(1 - j / J) - (k / d)(1 - 2 j / J)` at `k`."""
+        vectors = self.dropout(self.embedding(words))
+        width, share = vectors.shape[2], torch.arange(1, words.shape[1] + 1, device=words.device)
+        share = share / lengths[:, None]
+        weights = torch.stack([1 - share, 1 - 2 * share], 1).to(vectors.dtype)
+        first, second = (weights @ vectors).unbind(1)
+        places = torch.arange(1, width + 1, device=words.device) / width
+        return first - places.to(vectors.dtype) * second

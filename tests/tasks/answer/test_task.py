@@ -1,0 +1,83 @@
+"""Answers to questions: both networks keep to what every task keeps to, and learn."""
+
+from typing import ClassVar
+
+import pytest
+
+from heedful.data.stories import Question
+from heedful.errors import DataError, RunError
+from heedful.evaluation import evaluate
+from heedful.tasks.answer.task import Answer, Response
+from heedful.tasks.catalog import parse_config
+from heedful.testing.tasks import TaskContract
+from heedful.training.start import train
+
+SMALL = {"examples": 150, "dev": 30, "test": 30}
+
+
+class AnswerContract(TaskContract):
+    task = Answer
+    inputs = ("Mary went to the office. | Where is Mary?", "A. | B?")
+    budget = "accuracy 60"
+    remembered = 95
+
+    def expected(self, answers, examples):
+        right = [a.answer == e.answer for a, e in zip(answers, examples, strict=True)]
+        return {"accuracy": 100 * sum(right) / len(right)}
+
+
+class TestMemory(AnswerContract):
+    learns = ("train.steps=100", "train.learning_rate=0.02")
+    model: ClassVar = {"name": "memory", "width": 16, "hops": 2}
+    tables: ClassVar = {"data": SMALL, "model": model, "train": {"steps": 6, "batch_size": 16}}
+
+    def test_the_picture_shows_hops_and_sentences(self, run):
+        example = run.examples("test")[0]
+        picture = run.task.picture(run.model, example, Response("office", 0.5))
+        assert picture.source == example.story
+        assert picture.target == ("hop 1", "hop 2")
+        assert [sum(row) for row in picture.weights] == pytest.approx([1, 1])
+        assert picture.title == f"{example.question} → office"
+
+    def test_an_answer_that_training_has_not_is_counted(self, run):
+        strange = [Question(("A.",), "B?", "Narnia"), Question(("A.",) * 60, "B?", "office")]
+        data = run.task.encode(strange)
+        assert run.task.remark(data, []) == {"cut": 1, "unknown": 1}
+
+    def test_training_needs_two_answers(self, config):
+        with pytest.raises(DataError, match=r"two answers or more, got .'x'."):
+            Answer.fit(config, [Question(("A.",), "B?", "x")])
+
+
+class TestBidaf(AnswerContract):
+    learns = ("train.steps=120", "train.learning_rate=0.02")
+    model: ClassVar = {"name": "bidaf", "width": 16, "heads": 2, "dropout": 0.0, "max_length": 99}
+    tables: ClassVar = {"data": SMALL, "model": model, "train": {"steps": 6, "batch_size": 16}}
+
+    def test_answers_are_pieces_of_the_text(self, run):
+        few = run.examples("test")[:5]
+        for example, answer in zip(
+            few, run.task.answer(run.model, run.task.encode(few)), strict=True
+        ):
+            assert answer.answer in example.text
+
+
+@pytest.mark.parametrize("name, steps", [("memory", 150), ("bidaf", 50)])
+def test_it_learns_where_people_are(tmp_path, name, steps):
+    data = {"examples": 1_300, "dev": 50, "test": 150}
+    model = {"name": name, "width": 32, "heads": 2, "dropout": 0.0}
+    settings = {"steps": steps, "learning_rate": 0.01, "batch_size": 64}
+    tables = {"task": "answer", "data": data, "model": model, "train": settings}
+    run = train({**tables, "output": str(tmp_path / "run")})
+    assert evaluate(run).scores["accuracy"].score > 40  # of six places
+
+
+@pytest.mark.parametrize("answers", ['{"a": 0}', '["a", "a"]', '["a"]'])
+def test_answers_that_are_none_are_refused(tmp_path, answers):
+    config = parse_config({"task": "answer"})
+    (tmp_path / "task").mkdir()
+    Answer.fit(config, [Question(("A.",), "B?", "x"), Question(("A.",), "C?", "y")]).save(tmp_path)
+    assert list(Answer.load(config, tmp_path).answers) == ["x", "y"]
+    (tmp_path / "task" / "answers.json").write_text(answers)
+    with pytest.raises(RunError, match=r"answers.json must (be whole|have two answers or more)"):
+        Answer.load(config, tmp_path)
