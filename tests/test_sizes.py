@@ -82,7 +82,7 @@ EXCEPTIONS = {
         14, "one argument for each setting of a network, keyword-only"
     ),
     ("lines of class", "models/transformer.py:Transformer"): Excess(
-        175, "the whole network, a third of it its contract"
+        180, "the whole network, a third of it its contract"
     ),
     ("parameters", "models/transformer.py:Transformer.__init__"): Excess(
         13, "one argument for each setting of a network, keyword-only"
@@ -97,6 +97,9 @@ EXCEPTIONS = {
         10, "what it ties together, each with its settings, keyword-only"
     ),
     ("lines of class", "tasks/generate_text/task.py:GenerateText"): Excess(
+        190, "one task is one class, and its interface has many small questions"
+    ),
+    ("lines of class", "tasks/summarise/task.py:Summarise"): Excess(
         190, "one task is one class, and its interface has many small questions"
     ),
     ("lines of class", "tasks/base.py:Task"): Excess(

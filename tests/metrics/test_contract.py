@@ -24,6 +24,8 @@ from heedful.metrics import (
     mean_squared_error,
     ndcg_at,
     recall_at,
+    rouge,
+    rouge_l,
     row_accuracy,
     row_loss,
     word_error_rate,
@@ -75,6 +77,8 @@ CASES = {
     ),
     "ndcg_at": (ndcg_at(2), RANKED, FOUND),
     "recall_at": (recall_at(2), RANKED, FOUND),
+    "rouge": (rouge(2), WRITTEN, TEXTS),
+    "rouge_l": (rouge_l(), WRITTEN, TEXTS),
     "row_accuracy": (row_accuracy(), ROWS, range(5)),
     "row_loss": (row_loss(), ROWS, range(5)),
 }

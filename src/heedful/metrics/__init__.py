@@ -19,6 +19,7 @@ from heedful.metrics.metric import (
 from heedful.metrics.overlap import mean_dice, mean_iou
 from heedful.metrics.ranking import area_under_curve, mean_average_precision, ndcg_at, recall_at
 from heedful.metrics.regression import mean_absolute_error, mean_squared_error
+from heedful.metrics.rouge import rouge, rouge_l
 from heedful.metrics.rows import row_accuracy, row_loss
 from heedful.metrics.texts import (
     bleu,
@@ -54,6 +55,8 @@ __all__ = [
     "per_example",
     "ratio_metric",
     "recall_at",
+    "rouge",
+    "rouge_l",
     "row_accuracy",
     "row_loss",
     "text_metric",

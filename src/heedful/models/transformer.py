@@ -143,6 +143,18 @@ class Transformer(nn.Module):
         offset: int = 0,
     ) -> Float[Tensor, "batch queries target_size"]:
         """Return logits; with caches `target` holds only what is behind `offset` tokens seen."""
+        return self.out(self.states(target, memory, mask, caches, offset=offset))
+
+    def states(
+        self,
+        target: Int[Tensor, "batch queries"],
+        memory: Float[Tensor, "batch keys width"],
+        mask: Mask,
+        caches: list[tuple[KeyValueCache, KeyValueCache]] | None = None,
+        *,
+        offset: int = 0,
+    ) -> Float[Tensor, "batch queries width"]:
+        """Return what `decode` makes logits of."""
         x = self.target_embedding(target) * self.scale
         if self.target_positions is not None:
             x = self.target_positions(x, offset=offset)
@@ -150,7 +162,7 @@ class Transformer(nn.Module):
         for index, layer in enumerate(self.decoder):
             own, cross = caches[index] if caches else (None, None)
             x = layer(x, memory, memory_mask=mask, self_cache=own, cross_cache=cross)
-        return self.out(self.decoder_norm(x))
+        return self.decoder_norm(x)
 
     def start(
         self, source: Int[Tensor, "batch keys"], lengths: Int[Tensor, " batch"]

@@ -18,6 +18,7 @@ BUILT_IN = {
     "classify-image": "heedful.tasks.classify_image.task:ClassifyImage",
     "control": "heedful.tasks.control.task:Control",
     "rate-product": "heedful.tasks.rate_product.task:RateProduct",
+    "summarise": "heedful.tasks.summarise.task:Summarise",
     "translation": "heedful.tasks.translation.task:Translation",
     "classify-speech": "heedful.tasks.classify_speech.task:ClassifySpeech",
     "classify-node": "heedful.tasks.classify_node.task:ClassifyNode",

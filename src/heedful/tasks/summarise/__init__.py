@@ -1,0 +1,1 @@
+"""Summaries: a long text in, a short one out, some of its words copied."""
