@@ -16,6 +16,7 @@ from heedful.tasks.base import Task
 BUILT_IN = {
     "answer": "heedful.tasks.answer.task:Answer",
     "classify-image": "heedful.tasks.classify_image.task:ClassifyImage",
+    "classify-video": "heedful.tasks.classify_video.task:ClassifyVideo",
     "control": "heedful.tasks.control.task:Control",
     "rate-product": "heedful.tasks.rate_product.task:RateProduct",
     "summarise": "heedful.tasks.summarise.task:Summarise",
