@@ -90,6 +90,9 @@ EXCEPTIONS = {
     ("parameters", "models/convolutional_classifier.py:ConvolutionalClassifier.__init__"): Excess(
         10, "one argument for each setting of a network, keyword-only"
     ),
+    ("parameters", "models/video_transformer.py:VideoTransformer.__init__"): Excess(
+        11, "one argument for each setting of a network, keyword-only"
+    ),
     ("parameters", "models/vision_transformer.py:VisionTransformer.__init__"): Excess(
         10, "one argument for each setting of a network, keyword-only"
     ),
