@@ -83,3 +83,12 @@ def test_the_header_is_the_first_line(tmp_path, name, text):
     path.write_text("")
     with pytest.raises(DataError, match="must have at least one line, got an empty file"):
         read_header(path)
+
+
+def test_chosen_columns_may_be_blank(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("a,b\n1,\n,2\n", encoding="utf-8")
+    found = list(read_columns(path, ["a", "b"], blank=["a", "b"]))
+    assert found == [(2, ["1", ""]), (3, ["", "2"])]
+    with pytest.raises(DataError, match=r"a.csv:3 must have a text in column 'a', got ''"):
+        list(read_columns(path, ["a", "b"], blank=["b"]))

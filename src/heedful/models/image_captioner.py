@@ -77,7 +77,7 @@ class ImageCaptioner(nn.Module):
         if not 0 <= word_dropout < 1:
             raise ConfigError(f"word_dropout must be at least 0 and below 1, got {word_dropout}")
         self.side, self.shape = size // patch, (channels, size, size)
-        self.read = _reader(encoder, channels, width, patch)
+        self.read = cell_reader(encoder, channels=channels, width=width, patch=patch)
         self.cell_positions = LearnedPositions(width, max_length=self.side**2)
         self.target_embedding = nn.Embedding(target_size, width)
         self.target_positions = SinusoidalPositions(width)
@@ -197,7 +197,19 @@ class ImageCaptioner(nn.Module):
         return torch.stack([p.maps(site).mean(1) for site in sites]).mean(0)
 
 
-def _reader(name: str, channels: int, width: int, patch: int) -> nn.Module:
+def cell_reader(name: str, *, channels: int, width: int, patch: int) -> nn.Module:
+    """Return what makes cells of an image, `(batch, width, rows, columns)`.
+
+    Args:
+        name: `cnn`: convolutions, each of which halves the sides, and one more; `patches`: one
+            projection of each cell's pixels.
+        channels: Of an image.
+        width: Of a cell.
+        patch: Pixels a side of a cell.
+
+    Raises:
+        ConfigError: `name` is unknown, or `patch` is no power of two with `cnn`.
+    """
     if name == "patches":
         return nn.Conv2d(channels, width, patch, stride=patch)
     if name != "cnn":

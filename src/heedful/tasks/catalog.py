@@ -27,6 +27,7 @@ BUILT_IN = {
     "classify-text": "heedful.tasks.classify_text.task:ClassifyText",
     "forecast": "heedful.tasks.forecast.task:ForecastTask",
     "describe": "heedful.tasks.describe.task:Describe",
+    "fuse": "heedful.tasks.fuse.task:Fuse",
     "generate-image": "heedful.tasks.generate_image.task:GenerateImage",
     "recommend": "heedful.tasks.recommend.task:Recommend",
     "generate-text": "heedful.tasks.generate_text.task:GenerateText",

@@ -1,0 +1,1 @@
+"""Fusion: a label for an image, a sound and a text together."""
