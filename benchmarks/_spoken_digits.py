@@ -2,9 +2,14 @@
 
 import tarfile
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from heedful.data.sounds import read_sound, write_sound
 
 ARCHIVE = Path("../shared/data/spoken_digits.tar.xz")
+RATE = 8_000
 SPEAKERS = ("jackson", "nicolas", "theo")
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
@@ -47,3 +52,31 @@ def write_table(
         shown = each.speaker if label == "speaker" else said
         rows.append(f"{each.path.relative_to(path.parent)},{shown},{each.speaker}")
     path.write_text("\n".join(rows) + "\n", encoding="utf-8")
+
+
+def write_strings(folder: Path, recordings: list[Recording], *, count: int, seed: int) -> Path:
+    """Write sounds of three to seven digits by one speaker, and the table of what is said.
+
+    Between the recordings are pauses of up to a quarter of a second with faint noise in them.
+    """
+    draw = np.random.default_rng(seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    sounds = {each.path: read_sound(each.path)[0] for each in recordings}
+    rows = ["path,text,speaker"]
+    for number in range(count):
+        speaker = SPEAKERS[number % len(SPEAKERS)]
+        own = [each for each in recordings if each.speaker == speaker]
+        said = [own[int(draw.integers(len(own)))] for _ in range(int(draw.integers(3, 8)))]
+        parts = [_pause(draw)]
+        for each in said:
+            parts += [sounds[each.path], _pause(draw)]
+        write_sound(folder / f"{number:04}.flac", np.concatenate(parts), RATE)
+        text = " ".join(WORDS[each.digit] for each in said)
+        rows.append(f"{folder.name}/{number:04}.flac,{text},{speaker}")
+    table = folder.with_suffix(".csv")
+    table.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return table
+
+
+def _pause(draw: np.random.Generator) -> Any:
+    return draw.normal(0, 1e-3, int(draw.uniform(0, 0.25) * RATE)).astype(np.float32)

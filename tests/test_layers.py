@@ -73,6 +73,7 @@ TASKS_WITH_TORCH = (
     *("translation.translator", "generate_image.gan", "describe.writing"),
     "classify_image.picture",
     *("segment.losses", "segment.picture"),
+    *("classify_image.picture", "recognise_speech.losses", "recognise_speech.search"),
 )
 
 # Reading one of these runs code that the file brings along.

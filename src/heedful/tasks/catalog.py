@@ -28,6 +28,7 @@ BUILT_IN = {
     "forecast": "heedful.tasks.forecast.task:ForecastTask",
     "describe": "heedful.tasks.describe.task:Describe",
     "fuse": "heedful.tasks.fuse.task:Fuse",
+    "recognise-speech": "heedful.tasks.recognise_speech.task:RecogniseSpeech",
     "generate-image": "heedful.tasks.generate_image.task:GenerateImage",
     "recommend": "heedful.tasks.recommend.task:Recommend",
     "generate-text": "heedful.tasks.generate_text.task:GenerateText",

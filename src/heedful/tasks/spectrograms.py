@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from heedful.config.base import Fraction, Section
+from heedful.data.load_sounds import load_training, reader_of
 from heedful.data.log_mel import Features, LogMel
 from heedful.data.ragged import Ints
 from heedful.data.sounds import SoundReader, SoundReference
-from heedful.errors import ConfigError
+from heedful.errors import ConfigError, DataError
 from heedful.tasks.columns import Columns
 
 if TYPE_CHECKING:
@@ -205,3 +206,42 @@ def spans(
     starts = np.arange(0, weights.shape[-1], each)
     names = tuple(f"{start * seconds:.2f}" for start in starts.tolist())
     return names, np.add.reduceat(weights, starts, axis=-1)
+
+
+class HearsSounds:
+    """What tasks share whose examples are sounds; stands before `Task` among their classes.
+
+    The config has sections `data` and `sound`, and `train.seconds_per_batch`.
+    """
+
+    config: Any
+    example_class = SoundReference
+    unit = "sounds"
+
+    @classmethod
+    def read_training(cls, config: Any) -> list[SoundReference]:
+        """Refer to the sounds of the training split alone."""
+        return load_training(config.data, config.seed)
+
+    @property
+    def batch_limit(self) -> int:
+        """Frames, padding included."""
+        return max(1, round(self.config.train.seconds_per_batch / HOP))
+
+    def parse(self, text: str) -> SoundReference:
+        """Take the path of a WAV or FLAC file, or tones such as `tones:5:desk:7`."""
+        if not text.strip():
+            raise DataError(f"a sound must be named by its path, got {text!r}")
+        return reader_of(self.config.data).refer(text.strip())
+
+    def identity(self, example: SoundReference) -> str:
+        """Return the samples of a sound, wherever it is."""
+        return example.hash
+
+    def kind(self, example: SoundReference) -> str:
+        """Return who speaks, for scores by speaker."""
+        return example.speaker
+
+    def features(self, examples: Sequence[SoundReference]) -> list[Features]:
+        """Read sounds and make features of them."""
+        return features_of(examples, reader_of(self.config.data), self.config.sound)

@@ -26,7 +26,7 @@ def band_means(task: Task[Any, Any], examples: Sequence[Any]) -> Any:
 def band_spans(task: Task[Any, Any], examples: Sequence[Any]) -> Any:
     """The mean of each band in each of eight spans of time, and the length of the sound."""
     found = task.encode(examples)
-    return np.stack([_spans(features) for features in found.features])  # type: ignore[attr-defined]
+    return np.stack([span_means(features) for features in found.features])  # type: ignore[attr-defined]
 
 
 def support_vectors(task: Task[Any, Any], splits: Splits[Any]) -> list[Any]:
@@ -47,7 +47,8 @@ def from_abroad(config: Any) -> list[SoundReference]:
     return draw_tones(600, lines=["abroad"], rate=config.data.rate, seed=config.seed + 1)
 
 
-def _spans(features: Any) -> Any:
+def span_means(features: Any) -> Any:
+    """The mean of each band in each of eight spans of time, and how long it is."""
     frames = len(features)
     edges = np.linspace(0, frames, SPANS + 1)
     rows = [

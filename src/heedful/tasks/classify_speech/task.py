@@ -14,28 +14,23 @@ from heedful.data.load_sounds import (
     TableData,
     TonesData,
     load_sounds,
-    load_training,
     read_split,
-    reader_of,
 )
 from heedful.data.sounds import SoundReference
-from heedful.errors import DataError
 from heedful.tasks.base import Batch
 from heedful.tasks.classification import Classification, Prediction
 from heedful.tasks.classify_speech.config import Config, problem
 from heedful.tasks.columns import Columns
-from heedful.tasks.spectrograms import HOP, Spectrograms, features_of, spans
+from heedful.tasks.spectrograms import HOP, HearsSounds, Spectrograms, spans
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-class ClassifySpeech(Classification[SoundReference]):
+class ClassifySpeech(HearsSounds, Classification[SoundReference]):
     """A label for a sound: log-mel features, convolutions, self-attention, attention pooling."""
 
     config_class = Config
-    example_class = SoundReference
-    unit = "sounds"
     remarks: ClassVar[Mapping[str, str]] = {
         "cut": "sounds are longer than is read of them (data.longest)"
     }
@@ -44,11 +39,6 @@ class ClassifySpeech(Classification[SoundReference]):
     def read(cls, config: Config) -> Splits[SoundReference]:
         """Refer to all sounds; a label that no sound of the training split has is refused."""
         return load_sounds(config.data, config.seed)
-
-    @classmethod
-    def read_training(cls, config: Config) -> list[SoundReference]:
-        """Refer to the sounds of the training split alone."""
-        return load_training(config.data, config.seed)
 
     @classmethod
     def read_file(cls, config: Config, path: Path | str) -> list[SoundReference]:
@@ -66,16 +56,12 @@ class ClassifySpeech(Classification[SoundReference]):
         """Say what does not fit together."""
         return problem(config)
 
-    @property
-    def batch_limit(self) -> int:
-        """Frames, padding included."""
-        return max(1, round(self.config.train.seconds_per_batch / HOP))
-
     def encode(self, examples: Sequence[SoundReference], *, training: bool = False) -> Spectrograms:
         """Read the sounds and make features of them."""
-        features = features_of(examples, reader_of(self.config.data), self.config.sound)
         columns = Columns(label=self.numbers(examples))
-        return Spectrograms(features, columns, sound=self.config.sound if training else None)
+        return Spectrograms(
+            self.features(examples), columns, sound=self.config.sound if training else None
+        )
 
     def build(self) -> "nn.Module":
         """Make the network that the config describes."""
@@ -90,16 +76,6 @@ class ClassifySpeech(Classification[SoundReference]):
     def logits(self, model: "nn.Module", batch: Batch) -> "Tensor":
         """Return the logits of each sound."""
         return model(batch["features"], batch["features_lengths"])
-
-    def parse(self, text: str) -> SoundReference:
-        """Take the path of a WAV or FLAC file, or tones such as `tones:5:desk:7`."""
-        if not text.strip():
-            raise DataError(f"a sound must be named by its path, got {text!r}")
-        return reader_of(self.config.data).refer(text.strip())
-
-    def identity(self, example: SoundReference) -> str:
-        """Return the samples of a sound, wherever it is."""
-        return example.hash
 
     def kind(self, example: SoundReference) -> str:
         """Return who speaks, for scores by speaker; where nobody knows that, the label."""

@@ -1,0 +1,1 @@
+"""Speech recognition: the text that is said in a sound."""
