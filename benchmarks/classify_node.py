@@ -24,10 +24,12 @@ from heedful.tasks.classification import LABEL
 CONFIG = Path(__file__).parent / "configs" / "cora.toml"
 CORA = Path("../shared/data/cora/cora.npz")
 MODELS: dict[str, list[str]] = {
-    "additive attention": [],
-    "scaled dot products": ['model.score="scaled_dot"'],
+    "scaled dot products": [],
+    "additive attention": ['model.score="additive"', "model.attention_dropout=0"],
     "mean of neighbours": ['model.score="mean"'],
-    "graph Transformer": ['model={name="transformer"}'],
+    "graph Transformer": [
+        'model={name="transformer", width=64, heads=8, feedforward=128, layers=2, dropout=0.6}'
+    ],
 }
 
 

@@ -55,7 +55,7 @@ def row(name: str, answers: list[Any], dev: float | None, seconds: float, size: 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=2.0, help="for each training")
+    parser.add_argument("--minutes", type=float, default=1.0, help="for each training")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--runs", type=Path, default=Path("runs/forecast"))
     arguments = parser.parse_args()

@@ -90,7 +90,7 @@ def test_a_mean_looks_at_nothing():
     [
         ("gcn", {}, "name must be one of gat, transformer, got 'gcn'"),
         ("gat", {"score": "max"}, "score must be one of additive, scaled_dot, mean, got 'max'"),
-        ("gat", {"heads": 3}, "heads must divide width, got heads=3, width=8"),
+        ("gat", {"heads": 3, "score": "additive"}, "heads must divide width, got heads=3, width=8"),
     ],
 )
 def test_what_cannot_be_built_is_refused(name, changes, message):

@@ -79,8 +79,8 @@ class PatchForecaster(nn.Module):
 
     A window is normalised by its own mean and deviation, cut into patches, encoded; one linear
     layer reads all patches at once, and what it says is scaled back. All columns share the weights.
-    Unlike in the papers, norms are those of layers, before each sublayer, and nothing is learned
-    about columns.
+    Unlike in the papers, norms are those of layers, before each sublayer, nothing is learned about
+    columns, and a linear layer reads the window too, so that patches learn what is left.
 
     Args:
         encoder: Of patches.
@@ -127,6 +127,8 @@ class PatchForecaster(nn.Module):
         self.positions = LearnedPositions(width, max_length=self.patches)
         self.encoder, self.dropout = encoder, nn.Dropout(dropout)
         self.out = nn.Linear(self.patches * width, horizon)
+        self.direct = nn.Linear(history, horizon, bias=False)
+        nn.init.zeros_(self.direct.weight)
 
     def forward(
         self, history: Float[Tensor, "batch history columns"]
@@ -137,7 +139,8 @@ class PatchForecaster(nn.Module):
         x = ((x - centre) / scale).flatten(0, 1)
         patches = pad(x, (0, self.padding), "replicate").unfold(1, self.patch, self.stride)
         states = self.encoder(self.dropout(self.positions(self.embed(patches))))
-        said = self.out(states.flatten(1)).unflatten(0, history.shape[::2])
+        said = self.out(states.flatten(1)) + self.direct(x)
+        said = said.unflatten(0, history.shape[::2])
         return (said * scale + centre).transpose(1, 2)
 
     def _statistics(self, x: Tensor) -> tuple[Tensor, Tensor]:

@@ -61,10 +61,12 @@ class FeatureEmbedding(nn.Module):
 
 
 class GatLayers(nn.Module):
-    """Layers of `elu(attention(dropout(x)))`, as in a graph attention network.
+    """Layers of attention over neighbours with `elu` between them, as a graph attention network.
 
-    Unlike in the paper, scores are those of `score`, weights are not dropped, all heads project
-    what they mix together, and the layers are as wide as each other.
+    What an attention sums is what it compares: vectors that one matrix has made, so that `value`
+    and `out` of it are the identity, and not learned. The matrix of the first layer is the
+    caller's embedding, that of the last one what the caller makes of the vectors. Unlike in the
+    paper, scores are those of `score`, and the layers are as wide as each other.
 
     Args:
         width: Size of the vectors.
@@ -72,9 +74,11 @@ class GatLayers(nn.Module):
         layers: How many.
         score: By what neighbours are weighed: `additive`, `scaled_dot`, or `mean`: all the same.
         dropout: Share dropped of what a layer reads.
+        attention_dropout: Share of weights dropped, of scaled dot products.
 
     Raises:
         ConfigError: `score` is unknown, or `heads` does not divide `width`.
+        UnsupportedError: `attention_dropout` is above 0 with additive scores.
 
     Source:
         Velickovic et al. 2017, arXiv:1710.10903, section 2.1.
@@ -82,20 +86,35 @@ class GatLayers(nn.Module):
     """
 
     def __init__(
-        self, *, width: int, heads: int, layers: int, score: Score = "additive", dropout: float
+        self,
+        *,
+        width: int,
+        heads: int,
+        layers: int,
+        score: Score = "scaled_dot",
+        dropout: float = 0.0,
+        attention_dropout: float = 0.0,
     ) -> None:
         super().__init__()
         if score not in get_args(Score):
             raise ConfigError(f"score must be one of {', '.join(get_args(Score))}, got {score!r}")
-        dim = head_dim(width=width, heads=heads)
-        self.layers = nn.ModuleList(_mixer(width, heads, dim, score) for _ in range(layers))
+        make = partial(_attention, width, heads, score, attention_dropout)
+        self.layers = nn.ModuleList(
+            NeighbourMean() if score == "mean" else NeighbourAttention(make())
+            for _ in range(layers)
+        )
+        self.between = nn.ModuleList(nn.Linear(width, width) for _ in range(layers - 2))
         self.dropout = dropout
 
     def forward(
         self, x: Float[Tensor, "nodes width"], neighbours: Neighbours
     ) -> Float[Tensor, "nodes width"]:
-        for layer in self.layers:
-            x = elu(layer(dropout(x, self.dropout, self.training), neighbours))
+        for number, layer in enumerate(self.layers):
+            if number:
+                x = dropout(elu(x), self.dropout, self.training)
+            if 0 < number < len(self.layers) - 1:
+                x = self.between[number - 1](x)
+            x = layer(x, neighbours)
         return x
 
 
@@ -147,14 +166,14 @@ class GraphTransformer(nn.Module):
 
 
 class NodeClassifier(nn.Module):
-    """Logits of each node of a graph: `out(dropout(layers(embed(features))))`.
+    """Logits of each node of a graph: `out(layers(embed(features)))`.
 
     Args:
         layers: Called with vectors of all nodes and their surroundings.
         features: How many there are.
         labels: How many there are.
         width: Size of the vectors.
-        dropout: Share dropped of features, and of what the last layer reads.
+        dropout: Share dropped of features.
     """
 
     def __init__(
@@ -168,7 +187,7 @@ class NodeClassifier(nn.Module):
     ) -> None:
         super().__init__()
         self.embed = FeatureEmbedding(features, width=width, dropout=dropout)
-        self.layers, self.dropout = layers, dropout
+        self.layers = layers
         self.out = nn.Linear(width, labels)
 
     def forward(
@@ -181,7 +200,7 @@ class NodeClassifier(nn.Module):
             nodes: Those that are asked for.
         """
         x = self.layers(self.embed(graph), graph.neighbours)[nodes]
-        return self.out(dropout(x, self.dropout, self.training))
+        return self.out(x)
 
     def looks(self, graph: GraphTensors, node: int) -> tuple[list[int], Tensor] | None:
         """Return whom a node looks at in the last layer, and how much: the mean over heads."""
@@ -226,8 +245,12 @@ def _of_one(layer: nn.Module, neighbours: Neighbours, x: Tensor) -> Tensor:
     return layer(x[0], neighbours)[None]
 
 
-def _mixer(width: int, heads: int, dim: int, score: Score) -> nn.Module:
-    if score == "mean":
-        return NeighbourMean(width)
+def _attention(width: int, heads: int, score: Score, share: float) -> Attention:
+    """Attention that sums the vectors themselves."""
+    dim = head_dim(width=width, heads=heads)
     mechanism = Additive(heads=heads, dim=dim) if score == "additive" else None
-    return NeighbourAttention(Attention(width=width, heads=heads, mechanism=mechanism))
+    attention = Attention(width=width, heads=heads, dropout=share, mechanism=mechanism)
+    for linear in (attention.value, attention.out):
+        nn.init.eye_(linear.weight)
+        linear.requires_grad_(requires_grad=False)
+    return attention

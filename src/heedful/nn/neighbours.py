@@ -112,21 +112,12 @@ class NeighbourAttention(nn.Module):
 
 
 class NeighbourMean(nn.Module):
-    """Project the mean of a node and its neighbours: attention whose weights are all the same.
-
-    Args:
-        width: Size of the vectors.
+    """The mean of a node and its neighbours: attention whose weights are all the same.
 
     Source:
         Hamilton et al. 2017, arXiv:1706.02216, section 3.3 (mean aggregator, as in a graph
         convolution).
     """
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.out = nn.Linear(width, width)
-        nn.init.xavier_uniform_(self.out.weight)
-        nn.init.zeros_(self.out.bias)
 
     def forward(
         self, x: Float[Tensor, "nodes width"], neighbours: Neighbours
@@ -136,4 +127,4 @@ class NeighbourMean(nn.Module):
             place = torch.arange(group.seen.shape[1], device=x.device)
             inside = (place < group.counts[:, None])[..., None].to(x.dtype)
             found.append((x[group.seen] * inside).sum(1) / group.counts[:, None].to(x.dtype))
-        return self.out(torch.cat(found)[neighbours.places])
+        return torch.cat(found)[neighbours.places]

@@ -11,7 +11,11 @@ from heedful.tasks.classify_node.config import problem
     [
         ({}, None),
         ({"model": {"name": "transformer"}}, None),
-        ({"model": {"heads": 7}}, "model.heads must divide model.width, got 7 and 64"),
+        ({"model": {"heads": 7}}, "model.heads must divide model.width, got 7 and 32"),
+        (
+            {"model": {"score": "additive", "attention_dropout": 0.5}},
+            "model.attention_dropout must be 0 where scores are additive, got 0.5",
+        ),
         (
             {"data": {"train": 0.7, "dev": 0.4}},
             "data.train and data.dev must be at most 1 together, got 0.7 and 0.4",

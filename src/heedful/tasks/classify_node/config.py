@@ -54,11 +54,12 @@ class GatModel(Section):
 
     order = ("name",)
     name: Literal["gat"] = "gat"
-    width: Annotated[Width, Fractions()] = 64
-    heads: Annotated[Width, Powers(divide="width")] = 8
-    layers: Layers = 2
+    width: Annotated[Width, Fractions()] = 32
+    heads: Annotated[Width, Powers(divide="width")] = 4
+    layers: Layers = 3
     score: Annotated[Literal["additive", "scaled_dot", "mean"], Choices()] = "additive"
-    dropout: Fraction = 0.6
+    dropout: Fraction = 0.3  # of features, and of what a layer reads
+    attention_dropout: Fraction = 0.0  # of weights, where scores are scaled dot products
 
 
 class TransformerModel(Section):
@@ -66,22 +67,22 @@ class TransformerModel(Section):
 
     order = ("name",)
     name: Literal["transformer"] = "transformer"
-    width: Annotated[Width, Fractions()] = 64
-    heads: Annotated[Width, Powers(divide="width")] = 8
+    width: Annotated[Width, Fractions()] = 32
+    heads: Annotated[Width, Powers(divide="width")] = 4
     layers: Layers = 2
-    feedforward: Annotated[Length, Multiples(of="width")] = 128
-    dropout: Fraction = 0.6
+    feedforward: Annotated[Length, Multiples(of="width")] = 64
+    dropout: Fraction = 0.3
 
 
 class Train(AnyTrain):
     """How long, how fast, how often. The first limit reached ends the training."""
 
-    learning_rate: Rate = 5e-3
+    learning_rate: Rate = 2e-2
     weight_decay: Annotated[float, Field(ge=0, le=1_000)] = 0.0
     l2: Annotated[float, Field(ge=0, le=1_000)] = 5e-4  # half of it times all squares is lost
     label_smoothing: Fraction = 0.0
     batch_size: Count = 1_000_000  # nodes; all of the graph is computed for any of them
-    evaluate_every: Annotated[float, Field(ge=1e-9, le=1e9)] = 0.02  # share of the training
+    evaluate_every: Annotated[float, Field(ge=1e-9, le=1e9)] = 0.05  # share of the training
 
 
 class Config(TaskConfig):
@@ -91,7 +92,7 @@ class Config(TaskConfig):
     task: Literal["classify-node"] = "classify-node"
     data: Annotated[BlocksData | TablesData, Field(discriminator="name")] = BlocksData()
     model: Annotated[GatModel | TransformerModel, Field(discriminator="name")] = GatModel()
-    train: Train = Train(steps=200)
+    train: Train = Train(steps=100)
 
 
 def problem(config: Config) -> str | None:
@@ -103,4 +104,9 @@ def problem(config: Config) -> str | None:
         )
     if model.width % model.heads:
         return f"model.heads must divide model.width, got {model.heads} and {model.width}"
+    if isinstance(model, GatModel) and model.score == "additive" and model.attention_dropout:
+        return (
+            "model.attention_dropout must be 0 where scores are additive, "
+            f"got {model.attention_dropout}"
+        )
     return None
