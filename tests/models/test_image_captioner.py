@@ -120,7 +120,7 @@ def test_every_site_is_heedfuls_own():
         ({"heads": 3}, "heads must divide width, got heads=3, width=8"),
     ],
 )
-def test_bad_settings_are_refused(settings, message):
+def test_it_refuses_bad_settings(settings, message):
     with pytest.raises(ConfigError, match=re.escape(message)):
         made(**settings)
 

@@ -110,6 +110,6 @@ def test_sites_are_heedfuls_own():
         ({"heads": 3}, "heads must divide width, got heads=3, width=16"),
     ],
 )
-def test_bad_settings_are_refused(settings, message):
+def test_it_refuses_bad_settings(settings, message):
     with pytest.raises(ConfigError, match=re.escape(message)):
         made(**settings)

@@ -117,14 +117,14 @@ class ImageCaptioner(nn.Module):
 
     def forward(
         self,
-        images: Float[Tensor, "batch channels height width"],
+        images: Float[Tensor, "batch channels rows columns"],
         target: Int[Tensor, "batch queries"],
     ) -> Float[Tensor, "batch queries target_size"]:
         """Return the logits of the token after each target token (teacher forcing)."""
         return self.decode(target, self.encode(images))
 
     def encode(
-        self, images: Float[Tensor, "batch channels height width"]
+        self, images: Float[Tensor, "batch channels rows columns"]
     ) -> Float[Tensor, "batch cells width"]:
         """Return the cells, row by row; without attention one vector, their mean.
 
@@ -161,7 +161,7 @@ class ImageCaptioner(nn.Module):
 
     def start(
         self,
-        images: Float[Tensor, "batch channels height width"],
+        images: Float[Tensor, "batch channels rows columns"],
         lengths: Int[Tensor, " batch"],
     ) -> TransformerState:
         """Read the images once; `step` then writes. All are as large: lengths say nothing."""
@@ -178,7 +178,7 @@ class ImageCaptioner(nn.Module):
 
     def alignment(
         self,
-        images: Float[Tensor, "batch channels height width"],
+        images: Float[Tensor, "batch channels rows columns"],
         target: Int[Tensor, "batch queries"],
     ) -> Float[Tensor, "batch queries cells"]:
         """Return how each target position looks at the cells: the mean over layers and heads.

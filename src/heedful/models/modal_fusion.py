@@ -31,7 +31,7 @@ class Inputs(NamedTuple):
         present: Which of the three are there.
     """
 
-    images: Float[Tensor, "batch channels height width"]
+    images: Float[Tensor, "batch channels rows columns"]
     features: Float[Tensor, "batch frames bands"]
     frames: Int[Tensor, " batch"]
     text: Int[Tensor, "batch characters"]

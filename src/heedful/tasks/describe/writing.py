@@ -36,7 +36,7 @@ class Description:
     elsewhere: int = 0
 
 
-def pixels_of(batch: dict[str, Tensor]) -> Float[Tensor, "batch channels height width"]:
+def pixels_of(batch: dict[str, Tensor]) -> Float[Tensor, "batch channels rows columns"]:
     """Return the images with values from -1 to 1."""
     return batch["images"].permute(0, 3, 1, 2) / 127.5 - 1
 
