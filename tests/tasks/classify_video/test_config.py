@@ -27,7 +27,7 @@ NPZ = {"name": "npz", "train": "a.npz"}
         ({"model": {"patch": 8}, "data": NPZ}, None),
         (
             {"data": {"examples": 600}},
-            "data.dev and data.test must leave a video to learn from, got 300 and 300 of 600",
+            "data.dev and data.test must leave a video to learn from, got 600 and 600 of 600",
         ),
     ],
 )

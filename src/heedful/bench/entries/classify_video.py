@@ -34,5 +34,5 @@ ENTRY = Entry(
         "logistic regression on correlations": logistic_regression(correlations),
     },
     data="moving digits, eight directions",
-    budget="accuracy 2",
+    budget="accuracy 3",
 )

@@ -27,9 +27,9 @@ class MovingData(Section):
 
     name: Literal["moving"] = "moving"
     label: Literal["direction", "digit", "speed"] = "direction"  # what is asked for
-    examples: Count = 2_600  # videos over all three splits; no digit is in two of them
-    dev: Count = 300
-    test: Count = 300
+    examples: Count = 3_200  # videos over all three splits; no digit is in two of them
+    dev: Count = 600
+    test: Count = 600
     size: Annotated[int, Field(ge=SMALLEST, le=1_000)] = 20  # pixels a side of the canvas
     noise: Annotated[float, Field(ge=0, le=10)] = 0.05  # on every pixel, in shares of white
 
