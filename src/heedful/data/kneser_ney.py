@@ -64,7 +64,9 @@ class KneserNey:
             inner = places[length][firsts[length] + 1]
             different = np.bincount(inner, minlength=len(self._keys[length - 1]))
             self._counts[length - 1] = np.maximum(different, 1)
-        self._discounts = [_discounts(counts) for counts in self._counts]
+        self._parts = [
+            self._part(keys, counts) for keys, counts in zip(self._keys, self._counts, strict=True)
+        ]
 
     def log_probabilities(self, tokens: Sequence[int] | Ints) -> Floats:
         """Return `log p` of each token from those before it in the same text."""
@@ -81,17 +83,18 @@ class KneserNey:
         for place in range(length - 1):
             nodes = _found(self._keys[place], nodes, text[place : place + len(nodes)], self.size)
         whole = _found(keys, nodes, text[length - 1 :], self.size)
-        parents = keys // self.size
-        lost = self._discounts[length - 1][np.minimum(counts, 3)]
-        most = int(parents.max()) + 1
-        totals = np.bincount(parents, weights=counts, minlength=most)
-        masses = np.bincount(parents, weights=lost, minlength=most)
+        lost, totals, masses = self._parts[length - 1]
         kept = np.where(whole >= 0, counts[whole] - lost[whole], 0.0)
-        known = (nodes >= 0) & (nodes < most)
+        known = (nodes >= 0) & (nodes < len(totals))
         known &= totals[np.where(known, nodes, 0)] > 0
         node = np.where(known, nodes, 0)
         total = np.where(known, totals[node], 1.0)
         return np.where(known, (kept + masses[node] * shorter) / total, shorter)
+
+    def _part(self, keys: Ints, counts: Ints) -> tuple[Floats, Floats, Floats]:
+        """What is taken off each n-gram; all counts below each node, and all that is taken off."""
+        lost, parents = _discounts(counts)[np.minimum(counts, 3)], keys // self.size
+        return lost, np.bincount(parents, weights=counts), np.bincount(parents, weights=lost)
 
 
 def _found(keys: Ints, parents: Ints, tokens: Ints, size: int) -> Ints:

@@ -73,7 +73,7 @@ ENTRY = Entry(
     baselines={
         "first sentence": lead,
         "central sentence": text_rank,
-        "line of the nearest docstring": nearest,
+        "summary of the nearest text": nearest,
     },
     data="docstrings of the standard library, other modules",
     budget="rougeL 1",

@@ -32,7 +32,7 @@ class DocstringData(Section):
 
     name: Literal["docstrings"] = "docstrings"
     dev_share: Annotated[float, Field(gt=0, lt=1)] = 0.1
-    test_share: Fraction = 0.1
+    test_share: Fraction = 0.15
 
 
 class TableData(Section):
@@ -94,7 +94,7 @@ class Decode(Section):
     """How summaries are searched."""
 
     beam: Annotated[int, Field(gt=0, le=1_000)] = 4
-    length_penalty: Annotated[float, Field(ge=0, le=10)] = 1.0
+    length_penalty: Annotated[float, Field(ge=0, le=10)] = 2.0
     max_length: Length = 32
     batch: Annotated[int, Field(gt=0, le=100_000)] = 64
 
