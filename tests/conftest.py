@@ -38,10 +38,13 @@ def digits(count: int, *, seed: int) -> list[tuple[str, str]]:
 
 @pytest.fixture(scope="session")
 def digit_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with train.tsv, dev.tsv and test.tsv."""
+    """A folder with train.tsv, dev.tsv and test.tsv; what is held out is not in the first."""
     folder = tmp_path_factory.mktemp("digits")
-    for seed, (name, count) in enumerate((("train", 600), ("dev", 40), ("test", 50))):
-        lines = [f"{source}\t{target}\n" for source, target in digits(count, seed=seed)]
+    splits = {"dev": digits(40, seed=1), "test": digits(50, seed=2)}
+    held_out = {*splits["dev"], *splits["test"]}
+    splits["train"] = [pair for pair in digits(1_000, seed=0) if pair not in held_out][:600]
+    for name, pairs in splits.items():
+        lines = [f"{source}\t{target}\n" for source, target in pairs]
         (folder / f"{name}.tsv").write_text("".join(lines), encoding="utf-8")
     return folder
 

@@ -1,7 +1,7 @@
-"""What stands in two splits is counted and said."""
+"""What stands in two splits is counted, said, and not learned from."""
 
 from heedful.data.examples import Example, Splits
-from heedful.data.overlaps import overlaps, told
+from heedful.data.overlaps import overlaps, told, without_held_out
 from heedful.data.scripts import composed
 
 
@@ -26,11 +26,24 @@ def test_pairs_are_counted_wherever_they_stand_twice():
         "dev": {"examples": 4, "train": 2},
         "test": {"examples": 5, "train": 3, "dev": 2},
     }
-    assert [text.split(":")[0] for text in told(found)] == [
-        "2 of the 4 dev examples are in the train split too",
-        "3 of the 5 test examples are in the train split too",
-        "2 of the 5 test examples are in the dev split too",
+    memory = "scores say nothing about what is new"
+    assert told(found, left_out=0) == [
+        f"2 of the 4 dev examples are in the train split too: on them, dev {memory}",
+        f"3 of the 5 test examples are in the train split too: on them, test {memory}",
+        f"2 of the 5 test examples are in the dev split too: on them, test {memory}",
     ]
+    assert told(found, left_out=4) == [
+        "2 of the 4 dev examples are in the train split too: training leaves 4 examples out",
+        "3 of the 5 test examples are in the train split too: training leaves 4 examples out",
+        f"2 of the 5 test examples are in the dev split too: on them, test {memory}",
+    ]
+
+
+def test_what_is_held_out_is_not_learned_from():
+    given = splits(train=["one=1", "cafe\u0301=3", "two=2"], dev=["café=3"], test=["two=2"])
+    held_out = [*given.dev, *given.test]
+    assert without_held_out(given.train, held_out, texts) == [Example("one", "1")]
+    assert without_held_out(given.train[1:], held_out, texts) == given.train[1:]  # on purpose
 
 
 def test_the_task_says_which_examples_are_the_same_one():
@@ -45,4 +58,4 @@ def test_nothing_is_said_about_nothing():
         "dev": {"examples": 1, "train": 0},
         "test": dict.fromkeys(["examples", "train", "dev"], 0),
     }
-    assert told(found) == []
+    assert told(found, left_out=0) == []

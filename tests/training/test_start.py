@@ -27,6 +27,7 @@ from heedful.training.checkpoint import WEIGHTS, read_pointer
 from heedful.training.events import Evaluated, Finished, Message, Started, Step
 from heedful.training.metrics import read_metrics
 from heedful.training.run import load
+from heedful.training.splits import training_examples
 from heedful.training.start import train
 
 
@@ -264,18 +265,28 @@ def train_until(config, step):
         train(config, on_event=stop)
 
 
-def test_examples_in_two_splits_are_counted_and_said(own_files):
+def test_examples_in_two_splits_are_counted_said_and_left_out_of_training(own_files):
     lines = Path("test.tsv").read_text(encoding="utf-8").splitlines(keepends=True)
     with Path("train.tsv").open("a", encoding="utf-8") as file:
         file.writelines(lines[:7])
+    given = Path("train.tsv").read_text(encoding="utf-8").count("\n")
     events = []
-    about = train(own_files, on_event=events.append).about
-    count = about["overlaps"]["test"]["train"]
-    assert 7 <= count <= about["overlaps"]["test"]["examples"] == 50
+    run = train(own_files, on_event=events.append)
+    count = run.about["overlaps"]["test"]["train"]
+    assert 7 <= count <= run.about["overlaps"]["test"]["examples"] == 50
     said = [event.text for event in events if isinstance(event, Message)]
-    assert any(
-        text.startswith(f"{count} of the 50 test examples are in the train") for text in said
-    )
+    start = f"{count} of the 50 test examples are in the train split too: training leaves "
+    assert any(text.startswith(start) for text in said)
+    left_out = run.about["left_out"]
+    assert 7 <= left_out == given - run.about["examples"]["train"]
+    held_out = run.examples("dev") + run.examples("test")
+    assert not {*map(run.task.identity, training_examples(run))} & {
+        *map(run.task.identity, held_out)
+    }
+    before = weights(run.folder)
+    resumed = train(resume=run.folder, overrides=[f"train.steps={run.config.train.steps + 2}"])
+    assert resumed.about["left_out"] == left_out
+    assert any(not torch.equal(value, before[name]) for name, value in weights(run.folder).items())
 
 
 @pytest.mark.parametrize("by_hand", [False, True], ids=["--set", "edited"])

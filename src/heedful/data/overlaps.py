@@ -1,6 +1,6 @@
-"""Examples that stand in two splits: what is measured on them is memory."""
+"""Examples that stand in two splits: they are not learned from."""
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 
 from heedful.data.examples import SomeExample, Splits
 
@@ -32,12 +32,36 @@ def overlaps(
     }
 
 
-def told(counts: dict[str, dict[str, int]]) -> list[str]:
-    """Say what `overlaps` has found; nothing where it has found nothing."""
-    return [
-        f"{count:,} of the {found['examples']:,} {split} examples are in the {other} split too: "
-        f"on them, {split} scores say nothing about what is new"
-        for split, found in counts.items()
-        for other, count in found.items()
+def without_held_out(
+    train: Sequence[SomeExample],
+    held_out: Sequence[SomeExample],
+    identity: Callable[[SomeExample], Hashable],
+) -> list[SomeExample]:
+    """Return the training examples that are not held out too.
+
+    Where all of them are, which is on purpose, all are returned.
+    """
+    known = set(map(identity, held_out))
+    return [example for example in train if identity(example) not in known] or [*train]
+
+
+def told(counts: dict[str, dict[str, int]], *, left_out: int) -> list[str]:
+    """Say what `overlaps` has found; nothing where it has found nothing.
+
+    Args:
+        counts: What it returned.
+        left_out: How many training examples are not learned from therefore.
+    """
+    memory = "on them, {} scores say nothing about what is new"
+    found = [
+        f"{count:,} of the {split_counts['examples']:,} {split} examples are in the {other} split "
+        f"too: {_remedy(other, left_out) or memory.format(split)}"
+        for split, split_counts in counts.items()
+        for other, count in split_counts.items()
         if other != "examples" and count
     ]
+    return found
+
+
+def _remedy(other: str, left_out: int) -> str:
+    return f"training leaves {left_out:,} examples out" if other == "train" and left_out else ""

@@ -17,6 +17,7 @@ from heedful.optimizing.problem import Problem, Split, unavailable
 from heedful.tasks.base import Batch, Dataset, Task
 from heedful.tasks.measure import measure
 from heedful.training.run import Run
+from heedful.training.splits import training_examples
 
 CALIBRATION = 256  # examples for scores and least squares
 FINETUNING = 150_000  # examples to fine-tune with, at most
@@ -139,7 +140,7 @@ def _timed(task: Task[Any, Any], model: nn.Module, examples: Sequence[Any]) -> d
 
 def _trained_on(run: Run) -> list[Any]:
     """The training split, which must be what the run was trained on."""
-    train = run.kind.read_training(run.config)
+    train = training_examples(run)
     found = run.task.encode(train, training=True).fingerprint()
     if run.about.get("data_fingerprint") != found:
         raise RunError(

@@ -1,15 +1,20 @@
-"""Held-out examples as a file: one JSON object a line."""
+"""Held-out examples as a file, one JSON object a line; and what is left to learn from."""
 
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from pydantic import TypeAdapter, ValidationError
 
+from heedful.config.base import TaskConfig
+from heedful.data.overlaps import without_held_out
 from heedful.errors import DataError, RunError
 from heedful.files import reason, write_bytes
+
+if TYPE_CHECKING:
+    from heedful.training.run import Run
 
 SomeExample = TypeVar("SomeExample")
 LARGEST = 1 << 32  # bytes of a split
@@ -77,3 +82,17 @@ def _example(
     except (TypeError, ValueError) as error:
         got = reason(error)
     raise RunError(f"{path} must be whole, got a damaged line {number}: {got:.100}")
+
+
+def training_examples(run: "Run", config: TaskConfig | None = None) -> list[Any]:
+    """Read the training split of a run again, without what was left out of the training.
+
+    Args:
+        run: That was trained on it.
+        config: Where the training goes on with another one; `None` means that of the run.
+    """
+    train = run.kind.read_training(run.config if config is None else config)
+    if not run.about.get("left_out"):
+        return train
+    held_out = [*run.examples("dev"), *run.examples("test")]
+    return without_held_out(train, held_out, run.task.identity)

@@ -5,6 +5,7 @@ import platform
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import torch
 from heedful.config.base import TaskConfig
 from heedful.config.file import LIMITS
 from heedful.data.examples import Splits
-from heedful.data.overlaps import overlaps, told
+from heedful.data.overlaps import overlaps, told, without_held_out
 from heedful.errors import ConfigError, DataError, RunError
 from heedful.locks import check_unused, hold, is_unused
 from heedful.tasks.base import Task
@@ -25,6 +26,7 @@ from heedful.training.loop import Listener, Ready, Training, ignore
 from heedful.training.processes import alike, decided
 from heedful.training.run import Run, build
 from heedful.training.settled import CONFIG, FREE, change_config, mark, settled
+from heedful.training.splits import training_examples
 
 PACKAGES = ("heedful", "torch", "accelerate", "tokenizers", "babel", "safetensors")
 
@@ -126,19 +128,25 @@ def _old_folder(folder: Path, held: ExitStack, task: str | AnyTask | None) -> Pa
 def _fresh(kind: AnyTask, config: TaskConfig, folder: Path, listener: Listener) -> Training:
     splits = kind.read(config)
     task = kind.fit(config, splits.train)
+    shared, given = overlaps(splits, task.identity), len(splits.train)
+    if shared["dev"]["train"] or shared["test"]["train"]:
+        held_out = [*splits.dev, *splits.test]
+        rest = without_held_out(splits.train, held_out, task.identity)
+        splits = replace(splits, train=rest)
+        task = kind.fit(config, splits.train)
+    left_out = given - len(splits.train)
     data = _ready(task, splits)
     torch.manual_seed(config.seed)
     training = Training(task, data, build(task), folder, listener)
     precision = training.choose_precision()
-    shared = overlaps(splits, task.identity)
     counts = _counts(data, splits)
-    about = _about(training, precision) | counts | {"overlaps": shared}
+    about = _about(training, precision) | counts | {"overlaps": shared, "left_out": left_out}
     if not alike(about["data_fingerprint"]):
         raise DataError("all processes must read the same examples, got others in one of them")
     if training.main:
         create(folder, task, splits, about, training.save)
     _announce(training, counts)
-    for text in told(shared):
+    for text in told(shared, left_out=left_out):
         training.emit(Message(text=text))
     return training
 
@@ -150,8 +158,8 @@ def _resumed(
     if run.plan is not None:
         raise RunError(f"a run to resume must be as it was trained, got {folder}, optimised since")
     config = _going_on(run.config, folder, overrides, source)
-    train, dev, test = run.kind.read_training(config), run.examples("dev"), run.examples("test")
-    splits = Splits[Any](train=train, dev=dev, test=test)
+    train = training_examples(run, config)
+    splits = Splits[Any](train=train, dev=run.examples("dev"), test=run.examples("test"))
     task = run.task if config == run.config else run.kind.load(config, folder)
     data, about = _ready(task, splits), run.about
     if about.get("data_fingerprint") != data.train.fingerprint():
