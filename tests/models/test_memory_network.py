@@ -57,3 +57,32 @@ def test_time_matters_and_what_is_older_than_all_is_the_oldest():
     assert not torch.allclose(whole, model(words, lengths, ago.flip(0), *rest))
     old, older = (model(words, lengths, ago + more, *rest) for more in (4, 9))
     torch.testing.assert_close(old, older)
+
+
+def test_training_begins_without_softmax():
+    model, given = network(linear_steps=2).train(), inputs([3, 2])
+    soft = network()(*given)
+    first, second, third = (model(*given) for _ in range(3))
+    torch.testing.assert_close(first, second)
+    torch.testing.assert_close(third, soft)
+    assert not torch.allclose(first, soft, atol=1e-4)
+    assert model.steps == 3
+    torch.testing.assert_close(network(linear_steps=2)(*given), soft)  # answers always have it
+
+
+def test_without_softmax_memories_are_summed_by_their_scores():
+    model, (*_, counts, _, _) = network(linear_steps=1), inputs([3, 2])
+    hop, state = model.hops[0], torch.randn(2, 6)
+    memories = torch.randn(2, 3, 6)
+    found = model._sum(hop, state, memories, counts)
+    for row, count in enumerate(counts.tolist()):
+        own = memories[row, :count]
+        query, key, value = hop.query(state[row]), hop.key(own), hop.value(own)
+        heads = [slice(0, 3), slice(3, 6)]
+        mixed = [(key[:, h] @ query[h] / 3**0.5) @ value[:, h] for h in heads]
+        torch.testing.assert_close(found[row], hop.out(torch.cat(mixed)))
+
+
+def test_a_mean_has_no_softmax_to_begin_without():
+    model, given = network(attention=False, linear_steps=9).train(), inputs([3, 2])
+    torch.testing.assert_close(model(*given), network(attention=False)(*given))

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from heedful.mask import Mask
 from heedful.models.hierarchical_attention import MeanPooling, grouped
 from heedful.nn.attention import Attention
-from heedful.nn.blocks import FeedForward
 
 INITIAL = 0.1  # spread of embeddings
 
@@ -20,8 +19,10 @@ class MemoryNetwork(nn.Module):
     Sentences and question are sums of their words' vectors, weighted by where a word stands. A
     memory `m_i` is a sentence and how many sentences ago it was. A hop is attention from the state
     to the memories: what the paper embeds twice, as input and as output memory, are its keys and
-    values. Unlike there, a hop has heads and a feed-forward part behind it, and softmax is there
-    from the first step on.
+    values here, projections of one embedding, and a hop may have heads.
+
+    Training begins without softmax: for `linear_steps` steps a hop sums memories by their scores as
+    they are. It finds hops that depend on each other where softmax would soon settle on one.
 
     Args:
         size: Vocabulary; token 0 is padding.
@@ -31,6 +32,7 @@ class MemoryNetwork(nn.Module):
         hops: Looks at the memories.
         times: Sentences ago that are told apart; what is older counts as the oldest.
         attention: Look? Else take the mean of all memories.
+        linear_steps: Batches of training that are read without softmax.
         dropout: Share dropped of words' vectors, and of what a hop adds.
 
     Raises:
@@ -38,7 +40,7 @@ class MemoryNetwork(nn.Module):
 
     Source:
         Sukhbaatar et al. 2015, arXiv:1503.08895, sections 2 and 4.1 (position encoding, temporal
-        encoding).
+        encoding), section 4.2 (linear start).
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class MemoryNetwork(nn.Module):
         hops: int,
         times: int,
         attention: bool = True,
+        linear_steps: int = 0,
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
@@ -64,8 +67,8 @@ class MemoryNetwork(nn.Module):
             Attention(width=width, heads=heads) if attention else MeanPooling(width)
             for _ in range(hops)
         )
-        self.forwards = nn.ModuleList(FeedForward(width, hidden=width) for _ in range(hops))
-        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(hops))
+        self.linear_steps = linear_steps
+        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
         self.dropout = nn.Dropout(dropout)
         self.out = nn.Linear(width, answers)
 
@@ -91,10 +94,32 @@ class MemoryNetwork(nn.Module):
         when = self.times(ago.clamp(max=self.times.num_embeddings - 1))
         memories = grouped(self._read(sentences, lengths) + when, counts)
         state = self._read(question, question_lengths)
-        for hop, norm, forward in zip(self.hops, self.norms, self.forwards, strict=True):
-            state = state + self.dropout(self._look(hop, state, memories, counts))
-            state = state + self.dropout(forward(norm(state)))
+        linear = self.training and int(self.steps) < self.linear_steps
+        if self.training:
+            self.steps += 1
+        for hop in self.hops:
+            seen = self._sum(hop, state, memories, counts) if linear else None
+            seen = self._look(hop, state, memories, counts) if seen is None else seen
+            state = state + self.dropout(seen)
         return self.out(state)
+
+    def _sum(
+        self, hop: Any, state: Tensor, memories: Tensor, counts: Tensor
+    ) -> Float[Tensor, "batch width"] | None:
+        """What attention would see if its weights were the scores; `None` of a mean."""
+        if not isinstance(hop, Attention):
+            return None
+        query, key, value = (
+            linear(x).unflatten(-1, (hop.heads, -1)).transpose(1, 2)
+            for linear, x in (
+                (hop.query, state[:, None]),
+                (hop.key, memories),
+                (hop.value, memories),
+            )
+        )
+        inside = torch.arange(memories.shape[1], device=memories.device) < counts[:, None]
+        scores = (query @ key.mT) * hop.dim**-0.5 * inside[:, None, None]
+        return hop.out((scores @ value).transpose(1, 2).flatten(2))[:, 0]
 
     def _look(
         self, hop: Any, state: Tensor, memories: Tensor, counts: Tensor

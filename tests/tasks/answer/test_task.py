@@ -50,7 +50,7 @@ class TestMemory(AnswerContract):
 
 
 class TestBidaf(AnswerContract):
-    learns = ("train.steps=120", "train.learning_rate=0.02")
+    learns = ("train.steps=80", "train.learning_rate=0.02")
     model: ClassVar = {"name": "bidaf", "width": 16, "heads": 2, "dropout": 0.0, "max_length": 99}
     tables: ClassVar = {"data": SMALL, "model": model, "train": {"steps": 6, "batch_size": 16}}
 
@@ -62,7 +62,7 @@ class TestBidaf(AnswerContract):
             assert answer.answer in example.text
 
 
-@pytest.mark.parametrize("name, steps", [("memory", 150), ("bidaf", 50)])
+@pytest.mark.parametrize("name, steps", [("memory", 150), ("bidaf", 40)])
 def test_it_learns_where_people_are(tmp_path, name, steps):
     data = {"examples": 1_300, "dev": 50, "test": 150}
     model = {"name": name, "width": 32, "heads": 2, "dropout": 0.0}

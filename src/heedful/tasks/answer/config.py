@@ -65,6 +65,9 @@ class MemoryModel(Section):
     heads: Annotated[Width, Powers(divide="width")] = 1
     hops: Layers = 3
     dropout: Fraction = 0.0
+    linear_steps: Annotated[int, Field(ge=0, le=1_000_000_000)] = (
+        0  # the first ones have no softmax
+    )
     sentences: Count = 50  # of a longer story the last ones are read
     noise: Fraction = 0.1  # in training: chance that a sentence seems to be one longer ago
 
@@ -86,7 +89,7 @@ class BidafModel(Section):
 class Train(AnyTrain):
     """How long, how fast, how often. The first limit reached ends the training."""
 
-    learning_rate: Rate = 3e-3
+    learning_rate: Rate = 5e-3
     batch_size: Count = 64
 
 
