@@ -74,6 +74,7 @@ TASKS_WITH_TORCH = (
     "classify_image.picture",
     *("segment.losses", "segment.picture"),
     *("classify_image.picture", "recognise_speech.losses", "recognise_speech.search"),
+    *("segment.losses", "segment.picture", "detect.matching", "detect.picture"),
 )
 
 # Reading one of these runs code that the file brings along.

@@ -10,7 +10,9 @@ import heedful.metrics
 from heedful.metrics import (
     accuracy,
     area_under_curve,
+    average_precision,
     bleu,
+    box_recall,
     character_error_rate,
     chrf,
     estimate,
@@ -49,8 +51,20 @@ def wrapped(**columns):
     return [SimpleNamespace(**{name: value}) for value in values]
 
 
+def boxed(label, x, score=0.7):
+    return SimpleNamespace(label=label, x=x, y=1, width=4, height=3, score=score)
+
+
 TEXTS, LABELS = wrapped(target=TRUE), wrapped(label=[1, 0, 1, 1, 0])
 NUMBERS, FOUND = wrapped(target=[1.0, 2, 4, 3, 0]), wrapped(relevant=["a", "b", "cd", "a", "d"])
+TRUE_BOXES = [[boxed("a", 0)], [boxed("b", 2), boxed("a", 9)], [], [boxed("b", 3)], [boxed("a", 5)]]
+BOXES = [
+    [boxed("a", 1), boxed("a", 0, 0.8)],
+    [boxed("a", 9, 0.3)],
+    [boxed("b", 0, 0.5)],
+    [boxed("b", 6, 0.6), boxed("b", 3, 0.2)],
+    [boxed("a", 6, 0.8)],
+]
 RANKED = ["abc", "cba", "dab", "bca", "bda"]
 CASES = {
     "accuracy": (accuracy(), [1, 1, 0, 1, 0], LABELS),
@@ -75,6 +89,8 @@ CASES = {
         [0.7, 0.6, 0.5, 0.9, 0.5],
         LABELS,
     ),
+    "average_precision": (average_precision(), BOXES, wrapped(boxes=TRUE_BOXES)),
+    "box_recall": (box_recall(), BOXES, wrapped(boxes=TRUE_BOXES)),
     "ndcg_at": (ndcg_at(2), RANKED, FOUND),
     "recall_at": (recall_at(2), RANKED, FOUND),
     "rouge": (rouge(2), WRITTEN, TEXTS),

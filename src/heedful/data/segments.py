@@ -139,8 +139,8 @@ def list_npz(path: str) -> tuple[list[tuple[str, int, str]], Frame]:
         DataError: The file is missing, damaged, or does not hold what it must.
     """
     path = os.path.abspath(path)
-    height, width, channels = _arrays(path)[0].shape[1:]
-    count = len(_arrays(path)[0])
+    height, width, channels = read_arrays(path)[0].shape[1:]
+    count = len(read_arrays(path)[0])
     frame = Frame(height=height, width=width, channels=channels)
     return [(path, index, path) for index in range(count)], frame
 
@@ -196,7 +196,7 @@ def _load(
 
 
 def _of_npz(reference: SegmentReference) -> tuple[Bytes, Bytes]:
-    images, masks = _arrays(reference.file)
+    images, masks = read_arrays(reference.file)
     if not 0 <= reference.index < len(images):
         raise DataError(
             f"{reference.file} must hold the image {reference.index}, got {len(images):,} images"
@@ -249,8 +249,12 @@ def _labels(mask: Bytes, classes: int, name: str) -> Bytes:
     return mask
 
 
-def _arrays(path: str) -> tuple[Bytes, Bytes]:
-    """Images and masks of an NPZ file; what was read last is kept until the file changes."""
+def read_arrays(path: str) -> tuple[Bytes, Bytes]:
+    """Return images and masks of an NPZ file; what was read last is kept until it changes.
+
+    Raises:
+        DataError: The file is missing, damaged, or does not hold what it must.
+    """
     try:
         found = os.stat(path)
     except (OSError, ValueError) as error:

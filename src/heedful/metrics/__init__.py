@@ -6,6 +6,7 @@ these: of all examples, and of examples that are drawn anew.
 """
 
 from heedful.metrics.classification import accuracy, macro_f1
+from heedful.metrics.detection import average_precision, box_recall
 from heedful.metrics.frechet import frechet_distance
 from heedful.metrics.interval import Estimate, estimate, estimates
 from heedful.metrics.metric import (
@@ -37,7 +38,9 @@ __all__ = [
     "WeightedMetric",
     "accuracy",
     "area_under_curve",
+    "average_precision",
     "bleu",
+    "box_recall",
     "character_error_rate",
     "chrf",
     "estimate",

@@ -26,6 +26,7 @@ BUILT_IN = {
     "classify-sequence": "heedful.tasks.classify_sequence.task:ClassifySequence",
     "classify-text": "heedful.tasks.classify_text.task:ClassifyText",
     "forecast": "heedful.tasks.forecast.task:ForecastTask",
+    "detect": "heedful.tasks.detect.task:Detect",
     "describe": "heedful.tasks.describe.task:Describe",
     "fuse": "heedful.tasks.fuse.task:Fuse",
     "recognise-speech": "heedful.tasks.recognise_speech.task:RecogniseSpeech",

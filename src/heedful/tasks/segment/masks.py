@@ -1,10 +1,10 @@
 """Images and masks in three splits and as batches, what is answered, and what that is worth."""
 
-import hashlib
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from heedful.data.segments import (
     refer,
 )
 from heedful.data.shapes import SHAPES
+from heedful.data.shares import divide
 from heedful.errors import DataError
 from heedful.metrics.metric import PER_CENT, Floats, Metric, SumMetric, per_example
 from heedful.metrics.overlap import mean_dice, mean_iou
@@ -240,21 +241,16 @@ def read_splits(data: Data, seed: int) -> Splits[SegmentReference]:
         found = refer(files, frame=SHAPES_FRAME, classes=2)
         held = data.dev + data.test
         return Splits(train=found[held:], dev=found[: data.dev], test=found[data.dev : held])
-    splits: dict[str, list[SegmentReference]] = {"train": [], "dev": [], "test": []}
-    if data.test is not None:
-        splits["test"] = read_references(data, data.test)
-    shares = {"dev": data.dev_share, "test": 0.0 if data.test else data.test_share}
-    for each in read_references(data, data.train):
-        place = _place(each.hash, seed)
-        held = "dev" if place < shares["dev"] else "test"
-        splits[held if place < sum(shares.values()) else "train"].append(each)
-    for name in ("train", "dev"):
-        if not splits[name]:
+    test = None if data.test is None else read_references(data, data.test)
+    shares = (data.dev_share, data.test_share if test is None else 0.0)
+    splits = divide(read_references(data, data.train), attrgetter("hash"), shares, seed=seed)
+    for name, part in (("train", splits.train), ("dev", splits.dev)):
+        if not part:
             raise DataError(
                 f"the {name} split must have an image, got none of {data.train}: "
                 "give more images, or other shares"
             )
-    return Splits(**splits)
+    return Splits(train=splits.train, dev=splits.dev, test=splits.test if test is None else test)
 
 
 def read_references(data: Data, path: str) -> list[SegmentReference]:
@@ -282,9 +278,3 @@ def frame_of(data: Data) -> Frame:
 def classes_of(data: Data) -> int:
     """Return how many labels a pixel may have."""
     return 2 if isinstance(data, ShapesData) else data.classes
-
-
-def _place(pixels: str, seed: int) -> float:
-    """A number from 0 to 1 that pixels and seed decide."""
-    digest = hashlib.sha256(f"{seed}:{pixels}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") / 2**64

@@ -1,0 +1,1 @@
+"""Detection: boxes around things in images, as a set, by a Transformer."""
