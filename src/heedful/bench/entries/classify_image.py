@@ -40,5 +40,5 @@ ENTRY = Entry(
         "support vector machine on pixels": support_vectors,
     },
     data="digits of scikit-learn",
-    budget="accuracy 1",
+    budget="accuracy 2",
 )
