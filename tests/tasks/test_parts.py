@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from heedful.tasks.parts import Rows
+from heedful.tasks.parts import Rows, SameSize
 
 
 def test_rows_are_told_by_name():
@@ -17,3 +17,14 @@ def test_rows_are_told_by_name():
         Rows(outputs, truth, example)  # type: ignore[misc]
     with pytest.raises(dataclasses.FrozenInstanceError):
         rows.outputs = truth  # type: ignore[misc]
+
+
+def test_examples_of_one_size_take_one_room_each():
+    class Three(SameSize):
+        def __len__(self):
+            return 3
+
+    assert Three().sizes.tolist() == [[1], [1], [1]]
+    assert Three().amounts.tolist() == [1, 1, 1]
+    with pytest.raises(NotImplementedError, match="SameSize must say how many examples"):
+        len(SameSize())

@@ -53,6 +53,23 @@ class Dataset(Protocol):
         ...
 
 
+class SameSize:
+    """What a `Dataset` says of sizes where every example takes as much room as any other."""
+
+    def __len__(self) -> int:
+        raise NotImplementedError(f"{type(self).__name__} must say how many examples there are")
+
+    @property
+    def sizes(self) -> Ints:
+        """One each."""
+        return np.ones((len(self), 1), np.int64)
+
+    @property
+    def amounts(self) -> Ints:
+        """One each."""
+        return np.ones(len(self), np.int64)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Rows:
     """What a model says to a batch, one row a decision, padding left out: what optimize imitates.

@@ -11,6 +11,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from heedful.data.images import ImageReference, Pixels, Source
 from heedful.data.ragged import Ints
 from heedful.errors import DataError
+from heedful.tasks.parts import SameSize
 
 if TYPE_CHECKING:
     import torch
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Images:
+class Images(SameSize):
     """Images made ready.
 
     Args:
@@ -35,16 +36,6 @@ class Images:
 
     def __len__(self) -> int:
         return len(self.labels)
-
-    @property
-    def sizes(self) -> Ints:
-        """One each."""
-        return np.ones((len(self), 1), np.int64)
-
-    @property
-    def amounts(self) -> Ints:
-        """One each."""
-        return np.ones(len(self), np.int64)
 
     def batch(
         self,

@@ -14,6 +14,7 @@ from heedful.data.ragged import Ints
 from heedful.data.videos import VideoReference, Videos
 from heedful.errors import DataError
 from heedful.tasks.classify_video.config import Config, FolderData, MovingData, NpzData
+from heedful.tasks.parts import SameSize
 
 if TYPE_CHECKING:
     import torch
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Clips:
+class Clips(SameSize):
     """Videos made ready.
 
     Args:
@@ -34,16 +35,6 @@ class Clips:
 
     def __len__(self) -> int:
         return len(self.labels)
-
-    @property
-    def sizes(self) -> Ints:
-        """One each."""
-        return np.ones((len(self), 1), np.int64)
-
-    @property
-    def amounts(self) -> Ints:
-        """One each."""
-        return np.ones(len(self), np.int64)
 
     def batch(
         self,

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from heedful.data.ragged import Ints
 from heedful.tasks.base import Rows
 from heedful.tasks.control.episodes import Environment, Played, play
+from heedful.tasks.parts import SameSize
 
 if TYPE_CHECKING:
     import torch
@@ -73,23 +73,13 @@ class Decisions:
 
 
 @dataclass(frozen=True)
-class Seeds:
+class Seeds(SameSize):
     """Episodes as the seeds that they are."""
 
     seeds: tuple[int, ...]
 
     def __len__(self) -> int:
         return len(self.seeds)
-
-    @property
-    def sizes(self) -> Ints:
-        """One each."""
-        return np.ones((len(self), 1), np.int64)
-
-    @property
-    def amounts(self) -> Ints:
-        """One each."""
-        return np.ones(len(self), np.int64)
 
     def batch(self, rows: Sequence[int], device: object, *, random: object = None) -> Decisions:
         """Return the seeds of these episodes."""

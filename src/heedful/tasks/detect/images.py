@@ -18,6 +18,7 @@ from heedful.metrics.detection import average_precision, box_recall
 from heedful.metrics.metric import Metric
 from heedful.metrics.rows import UNKNOWN
 from heedful.tasks.detect.examples import Boxed, pixels_of
+from heedful.tasks.parts import SameSize
 
 if TYPE_CHECKING:
     import torch
@@ -90,7 +91,7 @@ class Truth(NamedTuple):
 
 
 @dataclass(frozen=True)
-class BoxedImages:
+class BoxedImages(SameSize):
     """Images and boxes ready for batches.
 
     Args:
@@ -109,16 +110,6 @@ class BoxedImages:
 
     def __len__(self) -> int:
         return len(self.pixels)
-
-    @property
-    def sizes(self) -> Ints:
-        """One each."""
-        return np.ones((len(self), 1), np.int64)
-
-    @property
-    def amounts(self) -> Ints:
-        """One each."""
-        return np.ones(len(self), np.int64)
 
     def batch(
         self,

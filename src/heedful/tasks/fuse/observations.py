@@ -14,12 +14,12 @@ from heedful.data.columns import read_columns
 from heedful.data.examples import Splits
 from heedful.data.images import Pixels, hash_pixels, read_picture
 from heedful.data.log_mel import Features
-from heedful.data.ragged import Ints
 from heedful.data.sounds import SoundReader, SoundReference
 from heedful.data.tones import TONES, name_tones, parse_tones
 from heedful.errors import DataError
 from heedful.tasks.fuse.config import MODALITIES, DigitsData, TableData, image_shape
 from heedful.tasks.fuse.digits import DIGIT, WORDS, digit_labels, digit_pixels, misspell
+from heedful.tasks.parts import SameSize
 from heedful.tasks.spectrograms import Sound, Spectrograms, features_of, leveled, log_mel_of
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Observation:
 
 
 @dataclass(frozen=True)
-class Observations:
+class Observations(SameSize):
     """Examples ready for batches of so many each.
 
     Args:
@@ -63,16 +63,6 @@ class Observations:
 
     def __len__(self) -> int:
         return len(self.sounds)
-
-    @property
-    def sizes(self) -> Ints:
-        """One each."""
-        return np.ones((len(self), 1), np.int64)
-
-    @property
-    def amounts(self) -> Ints:
-        """One each."""
-        return np.ones(len(self), np.int64)
 
     def batch(
         self,

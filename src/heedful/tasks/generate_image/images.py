@@ -15,6 +15,7 @@ from heedful.errors import DataError
 from heedful.metrics.classification import accuracy
 from heedful.metrics.frechet import frechet_distance
 from heedful.metrics.metric import Floats, Metric, SumMetric, per_example
+from heedful.tasks.parts import SameSize
 
 if TYPE_CHECKING:
     import torch
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class LabelledImages:
+class LabelledImages(SameSize):
     """Images ready for batches; where only a label was asked for, `known` is false."""
 
     pixels: Pixels
@@ -33,16 +34,6 @@ class LabelledImages:
 
     def __len__(self) -> int:
         return len(self.labels)
-
-    @property
-    def sizes(self) -> Ints:
-        """One each."""
-        return np.ones((len(self), 1), np.int64)
-
-    @property
-    def amounts(self) -> Ints:
-        """One each."""
-        return np.ones(len(self), np.int64)
 
     def batch(
         self,

@@ -11,7 +11,6 @@ import numpy as np
 
 from heedful.data.components import Part, parts_of
 from heedful.data.examples import Splits
-from heedful.data.ragged import Ints
 from heedful.data.segments import (
     NO_LABEL,
     SHAPES_FRAME,
@@ -30,6 +29,7 @@ from heedful.metrics.metric import PER_CENT, Floats, Metric, SumMetric, per_exam
 from heedful.metrics.overlap import mean_dice, mean_iou
 from heedful.metrics.reading import itself
 from heedful.metrics.rows import UNKNOWN
+from heedful.tasks.parts import SameSize
 from heedful.tasks.segment.config import Data, FolderData, ShapesData
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ BITS = 24  # of the seed of an image are its number
 
 
 @dataclass(frozen=True)
-class SegmentImages:
+class SegmentImages(SameSize):
     """Images and masks ready for batches."""
 
     segments: Segments
@@ -48,16 +48,6 @@ class SegmentImages:
 
     def __len__(self) -> int:
         return len(self.segments.pixels)
-
-    @property
-    def sizes(self) -> Ints:
-        """One each."""
-        return np.ones((len(self), 1), np.int64)
-
-    @property
-    def amounts(self) -> Ints:
-        """One each."""
-        return np.ones(len(self), np.int64)
 
     def batch(
         self,
