@@ -97,9 +97,9 @@ def main() -> None:
             found = [heedful.evaluate(run, split=split) for split in ("test", "dev")]
             for scores, report in zip((test, dev), found, strict=True):
                 scores.append(report.scores["accuracy"].score)
-            shutil.rmtree(folder)
             size = run.about["parameters"]
             print(name, seed, test[-1], dev[-1], round(seconds[-1]), file=sys.stderr, flush=True)
+            shutil.rmtree(folder)
         lines.append(
             f"| {name} | {interval(test)} | {np.std(test):.1f} | {np.mean(dev):.1f} | {len(test)} "
             f"| {np.mean(seconds):.0f} | {size:,} |"
