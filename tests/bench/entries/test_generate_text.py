@@ -2,8 +2,9 @@
 
 import pytest
 
+from heedful.bench.entries import generate_text
 from heedful.bench.entries.generate_text import ENTRY, frequencies, kneser_ney
-from heedful.data.examples import Splits
+from heedful.data.examples import Example, Splits
 from heedful.data.kneser_ney import KneserNey
 from heedful.tasks.catalog import parse_config
 from heedful.tasks.generate_text.passages import Passage, cut
@@ -42,3 +43,15 @@ def test_frequencies_are_those_of_the_letters(task):
 def test_the_order_is_chosen_on_dev(task):
     short = Splits(train=SPLITS.train, dev=[Passage("zz")], test=SPLITS.test)
     assert len(kneser_ney(task, short)) == 2
+
+
+def test_another_text_is_cut_as_the_training_was(monkeypatch):
+    words = " ".join(f"word{n}" for n in range(40))
+    others = Splits(train=[], dev=[], test=[Example(words, "Say it."), Example(words, "Again.")])
+    monkeypatch.setattr(generate_text, "docstrings", lambda **settings: others)
+    name, make = ENTRY.shift
+    passages = make(parse_config({"task": "generate-text", "data": {"passage": 40, "before": 20}}))
+    assert name == "docstrings of modules"
+    assert "".join(each.text for each in passages) == f"Say it.\n\n{words}\n\nAgain.\n\n{words}"
+    assert max(len(each.text) for each in passages) <= 40
+    assert passages[3].before == (passages[1].text + passages[2].text)[-20:]

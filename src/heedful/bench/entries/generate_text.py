@@ -6,11 +6,14 @@ from types import SimpleNamespace
 from typing import Any
 
 from heedful.bench.entry import Entry
+from heedful.data.docstrings import docstrings
 from heedful.data.examples import Splits
 from heedful.data.kneser_ney import KneserNey
 from heedful.tasks.base import Task
+from heedful.tasks.generate_text.passages import Passage, cut
 
 ORDERS = range(2, 10)  # tokens of the longest n-grams
+FOREIGN = 200  # passages of another text
 
 
 def frequencies(task: Task[Any, Any], splits: Splits[Any]) -> list[Any]:
@@ -23,6 +26,13 @@ def kneser_ney(task: Task[Any, Any], splits: Splits[Any]) -> list[Any]:
     models = [_counted(task, splits, order) for order in ORDERS]
     best = min(models, key=lambda model: sum(x.bits for x in _bits(task, model, splits.dev)))
     return _bits(task, best, splits.test)
+
+
+def docstrings_of_modules(config: Any) -> list[Passage]:
+    """Return passages of another text: docstrings of the standard library, on Python too."""
+    splits = docstrings(dev=0.1, test=0.1, seed=config.seed)
+    text = "\n\n".join(f"{each.target}\n\n{each.source}" for each in splits.test)
+    return cut(text, length=config.data.passage, before=config.data.before)[:FOREIGN]
 
 
 def _counted(task: Any, splits: Splits[Any], order: int) -> KneserNey:
@@ -47,5 +57,6 @@ ENTRY = Entry(
     },
     baselines={"letter frequencies": frequencies, "Kneser-Ney n-grams": kneser_ney},
     data="Python's language reference",
+    shift=("docstrings of modules", docstrings_of_modules),
     budget="bits_per_character 2%",
 )
