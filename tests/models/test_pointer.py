@@ -55,7 +55,7 @@ def test_steps_are_the_whole(copying):
     for step in range(4):
         found = model.step(target[:, step], state)
         assert (found[:, UNKNOWN] == -torch.inf).all()
-        known = torch.arange(found.shape[-1]) != UNKNOWN
+        known = (torch.arange(found.shape[-1]) != UNKNOWN) & (found > -torch.inf).all(0)
         torch.testing.assert_close(found[:, known], whole[:, step][:, known], rtol=1e-4, atol=1e-4)
 
 
@@ -83,3 +83,32 @@ def test_without_a_pointer_it_is_a_transformer():
     shown = model.alignment(source, LENGTHS, target)
     torch.testing.assert_close(shown.sum(-1), torch.ones(2, 4))
     assert model.longest is None
+
+
+def test_no_pair_of_words_is_written_twice():
+    model = network()
+    state, written = model.start(SOURCE, LENGTHS), torch.tensor([[1, 9, 4, 7], [1, 6, 6, 9]])
+    banned = []
+    for tokens in [*written.T, torch.tensor([4, 6])]:
+        found = model.step(tokens, state)
+        banned.append([set((row == -torch.inf).nonzero()[:, 0].tolist()) for row in found])
+    none = {UNKNOWN}
+    assert banned == [[none, none], [none, none], [none, {UNKNOWN, 6}], [none] * 2, banned[4]]
+    assert banned[4] == [{UNKNOWN, 7}, {UNKNOWN, 6, 9}]
+
+
+def test_written_words_stay_with_their_rows():
+    model = network()
+    state = model.start(SOURCE, LENGTHS)
+    for tokens in ([1, 1], [4, 6], [5, 7]):
+        model.step(torch.tensor(tokens), state)
+    state.select(torch.tensor([1, 1, 0]))
+    found = model.step(torch.tensor([6, 6, 4]), state)
+    assert (found == -torch.inf).nonzero().tolist() == [
+        [0, 3],
+        [0, 7],
+        [1, 3],
+        [1, 7],
+        [2, 3],
+        [2, 5],
+    ]

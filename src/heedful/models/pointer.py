@@ -21,7 +21,8 @@ class PointerTransformer(nn.Module):
     `size` on, which says which word it is among those of its text: it is read as unknown, and can
     be pointed at. The share `g` depends on what was attended to, on the decoder's state and on its
     input. The paper has an LSTM on each side and additive scores; here a Transformer reads and
-    writes, and one scaled dot product points.
+    writes, and one scaled dot product points. `step` writes no pair of words twice, as small models
+    otherwise do.
 
     Args:
         size: Vocabulary.
@@ -34,6 +35,7 @@ class PointerTransformer(nn.Module):
 
     Source:
         See et al. 2017, arXiv:1704.04368, section 2.2, equations 8 and 9.
+        Paulus et al. 2017, arXiv:1705.04304 (nothing is written twice; there it is three words).
 
     Cost:
         Beside the Transformer's, one more head of cross-attention, and probabilities of the
@@ -84,8 +86,12 @@ class PointerTransformer(nn.Module):
         )
         inner.written += 1
         logits = self._logits(states, target, inner.memory, inner.mask, state.source)[:, -1]
-        never = torch.tensor([self.unknown], device=logits.device)
-        return logits.index_fill(-1, never, -torch.inf)
+        logits[:, self.unknown] = -torch.inf
+        # what followed this word before does not follow it again
+        earlier, state.written = state.written, torch.cat([state.written, tokens[:, None]], dim=1)
+        rows, places = (earlier == tokens[:, None]).nonzero(as_tuple=True)
+        logits[rows, state.written[rows, places + 1]] = -torch.inf
+        return logits
 
     def alignment(
         self,
@@ -122,11 +128,13 @@ class PointerTransformer(nn.Module):
 
 
 class PointerState(State):
-    """What the Transformer remembers, and the words of the source."""
+    """What the Transformer remembers, the words of the source, and what was written."""
 
     def __init__(self, inner: TransformerState, source: Tensor) -> None:
         self.inner, self.source = inner, source
+        self.written = source[:, :0]
 
     def select(self, rows: Tensor) -> None:
         self.inner.select(rows)
         self.source = self.source.index_select(0, rows)
+        self.written = self.written.index_select(0, rows)
