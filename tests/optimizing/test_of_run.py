@@ -256,6 +256,7 @@ def test_the_truth_comes_from_where_the_task_has_it(digit_run, known):
     else:
         batch = found.calibration[0]
         assert torch.equal(found.truth(batch), digit_run.task.truth(batch))
+        assert not found.truth(batch).is_inference()  # it is learned from
 
 
 def untested(run):

@@ -187,7 +187,7 @@ def _truth_of(task: Task[Any, Any], model: nn.Module) -> Callable[[Batch], Tenso
     def truth(batch: Batch) -> Tensor:
         found = task.truth(batch)
         if found is None:
-            with torch.inference_mode():
+            with torch.no_grad():  # a tensor of inference mode cannot be learned from
                 found = task.rows(model, batch).truth
         return cast(Tensor, found)  # there is one: of one batch it was asked before
 

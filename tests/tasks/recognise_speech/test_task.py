@@ -79,6 +79,10 @@ class TestRecogniseSpeech(TaskContract):
         assert run.task.kind(run.examples("test")[0]) == "desk"
         assert run.task.details([]) == {"decoder": "ctc", "beam": 1}
 
+    def test_the_truth_is_that_of_the_rows(self, run):
+        batch = run.task.encode(run.examples("test")[:5]).batch(range(5), "cpu")
+        assert run.task.truth(batch).tolist() == run.task.rows(run.model, batch).truth.tolist()
+
     def test_what_is_no_sound_is_refused(self, run):
         with pytest.raises(
             DataError, match=re.escape("a sound must be named by its path, got ' '")

@@ -60,13 +60,22 @@ def both_rows(model: Any, batch: Batch) -> Rows:
     states, lengths, written = model.both(
         batch["features"], batch["features_lengths"], texts[:, :-1]
     )
-    truth = texts[:, 1:]
-    here = truth != PAD
+    here = texts[:, 1:] != PAD
     inside = torch.arange(states.shape[1], device=lengths.device) < lengths[:, None]
-    heard = states[inside]
-    unknown = torch.full((len(heard),), UNKNOWN, device=truth.device)
     return Rows(
-        outputs=torch.cat([written[here], heard]),
-        truth=torch.cat([truth[here], unknown]),
+        outputs=torch.cat([written[here], states[inside]]),
+        truth=truths(batch, states=lengths),
         example=torch.cat([here.nonzero()[:, 0], inside.nonzero()[:, 0]]),
     )
+
+
+def truths(batch: Batch, *, states: Tensor) -> Tensor:
+    """Return the truth of `both_rows`.
+
+    Args:
+        batch: Features and texts.
+        states: How many there are of each sound.
+    """
+    written = batch["text"][:, 1:]
+    unknown = torch.full((int(states.sum()),), UNKNOWN, device=written.device)
+    return torch.cat([written[written != PAD], unknown])
