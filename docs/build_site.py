@@ -24,8 +24,11 @@ import heedful
 ROOT = Path(__file__).parents[1]
 TEMPLATES = Path(__file__).parent / "templates"
 
-# the essays in the order in which they are read; further files of docs/ come behind them
-FIRST = ("README.md", "docs/train_your_data.md", "docs/write_a_task.md", "docs/mechanisms.md")
+# the essays in the order in which they are read; further files of docs/ come behind them, tasks last
+FIRST = (
+    *("README.md", "docs/train_your_data.md", "docs/tasks.md", "docs/write_a_task.md"),
+    "docs/mechanisms.md",
+)
 LAST = ("docs/architecture.md", "CONTRIBUTING.md", "CHANGELOG.md")
 
 # what is in the reference: packages that list their names, and what one imports to write a task of
@@ -76,8 +79,8 @@ def build(folder: Path) -> None:
 
 def essays() -> dict[str, str]:
     """The Markdown files, by their path in the repository, and the pages that they become."""
-    there = {path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").glob("*.md")}
-    between = sorted(there - {*FIRST, *LAST})
+    there = {path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md")}
+    between = sorted(there - {*FIRST, *LAST}, key=lambda file: ("/tasks/" in file, file))
     found = [file for file in (*FIRST, *between, *LAST) if (ROOT / file).exists()]
     return {file: f"{Path(file).stem.lower()}.html" for file in found} | {"README.md": "index.html"}
 

@@ -40,7 +40,7 @@ def compared(monkeypatch):
         return [ROW]
 
     monkeypatch.setattr(tasks, "compare_tasks", compare)
-    monkeypatch.setattr(of_tasks, "optimize_task", lambda run, budget, output: FOUND)
+    monkeypatch.setattr(of_tasks, "optimize_task", lambda run, budget, output, settings: FOUND)
     return asked
 
 

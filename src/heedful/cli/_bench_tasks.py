@@ -16,27 +16,33 @@ if TYPE_CHECKING:
     from heedful.training.run import Run
 
 
+FINAL_STEPS = 300  # of fine-tuning: as quick as the trainings
+
+
 def show_tasks(only: list[str] | None, minutes: float, *, optimize: bool, as_json: bool) -> None:
     """Compare tasks, and print what was found.
 
     Args:
         only: Some tasks; `None` means all.
-        minutes: That each model is trained.
+        minutes: That each model is trained, and about as long optimised.
         optimize: Is the first model of each optimised too?
         as_json: Print plain data instead of tables.
     """
     from heedful.bench.tasks import compare_tasks
     from heedful.cli.progress import working
     from heedful.optimizing.of_tasks import optimize_task
+    from heedful.optimizing.settings import OptimizeSettings
 
     optimized: list[OptimizedRow] = []
+    settings = OptimizeSettings(minutes=minutes, final_steps=FINAL_STEPS, finals=1)
 
     with working("training") as tell:
 
         def also(name: str, entry: "Entry", run: "Run") -> None:
             tell(f"{name}: optimising")
             with tempfile.TemporaryDirectory() as folder:
-                optimized.append(optimize_task(run, entry.budget, Path(folder) / "smaller"))
+                output = Path(folder) / "smaller"
+                optimized.append(optimize_task(run, entry.budget, output, settings=settings))
 
         hook = {"on_trained": also} if optimize else {}
         rows = compare_tasks(minutes=minutes, tasks=only, on_progress=tell, **hook)
