@@ -24,7 +24,7 @@ import heedful
 ROOT = Path(__file__).parents[1]
 TEMPLATES = Path(__file__).parent / "templates"
 
-# the essays in the order in which they are read; further files of docs/ come behind them, tasks last
+# the essays in the order in which they are read; other files of docs/ come behind, tasks last
 FIRST = (
     *("README.md", "docs/train_your_data.md", "docs/tasks.md", "docs/write_a_task.md"),
     "docs/mechanisms.md",
