@@ -64,7 +64,6 @@ class RecogniseSpeech(HearsSounds, Task[SoundReference, Transcript]):
         row_loss(),
     )
     files = (VOCABULARY,)
-    monitor = "token_error_rate"
     inference = ("decode",)
 
     def __init__(self, config: Config, vocabulary: Vocabulary) -> None:
