@@ -2,6 +2,8 @@ import json
 
 import pytest
 
+from heedful.errors import DataError
+
 
 def test_one_translation_a_line_and_nothing_else(heedful, library):
     assert heedful("predict", "r", "a b", "三月", "--beam", "4") == (0, "译:a b\n译:三月\n", "")
@@ -138,3 +140,45 @@ def test_a_beam_that_no_memory_could_hold(heedful, library, beam):
     code, _, err = heedful("predict", "r", "a", "--beam", beam)
     assert (code, library.load) == (2, [])
     assert "--beam" in err
+
+
+@pytest.fixture
+def refusing(library, monkeypatch):
+    """The task cannot read a text with a hash, and cannot encode one with a star."""
+    task = library.task
+    parse, encode = task.parse, task.encode
+
+    def read(text):
+        if "#" in text:
+            raise DataError(f"a text must have no hash, got {text}")
+        return parse(text)
+
+    def ready(examples, *, training=False):
+        if any("*" in example.source for example in examples):
+            raise DataError("a text must have no star, got one")
+        return encode(examples, training=training)
+
+    monkeypatch.setattr(task, "parse", read)
+    monkeypatch.setattr(task, "encode", ready)
+
+
+@pytest.mark.parametrize(
+    "wrong, said", [("#", "a text must have no hash, got #"), ("*", "a text must have no star, ")]
+)
+@pytest.mark.parametrize("before", [0, 2, 255, 256, 300])
+def test_lines_before_a_wrong_one_are_answered_and_it_is_named(
+    heedful, library, refusing, wrong, said, before
+):
+    lines = [f"line {number}" for number in range(before)]
+    code, out, err = heedful("predict", "r", stdin="\n".join([*lines, wrong, "end"]).encode())
+    assert code == 2
+    assert out.splitlines() == [f"译:{line}" for line in lines]
+    assert err.startswith(f"heedful: line {before + 1} of stdin: {said}")
+
+
+def test_inputs_before_a_wrong_one_are_answered(heedful, library, refusing):
+    assert heedful("predict", "r", "a", " ", "#", "b") == (
+        2,
+        "译:a\n\n",
+        "heedful: a text must have no hash, got #\n",
+    )

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from heedful.data.columns import read_columns, read_header
+from heedful.data.columns import number_in, read_columns, read_header
 from heedful.errors import DataError
 
 ROWS = [["two years ago", "time"], ["3 a.m.", "clock"]]
@@ -92,3 +92,11 @@ def test_chosen_columns_may_be_blank(tmp_path):
     assert found == [(2, ["1", ""]), (3, ["", "2"])]
     with pytest.raises(DataError, match=r"a.csv:3 must have a text in column 'a', got ''"):
         list(read_columns(path, ["a", "b"], blank=["b"]))
+
+
+def test_numbers_whose_square_is_none_are_refused():
+    assert number_in("a.csv", 2, "x", "-1e18") == -1e18
+    for text in ("1.1e18", "-1e300"):
+        message = f"a.csv:2 must have a number from -1e18 to 1e18 in column 'x', got '{text}'"
+        with pytest.raises(DataError, match=re.escape(message)):
+            number_in("a.csv", 2, "x", text)

@@ -163,6 +163,11 @@ def test_a_picture_that_is_none_is_refused(tmp_path):
     (tmp_path / "cat" / "a.jpg").write_bytes(b"no image at all")
     with pytest.raises(DataError, match=re.escape("a.jpg must be a PNG or JPEG image, got: ")):
         Source(str(tmp_path)).references()
+    for name in ("loose.PNG", "loose.gif"):
+        (tmp_path / name).touch()
+        with pytest.raises(DataError, match=f"{name} must lie in a folder that is its label, got"):
+            Source(str(tmp_path)).references()
+        (tmp_path / name).unlink()
     with pytest.raises(DataError, match=r"gone\.png must be an image, got no such file"):
         Source(str(tmp_path)).load([ImageReference(str(tmp_path / "gone.png"), 0, "cat")])
 

@@ -15,7 +15,7 @@ from heedful.data.load_images import (
     problem_of,
     source_of,
 )
-from heedful.errors import DataError
+from heedful.errors import ConfigError, DataError
 
 
 @pytest.fixture
@@ -83,3 +83,17 @@ def test_labels_must_come_with_test_images(files):
     assert problem == (
         "data.test and data.test_labels must be given together, got 'images' and None"
     )
+
+
+def test_a_label_of_one_image_is_learned_from(files):
+    head = bytes([0, 0, 8, 1]) + struct.pack(">I", 20)
+    (files / "train-labels").write_bytes(head + bytes([7] + 19 * [3]))
+    for seed in range(10):
+        assert 0 in [each.index for each in load_images(idx(files, dev=18), seed).train]
+    with pytest.raises(DataError, match="leave an image of each label to learn from"):
+        load_images(idx(files, dev=19), seed=0)
+
+
+def test_images_that_no_memory_could_hold_are_refused():
+    with pytest.raises(ConfigError, match="size must be at most 4096, got 4097"):
+        FolderData(train="here", size=4_097)

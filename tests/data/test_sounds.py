@@ -162,6 +162,22 @@ def test_a_folder_for_each_label_is_listed(tmp_path):
         list_folder(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "name, message",
+    [
+        ("cat/c.mp3", "c.mp3 must be a WAV or FLAC file, got one of another kind"),
+        ("c.mp3", "c.mp3 must lie in a folder that is its label, got it beside them"),
+        ("c.WAV", "c.WAV must lie in a folder that is its label, got it beside them"),
+    ],
+)
+def test_no_sound_is_passed_over(tmp_path, name, message):
+    for each in ("cat/b.wav", "notes.txt", ".c.wav", name):
+        (tmp_path / each).parent.mkdir(exist_ok=True)
+        (tmp_path / each).touch()
+    with pytest.raises(DataError, match=re.escape(message)):
+        list_folder(tmp_path)
+
+
 def test_a_folder_without_labels_is_refused(tmp_path):
     with pytest.raises(DataError, match="must be a folder with a folder for each label, got none"):
         list_folder(tmp_path / "none")

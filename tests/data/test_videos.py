@@ -139,6 +139,13 @@ def test_folders_that_cannot_be_used_are_refused(folder):
         DataError, match=re.escape("b.png must be as large as a.png, (3, 4), got (5")
     ):
         videos.list_folder(str(folder))
+    (folder / "emu" / "two" / "b.png").unlink()
+    for name in ("emu/one.mp4", "emu/c.PNG", "one.avi"):
+        (folder / name).touch()
+        with pytest.raises(DataError, match=f"{name} must be a folder of frames, got a file"):
+            videos.list_folder(str(folder))
+        (folder / name).unlink()
+    assert len(videos.list_folder(str(folder))) == 3
 
 
 def test_videos_of_other_shapes_do_not_go_together(folder, npz):

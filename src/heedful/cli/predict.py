@@ -73,8 +73,9 @@ def predict(
         opened = open_run(run, task_from)
         task, model = opened.answering(answer_settings(settings, beam)), opened.model
     size = 1 if not given and sys.stdin.isatty() else CHUNK  # who types waits for each answer
+    before = None if given else 0  # lines of stdin
     for chunk in chunks(lines, size):
-        for text, found in zip(chunk, answers(task, model, chunk), strict=True):
+        for text, found in _until_wrong(task, model, chunk, before):
             _say(task, text, found, as_json=as_json)
             if found is not None and (attention or output is not None):
                 picture = task.picture(model, *found)
@@ -86,6 +87,7 @@ def predict(
                     draw(picture, stderr=True)
                 if output is not None:
                     write(picture, output, command=str(context.obj))
+        before = None if before is None else before + len(chunk)
 
 
 def _check_picture(output: Path, given: list[str], *, force: bool) -> None:
@@ -126,6 +128,37 @@ def answers(
     with torch.inference_mode():
         found = iter(task.answer(model, task.encode(filled)) if filled else ())
     return [None if example is None else (example, next(found)) for example in examples]
+
+
+def _until_wrong(
+    task: "Task[Any, Any]", model: "nn.Module", texts: list[str], before: int | None
+) -> Iterator[tuple[str, tuple[Any, Any] | None]]:
+    """Each text with what `answers` says; those before one that cannot be read come first.
+
+    Args:
+        task: What it is.
+        model: What answers.
+        texts: To be answered.
+        before: How many lines of stdin came before them; `None` where they are no lines of it.
+
+    Raises:
+        DataError: A text cannot be read; of stdin, with its line.
+    """
+    try:
+        found = answers(task, model, texts)
+    except DataError:
+        pass  # one by one, up to the one that is wrong
+    else:
+        yield from zip(texts, found, strict=True)
+        return
+    for place, text in enumerate(texts, 1):
+        try:
+            one = answers(task, model, [text])[0]
+        except DataError as error:
+            if before is None:
+                raise
+            raise DataError(f"line {before + place} of stdin: {error}") from None
+        yield text, one
 
 
 def _say(

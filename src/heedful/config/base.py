@@ -23,6 +23,7 @@ Fraction = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(gt=0, le=1_000_000_000_000)]
 Length = Annotated[int, Field(gt=0, le=1_000_000)]
 Width = Annotated[int, Field(gt=0, le=100_000)]
+Side = Annotated[int, Field(gt=0, le=4_096)]  # pixels, to which images are resized
 Layers = Annotated[int, Field(gt=0, le=1_000)]
 Positive = Annotated[float, Field(ge=1e-9, le=1e9)]
 Rate = Annotated[float, Field(ge=1e-12, le=1_000), LogUniform()]

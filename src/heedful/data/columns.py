@@ -8,6 +8,8 @@ from pathlib import Path
 from heedful.data.files import read_lines
 from heedful.errors import DataError
 
+LARGEST = 1e18  # its square is still a number of 32 bits
+
 
 def read_columns(
     path: Path | str, columns: Sequence[str], *, blank: Sequence[str] = ()
@@ -74,7 +76,7 @@ def number_in(path: Path | str, line: int, column: str, text: str) -> float:
         text: Which is there.
 
     Raises:
-        DataError: It is no finite number.
+        DataError: It is no number, or beyond `LARGEST`, with which nothing could be learned.
     """
     try:
         number = float(text)
@@ -82,6 +84,11 @@ def number_in(path: Path | str, line: int, column: str, text: str) -> float:
         number = math.nan
     if not math.isfinite(number) or "_" in text:
         raise DataError(f"{path}:{line} must have a number in column {column!r}, got {text!r:.80}")
+    if abs(number) > LARGEST:
+        raise DataError(
+            f"{path}:{line} must have a number from -1e18 to 1e18 in column {column!r}, "
+            f"got {text!r:.80}"
+        )
     return number
 
 

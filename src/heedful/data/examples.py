@@ -1,7 +1,11 @@
 """What every reader returns: examples in three splits."""
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
+
+from heedful.errors import DataError
 
 SomeExample = TypeVar("SomeExample")
 
@@ -34,3 +38,31 @@ class Splits(Generic[SomeExample]):
     train: list[SomeExample]
     dev: list[SomeExample]
     test: list[SomeExample]
+
+
+def take_dev(labels: Sequence[str], order: Sequence[int], count: int, *, what: str) -> list[int]:
+    """Return the rows of a dev split that is taken out of training examples.
+
+    Args:
+        labels: Of all rows.
+        order: The rows that may be taken, the first ones first.
+        count: How many.
+        what: An example, in a word.
+
+    Returns:
+        The first ones of them that leave one of each label to learn from.
+
+    Raises:
+        DataError: There are not as many.
+    """
+    left, taken = Counter(labels[row] for row in order), list[int]()
+    for row in order:
+        if len(taken) < count and left[labels[row]] > 1:
+            taken.append(row)
+            left[labels[row]] -= 1
+    if len(taken) < count:
+        raise DataError(
+            f"the dev split must leave {what} of each label to learn from, "
+            f"got data.dev = {count:,} of {len(order):,} with {len(left):,} labels"
+        )
+    return taken

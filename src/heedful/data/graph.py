@@ -194,8 +194,8 @@ def read_graph(
         ends: The two columns of an edge, with ids.
 
     Raises:
-        DataError: A file or a column is missing, an id is there twice, a feature is no number, or
-            an edge ends at no node. No row is ever skipped.
+        DataError: A file or a column is missing, an id is there twice or has several lines, a
+            feature is no number, or an edge ends at no node. No row is ever skipped.
     """
     header = read_header(nodes)
     chosen = [name, label, *([split] if split else [])]
@@ -213,6 +213,8 @@ def read_graph(
         if own in known:
             raise DataError(f"{nodes}:{line} must have an id of its own, got {own!r:.80} again")
         known[own] = len(known)
+        if "\n" in own:
+            raise DataError(f"{nodes}:{line} must have an id of one line, got {own!r:.80}")
         part = said[1] if split else ""
         if part not in ("", "train", "dev", "test"):
             raise DataError(f"{nodes}:{line} must be of train, dev or test, got {part!r:.80}")

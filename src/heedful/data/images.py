@@ -247,7 +247,13 @@ def _list_folder(folder: Path) -> tuple[list[str], list[str]]:
         raise DataError(f"{folder} must be a folder with a folder for each label, got none")
     found: list[tuple[str, str]] = []
     for label in sorted(folder.iterdir()):
-        if label.name.startswith(".") or not label.is_dir():
+        if label.name.startswith("."):
+            continue
+        if not label.is_dir():
+            if label.suffix.lower() in (*SUFFIXES, *OTHERS):
+                raise DataError(
+                    f"{label} must lie in a folder that is its label, got it beside them"
+                )
             continue
         paths = [path for path in sorted(label.iterdir()) if not path.name.startswith(".")]
         for path in paths:

@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from heedful.config.base import Count, DataPath, Section, Width
-from heedful.data.examples import Splits
+from heedful.config.base import Count, DataPath, Section, Side
+from heedful.data.examples import Splits, take_dev
 from heedful.data.images import DIGITS, ImageReference, Source
 from heedful.errors import DataError
 
@@ -37,7 +37,7 @@ class FolderData(Section):
     train: DataPath
     test: DataPath | None = None  # None: `heedful evaluate` then needs --split dev
     dev: Count = 300  # images taken out of the training folder
-    size: Width = 32  # pixels a side to which images are cut and resized
+    size: Side = 32  # pixels a side to which images are cut and resized
     colour: bool = True
 
 
@@ -49,7 +49,7 @@ def load_images(data: ImageData, seed: int) -> Splits[ImageReference]:
 
     Args:
         data: Where they are.
-        seed: Decides which are taken out.
+        seed: Decides which are taken out; of each label one is left.
 
     Raises:
         DataError: A file cannot be used, or nothing is left to learn from.
@@ -66,7 +66,8 @@ def load_images(data: ImageData, seed: int) -> Splits[ImageReference]:
             "the dev split must leave an image to learn from, "
             f"got data.dev = {data.dev:,} of {len(order):,} images"
         )
-    dev, rest = order[: data.dev], sorted(order[data.dev :])
+    dev = take_dev([each.label for each in train], order, data.dev, what="an image")
+    rest = sorted({*order} - {*dev})
     return Splits(train=[train[row] for row in rest], dev=[train[row] for row in dev], test=test)
 
 

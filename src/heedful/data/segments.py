@@ -258,7 +258,8 @@ def read_arrays(path: str) -> tuple[Bytes, Bytes]:
     try:
         found = os.stat(path)
     except (OSError, ValueError) as error:
-        raise DataError(f"{path!r:.200} must be an NPZ file, got: {error}") from None
+        said = getattr(error, "strerror", None) or error
+        raise DataError(f"{path!r:.200} must be an NPZ file, got: {said}") from None
     if not os.path.isfile(path):  # a pipe would be waited for
         raise DataError(f"{path} must be an NPZ file, got no ordinary file")
     return _kept(path, found.st_mtime_ns, found.st_size)
@@ -276,7 +277,8 @@ def _kept(path: str, changed: int, size: int) -> tuple[Bytes, Bytes]:
     except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         if isinstance(error, DataError):
             raise
-        raise DataError(f"{path} must be a whole NPZ file without objects, got: {error}") from None
+        said = "an array alone" if isinstance(error, TypeError) else error
+        raise DataError(f"{path} must be a whole NPZ file without objects, got: {said}") from None
     images = images[..., None] if images.ndim == 3 else images
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] not in (1, 3):
         raise DataError(

@@ -60,6 +60,13 @@ class Clock:
                 f"times must lie in the years 1 to 9999, got row {row} after {self.first}"
             ) from None
 
+    @property
+    def pace(self) -> str:
+        """How far two rows are apart, in words."""
+        if isinstance(self.step, timedelta):
+            return f"{self.step.total_seconds():g} seconds"
+        return f"{self.step} {'counts' if isinstance(self.first, int) else 'months'}"
+
     def text(self, row: int) -> str:
         """Return the time of a row as files write it."""
         time = self.at(row)

@@ -19,6 +19,7 @@ from heedful.data.tones import TONES, Samples, make_tones, parse_tones
 from heedful.errors import DataError, MissingExtraError
 
 SUFFIXES = (".wav", ".flac")
+OTHERS = (".aac", ".aif", ".aiff", ".m4a", ".mp3", ".oga", ".ogg", ".opus", ".wma")  # not read
 UNKNOWN_SIZES = (0, 0xFFFFFFFF)  # what whoever writes into a pipe says of how much follows
 
 
@@ -115,20 +116,27 @@ def list_folder(folder: Path | str) -> list[tuple[str, str]]:
     """Return the WAV and FLAC files of a folder that has a folder for each label, and the labels.
 
     Raises:
-        DataError: It is none, a label has no such file, or there is no label.
+        DataError: It is none, a label has no such file, there is no label, or there is a sound
+            that is in no label's folder or of another kind.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise DataError(f"{folder} must be a folder with a folder for each label, got none")
     found: list[tuple[str, str]] = []
     for label in sorted(folder.iterdir()):
-        if not label.is_dir() or label.name.startswith("."):
+        if label.name.startswith("."):
             continue
-        files = [
-            os.path.abspath(path)
-            for path in sorted(label.iterdir())
-            if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
-        ]
+        if not label.is_dir():
+            if label.suffix.lower() in (*SUFFIXES, *OTHERS):
+                raise DataError(
+                    f"{label} must lie in a folder that is its label, got it beside them"
+                )
+            continue
+        paths = [path for path in sorted(label.iterdir()) if not path.name.startswith(".")]
+        for path in paths:
+            if path.suffix.lower() in OTHERS:
+                raise DataError(f"{path} must be a WAV or FLAC file, got one of another kind")
+        files = [os.path.abspath(path) for path in paths if path.suffix.lower() in SUFFIXES]
         if not files:
             raise DataError(f"{label} must hold {' or '.join(SUFFIXES)} files, got none")
         found += [(file, label.name) for file in files]

@@ -22,6 +22,7 @@ from heedful.errors import DataError, MissingExtraError
 
 Frames = NDArray[np.uint8]  # (frames, height, width, channels)
 NPZ = ".npz"
+MOVIES = (".avi", ".gif", ".mkv", ".mov", ".mp4", ".webm")  # videos, but not read
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,11 +208,13 @@ def _size_of(path: Path) -> tuple[int, int] | None:
 
 
 def _folders(folder: Path, what: str) -> list[Path]:
-    found = sorted(
-        path for path in folder.glob("*") if path.is_dir() and not path.name.startswith(".")
-    )
+    paths = [path for path in sorted(folder.glob("*")) if not path.name.startswith(".")]
+    found = [path for path in paths if path.is_dir()]
     if not found:
         raise DataError(f"{folder} must be a folder with {what}, got none")
+    for path in paths:
+        if path.suffix.lower() in (*SUFFIXES, *MOVIES) and path not in found:
+            raise DataError(f"{path} must be a folder of frames, got a file")
     return found
 
 

@@ -5,6 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from heedful.errors import ConfigError
 from heedful.tasks.classify_sequence.config import MotifData
 from heedful.tasks.classify_sequence.motifs import (
     ACCEPTOR,
@@ -97,3 +98,10 @@ def test_a_strand_turned_twice_is_itself():
 def test_shares_and_the_background_sum_to_one():
     assert np.allclose(background(0.3), [0.35, 0.15, 0.15, 0.35])
     assert np.allclose(shares({"A": (1,), "C": (1,), "G": (2,), "T": (0,)}), [[0.25, 0.25, 0.5, 0]])
+
+
+def test_the_shortest_sequence_holds_the_longest_motif():
+    shortest = MotifData(examples=400, dev=1, test=1, length=22)
+    assert min(len(each.letters) for each in planted_motifs(shortest, 1).train) == 17
+    with pytest.raises(ConfigError, match="length must be at least 22, got 21"):
+        MotifData(length=21)

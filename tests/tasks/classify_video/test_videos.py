@@ -59,7 +59,10 @@ def test_dev_videos_are_taken_out_of_a_file(tmp_path):
     splits = read_splits(of(name="npz", train=path, test=path, dev=1))
     assert sorted(each.index for each in (*splits.train, *splits.dev)) == [0, 1, 2]
     assert len(splits.test) == 3
-    assert read_splits(of(name="npz", train=path, dev=2)).test == []
+    assert read_splits(of(name="npz", train=path, dev=1)).test == []
+    message = "leave a video of each label to learn from, got data.dev = 2 of 3 with 2 labels"
+    with pytest.raises(DataError, match=re.escape(message)):
+        read_splits(of(name="npz", train=path, dev=2))
     message = "the dev split must leave a video to learn from, got data.dev = 3 of 3 videos"
     with pytest.raises(DataError, match=re.escape(message)):
         read_splits(of(name="npz", train=path, dev=3))

@@ -1,6 +1,7 @@
 """Windows refer to rows; those are where a split says, and what they were."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -126,12 +127,41 @@ def test_no_test_split_is_none(table):
     assert read_windows(config(table[0], split=(40, 10, 0))).test == []
 
 
-def test_other_columns_are_refused(table):
-    path, _ = table
-    window = next_window(config(path), str(path))
+def test_columns_are_found_by_their_names(table):
+    path, values = table
     other = Scale(columns=("b", "a"), mean=(0, 0), deviation=(1, 1))
-    with pytest.raises(DataError, match=re.escape("columns of the training, b, a, got a, b")):
-        Numbers(config(path), other, [window])
+    window = next_window(config(path), str(path), other.columns)
+    history = Numbers(config(path), other, [window]).batch([0], "cpu")["history"]
+    np.testing.assert_allclose(history[0], values[-6:, ::-1], rtol=1e-6)
+
+
+def test_a_column_that_is_not_there_is_refused(table):
+    path, _ = table
+    with pytest.raises(DataError, match=r"a\.csv:1 must have one column 'c', got date, a, b"):
+        next_window(config(path), str(path), ("a", "c"))
+    made = config(rows=200, series=1)
+    one = Window(MADE, 6, "x")
+    with pytest.raises(DataError, match=re.escape("columns of the training, a, b, got s1")):
+        Numbers(made, SCALE, [one])
+
+
+@pytest.mark.parametrize(
+    "times, pace",
+    [
+        (range(0, 100, 2), "2 counts"),
+        ([f"2026-07-{1 + n // 24:02} {n % 24:02}:00" for n in range(50)], "3600 seconds"),
+        ([f"20{n // 12:02}-{1 + n % 12:02}-01" for n in range(50)], "1 months"),
+    ],
+)
+def test_another_pace_is_refused(table, times, pace):
+    path, _ = table
+    rows = [f"{time},1,{n}" for n, time in enumerate(times)]
+    path.write_text("\n".join(["date,a,b", *rows, ""]))
+    window = next_window(config(path), str(path))
+    assert len(Numbers(config(path), SCALE, [window])) == 1  # of a scale that does not know it
+    assert len(Numbers(config(path), replace(SCALE, pace=pace), [window])) == 1
+    with pytest.raises(DataError, match=f"must have 1 counts from row to row .*, got {pace}"):
+        Numbers(config(path), replace(SCALE, pace="1 counts"), [window])
 
 
 def test_made_series_are_made_again_and_tables_are_read_beside_them(table):

@@ -34,7 +34,7 @@ class MotifData(Section):
     examples: Annotated[int, Field(ge=12, le=10_000_000)] = 10_000  # over all three splits
     dev: Count = 1_000
     test: Count = 1_000
-    length: Annotated[int, Field(ge=20, le=100_000)] = 80  # letters at most; 3/4 of it at least
+    length: Annotated[int, Field(ge=22, le=100_000)] = 80  # letters at most; 3/4 of it at least
     gc: Annotated[float, Field(ge=0.16, le=0.84)] = 0.45  # mean share of G and C
     strands: Strands = "one"  # both: half of the motifs are on the other one
 

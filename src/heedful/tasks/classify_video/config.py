@@ -11,6 +11,7 @@ from heedful.config.base import (
     Layers,
     Length,
     Section,
+    Side,
     TaskConfig,
     Width,
 )
@@ -41,7 +42,7 @@ class FolderData(Section):
     train: DataPath
     test: DataPath | None = None  # None: `heedful evaluate` then needs --split dev
     dev: Count = 100  # videos taken out of the training folder
-    size: Width = 32  # pixels a side to which frames are cut and resized
+    size: Side = 32  # pixels a side to which frames are cut and resized
     colour: bool = True
 
 

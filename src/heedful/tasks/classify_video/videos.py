@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from heedful.data.examples import Splits
+from heedful.data.examples import Splits, take_dev
 from heedful.data.moving_digits import count_digits
 from heedful.data.ragged import Ints
 from heedful.data.videos import VideoReference, Videos
@@ -88,7 +88,8 @@ def read_splits(config: Config) -> Splits[VideoReference]:
             f"got data.dev = {data.dev:,} of {len(train):,} videos"
         )
     order = np.random.default_rng(config.seed).permutation(len(train)).tolist()
-    dev, rest = order[: data.dev], sorted(order[data.dev :])
+    dev = take_dev([each.label for each in train], order, data.dev, what="a video")
+    rest = sorted({*order} - {*dev})
     return Splits(train=[train[row] for row in rest], dev=[train[row] for row in dev], test=test)
 
 

@@ -11,6 +11,7 @@ from heedful.config.base import (
     Layers,
     Length,
     Section,
+    Side,
     TaskConfig,
     Width,
 )
@@ -49,7 +50,7 @@ class TableData(Section):
     test: DataPath | None = None  # None: `heedful evaluate` then needs --split dev
     path: Column = "path"  # a column: its name in the first line, or its number from 1
     caption: Column = "caption"
-    size: Width = 64  # pixels a side to which images are cut and resized
+    size: Side = 64  # pixels a side to which images are cut and resized
     colour: bool = True
 
 

@@ -4,7 +4,16 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from heedful.config.base import Count, DataPath, Fraction, Rate, Section, TaskConfig, Width
+from heedful.config.base import (
+    Count,
+    DataPath,
+    Fraction,
+    Rate,
+    Section,
+    Side,
+    TaskConfig,
+    Width,
+)
 from heedful.config.base import Train as AnyTrain
 from heedful.config.hints import Fractions, Powers
 
@@ -29,7 +38,7 @@ class TableData(Section):
     test: DataPath | None = None  # None: test_share of train
     dev_share: Share = 0.1  # held out of train
     test_share: Fraction = 0.2  # held out of train where there is no test; 0: none
-    size: Width = 96  # pixels a side to which images are resized
+    size: Side = 96  # pixels a side to which images are resized
     colour: bool = True
 
 

@@ -122,7 +122,8 @@ class ForecastTask(Task[Window, Forecast]):
         known = series.values[min(rows) - config.window.history : max(rows) + config.window.horizon]
         mean, deviation = known.mean(0), known.std(0)
         deviation[deviation == 0] = 1
-        scale = Scale(series.columns, tuple(mean.tolist()), tuple(deviation.tolist()))
+        numbers = (tuple(mean.tolist()), tuple(deviation.tolist()))
+        scale = Scale(series.columns, *numbers, pace=series.clock.pace)
         return cls(config, scale)
 
     def save(self, folder: Path) -> None:
@@ -182,7 +183,7 @@ class ForecastTask(Task[Window, Forecast]):
 
     def parse(self, text: str) -> Window:
         """Take the path of a table, whose last rows are continued."""
-        return next_window(self.config, os.path.abspath(text.strip()))
+        return next_window(self.config, os.path.abspath(text.strip()), self.scale.columns)
 
     def to_json(self, example: Window, answer: Forecast) -> dict[str, Any]:
         """Return the rows that are forecast, column by column."""

@@ -46,11 +46,13 @@ class Scale:
         columns: Their names.
         mean: Of each.
         deviation: Of each; 1 where all numbers are the same.
+        pace: How far two rows are apart; empty where nobody knows.
     """
 
     columns: tuple[str, ...]
     mean: tuple[float, ...]
     deviation: tuple[float, ...]
+    pace: str = ""
 
     def apply(self, values: NDArray[np.float64]) -> NDArray[np.float32]:
         """Return numbers without their mean, in deviations."""
@@ -62,8 +64,13 @@ class Scale:
         return scaled * np.array(self.deviation) + np.array(self.mean)
 
 
-def open_series(config: Config, file: str) -> Series:
+def open_series(config: Config, file: str, columns: Sequence[str] = ()) -> Series:
     """Read or make the table that windows are in.
+
+    Args:
+        config: Says how it is read.
+        file: Its path, or the name of made series.
+        columns: Those to read; none given means those of the config.
 
     Raises:
         DataError: It cannot be used.
@@ -75,7 +82,7 @@ def open_series(config: Config, file: str) -> Series:
         return made_series(file, rows=data.rows, columns=data.series, seed=config.seed)
     if isinstance(data, SeasonsData):
         return read_series(file, time="date", columns=[f"s{n + 1}" for n in range(data.series)])
-    return read_series(file, time=data.time, columns=data.columns)
+    return read_series(file, time=data.time, columns=columns or data.columns)
 
 
 def read_windows(config: Config) -> Splits[Window]:
@@ -120,13 +127,18 @@ def all_windows(config: Config, file: str) -> list[Window]:
     return [_window(config, series, file, row) for row in range(history, last + 1)]
 
 
-def next_window(config: Config, file: str) -> Window:
+def next_window(config: Config, file: str, columns: Sequence[str] = ()) -> Window:
     """Refer to what follows the last row of a table.
+
+    Args:
+        config: Says how it is read.
+        file: Its path, or the name of made series.
+        columns: Those of the training; none given means those of the config.
 
     Raises:
         DataError: The table cannot be used, or has too few rows.
     """
-    series = open_series(config, file)
+    series = open_series(config, file, columns)
     rows = len(series.values)
     if rows < config.window.history:
         raise DataError(
@@ -145,18 +157,24 @@ class Numbers:
         windows: Where they are.
 
     Raises:
-        DataError: A table cannot be used, has other columns, or holds other numbers than it did.
+        DataError: A table cannot be used, has other columns or another pace, or holds other
+            numbers than it did.
     """
 
     def __init__(self, config: Config, scale: Scale, windows: Sequence[Window]) -> None:
         self.history, self.horizon = config.window.history, config.window.horizon
         files = dict.fromkeys(window.file for window in windows)
-        self.series = {file: open_series(config, file) for file in files}
+        self.series = {file: open_series(config, file, scale.columns) for file in files}
         for file, series in self.series.items():
             if series.columns != scale.columns:
                 raise DataError(
                     f"{file} must have the columns of the training, {', '.join(scale.columns)}, "
                     f"got {', '.join(series.columns)}"
+                )
+            if scale.pace and series.clock.pace != scale.pace:
+                raise DataError(
+                    f"{file} must have {scale.pace} from row to row like the training, "
+                    f"got {series.clock.pace}"
                 )
         for window in windows:
             if _window(config, self.series[window.file], *_place(window)).hash != window.hash:

@@ -14,6 +14,7 @@ from heedful.config.base import (
     Positive,
     Rate,
     Section,
+    Side,
     TaskConfig,
     Width,
 )
@@ -54,7 +55,7 @@ class TableData(Section):
     sound: OptionalText = "sound"  # a column of WAV or FLAC files; "": there is none
     text: OptionalText = "text"  # a column; "": there is none
     label: str = "label"  # a column
-    size: Width = 32  # pixels a side to which images are cut and resized
+    size: Side = 32  # pixels a side to which images are cut and resized
     colour: bool = True
     rate: SampleRate = 16_000  # samples a second, which all files must have
     resample: bool = False  # change other rates to this one

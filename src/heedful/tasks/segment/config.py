@@ -4,7 +4,16 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from heedful.config.base import Count, DataPath, Fraction, Rate, Section, TaskConfig, Width
+from heedful.config.base import (
+    Count,
+    DataPath,
+    Fraction,
+    Rate,
+    Section,
+    Side,
+    TaskConfig,
+    Width,
+)
 from heedful.config.base import Train as AnyTrain
 from heedful.config.hints import Choices, Fractions, Powers
 
@@ -41,7 +50,7 @@ class FolderData(Section):
     dev_share: Share = 0.1  # held out of train
     test_share: Fraction = 0.2  # held out of train where there is no test; 0: none
     classes: Classes = 2  # 2: 0 is the ground, and the other value is what is looked for
-    size: Width = 96  # pixels a side to which images and masks are resized
+    size: Side = 96  # pixels a side to which images and masks are resized
     colour: bool = True
 
 
