@@ -94,7 +94,10 @@ class KneserNey:
     def _part(self, keys: Ints, counts: Ints) -> tuple[Floats, Floats, Floats]:
         """What is taken off each n-gram; all counts below each node, and all that is taken off."""
         lost, parents = _discounts(counts)[np.minimum(counts, 3)], keys // self.size
-        return lost, np.bincount(parents, weights=counts), np.bincount(parents, weights=lost)
+        totals, masses = (
+            np.bincount(parents, weights=weights).astype(float) for weights in (counts, lost)
+        )
+        return lost, totals, masses
 
 
 def _found(keys: Ints, parents: Ints, tokens: Ints, size: int) -> Ints:
