@@ -139,7 +139,12 @@ def test_folders_that_cannot_be_used_are_refused(folder):
         DataError, match=re.escape("b.png must be as large as a.png, (3, 4), got (5")
     ):
         videos.list_folder(str(folder))
-    (folder / "emu" / "two" / "b.png").unlink()
+    for name in ("b.png", "0.png", "c.gif"):  # in the place of one that is no image or another kind
+        (folder / "emu" / "two" / "b.png").unlink(missing_ok=True)
+        (folder / "emu" / "two" / name).write_bytes(b"no image")
+        with pytest.raises(DataError, match=f"two/{name} must be a PNG or JPEG image, got: anot"):
+            videos.list_folder(str(folder))
+        (folder / "emu" / "two" / name).unlink()
     for name in ("emu/one.mp4", "emu/c.PNG", "one.avi"):
         (folder / name).touch()
         with pytest.raises(DataError, match=f"{name} must be a folder of frames, got a file"):

@@ -16,7 +16,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from heedful.data.images import SUFFIXES, hash_pixels, read_picture
+from heedful.data.images import OTHERS, SUFFIXES, hash_pixels, read_picture
 from heedful.data.moving_digits import MOVING, draw_video, plan_video
 from heedful.errors import DataError, MissingExtraError
 
@@ -167,16 +167,20 @@ def frames_in(folder: Path) -> list[Path]:
     """Return the frames of a video, `frame2.png` before `frame10.png`.
 
     Raises:
-        DataError: There are none, or they are not all of one size.
+        DataError: There are none, one is damaged or of another kind, or they are not all of one
+            size.
     """
     if not folder.is_dir():
         raise DataError(f"{folder} must be a folder of frames, got none")
-    paths = [path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES]
+    frames = (*SUFFIXES, *OTHERS)
+    paths = [path for path in folder.iterdir() if path.suffix.lower() in frames]
     paths = sorted((path for path in paths if not path.name.startswith(".")), key=_natural)
     if not paths:
         raise DataError(f"{folder} must have {', '.join(SUFFIXES)} files in it, got none")
     sizes = {path: _size_of(path) for path in paths}
     for path, size in sizes.items():
+        if size is None or path.suffix.lower() in OTHERS:
+            raise DataError(f"{path} must be a PNG or JPEG image, got: another kind of file")
         if size != sizes[paths[0]]:
             raise DataError(
                 f"{path} must be as large as {paths[0].name}, {sizes[paths[0]]}, got {size}"
@@ -191,7 +195,7 @@ def _natural(path: Path) -> list[tuple[int, int, str]]:
 
 
 def _size_of(path: Path) -> tuple[int, int] | None:
-    """Width and height, or `None` where a file is no image: reading it says so."""
+    """Width and height, or `None` where a file is no image."""
     try:
         from PIL import Image
     except ImportError:
