@@ -9,17 +9,21 @@ from torch import Tensor, nn
 from heedful.mask import Mask
 from heedful.models.hierarchical_attention import MeanPooling, grouped
 from heedful.nn.attention import Attention
+from heedful.nn.blocks import FeedForward
 
 INITIAL = 0.1  # spread of embeddings
 
 
 class MemoryNetwork(nn.Module):
-    """Logits of answers: `out(u_hops)`, with `u_0` the question and `u_k+1 = u_k + hop(u_k, m)`.
+    """Logits of answers: `out(u + feedforward(u))` of the last state `u` of `hops` looks.
+
+    The first state is the question, and each next one is `u_k+1 = u_k + hop(u_k, m)`.
 
     Sentences and question are sums of their words' vectors, weighted by where a word stands. A
     memory `m_i` is a sentence and how many sentences ago it was. A hop is attention from the state
     to the memories: what the paper embeds twice, as input and as output memory, are its keys and
-    values here, projections of one embedding, and a hop may have heads.
+    values here, projections of one embedding, a hop may have heads, and what compares, such as
+    whether two places are one, is left to a feed-forward part behind the last hop.
 
     Training begins without softmax: for `linear_steps` steps a hop sums memories by their scores as
     they are. It finds hops that depend on each other where softmax would soon settle on one.
@@ -70,6 +74,7 @@ class MemoryNetwork(nn.Module):
         self.linear_steps = linear_steps
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
         self.dropout = nn.Dropout(dropout)
+        self.readout = FeedForward(width, hidden=2 * width)
         self.out = nn.Linear(width, answers)
 
     def forward(
@@ -101,7 +106,7 @@ class MemoryNetwork(nn.Module):
             seen = self._sum(hop, state, memories, counts) if linear else None
             seen = self._look(hop, state, memories, counts) if seen is None else seen
             state = state + self.dropout(seen)
-        return self.out(state)
+        return self.out(state + self.dropout(self.readout(state)))
 
     def _sum(
         self, hop: Any, state: Tensor, memories: Tensor, counts: Tensor

