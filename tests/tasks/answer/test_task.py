@@ -62,7 +62,7 @@ class TestBidaf(AnswerContract):
             assert answer.answer in example.text
 
 
-@pytest.mark.parametrize("name, steps, size", [("memory", 250, 32), ("bidaf", 40, 32)])
+@pytest.mark.parametrize("name, steps, size", [("memory", 250, 32), ("bidaf", 60, 32)])
 def test_it_learns_where_people_are(tmp_path, name, steps, size):
     data = {"examples": 1_300, "dev": 50, "test": 150}
     linear = {"linear_steps": 80} if name == "memory" else {}
