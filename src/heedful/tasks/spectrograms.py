@@ -35,7 +35,7 @@ class Sound(Section):
     mask_time: Fraction = 0.2  # the longest span, as a share of the sound
     mask_bands: Fraction = 0.2  # the widest, as a share of the bands
     stretch: Fraction = 0.1  # a sound may be so much shorter or longer
-    warp: Fraction = 0.05  # and its bands so much higher or lower, as a share of all
+    warp: Fraction = 0.0  # its bands so much higher or lower, as a share of all: 0.05 for voices
 
 
 def log_mel_of(sound: Sound, rate: int) -> LogMel:
