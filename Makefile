@@ -43,7 +43,7 @@ types: $(READY)
 # FlexAttention, which cannot follow the checker
 shapes: $(READY)
 	$(PYTEST) tests/test_mask.py tests/mask tests/selection tests/ops tests/nn tests/models --quiet \
-		-k "not rejects and not refuses and not block_mask and not compile and not export and not costs" \
+		-k "not rejects and not refuse and not block_mask and not compile and not export and not costs" \
 		--jaxtyping-packages=heedful.ops,heedful.mask,heedful.selection,heedful.nn,heedful.models,beartype.beartype
 
 # essays and the reference as pages; open site/index.html

@@ -39,7 +39,7 @@ def test_draws_follow_the_probabilities(settings, kept):
     assert frequencies(**settings) == pytest.approx(wanted, abs=2e-3)
 
 
-@pytest.mark.parametrize("temperature", [0, 1e-6])
+@pytest.mark.parametrize("temperature", [0.0, 1e-6])
 def test_without_temperature_the_likeliest_is_written(temperature):
     assert frequencies(temperature=temperature).tolist() == [0, 1, 0, 0, 0]
 
@@ -91,7 +91,7 @@ def test_company_cannot_matter(model):
 
 
 def test_greedy_writing_is_what_a_loop_writes(model):
-    sampling = Sampling(temperature=0)
+    sampling = Sampling(temperature=0.0)
     written = continue_texts(model, PROMPTS[:1], length=20, sampling=sampling, seeds=[(0,)])[0]
     text, first = list(PROMPTS[0]), 0
     for _ in range(20):

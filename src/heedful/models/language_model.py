@@ -1,7 +1,7 @@
 """Causal language models: the next token of a text from those before it."""
 
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from heedful.nn.cache import KeyValueCache
 from heedful.nn.positions import RotaryPositions
 
 
+@runtime_checkable
 class LanguageModel(Protocol):
     """A model that can go on with a text."""
 
