@@ -74,7 +74,7 @@ def trained(name: str, epochs: float, runs: Path) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--epochs", type=float, default=12.0, help="of models with gates")
+    parser.add_argument("--epochs", type=float, default=8.0, help="of models with gates")
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--runs", type=Path, default=Path("runs/segment"))
     arguments = parser.parse_args()
