@@ -116,6 +116,15 @@ def test_what_is_found_is_in_pixels_of_the_file_the_surest_first(path):
     assert str(Detection((), least=0.5)) == "nothing"
 
 
+def test_boxes_end_where_the_image_does(path):
+    held = loaded(path)
+    boxes = torch.tensor([[0.0, 0.5, 0.5, 2.0], [2.0, 0.5, 0.5, 0.5]])[None, None]
+    (found,) = found_in(Detected(torch.zeros(1, 1, 2, 3), boxes), held, [0], ["a", "b"], least=0.0)
+    sides = [(box.x, box.y, box.width, box.height) for box in found.boxes]
+    assert sides[0] == (0, 0, 2, 6)
+    assert sides[1][2] == 0
+
+
 def test_metrics_read_the_boxes_of_answers():
     found = Found(label="a", x=2, y=1, width=4, height=3, score=0.1, query=0)
     for metric in detection_metrics():

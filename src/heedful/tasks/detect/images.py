@@ -158,7 +158,7 @@ class BoxedImages(SameSize):
 def found_in(
     said: "Detected", data: BoxedImages, rows: Sequence[int], names: Sequence[str], *, least: float
 ) -> list[Detection]:
-    """Return what the last decoder layer found in these rows of a data set.
+    """Return what the last decoder layer found in these rows of a data set, within the image.
 
     Args:
         said: Of the network.
@@ -175,10 +175,10 @@ def found_in(
         boxes = [
             Found(
                 label=str(names[number]),
-                x=(x - w / 2) * width,
-                y=(y - h / 2) * height,
-                width=w * width,
-                height=h * height,
+                x=max(x - w / 2, 0.0) * width,
+                y=max(y - h / 2, 0.0) * height,
+                width=max(min(x + w / 2, 1.0) - max(x - w / 2, 0.0), 0.0) * width,
+                height=max(min(y + h / 2, 1.0) - max(y - h / 2, 0.0), 0.0) * height,
                 score=score,
                 query=query,
             )
