@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heedful.data.series import Clock, hash_rows, made_series, read_series
+from heedful.data.hashes import hash_array
+from heedful.data.series import Clock, made_series, read_series
 from heedful.errors import DataError
 
 
@@ -146,7 +147,7 @@ def test_made_series_have_the_seasons_that_they_say():
     series = made_series(rows=2_000, columns=3, seed=5)
     again, other = (made_series(rows=2_000, columns=3, seed=seed) for seed in (5, 6))
     assert series.values.shape == (2_000, 3)
-    assert hash_rows(series.values) == hash_rows(again.values) != hash_rows(other.values)
+    assert hash_array(series.values) == hash_array(again.values) != hash_array(other.values)
     assert series.clock.text(25) == "2026-01-02 01:00:00"
     # within any stretch of one regime, one of the three periods has most of the power
     part = series.values[:140, 0] - np.convolve(series.values[:, 0], np.ones(49) / 49, "same")[:140]

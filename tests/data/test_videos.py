@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from heedful.data.images import hash_pixels
+from heedful.data.hashes import hash_array
 from heedful.data.moving_digits import MOVING, plan_video
 from heedful.data.videos import VideoReference, Videos, evenly, frames_in
 from heedful.errors import DataError
@@ -46,7 +46,7 @@ def test_frames_are_the_middles_of_equal_parts(count, frames):
 def test_a_file_becomes_references_and_frames_again(npz):
     path, videos = npz(videos=VIDEOS, labels=np.array(["b", "a"])), Videos(frames=2)
     first, second = videos.list_file(path)
-    assert first == VideoReference(path, 0, "b", hash_pixels(VIDEOS[0][[1, 3]]))
+    assert first == VideoReference(path, 0, "b", hash_array(VIDEOS[0][[1, 3]]))
     loaded = videos.load([second, first])
     assert loaded.shape == (2, 2, 4, 4, 1)
     assert np.array_equal(loaded[0, :, :, :, 0], VIDEOS[1][[1, 3]])

@@ -5,7 +5,6 @@ Examples only name an image: `ImageReference` says where its pixels are and what
 """
 
 import gzip
-import hashlib
 import os
 import stat
 import zlib
@@ -18,6 +17,8 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from heedful.data.hashes import hash_array
+from heedful.data.label_folders import list_label_folders
 from heedful.data.pictures import SUFFIXES, read_picture
 from heedful.errors import DataError, MissingExtraError
 
@@ -79,11 +80,16 @@ class Source:
             pixels, labels = _read_pair(self.path, self.labels)
             names = [os.path.abspath(self.path)] * len(pixels)
         else:
-            names, labels = _list_folder(Path(self.path))
+            names, labels = zip(
+                *list_label_folders(
+                    self.path, suffixes=SUFFIXES, others=OTHERS, kind="a PNG or JPEG image"
+                ),
+                strict=True,
+            )
             pixels = np.stack([self._open(name) for name in names])
         places = range(len(names)) if self._is_one_file else [0] * len(names)
         return [
-            ImageReference(name, index, label, hash_pixels(image), seed=row)
+            ImageReference(name, index, label, hash_array(image), seed=row)
             for row, (name, index, label, image) in enumerate(
                 zip(names, places, labels, pixels, strict=True)
             )
@@ -100,7 +106,7 @@ class Source:
         for reference in references:
             held = self._held(reference.file)
             image = held[reference.index] if 0 <= reference.index < len(held) else None
-            if image is None or hash_pixels(image) != reference.hash:
+            if image is None or hash_array(image) != reference.hash:
                 raise DataError(
                     f"{reference.file}, image {reference.index}, must be the one that was held "
                     f"out, got {'none' if image is None else 'other pixels'}"
@@ -123,7 +129,7 @@ class Source:
         if not 0 <= index < len(held):
             raise DataError(f"{file} must hold image {index}, got images 0 to {len(held) - 1:,}")
         name = file if file == DIGITS else os.path.abspath(file)
-        return ImageReference(name, index, "", hash_pixels(held[index]))
+        return ImageReference(name, index, "", hash_array(held[index]))
 
     def _held(self, file: str) -> Sequence[NDArray[np.uint8]]:
         """All images of a file."""
@@ -139,11 +145,6 @@ class Source:
 
     def _open(self, path: str) -> NDArray[np.uint8]:
         return read_picture(path, self.size, self.channels)
-
-
-def hash_pixels(image: NDArray[np.uint8]) -> str:
-    """Return 64 bits that tell images of one size from each other."""
-    return hashlib.sha256(image.tobytes()).hexdigest()[:16]
 
 
 # ---- IDX ----------------------------------------------------------------------------------------
@@ -239,34 +240,3 @@ def _digits() -> tuple[Pixels, list[str]]:
     pixels = np.rint(found.images * (255 / 16)).astype(np.uint8)[..., None]
     pixels.setflags(write=False)
     return pixels, [str(label) for label in found.target.tolist()]
-
-
-def _list_folder(folder: Path) -> tuple[list[str], list[str]]:
-    """Files and labels: every folder below `folder` is a label."""
-    if not folder.is_dir():
-        raise DataError(f"{folder} must be a folder with a folder for each label, got none")
-    found: list[tuple[str, str]] = []
-    for label in sorted(folder.iterdir()):
-        if label.name.startswith("."):
-            continue
-        if not label.is_dir():
-            if label.suffix.lower() in (*SUFFIXES, *OTHERS):
-                raise DataError(
-                    f"{label} must lie in a folder that is its label, got it beside them"
-                )
-            continue
-        paths = [path for path in sorted(label.iterdir()) if not path.name.startswith(".")]
-        for path in paths:
-            if path.suffix.lower() in OTHERS:
-                raise DataError(f"{path} must be a PNG or JPEG image, got one of another kind")
-        images = [path for path in paths if path.suffix.lower() in SUFFIXES]
-        if not images:
-            raise DataError(f"{label} must have {', '.join(SUFFIXES)} files in it, got none")
-        found += [(os.path.abspath(path), label.name) for path in images]
-    if not found:
-        raise DataError(
-            f"{folder} must have a folder for each label with {', '.join(SUFFIXES)} files in it, "
-            "got none"
-        )
-    names, labels = zip(*found, strict=True)
-    return list(names), list(labels)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from heedful.data.images import hash_pixels
+from heedful.data.hashes import hash_array
 from heedful.data.pictures import SUFFIXES, open_picture
 from heedful.data.shapes import SIDE, STYLES, draw_shapes
 from heedful.errors import DataError
@@ -98,7 +98,7 @@ def refer(
     found: list[SegmentReference] = []
     for file, index, mask in files:
         pixels, labels, _ = _load(SegmentReference(file, index, mask), frame, classes)
-        hashes = hash_pixels(pixels), hash_pixels(labels) if mask else ""
+        hashes = hash_array(pixels), hash_array(labels) if mask else ""
         found.append(SegmentReference(file, index, mask, *hashes))
     return found
 
@@ -124,7 +124,7 @@ def load_segments(
         pixels[row], masks[row], original = _load(each, frame, classes)
         originals.append(original)
         held = (each.hash, pixels[row]), (each.mask_hash, masks[row])
-        if any(known and known != hash_pixels(found) for known, found in held):
+        if any(known and known != hash_array(found) for known, found in held):
             raise DataError(
                 f"{each.file}, image {each.index}, must be the one that was held out, "
                 "got other pixels or another mask"

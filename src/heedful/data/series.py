@@ -1,7 +1,6 @@
 """Values over time: read from tables, a row a step, or made with seasons and changing regimes."""
 
 import calendar
-import hashlib
 import os
 import re
 import stat
@@ -88,11 +87,6 @@ class Series:
     columns: tuple[str, ...]
     values: Values
     clock: Clock
-
-
-def hash_rows(values: Values) -> str:
-    """Return 64 bits that tell rows of numbers from each other."""
-    return hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()[:16]
 
 
 # ---- reading ------------------------------------------------------------------------------------

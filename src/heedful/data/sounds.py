@@ -4,7 +4,6 @@ Examples only name a sound: `SoundReference` says where its samples are and what
 `SoundReader.load` reads them again.
 """
 
-import hashlib
 import math
 import os
 import struct
@@ -15,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from heedful.data.hashes import hash_array
+from heedful.data.label_folders import list_label_folders
 from heedful.data.tones import TONES, Samples, make_tones, parse_tones
 from heedful.errors import DataError, MissingExtraError
 
@@ -69,7 +70,7 @@ class SoundReader:
             MissingExtraError: The extra `sound` is not installed.
         """
         name = str(file) if str(file).startswith(TONES) else os.path.abspath(file)
-        return SoundReference(name, label, hash_samples(self.read(name)), speaker)
+        return SoundReference(name, label, hash_array(self.read(name)), speaker)
 
     def load(self, references: Iterable[SoundReference]) -> list[Samples]:
         """Read the sounds again to which the references point.
@@ -81,7 +82,7 @@ class SoundReader:
         sounds: list[Samples] = []
         for reference in references:
             samples = self.read(reference.file)
-            if hash_samples(samples) != reference.hash:
+            if hash_array(samples) != reference.hash:
                 raise DataError(
                     f"{reference.file} must be the sound that was held out, got other samples"
                 )
@@ -107,11 +108,6 @@ class SoundReader:
         return samples if rate == self.rate else resample(samples, rate, self.rate)
 
 
-def hash_samples(samples: Samples) -> str:
-    """Return 64 bits that tell sounds from each other."""
-    return hashlib.sha256(samples.tobytes()).hexdigest()[:16]
-
-
 def list_folder(folder: Path | str) -> list[tuple[str, str]]:
     """Return the WAV and FLAC files of a folder that has a folder for each label, and the labels.
 
@@ -119,33 +115,7 @@ def list_folder(folder: Path | str) -> list[tuple[str, str]]:
         DataError: It is none, a label has no such file, there is no label, or there is a sound
             that is in no label's folder or of another kind.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise DataError(f"{folder} must be a folder with a folder for each label, got none")
-    found: list[tuple[str, str]] = []
-    for label in sorted(folder.iterdir()):
-        if label.name.startswith("."):
-            continue
-        if not label.is_dir():
-            if label.suffix.lower() in (*SUFFIXES, *OTHERS):
-                raise DataError(
-                    f"{label} must lie in a folder that is its label, got it beside them"
-                )
-            continue
-        paths = [path for path in sorted(label.iterdir()) if not path.name.startswith(".")]
-        for path in paths:
-            if path.suffix.lower() in OTHERS:
-                raise DataError(f"{path} must be a WAV or FLAC file, got one of another kind")
-        files = [os.path.abspath(path) for path in paths if path.suffix.lower() in SUFFIXES]
-        if not files:
-            raise DataError(f"{label} must hold {' or '.join(SUFFIXES)} files, got none")
-        found += [(file, label.name) for file in files]
-    if not found:
-        raise DataError(
-            f"{folder} must have a folder for each label with {' or '.join(SUFFIXES)} files in it, "
-            "got none"
-        )
-    return found
+    return list_label_folders(folder, suffixes=SUFFIXES, others=OTHERS, kind="a WAV or FLAC file")
 
 
 def read_sound(

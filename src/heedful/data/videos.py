@@ -16,7 +16,8 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from heedful.data.images import OTHERS, SUFFIXES, hash_pixels, read_picture
+from heedful.data.hashes import hash_array
+from heedful.data.images import OTHERS, SUFFIXES, read_picture
 from heedful.data.moving_digits import MOVING, draw_video, plan_video
 from heedful.errors import DataError, MissingExtraError
 
@@ -113,7 +114,7 @@ class Videos:
             MissingExtraError: The extra `images` is not installed.
         """
         name = file if file == MOVING else os.path.abspath(file)
-        return VideoReference(name, index, label, hash_pixels(self._read(file, index)))
+        return VideoReference(name, index, label, hash_array(self._read(file, index)))
 
     def load(self, references: Sequence[VideoReference]) -> NDArray[np.uint8]:
         """Read videos again, `(videos, frames, height, width, channels)`.
@@ -125,7 +126,7 @@ class Videos:
         videos: list[Frames] = []
         for reference in references:
             video = self._read(reference.file, reference.index)
-            if hash_pixels(video) != reference.hash:
+            if hash_array(video) != reference.hash:
                 raise DataError(
                     f"{reference.file}, video {reference.index}, must be the one that was held "
                     "out, got other frames"

@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from heedful.data.images import hash_pixels
+from heedful.data.hashes import hash_array
 from heedful.data.sounds import write_sound
 from heedful.errors import DataError
 from heedful.tasks.columns import Columns
@@ -133,7 +133,7 @@ def test_what_a_user_types_is_pairs_or_json(table, text, monkeypatch):
     monkeypatch.chdir(path.parent)
     example = parse(text, data)
     assert (example.image, example.text) == (str(path.parent / "a.png"), "one two")
-    assert example.image_hash == hash_pixels(read_image("a.png", data))
+    assert example.image_hash == hash_array(read_image("a.png", data))
     assert example.sound_hash == read_table(data, path)[0].sound_hash
     assert parse('{"text": "one", "image": null}', data) == Observation(text="one")
 

@@ -1,6 +1,5 @@
 """Labelled images as a data set, shifted and mirrored in training."""
 
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from heedful.data.hashes import checksums
 from heedful.data.images import ImageReference, Pixels, Source
 from heedful.data.ragged import Ints
 from heedful.errors import DataError
@@ -68,7 +68,7 @@ class Images(SameSize):
 
     def fingerprint(self) -> list[int]:
         """Return how many there are, and checksums of pixels and labels."""
-        return [len(self), *(zlib.crc32(each.tobytes()) for each in (self.pixels, self.labels))]
+        return [len(self), *checksums(self.pixels, self.labels)]
 
 
 def shifted(pixels: Pixels, moves: Ints, *, border: int) -> Pixels:

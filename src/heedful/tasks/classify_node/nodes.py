@@ -1,7 +1,6 @@
 """Nodes of one graph, read or made, and made ready for batches that hold all of it."""
 
 import os
-import zlib
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from heedful.data.graph import (
     drawn_splits,
     read_graph,
 )
+from heedful.data.hashes import checksums
 from heedful.data.ragged import Ints
 from heedful.errors import DataError
 from heedful.tasks.classify_node.config import BlocksData, Config, TablesData
@@ -166,4 +166,4 @@ class Nodes:
         """Return checksums of the nodes, their labels, and of all that is in the graph."""
         graph = self.known.graph
         arrays = (self.rows, self.labels, graph.columns, graph.values, graph.edges)
-        return [zlib.crc32(np.ascontiguousarray(array).tobytes()) for array in arrays]
+        return checksums(*arrays)

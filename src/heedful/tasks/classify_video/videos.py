@@ -1,6 +1,5 @@
 """Labelled videos: references in three splits, and a data set."""
 
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -9,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heedful.data.examples import Splits, take_dev
+from heedful.data.hashes import checksums
 from heedful.data.moving_digits import count_digits
 from heedful.data.ragged import Ints
 from heedful.data.videos import VideoReference, Videos
@@ -55,7 +55,7 @@ class Clips(SameSize):
 
     def fingerprint(self) -> list[int]:
         """Return how many there are, and checksums of pixels and labels."""
-        return [len(self), *(zlib.crc32(each.tobytes()) for each in (self.pixels, self.labels))]
+        return [len(self), *checksums(self.pixels, self.labels)]
 
 
 def reader_of(config: Config) -> Videos:

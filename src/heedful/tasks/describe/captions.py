@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from heedful.data.columns import read_columns
 from heedful.data.examples import Splits
-from heedful.data.images import Pixels, hash_pixels, read_picture
+from heedful.data.hashes import hash_array
+from heedful.data.images import Pixels, read_picture
 from heedful.data.scenes import PREFIX, SIDE, Part, draw_scenes, parse_scene
 from heedful.errors import DataError
 from heedful.tasks.describe.config import SceneData, TableData, image_shape
@@ -94,7 +95,7 @@ def load_pixels(examples: Sequence[Captioned], data: Data) -> Pixels:
     for row, example in enumerate(examples):
         if example.hash:
             image = read_picture(example.image, size, channels)
-            if hash_pixels(image) != example.hash:
+            if hash_array(image) != example.hash:
                 raise DataError(
                     f"{example.image} must hold the pixels that it had when it became an example, "
                     "got others"
@@ -148,4 +149,4 @@ def _touched(edges: NDArray[np.int64], patch: int, ends: tuple[float, float]) ->
 def _of_file(path: str, data: Data, caption: str) -> Captioned:
     size, channels = image_shape(data)
     path = os.path.abspath(path)
-    return Captioned(path, caption.strip(), hash_pixels(read_picture(path, size, channels)))
+    return Captioned(path, caption.strip(), hash_array(read_picture(path, size, channels)))

@@ -12,7 +12,7 @@ from heedful.data.canvases import CANVASES, DEV, TEST, TRAIN, draw_canvas
 from heedful.data.canvases import SIDE as CANVAS
 from heedful.data.components import parts_of
 from heedful.data.examples import Splits
-from heedful.data.images import hash_pixels
+from heedful.data.hashes import hash_array
 from heedful.data.pictures import open_picture
 from heedful.data.segments import Frame, list_npz, read_arrays
 from heedful.data.shares import divide
@@ -114,7 +114,7 @@ def canvases(style: str, count: int, seed: int) -> list[Boxed]:
     found: list[Boxed] = []
     for index in range(first, first + count):
         pixels, boxes = draw_canvas(index, style=style)
-        found.append(Boxed(style, index, boxes, hash=hash_pixels(pixels)))
+        found.append(Boxed(style, index, boxes, hash=hash_array(pixels)))
     return found
 
 
@@ -136,7 +136,7 @@ def read_boxed(data: Data, path: str) -> list[Boxed]:
             for (file, index, _), mask in zip(files, masks, strict=True)
         ]
     return [
-        Boxed(each.file, each.index, each.boxes, hash=hash_pixels(pixels_of(each, frame)[0]))
+        Boxed(each.file, each.index, each.boxes, hash=hash_array(pixels_of(each, frame)[0]))
         for each in found
     ]
 

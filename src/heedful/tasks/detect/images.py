@@ -1,6 +1,5 @@
 """Images with boxes as batches, what is found in them, and what that is worth."""
 
-import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from operator import attrgetter
@@ -10,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heedful.data.boxes import Box
-from heedful.data.images import hash_pixels
+from heedful.data.hashes import checksums, hash_array
 from heedful.data.ragged import Ints
 from heedful.data.segments import Frame
 from heedful.errors import DataError
@@ -152,7 +151,7 @@ class BoxedImages(SameSize):
     def fingerprint(self) -> list[int]:
         """Return how many there are, and checksums of pixels, labels and boxes."""
         arrays = self.pixels, self.labels, self.boxes
-        return [len(self), *(zlib.crc32(np.ascontiguousarray(each).tobytes()) for each in arrays)]
+        return [len(self), *checksums(*arrays)]
 
 
 def found_in(
@@ -230,7 +229,7 @@ def load_boxed(
     for row, each in enumerate(examples):
         pixels[row], (height, width) = pixels_of(each, frame)
         originals.append((height, width))
-        if each.hash and each.hash != hash_pixels(pixels[row]):
+        if each.hash and each.hash != hash_array(pixels[row]):
             raise DataError(
                 f"{each.file}, image {each.index}, must be the one that was held out, "
                 "got other pixels"

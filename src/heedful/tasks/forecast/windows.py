@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heedful.data.examples import Splits
+from heedful.data.hashes import hash_array
 from heedful.data.ragged import Ints
-from heedful.data.series import MADE, PERIODS, Series, hash_rows, made_series, read_series
+from heedful.data.series import MADE, PERIODS, Series, made_series, read_series
 from heedful.errors import DataError
 from heedful.tasks.forecast.config import Config, SeasonsData
 
@@ -237,4 +238,4 @@ def _window(
 ) -> Window:
     stop = row + (config.window.horizon if known else 0)
     held = series.values[row - config.window.history : stop]
-    return Window(file, row, hash_rows(held), known)
+    return Window(file, row, hash_array(held), known)

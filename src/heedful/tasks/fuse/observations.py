@@ -12,7 +12,8 @@ import numpy as np
 
 from heedful.data.columns import read_columns
 from heedful.data.examples import Splits
-from heedful.data.images import Pixels, hash_pixels, read_picture
+from heedful.data.hashes import hash_array
+from heedful.data.images import Pixels, read_picture
 from heedful.data.log_mel import Features
 from heedful.data.sounds import SoundReader, SoundReference
 from heedful.data.tones import TONES, name_tones, parse_tones
@@ -203,7 +204,7 @@ def observe(given: Mapping[str, str], data: Data, *, folder: Path) -> Observatio
         found = replace(found, image=image)
     elif image:
         path = os.path.abspath(folder / image)
-        found = replace(found, image=path, image_hash=hash_pixels(read_image(path, data)))
+        found = replace(found, image=path, image_hash=hash_array(read_image(path, data)))
     if _is_made(sound, data):
         parse_tones(sound)
         found = replace(found, sound=sound)
@@ -225,7 +226,7 @@ def load_images(examples: Sequence[Observation], data: Data) -> Pixels:
     for place, example in zip(pixels, examples, strict=True):
         if example.image:
             place[:] = read_image(example.image, data)
-            if example.image_hash and hash_pixels(place) != example.image_hash:
+            if example.image_hash and hash_array(place) != example.image_hash:
                 raise DataError(
                     f"{example.image} must hold the pixels that it had when it became an example, "
                     "got others"

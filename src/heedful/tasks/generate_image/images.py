@@ -1,6 +1,5 @@
 """Images with labels as a data set, images that were made, and what those are worth."""
 
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from heedful.data.hashes import checksums
 from heedful.data.images import ImageReference, Pixels, Source
 from heedful.data.ragged import Ints
 from heedful.errors import DataError
@@ -56,7 +56,7 @@ class LabelledImages(SameSize):
 
     def fingerprint(self) -> list[int]:
         """Return how many there are, and checksums of pixels and labels."""
-        return [len(self), *(zlib.crc32(each.tobytes()) for each in (self.pixels, self.labels))]
+        return [len(self), *checksums(self.pixels, self.labels)]
 
 
 @dataclass(frozen=True, kw_only=True)

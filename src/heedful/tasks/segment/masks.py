@@ -1,6 +1,5 @@
 """Images and masks in three splits and as batches, what is answered, and what that is worth."""
 
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,6 +10,7 @@ import numpy as np
 
 from heedful.data.components import Part, parts_of
 from heedful.data.examples import Splits
+from heedful.data.hashes import checksums
 from heedful.data.segments import (
     NO_LABEL,
     SHAPES_FRAME,
@@ -72,7 +72,7 @@ class SegmentImages(SameSize):
     def fingerprint(self) -> list[int]:
         """Return how many there are, and checksums of pixels and labels."""
         arrays = self.segments.pixels, self.segments.masks
-        return [len(self), *(zlib.crc32(np.ascontiguousarray(each).tobytes()) for each in arrays)]
+        return [len(self), *checksums(*arrays)]
 
 
 def _turned(pixels: Bytes, mask: Any, random: np.random.Generator) -> tuple[Bytes, Any]:
