@@ -59,7 +59,7 @@ EXCEPTIONS = {
     ),
     ("parameters", "cli/predict.py:predict"): Excess(10, "one argument for each option"),
     ("lines of class", "testing/tasks.py:TaskContract"): Excess(
-        180, "one contract is one class: each promise is a test of it"
+        190, "one contract is one class: each promise is a test of it"
     ),
     ("parameters", "cli/tune.py:tune"): Excess(13, "one argument for each option of a search"),
     ("parameters", "tuning/search.py:tune"): Excess(

@@ -26,13 +26,21 @@ from heedful.config.base import TaskConfig
 from heedful.config.file import dump_toml
 from heedful.config.template import template
 from heedful.data.examples import Splits
-from heedful.errors import BudgetError, ConfigError, DataError, RunWarning, UnsupportedError
+from heedful.errors import (
+    BudgetError,
+    ConfigError,
+    DataError,
+    RunError,
+    RunWarning,
+    UnsupportedError,
+)
 from heedful.optimizing.run_folder import optimize_run
 from heedful.optimizing.settings import OptimizeSettings
 from heedful.tasks.base import Task
 from heedful.tasks.catalog import AnyTask, load_config, name_of, parse_config
 from heedful.tasks.measure import measure
 from heedful.training.events import Evaluated, Event
+from heedful.training.layout import make_folders
 from heedful.training.metrics import read_metrics
 from heedful.training.run import Run, build
 from heedful.training.start import train
@@ -113,8 +121,7 @@ class TaskContract:
     def test_what_was_fitted_is_saved_and_loaded(
         self, config: TaskConfig, fitted: Task[Any, Any], splits: Splits[Any], tmp_path: Path
     ) -> None:
-        for name in self.task.files:
-            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        make_folders(tmp_path, self.task.files)
         fitted.save(tmp_path)
         files = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
         assert files == {*self.task.files}
@@ -124,6 +131,15 @@ class TaskContract:
         models = [_seeded(task) for task in (fitted, loaded)]
         assert _same_weights(*models)
         assert _alike(*(fitted.answer(model, fitted.encode(few)) for model in models))
+
+    def test_odd_files_are_refused(self, fitted: Task[Any, Any], tmp_path: Path) -> None:
+        make_folders(tmp_path, self.task.files)
+        for name in self.task.files:
+            fitted.save(tmp_path)
+            for odd in (b"", b"null", b"3", b'"text"', b"[]", b"[3]", b"{}", b"\xff" * 9):
+                (tmp_path / name).write_bytes(odd)
+                with pytest.raises(RunError):
+                    self.task.load(fitted.config, tmp_path)
 
     def test_held_out_examples_are_kept_as_they_are(self, run: Run, splits: Splits[Any]) -> None:
         assert run.examples("dev") == splits.dev

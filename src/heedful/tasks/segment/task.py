@@ -86,8 +86,9 @@ class Segment(Task[SegmentReference, SegmentedImage]):
     def load(cls, config: Config, folder: Path) -> Self:
         """Read how large images are."""
         path = folder / cls.files[0]
-        about = read_json(path)
-        sizes = [about.get(name) for name in ("height", "width", "channels")]
+        about: Any = read_json(path)
+        known: dict[str, Any] = about if isinstance(about, dict) else {}
+        sizes: list[Any] = [known.get(name) for name in ("height", "width", "channels")]
         if not all(type(size) is int and 0 < size <= 100_000 for size in sizes):
             raise RunError(f"{path} must hold height, width and channels, got {about!r:.80}")
         height, width, channels = sizes
