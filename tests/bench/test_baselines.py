@@ -6,8 +6,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from heedful.bench.baselines import logistic_regression, most_frequent, sklearn, tfidf
-from heedful.data.examples import Splits
+from heedful.bench.baselines import (
+    logistic_regression,
+    most_frequent,
+    nearest_target,
+    sklearn,
+    tfidf,
+)
+from heedful.data.examples import Example, Splits
 from heedful.errors import MissingExtraError
 
 DRAW = np.random.default_rng(0)
@@ -40,6 +46,14 @@ def test_words_are_enough_where_they_tell():
     pytest.importorskip("sklearn", reason="scikit-learn is not installed")
     answers = tfidf(lambda each: each.text)
     assert labels(answers(None, SPLITS)) == labels(SPLITS.test)
+
+
+def test_the_nearest_example_lends_its_target():
+    pytest.importorskip("sklearn", reason="scikit-learn is not installed")
+    train = [Example("one house", "一座房子"), Example("two trees", "两棵树")]
+    asked = [Example(source, "") for source in ("three trees", "houses", "???")]
+    answers = nearest_target(None, Splits(train=train, dev=[], test=asked))
+    assert [each.text for each in answers] == ["两棵树", "一座房子", "一座房子"]
 
 
 def test_what_is_missing_is_named(monkeypatch):

@@ -1,10 +1,11 @@
-"""Answers that need no network: the most frequent label, a linear model of given features."""
+"""Answers that need no network: the most frequent label, the nearest example, linear models."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import torch
 
 from heedful.bench.entry import Baseline
@@ -65,6 +66,16 @@ def tfidf(text: Callable[[Any], str], **settings: Any) -> Baseline:
         return classify(train, dev, test, splits, scaled=False)
 
     return answers
+
+
+def nearest_target(task: Task[Any, Any], splits: Splits[Any]) -> list[Any]:
+    """Answer with the target of the training example whose source is most like this one."""
+    settings = {"analyzer": "char_wb", "ngram_range": (1, 4), "sublinear_tf": True}
+    vectors = sklearn("feature_extraction.text").TfidfVectorizer(**settings)
+    known = vectors.fit_transform([example.source for example in splits.train])
+    asked = vectors.transform([example.source for example in splits.test])
+    rows = np.asarray((asked @ known.T).argmax(1)).ravel().tolist()
+    return [SimpleNamespace(text=splits.train[row].target) for row in rows]
 
 
 def classify(train: Any, dev: Any, test: Any, splits: Splits[Any], *, scaled: bool) -> list[Any]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from heedful.bench.entries.summarise import ENTRY, lead, nearest, sentences, text_rank
+from heedful.bench.entries.summarise import ENTRY, lead, sentences, text_rank
 from heedful.data.examples import Example, Splits
 
 TEXT = "A cat sat there. The dog saw the red cat. The red cat saw the dog? Something else entirely!"
@@ -31,10 +31,6 @@ def test_the_central_sentence_shares_most_with_the_others():
     assert found[0] in {"The dog saw the red cat.", "The red cat saw the dog?"}
     chinese = [Example("猫看见狗。狗看见红猫。别的东西", "")]
     assert text_rank(None, Splits(train=chinese, dev=[], test=chinese))[0].text == "狗看见红猫。"
-
-
-def test_the_nearest_text_lends_its_summary():
-    assert [each.text for each in nearest(None, SPLITS)] == ["pets", "pets"]
 
 
 @pytest.mark.parametrize("name", ENTRY.baselines)

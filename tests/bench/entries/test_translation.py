@@ -1,6 +1,6 @@
 """The baselines of translation answer with what they have read."""
 
-from heedful.bench.entries.translation import copied, remembered
+from heedful.bench.entries.translation import copied
 from heedful.data.examples import Example, Splits
 
 SPLITS = Splits(
@@ -12,7 +12,3 @@ SPLITS = Splits(
 
 def test_the_source_is_an_answer():
     assert [each.text for each in copied(None, SPLITS)] == ["three trees", "houses"]
-
-
-def test_the_nearest_phrase_is_remembered():
-    assert [each.text for each in remembered(None, SPLITS)] == ["两棵树", "一座房子"]

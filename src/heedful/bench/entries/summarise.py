@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from heedful.bench.baselines import sklearn
+from heedful.bench.baselines import nearest_target, sklearn
 from heedful.bench.entry import Entry
 from heedful.data.examples import Splits
 from heedful.tasks.base import Task
@@ -33,16 +33,6 @@ def text_rank(task: Task[Any, Any], splits: Splits[Any]) -> list[Any]:
     vectors = sklearn("feature_extraction.text").TfidfVectorizer(**settings)
     vectors.fit([example.source for example in splits.train])
     return [SimpleNamespace(text=_central(vectors, example.source)) for example in splits.test]
-
-
-def nearest(task: Task[Any, Any], splits: Splits[Any]) -> list[Any]:
-    """Answer with the summary of the training text that is most like this one."""
-    settings = {"analyzer": "char_wb", "ngram_range": (1, 4), "sublinear_tf": True}
-    vectors = sklearn("feature_extraction.text").TfidfVectorizer(**settings)
-    known = vectors.fit_transform([example.source for example in splits.train])
-    asked = vectors.transform([example.source for example in splits.test])
-    rows = (asked @ known.T).toarray().argmax(1).tolist()
-    return [SimpleNamespace(text=splits.train[row].target) for row in rows]
 
 
 def sentences(text: str) -> list[str]:
@@ -73,7 +63,7 @@ ENTRY = Entry(
     baselines={
         "first sentence": lead,
         "central sentence": text_rank,
-        "summary of the nearest text": nearest,
+        "summary of the nearest text": nearest_target,
     },
     data="docstrings of the standard library, other modules",
     budget="rougeL 1",

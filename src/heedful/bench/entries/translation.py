@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 from typing import Any
 
-from heedful.bench.baselines import sklearn
+from heedful.bench.baselines import nearest_target
 from heedful.bench.entry import Entry
 from heedful.data.examples import Splits
 from heedful.tasks.base import Task
@@ -12,16 +12,6 @@ from heedful.tasks.base import Task
 def copied(task: Task[Any, Any], splits: Splits[Any]) -> list[Any]:
     """Answer with the source."""
     return [SimpleNamespace(text=example.source) for example in splits.test]
-
-
-def remembered(task: Task[Any, Any], splits: Splits[Any]) -> list[Any]:
-    """Answer with the translation of the training phrase that is most like the source."""
-    settings = {"analyzer": "char_wb", "ngram_range": (1, 4), "sublinear_tf": True}
-    vectors = sklearn("feature_extraction.text").TfidfVectorizer(**settings)
-    known = vectors.fit_transform([example.source for example in splits.train])
-    asked = vectors.transform([example.source for example in splits.test])
-    nearest = (asked @ known.T).toarray().argmax(1).tolist()
-    return [SimpleNamespace(text=splits.train[row].target) for row in nearest]
 
 
 ENTRY = Entry(
@@ -33,7 +23,7 @@ ENTRY = Entry(
             "model": {"name": "rnn", "attention": "none", "input_feeding": False}
         },
     },
-    baselines={"the source": copied, "translation memory": remembered},
+    baselines={"the source": copied, "translation memory": nearest_target},
     data="CLDR phrases, English to Chinese",
     tables={"data": {"test": 2_000}},
     budget="chrf 0.5",
