@@ -1,11 +1,11 @@
-"""A dev split that is taken out leaves one example of each label to learn from."""
+"""A dev split leaves one example of each label to learn from; no other label is held out."""
 
 import random
 from collections import Counter
 
 import pytest
 
-from heedful.data.examples import take_dev
+from heedful.data.examples import check_label, take_dev
 from heedful.errors import DataError
 
 
@@ -26,3 +26,13 @@ def test_every_label_is_left_to_learn_from(seed):
     message = rf"leave a row of each label to learn from, got data.dev = {most + 1} of 11 with"
     with pytest.raises(DataError, match=message):
         take_dev(labels, order, most + 1, what="a row")
+
+
+def test_a_label_that_was_never_learned_is_refused_where_it_stands():
+    check_label("a.tsv:3", "cat", {"cat"})
+    check_label("a.tsv:3", "ox", None)
+    message = r"^a\.tsv:3 must have a label of the training split, got 'ox'$"
+    with pytest.raises(DataError, match=message):
+        check_label("a.tsv:3", "ox", {"cat"})
+    with pytest.raises(DataError, match=f"got '{'x' * 79}$"):
+        check_label("a.tsv:3", "x" * 1_000, {"cat"})

@@ -1,7 +1,7 @@
 """What every reader returns: examples in three splits."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -66,3 +66,18 @@ def take_dev(labels: Sequence[str], order: Sequence[int], count: int, *, what: s
             f"got data.dev = {count:,} of {len(order):,} with {len(left):,} labels"
         )
     return taken
+
+
+def check_label(place: str, label: str, known: Container[str] | None) -> None:
+    """Refuse a label that no example of the training split has.
+
+    Args:
+        place: Where it stands: `file:line`, or a file.
+        label: What stands there.
+        known: All labels that there may be; `None` means any.
+
+    Raises:
+        DataError: It is another one.
+    """
+    if known is not None and label not in known:
+        raise DataError(f"{place} must have a label of the training split, got {label!r:.80}")

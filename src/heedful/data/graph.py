@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from heedful.data.columns import number_in, read_columns, read_header
+from heedful.data.examples import check_label
 from heedful.data.ragged import Ints
 from heedful.errors import DataError, RunError
 from heedful.files import read_whole, write_bytes
@@ -274,7 +275,5 @@ def check_known(nodes: str, found: Labelled, splits: Collection[str]) -> None:
     for label, split, line in zip(found.labels, splits, found.lines, strict=True):
         if split and not label:
             raise DataError(f"{nodes}:{line} must have a label to be of {split}, got none")
-        if split and label not in known:
-            raise DataError(
-                f"{nodes}:{line} must have a label of the training split, got {label!r:.80}"
-            )
+        if split:
+            check_label(f"{nodes}:{line}", label, known)

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field
 
 from heedful.config.base import Count, DataPath, Fraction, OptionalText, Positive, Section
 from heedful.data.columns import read_columns
-from heedful.data.examples import Splits
+from heedful.data.examples import Splits, check_label
 from heedful.data.sounds import SoundReader, SoundReference, list_folder
 from heedful.data.tones import DIGITS, LINES, LONGEST, SLOWEST, name_tones
 from heedful.errors import ConfigError, DataError
@@ -152,14 +152,14 @@ def read_split(
     if isinstance(data, FolderData):
         files = list_folder(path)
         for file, label in files:
-            _check_label(file, label, known)
+            check_label(file, label, known)
         return [reader.refer(file, label=label) for file, label in files]
     label = data.text if isinstance(data, TextsData) else data.label
     columns = [data.path, label, *([data.speaker] if data.speaker else [])]
     found: list[SoundReference] = []
     for number, row in read_columns(path, columns):
         file, label, *speaker = (each.strip() for each in row)
-        _check_label(f"{path}:{number}", label, known)
+        check_label(f"{path}:{number}", label, known)
         try:
             found.append(
                 reader.refer(Path(path).parent / file, label=label, speaker="".join(speaker))
@@ -261,8 +261,3 @@ def _training(
         )
     rest = [each for row, each in enumerate(whole) if row not in held]
     return rest, [whole[row] for row in sorted(held)]
-
-
-def _check_label(place: str, label: str, known: Container[str] | None) -> None:
-    if known is not None and label not in known:
-        raise DataError(f"{place} must have a label of the training split, got {label!r:.80}")

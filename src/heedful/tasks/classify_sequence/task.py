@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from heedful.data.alignment import Alignment
-from heedful.data.examples import Splits
+from heedful.data.examples import Splits, check_label
 from heedful.data.ragged import Ragged
 from heedful.data.sequences import CODES, Kind, Sequence, checked, is_fasta, read_sequences
 from heedful.errors import DataError, DataWarning
@@ -200,9 +200,6 @@ def _read(data: FileData, path: str, *, known: Container[str] | None = None) -> 
         sequence=data.sequence,
         label=data.label,
     ):
-        if known is not None and each.label not in known:
-            raise DataError(
-                f"{path}:{number} must have a label of the training split, got {each.label!r:.80}"
-            )
+        check_label(f"{path}:{number}", each.label, known)
         found.append(each)
     return found

@@ -9,12 +9,11 @@ import numpy as np
 
 from heedful.data.batches import MULTIPLE, rounded
 from heedful.data.columns import read_columns
-from heedful.data.examples import Splits
+from heedful.data.examples import Splits, check_label
 from heedful.data.languages import language_corpus
 from heedful.data.ngrams import Ngrams
 from heedful.data.ragged import Ints, Ragged
 from heedful.data.tokens import PAD
-from heedful.errors import DataError
 from heedful.tasks.classify_text.config import LanguageData, TableData
 
 if TYPE_CHECKING:
@@ -117,9 +116,6 @@ def read_table(
     examples: list[Labelled] = []
     for number, (text, label) in read_columns(path, (data.text, data.label)):
         label = label.strip()
-        if known is not None and label not in known:
-            raise DataError(
-                f"{path}:{number} must have a label of the training split, got {label!r:.80}"
-            )
+        check_label(f"{path}:{number}", label, known)
         examples.append(Labelled(text, label))
     return examples

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from heedful.data.columns import read_columns
-from heedful.data.examples import Splits
+from heedful.data.examples import Splits, check_label
 from heedful.data.hashes import hash_array
 from heedful.data.images import Pixels, read_picture
 from heedful.data.log_mel import Features
@@ -148,10 +148,7 @@ def read_table(
     for number, (label, *values) in rows:
         given = {name: value.strip() for name, value in zip(columns, values, strict=True)}
         label = label.strip()
-        if known is not None and label not in known:
-            raise DataError(
-                f"{path}:{number} must have a label of the training split, got {label!r:.80}"
-            )
+        check_label(f"{path}:{number}", label, known)
         try:
             found.append(observe({**given, "label": label}, data, folder=Path(path).parent))
         except DataError as error:
