@@ -68,6 +68,27 @@ FAULTS = [
         "if False:",
         "padding",
     ),
+    Fault(
+        "values of the sink among the others",
+        "probing/sinks.py",
+        "others = self.seen.scatter(2, place[..., None], False)",
+        "others = self.seen",
+        "sink",
+    ),
+    Fault(
+        "a sink wherever there is most",
+        "probing/sinks.py",
+        "min(1.0, TIMES_EVEN * even)",
+        "0.0 * even",
+        "sink",
+    ),
+    Fault(
+        "queries that meet their own text again",
+        "probing/sharpness.py",
+        "query=attention.query.roll(shift, 0)",
+        "query=attention.query",
+        "more_keys",
+    ),
     Fault("a doubt unsaid", "probing/fidelity.py", "if differs(call, error)", "if False", "doubt"),
 ]
 
@@ -149,6 +170,39 @@ def padding():
     assert torch.allclose(found.sink_mass.float(), want, atol=1e-5)
 
 
+def sink():
+    """Of three keys one has a value ten times as large; equal weights have no sink."""
+    dispersion, value = importlib.import_module("heedful.probing.sinks"), torch.ones(1, 1, 3, 2)
+    value[:, :, 1] = 10.0
+    asked = [sinks_of(dispersion, torch.tensor(scores), value) for scores in ([0, 9, 0], [0, 0, 0])]
+    assert asked[0].value_norm.item() == 10.0
+    assert [found.kinds for found in asked] == [("broadcast",), (None,)]
+
+
+def more_keys():
+    """Two texts: of one key in the first the one query wants to know and the other does not."""
+    sharpness = importlib.import_module("heedful.probing.sharpness")
+    key = torch.tensor([[[[9.0], [0.0]]], [[[0.0], [0.0]]]])
+    query = torch.tensor([1.0, -1.0])[:, None, None, None]
+    found = sharpness.sharpness([(softmax(query, key), (0,))], heads=1)
+    assert found.top[:2, 0].tolist() == pytest.approx([(1 + 1 / 2) / 2, (1 + 1 / 3) / 2], abs=1e-3)
+
+
+def softmax(query, key):
+    weights = importlib.import_module("heedful.probing.weights")
+    size = {"batch": len(key), "queries": query.shape[2], "keys": key.shape[2]}
+    rows = torch.arange(query.shape[2])
+    tensors = {"query": query, "key": key, "scale": 1.0, "rows": rows}
+    return weights.ScaledDotWeights(heads=(0,), kv_heads=(0,), **size, **tensors)
+
+
+def sinks_of(module, scores, value):
+    call = importlib.import_module("heedful.probing.call")
+    weights = softmax(torch.ones(1, 1, 4, 1), scores.float()[None, None, :, None])
+    found = {"weights": weights, "shown": (0,), "value": value, "output": value}
+    return module.sinks([call.ProbedCall(**found, compared="nothing")])
+
+
 def doubt():
     fidelity = importlib.import_module("heedful.probing.fidelity")
     p = heard(module().train())
@@ -160,7 +214,10 @@ def doubt():
 
 CHECKS = {
     check.__name__: check
-    for check in (hint_in_eval, added_keys, no_biases, hint_and_padding, room, padding, doubt)
+    for check in (
+        *(hint_in_eval, added_keys, no_biases, hint_and_padding, room, padding, doubt),
+        *(sink, more_keys),
+    )
 }
 
 

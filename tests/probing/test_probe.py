@@ -231,6 +231,7 @@ def test_a_pattern_that_matches_nothing_lists_the_sites():
         ({"heads": []}, "heads must be different numbers from 0 on, got []"),
         ({"heads": [-1]}, "heads must be different numbers from 0 on, got [-1]"),
         ({"heads": [2, 2]}, "heads must be different numbers from 0 on, got [2, 2]"),
+        ({"enough_rows": 0}, "enough_rows must be at least 1, got 0"),
         ({"heads": [1, 6]}, "heads must be below 6 here, got 6"),
         ({"rows": [0, 9]}, "rows must be in -9 to 8 here, got 9"),
         ({"rows": [-10]}, "rows must be in -9 to 8 here, got -10"),

@@ -24,19 +24,29 @@ class Recording:
         self.options = options
         self.unavailable: dict[str, str] = {}
         self.failures: dict[str, int] = {}
+        self._passed: dict[str, int] = {}  # calls of a site of which there was enough
 
     def count(self, name: str) -> int:
-        """How many calls of this site were recorded, those that failed included."""
-        return len(self.calls[name]) + self.failures.get(name, 0)
+        """How many calls of this site were heard, those that were not kept included."""
+        return len(self.calls[name]) + self.failures.get(name, 0) + self._passed.get(name, 0)
 
     def record(self, name: str, keep: Callable[[], ProbedCall]) -> None:
         """Keep a call, or the reason why it is not supported; the model goes on as it would."""
+        if self._has_enough(name):
+            self._passed[name] = self._passed.get(name, 0) + 1
+            return
         try:
             with torch.no_grad():
                 self.calls[name].append(keep())
         except UnsupportedError as error:
             self.unavailable[name] = str(error)
             self.failures[name] = self.failures.get(name, 0) + 1
+
+    def _has_enough(self, name: str) -> bool:
+        enough = self.options.enough_rows
+        if enough is None:
+            return False
+        return sum(call.shape[0] * call.shape[2] for call in self.calls[name]) >= enough
 
     def close(self) -> None:
         """Give sites that were never called that reason."""

@@ -90,11 +90,14 @@ class CaptureOptions:
         heads: Which heads. `None` means all.
         rows: Which query rows. `None` means all.
         device: Where. `None` means: where it is.
+        enough_rows: Once the kept calls of a site have so many rows, of all texts of the batch,
+            no more of them are kept. `None` means that all are.
     """
 
     heads: tuple[int, ...] | None = None
     rows: slice | tuple[int, ...] | None = None
     device: torch.device | None = None
+    enough_rows: int | None = None
 
     def heads_of(self, heads: int) -> tuple[int, ...]:
         """The numbers of the heads to keep.

@@ -4,7 +4,6 @@ import operator
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -13,21 +12,10 @@ from heedful.errors import ConfigError, UnsupportedError
 from heedful.probing.adapter import Recording
 from heedful.probing.call import CaptureOptions, ProbedCall
 from heedful.probing.fidelity import Fidelity, FidelityChecks, fidelity
+from heedful.probing.row_blocks import RowBlock, row_blocks
+from heedful.probing.sinks import Sinks, sinks
 from heedful.probing.sites import ADAPTERS, choose_sites, find_sites, nearest
 from heedful.probing.statistics import Statistics, StatisticsSettings, statistics
-from heedful.probing.tiles import Tile, Workspace, tiles
-
-
-class RowBlock(NamedTuple):
-    """Some rows of a map.
-
-    Args:
-        rows: The numbers of these query rows.
-        weights: `(batch, heads, rows, keys)`.
-    """
-
-    rows: Tensor
-    weights: Tensor
 
 
 class Probe:
@@ -86,7 +74,7 @@ class Probe:
         chosen = self._call(site, call)
         self._checks.check(site, [chosen])
         batch, heads, rows, keys = chosen.shape
-        for block in _row_blocks(chosen, max(1, rows)):
+        for block in row_blocks(chosen, max(1, rows)):
             return block.weights
         return chosen.value.new_zeros(batch, heads, 0, keys)
 
@@ -109,7 +97,7 @@ class Probe:
             raise ConfigError(f"block must be at least 1, got {block}")
         chosen = self._call(site, call)
         self._checks.check(site, [chosen])
-        return _row_blocks(chosen, block)
+        return row_blocks(chosen, block)
 
     def statistics(
         self,
@@ -144,17 +132,29 @@ class Probe:
         if block is not None and block < 1:
             raise ConfigError(f"block must be at least 1, got {block}")
         found: dict[str, Statistics] = {}
-        most = max((len(self.calls(site)) for site in self.sites), default=0)
-        if call is not None and self.sites and not -most <= call < most:
-            raise ConfigError(f"call must be one of the {most} of a site, got {call}")
-        for site in self.sites:
-            calls = self.calls(site)
-            if call is not None:
-                calls = [calls[call]] if -len(calls) <= call < len(calls) else []
-            if calls:
-                pairs = [(chosen.weights, chosen.shown) for chosen in calls]
-                error = self._checks.check(site, calls)
-                found[site] = replace(statistics(pairs, settings, block=block), error=error)
+        for site, calls in self._chosen(call).items():
+            pairs = [(chosen.weights, chosen.shown) for chosen in calls]
+            error = self._checks.check(site, calls)
+            found[site] = replace(statistics(pairs, settings, block=block), error=error)
+        return found
+
+    def sinks(self, *, call: int | None = None) -> dict[str, Sinks]:
+        """Return for each site that was called which key gets most, and what heads do there.
+
+        Args:
+            call: As in `statistics`.
+
+        Raises:
+            ConfigError: No site has such a call.
+            UnsupportedError: The calls of a site have different heads.
+
+        Cost:
+            One pass over blocks of rows; no map is stored. See `Sinks`.
+        """
+        found: dict[str, Sinks] = {}
+        for site, calls in self._chosen(call).items():
+            self._checks.check(site, calls)
+            found[site] = sinks(calls)
         return found
 
     def fidelity(self) -> dict[str, Fidelity]:
@@ -171,6 +171,20 @@ class Probe:
                 found[site] = unknown[0] if unknown else worst
         return found
 
+    def _chosen(self, call: int | None) -> dict[str, Sequence[ProbedCall]]:
+        """These calls of each site that has any."""
+        every = {site: self.calls(site) for site in self.sites}
+        if call is not None:
+            most = max(map(len, every.values()), default=0)
+            if every and not -most <= call < most:
+                raise ConfigError(f"call must be one of the {most} of a site, got {call}")
+            every = {
+                site: (calls[call],)
+                for site, calls in every.items()
+                if -len(calls) <= call < len(calls)
+            }
+        return {site: calls for site, calls in every.items() if calls}
+
     def _call(self, site: str, call: int) -> ProbedCall:
         calls = self.calls(site)
         if not -len(calls) <= call < len(calls):
@@ -186,6 +200,7 @@ def probe(
     heads: Sequence[int] | None = None,
     rows: slice | Sequence[int] | None = None,
     device: torch.device | str | None = None,
+    enough_rows: int | None = None,
 ) -> Generator[Probe]:
     """Capture the attention of a model, while it runs as fast as ever.
 
@@ -216,9 +231,12 @@ def probe(
         heads: Which heads. `None` means all.
         rows: Which query rows, as a slice or as numbers. `None` means all.
         device: Where what is kept lies. `None` means: where the model is.
+        enough_rows: Of a site whose kept calls have so many rows together, in all texts of a batch,
+            no further calls are kept. `None` means that all are.
 
     Raises:
-        ConfigError: A pattern matches no site, or a call does not have these heads or rows.
+        ConfigError: A pattern matches no site, a call does not have these heads or rows, or
+            `enough_rows < 1`.
         UnsupportedError: The model is compiled.
 
     Cost:
@@ -228,7 +246,8 @@ def probe(
     """
     found, unknown = find_sites(model)
     chosen = choose_sites(model, found, sites, unknown)
-    recording = Recording([site.name for site in chosen], _options(heads, rows, device))
+    options = _options(heads, rows, device, enough_rows)
+    recording = Recording([site.name for site in chosen], options)
     with ExitStack() as stack:
         for adapter in ADAPTERS:
             ours = {site.module: site.name for site in chosen if site.adapter is adapter}
@@ -243,39 +262,15 @@ def _options(
     heads: Sequence[int] | None,
     rows: slice | Sequence[int] | None,
     device: torch.device | str | None,
+    enough_rows: int | None,
 ) -> CaptureOptions:
+    if enough_rows is not None and enough_rows < 1:
+        raise ConfigError(f"enough_rows must be at least 1, got {enough_rows}")
     if heads is not None:
         heads = tuple(operator.index(head) for head in heads)
         if not heads or min(heads) < 0 or len(set(heads)) < len(heads):
             raise ConfigError(f"heads must be different numbers from 0 on, got {list(heads)}")
     if rows is not None and not isinstance(rows, slice):
         rows = tuple(operator.index(row) for row in rows)
-    return CaptureOptions(
-        heads=heads, rows=rows, device=None if device is None else torch.device(device)
-    )
-
-
-def _row_blocks(call: ProbedCall, block: int) -> Iterator[RowBlock]:
-    batch, heads, rows, keys = call.shape
-    shown, whole = call.shown, None
-    for tile, weights, _, _ in call.weights.tiles(_rows_first(call, block), Workspace()):
-        start = tile.rows.start // block * block
-        stop = min(start + block, rows)
-        if whole is None:
-            whole = weights.new_zeros(batch, heads, stop - start, keys)
-        places = [shown.index(head) for head in tile.heads]
-        here = slice(tile.rows.start - start, tile.rows.stop - start)
-        whole[tile.batch, places, here, : weights.shape[3]] = weights
-        if (tile.batch.stop, tile.heads[-1], tile.rows.stop) == (batch, shown[-1], stop):
-            yield RowBlock(call.weights.rows[start:stop], whole)
-            whole = None
-
-
-def _rows_first(call: ProbedCall, block: int) -> Iterator[Tile]:
-    """All parts of the first block of rows, then all of the next."""
-    batch, _, rows, keys = call.shape
-    for start in range(0, rows, block):
-        size = min(block, rows - start)
-        for tile in tiles(batch, call.shown, size, keys):
-            within = slice(tile.rows.start + start, tile.rows.stop + start)
-            yield tile._replace(rows=within)
+    device = None if device is None else torch.device(device)
+    return CaptureOptions(heads=heads, rows=rows, device=device, enough_rows=enough_rows)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from heedful.errors import ConfigError, UnsupportedError
 from heedful.probing.tiles import NUMBERS, Workspace, evenly_spaced, tiles
-from heedful.probing.weights import AttentionWeights, WeightsTile
+from heedful.probing.weights import AttentionWeights, WeightsTile, without_padding
 
 
 class RowValues(NamedTuple):
@@ -119,11 +119,12 @@ def statistics(
         totals.begin(len(heads))
         chosen = evenly_spaced(len(attention.rows), settings.ordered)
         cut = tiles(attention.batch, heads, len(attention.rows), attention.keys, block=block)
-        for (_, some), group in groupby(attention.tiles(cut, workspace), key=_batch_and_heads):
+        parts = groupby(attention.tiles(cut, workspace), key=lambda item: item.tile.batch_and_heads)
+        for (_, some), group in parts:
             places = [list(heads).index(head) for head in some]
             sample: list[tuple[Tensor, Tensor]] = []
             for item in group:
-                item = _without_padding(item, attention)
+                item = without_padding(item, attention)
                 totals.add(places, _streamed(item, attention, settings, workspace))
                 rows = item.tile.rows
                 here = [row - rows.start for row in chosen if rows.start <= row < rows.stop]
@@ -169,14 +170,6 @@ def _streamed(
         "normalised_entropy": RowValues(entropy / item.counts.log(), seeing & (item.counts > 1)),
         "empty": RowValues((~seeing).to(sums.dtype), torch.ones_like(seeing)),
     }
-
-
-def _without_padding(item: WeightsTile, attention: AttentionWeights) -> WeightsTile:
-    """The block, in which rows that only are padding see nothing."""
-    if attention.text is None:
-        return item
-    padding = attention.text.padding[item.tile.batch, item.tile.rows].to(item.counts.device)
-    return item._replace(counts=item.counts.masked_fill(padding[:, None], 0.0))
 
 
 def _entropy(weights: Tensor, sums: Tensor, scores: Tensor | None, scratch: Tensor) -> Tensor:
@@ -259,7 +252,3 @@ def _in_pieces(few: Tensor, counts: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     """Few rows at a time, since sorting takes several times their memory."""
     size = max(1, NUMBERS * few.shape[2] // max(1, few.numel()))
     return zip(few.split(size, dim=2), counts.split(size, dim=2), strict=True)
-
-
-def _batch_and_heads(item: WeightsTile) -> tuple[slice, tuple[int, ...]]:
-    return item.tile.batch, item.tile.heads

@@ -17,6 +17,11 @@ class Tile(NamedTuple):
     heads: tuple[int, ...]
     rows: slice
 
+    @property
+    def batch_and_heads(self) -> tuple[slice, tuple[int, ...]]:
+        """What neighbouring tiles share, since rows are innermost."""
+        return self.batch, self.heads
+
 
 def tiles(
     batch: int, heads: Sequence[int], rows: int, keys: int, *, block: int | None = None

@@ -215,6 +215,14 @@ class ScaledDotWeights(AttentionWeights):
         return counts.to(like.dtype).expand(shape[:3])
 
 
+def without_padding(item: WeightsTile, attention: AttentionWeights) -> WeightsTile:
+    """The tile, in which rows that only are padding see nothing."""
+    if attention.text is None:
+        return item
+    padding = attention.text.padding[item.tile.batch, item.tile.rows].to(item.counts.device)
+    return item._replace(counts=item.counts.masked_fill(padding[:, None], 0.0))
+
+
 def look_up(mask: Mask, attention: AttentionWeights, tile: Tile) -> Tensor:
     """True = attend, `(batch, heads, rows, keys)`, or 1 for an axis that does not matter."""
     rows = attention.rows[tile.rows]
