@@ -1,6 +1,11 @@
 """An image, and where its places looked or words about it did, as plain data."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +25,21 @@ class AttentionMap:
     weights: tuple[tuple[float, ...], ...]
     word: str = ""
 
+    @classmethod
+    def of(
+        cls, weights: NDArray[Any], *, place: tuple[int, int] | None = None, word: str = ""
+    ) -> "AttentionMap":
+        """Return the map of a grid of weights, made into shares.
+
+        Args:
+            weights: `(rows, columns)`, none below 0.
+            place: That looked, row and column; `None` means the one that was looked at most.
+            word: That looked.
+        """
+        row, column = divmod(int(weights.argmax()), weights.shape[1]) if place is None else place
+        shares = np.asarray(weights, np.float64) / max(float(weights.sum()), 1e-30)
+        return cls(row=row, column=column, weights=tuple(map(tuple, shares.tolist())), word=word)
+
 
 @dataclass(frozen=True, kw_only=True)
 class ImageAttention:
@@ -34,3 +54,11 @@ class ImageAttention:
     pixels: tuple[tuple[tuple[int, ...], ...], ...]
     maps: tuple[AttentionMap, ...] = ()
     title: str = ""
+
+    @classmethod
+    def of(
+        cls, pixels: NDArray[np.uint8], maps: Iterable[AttentionMap] = (), *, title: str = ""
+    ) -> "ImageAttention":
+        """Return the picture of an array of pixels, `(height, width, channels)`."""
+        lines = tuple(tuple(map(tuple, line)) for line in pixels.tolist())
+        return cls(pixels=lines, maps=tuple(maps), title=title)

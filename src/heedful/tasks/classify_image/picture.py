@@ -4,7 +4,9 @@ import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from heedful.data.image_attention import AttentionMap
@@ -46,9 +48,7 @@ def maps_of(
 
 def _whole(weights: Tensor, label: str) -> AttentionMap:
     """Weights of cells, line by line."""
-    row, column = divmod(int(weights.argmax()), _side(weights))
-    shares = weights / weights.sum().clamp(min=1e-30)
-    return AttentionMap(row=row, column=column, weights=_grid(shares), word=label)
+    return AttentionMap.of(_grid(weights), word=label)
 
 
 def _places(weights: Tensor) -> Sequence[AttentionMap]:
@@ -56,7 +56,7 @@ def _places(weights: Tensor) -> Sequence[AttentionMap]:
     side = _side(weights)
     ends = sorted({side // 4, side - 1 - side // 4})
     return [
-        AttentionMap(row=row, column=column, weights=_grid(weights[row * side + column]))
+        AttentionMap.of(_grid(weights[row * side + column]), place=(row, column))
         for row, column in itertools.product(ends, repeat=2)
     ]
 
@@ -81,6 +81,6 @@ def _side(weights: Tensor) -> int:
     return round(len(weights) ** 0.5)
 
 
-def _grid(weights: Tensor) -> tuple[tuple[float, ...], ...]:
+def _grid(weights: Tensor) -> NDArray[np.float32]:
     side = _side(weights)
-    return tuple(map(tuple, weights.float().view(side, side).tolist()))
+    return weights.float().view(side, side).cpu().numpy()

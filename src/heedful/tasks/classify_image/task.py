@@ -153,8 +153,5 @@ class ClassifyImage(Classification[ImageReference]):
 
         data = self.encode([example])
         place = f"{Path(example.file).name}:{example.index}" if example.index else example.file
-        return ImageAttention(
-            pixels=tuple(tuple(tuple(p) for p in row) for row in data.pixels[0].tolist()),
-            maps=maps_of(self, model, data, answer.label),
-            title=f"{Path(place).name} → {answer.label}",
-        )
+        maps = maps_of(self, model, data, answer.label)
+        return ImageAttention.of(data.pixels[0], maps, title=f"{Path(place).name} → {answer.label}")

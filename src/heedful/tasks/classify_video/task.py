@@ -158,22 +158,10 @@ class ClassifyVideo(Classification[VideoReference]):
         data = self.encode([example])
         weights = self.pooling_weights(model, data)  # a row for each frame
         side = self.size // self.config.model.patch
-        weights = weights.view(-1, side, side).permute(1, 0, 2).flatten(1)
-        weights = weights / weights.sum().clamp(min=1e-30)
-        row, column = divmod(int(weights.argmax()), weights.shape[1])
+        cells = weights.view(-1, side, side).permute(1, 0, 2).flatten(1).cpu().numpy()
+        title = f"{Path(example.file).name}:{example.index} → {answer.label}"
         strip = np.concatenate(list(data.pixels[0]), axis=1)
-        return ImageAttention(
-            pixels=tuple(tuple(tuple(pixel) for pixel in line) for line in strip.tolist()),
-            maps=(
-                AttentionMap(
-                    row=row,
-                    column=column,
-                    weights=tuple(map(tuple, weights.tolist())),
-                    word=answer.label,
-                ),
-            ),
-            title=f"{Path(example.file).name}:{example.index} → {answer.label}",
-        )
+        return ImageAttention.of(strip, [AttentionMap.of(cells, word=answer.label)], title=title)
 
 
 def _is_number(text: str) -> bool:

@@ -130,18 +130,11 @@ def look(model: Any, data: Columns, pieces: Sequence[str], *, title: str) -> Ima
     batch = data.batch([0], device_of(model))
     with torch.inference_mode():
         weights = model.alignment(pixels_of(batch), batch["caption"][:, :-1])[0].float()
-    maps: list[AttentionMap] = []
-    for piece, row in zip(pieces, weights.cpu(), strict=False):
-        place = divmod(int(row.argmax()), model.side)
-        shares = row.view(model.side, model.side).tolist()
-        maps.append(
-            AttentionMap(
-                row=place[0], column=place[1], weights=tuple(map(tuple, shares)), word=piece.strip()
-            )
-        )
-    pixels = batch["images"][0].tolist()
-    lines = tuple(tuple(tuple(pixel) for pixel in row) for row in pixels)
-    return ImageAttention(pixels=lines, maps=tuple(maps), title=title)
+    maps = [
+        AttentionMap.of(row.view(model.side, model.side).numpy(), word=piece.strip())
+        for piece, row in zip(pieces, weights.cpu(), strict=False)
+    ]
+    return ImageAttention.of(batch["images"][0].cpu().numpy(), maps, title=title)
 
 
 def _looks(model: Any, batch: dict[str, Tensor]) -> tuple[list[int], list[int]]:

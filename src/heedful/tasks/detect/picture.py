@@ -37,17 +37,13 @@ def box_picture(
     maps: list[AttentionMap] = []
     for box in answer.sure[:SHOWN]:
         cells = weights[box.query].reshape(rows, -1)
-        row, column = divmod(int(cells.argmax()), cells.shape[1])
-        shares = tuple(map(tuple, (cells / cells.sum()).tolist()))
-        word = f"{box.label} ({box.score:.0%})"
-        maps.append(AttentionMap(row=row, column=column, weights=shares, word=word))
+        maps.append(AttentionMap.of(cells, word=f"{box.label} ({box.score:.0%})"))
     scale = height / data.originals[0][0], width / data.originals[0][1]
     for box in answer.sure:
         _frame(
             pixels, box.x * scale[1], box.y * scale[0], box.width * scale[1], box.height * scale[0]
         )
-    lines = tuple(tuple(tuple(pixel) for pixel in line) for line in pixels.tolist())
-    return ImageAttention(pixels=lines, maps=tuple(maps), title=title)
+    return ImageAttention.of(pixels, maps, title=title)
 
 
 def _frame(pixels: Any, x: float, y: float, width: float, height: float) -> None:

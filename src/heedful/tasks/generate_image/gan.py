@@ -172,11 +172,10 @@ def attention_picture(
         weights = heard.maps(ATTENTION)[0, 0]
         side = math.isqrt(len(weights))
         for row, column in itertools.product((side // 4, side - 1 - side // 4), repeat=2):
-            shares = weights[row * side + column].view(side, side).tolist()
-            maps.append(AttentionMap(row=row, column=column, weights=tuple(map(tuple, shares))))
-    pixels = _to_bytes(image[None])[0].permute(1, 2, 0).tolist()
-    lines = tuple(tuple(tuple(pixel) for pixel in row) for row in pixels)
-    return ImageAttention(pixels=lines, maps=tuple(maps), title=title)
+            cells = weights[row * side + column].view(side, side).float().cpu().numpy()
+            maps.append(AttentionMap.of(cells, place=(row, column)))
+    pixels = _to_bytes(image[None])[0].permute(1, 2, 0).cpu().numpy()
+    return ImageAttention.of(pixels, maps, title=title)
 
 
 class Drawing:

@@ -42,8 +42,7 @@ def gate_picture(
     pixels = np.repeat(data.segments.pixels[0], 3 // data.segments.pixels.shape[3], axis=2)
     pixels[outline(answer.mask)] = OUTLINE
     maps = [_map(each) for each in reversed(weights) if min(each.shape) >= SMALLEST]
-    lines = tuple(tuple(tuple(pixel) for pixel in row) for row in pixels.tolist())
-    return ImageAttention(pixels=lines, maps=tuple(maps), title=title)
+    return ImageAttention.of(pixels, maps, title=title)
 
 
 def _map(weights: NDArray[np.float64]) -> AttentionMap:
@@ -51,13 +50,8 @@ def _map(weights: NDArray[np.float64]) -> AttentionMap:
     low, high = weights.min(), weights.max()
     above = weights - low if high > low else np.ones_like(weights)
     rows, columns = weights.shape
-    row, column = divmod(int(weights.argmax()), columns)
-    return AttentionMap(
-        row=row,
-        column=column,
-        weights=tuple(map(tuple, (above / above.sum()).tolist())),
-        word=f"the gate of {rows} x {columns} ({low:.2f} to {high:.2f})",
-    )
+    word = f"the gate of {rows} x {columns} ({low:.2f} to {high:.2f})"
+    return AttentionMap.of(above, word=word)
 
 
 def outline(mask: NDArray[np.uint8]) -> NDArray[np.bool_]:
