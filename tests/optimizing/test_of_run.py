@@ -1,5 +1,6 @@
 """A run as a subject: what it says is what its translator writes."""
 
+import copy
 from dataclasses import replace
 from itertools import islice
 
@@ -11,6 +12,7 @@ import torch
 from heedful.data.tokens import PAD, Vocabulary
 from heedful.errors import ConfigError, DataError, RunError, UnsupportedError
 from heedful.optimizing import of_run
+from heedful.optimizing.finetune import Finetuning, finetune
 from heedful.optimizing.of_run import (
     problem_of_run,
     problem_to_finetune,
@@ -277,6 +279,21 @@ def test_other_examples_can_stand_in_for_the_test_split(digit_run, problem):
     assert np.allclose(found, want[:30], rtol=1e-5)
     with pytest.raises(DataError, match="test split must hold an example that no earlier split"):
         problem_of_run(digit_run, "loss", test=digit_run.examples("dev")[:3])
+
+
+def test_values_that_are_right_are_no_alternatives_to_learn(digit_run):
+    class Values(Translation):
+        def truth(self, batch):
+            return None
+
+        def rows(self, model, batch):
+            said = super().rows(model, batch)
+            return replace(said, truth=said.outputs * 2, kind="values")
+
+    task = Values(digit_run.config, digit_run.task.vocabularies)
+    found = problem_to_finetune(Changed(digit_run, task=task))
+    assert (found.kind, found.truth) == ("values", None)
+    finetune(copy.deepcopy(found.model), found, Finetuning(steps=2))
 
 
 def test_healing_needs_the_training_split_alone(digit_run, problem):

@@ -173,7 +173,7 @@ def _bare(task: Task[Any, Any], model: nn.Module, calibration: Sequence[Batch]) 
         training=unavailable,
         outputs=lambda candidate, batch: task.rows(candidate, batch).outputs,
         kind=said.kind,
-        truth=None if said.truth is None else _truth_of(task, model),
+        truth=_truth_of(task, model) if said.kind == "logits" and said.truth is not None else None,
         statistics=unavailable,
         metric=ratio_metric("loss", higher_is_better=False),
         dev_examples=0,

@@ -76,7 +76,8 @@ class Rows:
 
     Args:
         outputs: `(rows, values)`.
-        truth: The number of the right alternative in each row; `None` where there is none.
+        truth: The number of the right alternative in each row, or the right values, which count in
+            losses alone; `None` where there is none.
         example: Which example of the batch each row belongs to.
         kind: Are outputs logits of alternatives, or values?
     """
