@@ -1,0 +1,122 @@
+"""An explanation, its verdict, and its paths, as plain data."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Word = Literal[
+    "verified",
+    "no better than random",
+    "misleading sign",
+    "ignores the model",
+    "inconclusive",
+    "not tested",
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Effect:
+    """What removing pieces does to the score, against removing others.
+
+    Args:
+        value: With the order of the map: the mean over shares and targets.
+        random: With the map's own values dealt out anew: the mean over draws.
+        interval: Between which 95 % of these draws lie.
+        p: How often a draw is as good as the map, `(1 + such draws) / (1 + draws)`.
+    """
+
+    value: float
+    random: float
+    interval: tuple[float, float]
+    p: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """Can a map be trusted?
+
+    Args:
+        word: The verdict.
+        reason: In one sentence, with the numbers that decided.
+        comprehensiveness: How much the score falls when the map's first pieces are removed.
+        sufficiency: How much it falls when they alone are kept; less is better.
+        reference: Comprehensiveness of occlusion's order: what this model lets a map reach.
+        wrong_sign: Share of the map's first pieces whose removal raises the score.
+        resemblance: Rank correlation with the map of a model with random weights; the largest.
+        draws: How many random maps.
+    """
+
+    word: Word
+    reason: str
+    comprehensiveness: Effect
+    sufficiency: Effect
+    reference: float
+    wrong_sign: float
+    resemblance: float
+    draws: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecisionPath:
+    """One way from a target through heads to a piece, and what it is worth.
+
+    Args:
+        target: Number of the target.
+        piece: Number of the piece.
+        heads: `(site, head)` on the way, from the answer back to the input.
+        strength: Its share of all paths of the target.
+        drop: By how much the target's score falls when the path is cut.
+        random_drop: The mean of it over paths drawn at random through as many heads.
+    """
+
+    target: int
+    piece: int
+    heads: tuple[tuple[str, int], ...]
+    strength: float
+    drop: float
+    random_drop: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explanation:
+    """Why a model gave an answer: how much each piece of the input counts for each target.
+
+    Args:
+        pieces: What the input is made of.
+        targets: What was answered.
+        weights: `(targets, pieces)`; signed where the method tells for from against.
+        method: Which made it.
+        removal: What stands where a piece was removed, in words.
+        error: How far the maps were from what the model used, of what attention adds; 0 where the
+            method looks at none, `None` where it cannot be told.
+        verdict: `None`: not tested.
+        paths: The strongest ones, where they were asked for.
+        shape: How pieces are laid out.
+        canvas: What is drawn behind them.
+        title: What was asked and answered.
+    """
+
+    pieces: tuple[str, ...]
+    targets: tuple[str, ...]
+    weights: NDArray[np.float64]
+    method: str
+    removal: str
+    error: float | None = 0.0
+    verdict: Verdict | None = None
+    paths: tuple[DecisionPath, ...] = ()
+    shape: tuple[int, ...] = ()
+    canvas: NDArray[np.uint8] | None = None
+    title: str = ""
+
+    @property
+    def word(self) -> Word:
+        """The badge: a map is never shown without it."""
+        return "not tested" if self.verdict is None else self.verdict.word
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data, without the canvas."""
+        plain = asdict(self) | {"weights": self.weights.tolist(), "word": self.word}
+        del plain["canvas"]
+        return plain
