@@ -26,7 +26,7 @@ ROWS = (
     ("ops",),
     ("nn",),
     ("probing", "models", "allocation"),
-    ("config", "data", "metrics", "tasks"),
+    ("config", "data", "metrics", "explaining", "tasks"),
     ("training", "evaluation"),
     ("bench",),
     ("optimizing", "profiling", "tuning"),
@@ -73,6 +73,7 @@ TASKS_WITH_TORCH = (
     *("translation.translator", "generate_image.gan", "describe.writing"),
     "classify_image.picture",
     *("segment.losses", "segment.picture"),
+    *("classify_text.question", "translation.question"),
     *("classify_image.picture", "recognise_speech.losses", "recognise_speech.search"),
     *("segment.losses", "segment.picture", "detect.matching", "detect.picture"),
 )

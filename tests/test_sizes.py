@@ -114,11 +114,14 @@ EXCEPTIONS = {
     ("lines of class", "tasks/summarise/task.py:Summarise"): Excess(
         190, "one task is one class, and its interface has many small questions"
     ),
+    ("lines of class", "tasks/classify_text/task.py:ClassifyText"): Excess(
+        155, "one task is one class, and its interface has many small questions"
+    ),
     ("lines of class", "tasks/base.py:Task"): Excess(
-        200, "all that a task may say, each with its contract; most of it is a default of a line"
+        215, "all that a task may say, each with its contract; most of it is a default of a line"
     ),
     ("lines of class", "tasks/translation/task.py:Translation"): Excess(
-        245, "one task is one class: a short method for each thing that is asked of it"
+        255, "one task is one class: a short method for each thing that is asked of it"
     ),
     ("lines of class", "probing/probe.py:Probe"): Excess(
         175, "one probe answers all that is asked of its calls, half of it the contracts"

@@ -95,6 +95,12 @@ class Question:
         for name in ("pieces", "targets"):
             if not getattr(self, name):
                 raise ConfigError(f"a question must have {name}, got none")
+        route = self.route
+        if route is not None and route.rows is not None and len(route.rows) != len(self.targets):
+            raise ConfigError(
+                f"a route must have a row for each of {len(self.targets)} targets, "
+                f"got {len(route.rows)}"
+            )
         shape = self.shape or (len(self.pieces),)
         if np.prod(shape) != len(self.pieces):
             raise ConfigError(f"shape must be that of {len(self.pieces)} pieces, got {shape}")

@@ -38,7 +38,8 @@ def _wrapped(module: nn.Module, name: str, recording: Recording) -> Callable[...
 
     def forward(query: Tensor, prepared: Tensor, *, mask: Mask, **given: Any) -> Tensor:
         weights = plain(query, prepared, mask=mask, **given)
-        recording.record(name, partial(_keep, weights, mask, recording.options))
+        keep = partial(_keep, weights, mask, recording.options)
+        recording.record(name, keep, weights, lambda gradient: gradient[:, None])
         return weights
 
     return forward

@@ -26,6 +26,7 @@ class ProbedCall:
         unverifiable: Why `output` is not what the map gives, e.g. dropout. `None` means: it is.
         padding_rows: Rows that only are padding, `(batch, rows)`; what they hold is no output.
         parameters: What `finish` depends on, as it was.
+        gradients: Of what was asked of the model, by `output`: one for each backward pass.
     """
 
     weights: AttentionWeights
@@ -37,6 +38,7 @@ class ProbedCall:
     unverifiable: str | None = None
     padding_rows: Tensor | None = None
     parameters: tuple["ParameterVersion", ...] = ()
+    gradients: list[Tensor] = field(default_factory=list[Tensor])
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -92,12 +94,14 @@ class CaptureOptions:
         device: Where. `None` means: where it is.
         enough_rows: Once the kept calls of a site have so many rows, of all texts of the batch,
             no more of them are kept. `None` means that all are.
+        gradients: Are those of the outputs kept too, while they are computed?
     """
 
     heads: tuple[int, ...] | None = None
     rows: slice | tuple[int, ...] | None = None
     device: torch.device | None = None
     enough_rows: int | None = None
+    gradients: bool = False
 
     def heads_of(self, heads: int) -> tuple[int, ...]:
         """The numbers of the heads to keep.

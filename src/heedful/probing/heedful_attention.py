@@ -76,7 +76,7 @@ def _wrapped(
             recording.options,
             self_attention=self_attention,
         )
-        recording.record(name, keep)
+        recording.record(name, keep, mixed)
         return mixed
 
     return forward, mix

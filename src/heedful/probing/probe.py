@@ -201,6 +201,7 @@ def probe(
     rows: slice | Sequence[int] | None = None,
     device: torch.device | str | None = None,
     enough_rows: int | None = None,
+    gradients: bool = False,
 ) -> Generator[Probe]:
     """Capture the attention of a model, while it runs as fast as ever.
 
@@ -233,6 +234,8 @@ def probe(
         device: Where what is kept lies. `None` means: where the model is.
         enough_rows: Of a site whose kept calls have so many rows together, in all texts of a batch,
             no further calls are kept. `None` means that all are.
+        gradients: Are gradients of the outputs kept too, for
+            `heedful.probing.gradients.WeightGradients`?
 
     Raises:
         ConfigError: A pattern matches no site, a call does not have these heads or rows, or
@@ -246,7 +249,7 @@ def probe(
     """
     found, unknown = find_sites(model)
     chosen = choose_sites(model, found, sites, unknown)
-    options = _options(heads, rows, device, enough_rows)
+    options = _options(heads, rows, device, enough_rows, gradients)
     recording = Recording([site.name for site in chosen], options)
     with ExitStack() as stack:
         for adapter in ADAPTERS:
@@ -263,6 +266,7 @@ def _options(
     rows: slice | Sequence[int] | None,
     device: torch.device | str | None,
     enough_rows: int | None,
+    gradients: bool,
 ) -> CaptureOptions:
     if enough_rows is not None and enough_rows < 1:
         raise ConfigError(f"enough_rows must be at least 1, got {enough_rows}")
@@ -272,5 +276,7 @@ def _options(
             raise ConfigError(f"heads must be different numbers from 0 on, got {list(heads)}")
     if rows is not None and not isinstance(rows, slice):
         rows = tuple(operator.index(row) for row in rows)
-    device = None if device is None else torch.device(device)
-    return CaptureOptions(heads=heads, rows=rows, device=device, enough_rows=enough_rows)
+    where = None if device is None else torch.device(device)
+    return CaptureOptions(
+        heads=heads, rows=rows, device=where, enough_rows=enough_rows, gradients=gradients
+    )

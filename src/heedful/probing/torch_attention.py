@@ -78,7 +78,7 @@ def _wrapped(
         # without biases torch merges the masks and then leaves the path
         fused = merged.here and module.in_proj_bias is not None
         keep = partial(_keep, module, given.arguments, result[0], recording.options, fused=fused)
-        recording.record(name, keep)
+        recording.record(name, keep, result[0], partial(_batch_first, module))
         return result
 
     def merge_masks(*args: Any, **kwargs: Any) -> Any:
@@ -89,14 +89,14 @@ def _wrapped(
 
 
 def _wrapped_layer(layer: Any, name: str, recording: Recording) -> Callable[..., Any]:
-    plain = layer.forward
+    plain, options = layer.forward, recording.options
 
     def forward(*args: Any, **kwargs: Any) -> Any:
         before = recording.count(name)
         result = plain(*args, **kwargs)
         if recording.count(name) == before:
             given = _LAYER.bind(layer, *args, **kwargs).arguments
-            recording.record(name, partial(_keep_layer, layer, given, result, recording.options))
+            recording.record(name, partial(_keep_layer, layer, given, result, options), result)
         return result
 
     return forward
@@ -108,15 +108,18 @@ class _Projected(NamedTuple):
     query: Tensor
     key: Tensor
     value: Tensor
-    self_attention: bool = True
-    extra: int = 0
+    self_attention: bool
+    extra: int
 
 
-def _project(module: Any, query: Tensor, key: Tensor, value: Tensor) -> _Projected:
+def _project(
+    module: Any, query: Tensor, key: Tensor, value: Tensor, *, self_attention: bool = True
+) -> _Projected:
     """The heads of queries, keys and values, `(batch, heads, length, dim)`, from batch-first ones.
 
     `add_bias_kv` and `add_zero_attn` append keys, in this order, which everybody sees.
     """
+    given = key.shape[1]
     if module.in_proj_weight is not None:
         weights = module.in_proj_weight.chunk(3)
     else:
@@ -128,9 +131,9 @@ def _project(module: Any, query: Tensor, key: Tensor, value: Tensor) -> _Project
         value = torch.cat([value, module.bias_v.to(value.dtype).expand(len(value), -1, -1)], dim=1)
     if module.add_zero_attn:
         key, value = (functional.pad(x, (0, 0, 0, 1)) for x in (key, value))
-    heads = (module.num_heads, module.head_dim)
+    heads, extra = (module.num_heads, module.head_dim), key.shape[1] - given
     query, key, value = (x.unflatten(-1, heads).transpose(1, 2) for x in (query, key, value))
-    return _Projected(query, key, value)
+    return _Projected(query, key, value, self_attention, extra)
 
 
 def _keep(
@@ -139,21 +142,15 @@ def _keep(
     inputs = [given["query"], given["key"], given["value"]]
     if any(x.is_nested for x in inputs):
         raise UnsupportedError("queries, keys and values must not be nested tensors here, got some")
-    used = output
-    if inputs[0].ndim == 2:
-        inputs, used = [x[None] for x in inputs], output[None]
-    elif not module.batch_first:
-        inputs, used = [x.transpose(0, 1) for x in inputs], output.transpose(0, 1)
-    projected = _project(module, *inputs)
-    extra = projected.key.shape[2] - inputs[1].shape[1]
-    projected = projected._replace(self_attention=given["query"] is given["key"], extra=extra)
+    inputs, used = [_batch_first(module, x) for x in inputs], _batch_first(module, output)
+    projected = _project(module, *inputs, self_attention=given["query"] is given["key"])
     padding, mask = given["key_padding_mask"], given["attn_mask"]
     if not fused and _hinted(given):
         masking = Masking(causal=True)
     else:
         masks = [None if padding is None else padding.reshape(len(used), 1, 1, -1)]
         masks.append(None if mask is None else _four_axes(mask, len(used)))
-        masking = _masking(masks, extra)
+        masking = _masking(masks, projected.extra)
     weights, bias = module.out_proj.weight, module.out_proj.bias
     return _call(
         module,
@@ -165,6 +162,10 @@ def _keep(
         compared="the module's output",
         parameters=ParameterVersion.of(weights, bias),
     )
+
+
+def _batch_first(module: Any, x: Tensor) -> Tensor:
+    return x[None] if x.ndim == 2 else x if module.batch_first else x.transpose(0, 1)
 
 
 def _hinted(given: Mapping[str, Any]) -> bool:
@@ -183,11 +184,9 @@ def _masking(masks: list[Tensor | None], extra: int) -> Masking:
     """Who sees whom, in torch's words here: True = drop; a number is added."""
     given = [functional.pad(mask, (0, extra)) for mask in masks if mask is not None]
     added = tuple(mask for mask in given if mask.dtype != torch.bool)
-    return Masking(
-        visible=tuple(~mask for mask in given if mask.dtype == torch.bool),
-        added=added,
-        uniform=bool(added) and not any(mask.isneginf().any() for mask in added),
-    )
+    hidden = tuple(~mask for mask in given if mask.dtype == torch.bool)
+    uniform = bool(added) and not any(mask.isneginf().any() for mask in added)
+    return Masking(visible=hidden, added=added, uniform=uniform)
 
 
 def _call(

@@ -102,7 +102,7 @@ def _wrapped(
             given = {**named, "attention_mask": mask, "other": other, "module": module}
             given["self_attention"] = _is_self_attention(module, name)
             keep = partial(_keep, implementation, tensors, given, result[0], recording.options)
-            recording.record(name, keep)
+            recording.record(name, keep, result[0], lambda gradient: gradient.transpose(1, 2))
         return result
 
     return attend

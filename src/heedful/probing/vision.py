@@ -53,7 +53,8 @@ def _wrapped(
         mixed = plain(query, key, value, mask)
         tensors = tuple(x[:, None] for x in (query, key, value, mixed))  # one head
         exists = getattr(here, "exists", None)
-        recording.record(name, partial(_keep, tensors, exists, mask, recording.options))
+        keep = partial(_keep, tensors, exists, mask, recording.options)
+        recording.record(name, keep, mixed, lambda gradient: gradient[:, None])
         return mixed
 
     return forward, mix

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
+    from heedful.explaining.question import Question
+
 Example = TypeVar("Example")
 Answer = TypeVar("Answer")
 Picture = Alignment | ImageAttention  # plain data that `report` draws
@@ -196,6 +198,18 @@ class Task(abc.ABC, Generic[Example, Answer]):
     def picture(self, model: "nn.Module", example: Example, answer: Answer) -> Picture | None:
         """Return where the model looked for an answer, as `report` draws it."""
         return None
+
+    def question(self, model: "nn.Module", example: Example, answer: Answer) -> "Question":
+        """Return what `explain` may ask about an answer: pieces of the input, how to remove some.
+
+        Raises:
+            UnsupportedError: The task does not say it.
+        """
+        name = self.config.task
+        raise UnsupportedError(
+            "the task must say what its inputs are made of to be explained, "
+            f"got {name}, which does not"
+        )
 
     def rows(self, model: "nn.Module", batch: Batch) -> Rows:
         """Return what the model says to a batch, for `optimize` to imitate.

@@ -24,6 +24,8 @@ from heedful.tasks.classify_text.texts import Batch, Labelled, Texts, read_split
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from heedful.explaining.question import Question
+
 TOKENS, NGRAMS = "task/tokens.json", "task/ngrams.safetensors"
 
 
@@ -171,6 +173,12 @@ class ClassifyText(Classification[Labelled]):
             weights=(tuple(weights.tolist()),),
             title=f"{example.text} → {answer.label}",
         )
+
+    def question(self, model: "nn.Module", example: Labelled, answer: Prediction) -> "Question":
+        """Ask which words speak for the label."""
+        from heedful.tasks.classify_text.question import why_label
+
+        return why_label(self, model, _typed(self.config, example.text), answer)
 
     def truth(self, batch: Batch) -> "Tensor":
         """Return the labels."""

@@ -22,6 +22,7 @@ from heedful.tasks.translation.validity import problem
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from heedful.explaining.question import Question
     from heedful.tasks.translation.pairs import Pairs, Vocabularies
     from heedful.tasks.translation.translator import Network, Translated, Translator
 
@@ -244,6 +245,13 @@ class Translation(Task[Example, "Translated"]):
     ) -> Alignment | None:
         """Return where each piece of the translation looked."""
         return self.translator(model).align(example.source, answer.text)
+
+    def question(self, model: "nn.Module", example: Example, answer: "Translated") -> "Question":
+        """Ask which words of the source speak for each token of the translation."""
+        from heedful.tasks.translation.question import why_written
+
+        known = self.vocabularies
+        return why_written(model, known.source, known.target, example.source, answer.text)
 
     def rows(self, model: "nn.Module", batch: Any) -> Rows:
         """Return the logits of every target token; those beyond a model's positions are all 0."""

@@ -1,0 +1,32 @@
+"""The methods by name."""
+
+from collections.abc import Callable, Mapping
+
+from torch import nn
+
+from heedful.config.problems import unknown_choice
+from heedful.errors import ConfigError
+from heedful.explaining.attention import attention
+from heedful.explaining.gradient_attention import gradient_attention
+from heedful.explaining.maps import Maps
+from heedful.explaining.question import Question
+from heedful.explaining.rollout import rollout
+
+Method = Callable[[nn.Module, Question], Maps]
+
+METHODS: Mapping[str, Method] = {
+    "gradient-attention": gradient_attention,
+    "attention": attention,
+    "rollout": rollout,
+}
+
+
+def find_method(name: str) -> Method:
+    """Return a method.
+
+    Raises:
+        ConfigError: There is none of this name.
+    """
+    if name not in METHODS:
+        raise ConfigError(unknown_choice("method", METHODS, name))
+    return METHODS[name]

@@ -1,0 +1,54 @@
+"""Why a text has its label: its words, and the text without some of them."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from torch import Tensor, nn
+
+from heedful.data.ragged import Ragged
+from heedful.explaining.question import Question
+from heedful.explaining.routes import encoder
+from heedful.explaining.scores import log_odds
+from heedful.explaining.texts import REMOVAL, words_of
+from heedful.metrics.rows import UNKNOWN
+from heedful.tasks.classification import Prediction
+from heedful.tasks.classify_text.texts import Batch, Texts
+
+if TYPE_CHECKING:
+    from heedful.tasks.classify_text.task import ClassifyText
+
+
+def why_label(task: "ClassifyText", model: nn.Module, text: str, answer: Prediction) -> Question:
+    """Ask why a text has a label.
+
+    Args:
+        task: With what it has learned.
+        model: That gave the answer.
+        text: As the task reads it.
+        answer: Whose label is asked for.
+    """
+    tokens = Ragged.pack(task.vocabulary.encode([text])).cut(task.config.tokens.max_length)
+    ids, pieces = tokens.flat.tolist(), task.vocabulary.pieces(text)
+    words = words_of(ids, [*pieces[: len(ids) - 1], pieces[-1]])
+    label = task.labels[answer.label]
+
+    def inputs(kept: Tensor) -> Batch:
+        rows = words.kept(kept)
+        labels = np.full(len(rows), UNKNOWN, np.int64)
+        return Texts(Ragged.pack(rows), task.ngrams, labels).batch(range(len(rows)), kept.device)
+
+    def scores(model: nn.Module, batch: Batch) -> Tensor:
+        logits = task.logits(model, batch)
+        return log_odds(logits, batch.labels.new_full((len(logits),), label))[:, None]
+
+    return Question(
+        pieces=words.words,
+        targets=(answer.label,),
+        inputs=inputs,
+        scores=scores,
+        removal=REMOVAL,
+        route=encoder(model, words.places, sites="encoder", pooling="pooling"),
+        embedding="embedding",
+        embedded=words.places,
+        title=f"{text} → {answer.label}",
+    )
