@@ -1,10 +1,12 @@
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from heedful.cli.progress import TrainingProgress, duration, working
-from heedful.training.events import Evaluated, Finished, Message, Started, Step
+from heedful.cli.progress import TrainingProgress, describe, duration, working
+from heedful.training.alarms import Alarm
+from heedful.training.events import Evaluated, Finished, Message, Started, Step, Watched
 
 STARTED = Started(
     run=Path("r"), parameters=12345, precision="bf16", examples={"train": 2800, "dev": 9}, skipped=0
@@ -92,3 +94,27 @@ def test_working_says_so_in_one_line(capsys):
     with working("counting [all] sheep"):
         pass
     assert capsys.readouterr() == ("", "counting [all] sheep\n")
+
+
+def seen(entropy, mass):
+    return SimpleNamespace(normalised_entropy=entropy, sink_mass=mass)
+
+
+def test_heads_are_told_with_their_range_and_what_it_was_before():
+    alarm = Alarm(site="a", head=1, kind="collapse", text="entropy 0.02", advice="--set b.c=d")
+    watched = Watched(
+        step=9,
+        fraction=0.5,
+        heads=(seen(0.31, 0.1), seen(0.89, None), seen(None, 0.2)),
+        alarms=(alarm,),
+        entropies=(1.0, 0.5, 0.0),
+    )
+    assert describe(watched).splitlines() == [
+        "      heads  entropy 0.60 [0.31-0.89]  sink mass 15%  █▅▁",
+        "  ! a head 1: entropy 0.02; try --set b.c=d",
+    ]
+
+
+def test_heads_of_which_nothing_is_known_have_no_numbers():
+    watched = Watched(step=9, fraction=0.5, heads=(seen(None, None),), alarms=(), entropies=())
+    assert describe(watched).strip() == "heads"

@@ -1,5 +1,6 @@
 """A config that was edited is the run's where only what may change has changed."""
 
+import hashlib
 import json
 import tomllib
 from pathlib import Path
@@ -16,11 +17,17 @@ CONFIG = Config(train=Train(steps=40, patience=3), decode=Decode(beam=2))
 
 
 def test_limits_may_change_and_nothing_else():
-    longer = CONFIG.model_copy(update={"train": Train(minutes=9.0, tensorboard=True)})
+    longer = CONFIG.model_copy(update={"train": Train(minutes=9.0, tensorboard=True, watch=True)})
     assert settled(longer) == settled(CONFIG)
     assert mark(longer) == mark(CONFIG)
     for other in (Config(seed=2), Config(train=Train(steps=40, clip=0.5))):
         assert mark(other) != mark(CONFIG)
+
+
+def test_a_run_from_before_heads_were_watched_has_the_same_mark():
+    before = dump_toml(settled(CONFIG)).replace('watch = ""\n', "")
+    assert "watch" not in before
+    assert mark(CONFIG) == hashlib.sha256(before.encode()).hexdigest()
 
 
 @pytest.mark.parametrize(
@@ -29,6 +36,8 @@ def test_limits_may_change_and_nothing_else():
         ("steps = 40", "steps = 90", True),
         ("tensorboard = false", "tensorboard = true  # to see", True),
         ("patience = 3\n", "", True),
+        ("watch = false", "watch = true", True),
+        ("watch = false\n", "", True),
         ("clip = 1.0", "clip = 0.5", False),
         ("clip = 1.0\n", "", False),
         ("steps = 40", "steps = no", False),
@@ -62,7 +71,7 @@ def test_the_config_of_an_old_run_is_written_and_marked_as_it_was(name):
     config = load_config(path)
     text = path.read_text(encoding="utf-8")
     assert list(tomllib.loads(dump_toml(config))) == list(tomllib.loads(text))
-    assert dump_toml(config) == text
+    assert dump_toml(config).replace("watch = false\n", "") == text, "they did not know of it"
     about = json.loads((FIXTURES / name / "run.json").read_text(encoding="utf-8"))
     if "config" in about:
         assert mark(config) == about["config"]

@@ -12,9 +12,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from heedful.training.events import Evaluated, Event, Finished, Message, Started, Step
+from heedful.training.events import Evaluated, Event, Finished, Message, Started, Step, Watched
 
 SECONDS_BETWEEN_LINES = 10.0
+BARS = "▁▂▃▄▅▆▇█"
+LONGEST = 12  # bars
 BEFORE = "data: reading or making it, and learning what it is made of"
 
 
@@ -94,8 +96,8 @@ class TrainingProgress:
         self._console.print(text, markup=False)
 
 
-def describe(event: Started | Step | Evaluated | Finished) -> str:
-    """One line for an event."""
+def describe(event: Started | Step | Evaluated | Watched | Finished) -> str:
+    """One line for an event, and one for each alarm."""
     if isinstance(event, Started):
         counts = ", ".join(f"{count:,} {split}" for split, count in event.examples.items())
         left_out = (
@@ -119,7 +121,23 @@ def describe(event: Started | Step | Evaluated | Finished) -> str:
             f"{name.replace('_', ' ')} {value:.3f}" for name, value in event.scores.items()
         )
         return f"{event.fraction:4.0%}  step {event.step:,}  {scores}{best}"
+    if isinstance(event, Watched):
+        return "\n".join([_heads(event), *(f"  ! {alarm}" for alarm in event.alarms)])
     return f"finished after {event.step:,} steps in {duration(event.seconds)}: {event.reason}"
+
+
+def _heads(event: Watched) -> str:
+    """How far attention is spread: a mean over heads with its range, and a bar an evaluation."""
+    entropies = [x for x in (head.normalised_entropy for head in event.heads) if x is not None]
+    masses = [x for x in (head.sink_mass for head in event.heads) if x is not None]
+    text = "      heads "
+    if entropies:
+        mean = sum(entropies) / len(entropies)
+        text += f" entropy {mean:.2f} [{min(entropies):.2f}-{max(entropies):.2f}]"
+    if masses:
+        text += f"  sink mass {sum(masses) / len(masses):.0%}"
+    bars = (BARS[min(int(x * len(BARS)), len(BARS) - 1)] for x in event.entropies[-LONGEST:])
+    return f"{text}  {''.join(bars)}"
 
 
 def duration(seconds: float) -> str:

@@ -74,6 +74,7 @@ class Train(Section):
     checkpoint_seconds: Annotated[float, Field(ge=0, le=1e9)] = 30.0  # at least, between two
     patience: Count | None = None  # evaluations without a better one; None: never stop
     tensorboard: bool = False
+    watch: bool = False  # at each evaluation, log where heads look, and warn of those that collapse
 
 
 class TaskConfig(Section):

@@ -1,8 +1,14 @@
 """What a training tells whoever listens; plain data, nothing here imports torch."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from heedful.training.alarms import Alarm
+
+if TYPE_CHECKING:
+    from heedful.probing.dispersion import HeadDispersion
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +48,36 @@ class Evaluated:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Watched:
+    """How heads spread their attention over the first examples of the dev split."""
+
+    step: int
+    fraction: float
+    heads: "tuple[HeadDispersion, ...]"
+    alarms: tuple[Alarm, ...]
+    entropies: tuple[float, ...]  # normalised, mean over heads, of all evaluations so far
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain data: a line of the log."""
+        return {
+            "step": self.step,
+            "fraction": self.fraction,
+            "heads": [head.to_json() for head in self.heads],
+            "alarms": [asdict(alarm) for alarm in self.alarms],
+        }
+
+    def scalars(self) -> dict[str, float]:
+        """Return a number for each head under the name of its curve."""
+        shown = ("normalised_entropy", "effective_keys", "sink_mass", "largest_score")
+        return {
+            f"attention/{name}/{head.site}/{head.head}": value
+            for head in self.heads
+            for name in shown
+            if (value := getattr(head, name)) is not None
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
 class Finished:
     """The training is over and its best model is in the run folder."""
 
@@ -58,4 +94,4 @@ class Message:
     text: str
 
 
-Event = Started | Step | Evaluated | Finished | Message
+Event = Started | Step | Evaluated | Watched | Finished | Message

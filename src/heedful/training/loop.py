@@ -5,11 +5,10 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import torch
-from accelerate.utils import broadcast
-from torch import Tensor, nn
+from torch import nn
 
 from heedful.errors import TrainingError, UnsupportedError
 from heedful.tasks.base import Dataset, Task
@@ -17,11 +16,12 @@ from heedful.training.checkpoint import Progress, load_checkpoint, save_checkpoi
 from heedful.training.events import Evaluated, Event, Finished, Step
 from heedful.training.interrupts import Interrupts
 from heedful.training.learners import NoNumberError, stepper
-from heedful.training.metrics import MetricsLog, Window
+from heedful.training.metrics import MetricsLog, Window, read_metrics
 from heedful.training.precision import faster_in_bf16
-from heedful.training.processes import accelerator, decided, draw_apart
+from heedful.training.processes import accelerator, decided, draw_apart, same_everywhere
 from heedful.training.schedule import rate
 from heedful.training.stream import Stream
+from heedful.training.watch import Watch
 
 Listener = Callable[[Event], None]
 LOG_EVERY = 20  # steps
@@ -73,6 +73,7 @@ class Training:
         self.stream = Stream(
             task, data.train, device=self.accelerator.device, share=_share(self.accelerator)
         )
+        self.watch = Watch(task.config, on=self.settings.watch and self.main)
         self._interrupts, self._saved = Interrupts(), 0
 
     def choose_precision(self) -> str:
@@ -105,6 +106,7 @@ class Training:
         self._saved = self.progress.step
         if self.main:
             self.metrics.forget_after(self.progress.step)
+            self.watch.recall(read_metrics(self.folder))
         if self._fraction() < 1 and not self._patience_is_over():
             self.progress = replace(
                 self.progress,
@@ -136,8 +138,8 @@ class Training:
                 fraction, warmup=self.settings.warmup
             )
             self._step(*next(batches), learning_rate, window)
-            seconds, signal = self._same_everywhere(
-                time.monotonic() - began, self._interrupts.number
+            seconds, signal = same_everywhere(
+                self.accelerator, time.monotonic() - began, self._interrupts.number
             )
             self.progress = replace(self.progress, step=self.progress.step + 1, seconds=seconds)
             if self.progress.step % LOG_EVERY == 0:
@@ -216,14 +218,6 @@ class Training:
             self.progress.waiting >= self.settings.patience
         )
 
-    def _same_everywhere(self, *numbers: float) -> list[Any]:
-        """Return the main process's numbers, so that all processes do the same at the same step."""
-        if not self.several:
-            return [*numbers]
-        sent = torch.tensor(numbers, dtype=torch.float64, device=self.accelerator.device)
-        kinds = map(type, numbers)
-        return [kind(x) for kind, x in zip(kinds, cast(Tensor, broadcast(sent)), strict=True)]
-
     def _log(self, window: Window, learning_rate: float) -> None:
         fraction, seconds = self._fraction(), self.progress.seconds
         event = Step(
@@ -245,8 +239,10 @@ class Training:
     def _evaluate(self) -> None:
         """Measure the dev split, and save: as the best too where it is."""
         self.bare.eval()
-        found = self.task.scores(self.bare, self.data.dev)
-        scores = dict(zip(found, self._same_everywhere(*found.values()), strict=True))
+        with self.watch.hear(self.bare):
+            found = self.task.scores(self.bare, self.data.dev)
+        numbers = same_everywhere(self.accelerator, *found.values())
+        scores = dict(zip(found, numbers, strict=True))
         name = self.task.monitor
         if name not in scores:
             raise UnsupportedError(
@@ -270,10 +266,12 @@ class Training:
         event = Evaluated(
             step=self.progress.step, fraction=self._fraction(), scores=scores, best=best
         )
+        seen = self.watch.seen(event)
         if self.main:
-            self.metrics.write(event)
+            self.metrics.write(event, *seen)
         self.save(best=best)
-        self.emit(event)
+        for each in (event, *seen, *self.watch.told()):
+            self.emit(each)
 
     def _finish(self) -> None:
         stopped_early = self._patience_is_over()

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from heedful.errors import MissingExtraError, RunError
 from heedful.files import read_whole, reason, write_bytes
-from heedful.training.events import Evaluated, Step
+from heedful.training.events import Evaluated, Step, Watched
 
 LARGEST = 1 << 32  # bytes
 
@@ -52,20 +52,20 @@ class MetricsLog:
                 self._board.close()
             self._board = None
 
-    def write(self, event: Step | Evaluated) -> None:
-        """Append one line.
+    def write(self, *events: Step | Evaluated | Watched) -> None:
+        """Append one line for each.
 
         Raises:
             RunError: The file cannot be written.
         """
-        values = _flat(event)
+        lines = [json.dumps(_flat(event)) + "\n" for event in events]
         with _writable(self.path), self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(values) + "\n")
+            file.write("".join(lines))
         if self._board is not None:
             with _writable(self.path.with_name("tensorboard")):
-                for name, value in values.items():
-                    if name not in ("step", "best"):
-                        self._board.add_scalar(name, value, values["step"])
+                for event in events:
+                    for name, value in _scalars(event).items():
+                        self._board.add_scalar(name, value, event.step)
                 self._board.flush()
 
     def forget_after(self, step: int) -> None:
@@ -106,8 +106,10 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines if _step(line) < float("inf")]
 
 
-def _flat(event: Step | Evaluated) -> dict[str, Any]:
-    """An event as one table of numbers."""
+def _flat(event: Step | Evaluated | Watched) -> dict[str, Any]:
+    """An event as one table: of numbers, or of heads."""
+    if isinstance(event, Watched):
+        return event.to_json()
     values = asdict(event)
     if isinstance(event, Step):
         inner = values.pop("values")
@@ -115,6 +117,13 @@ def _flat(event: Step | Evaluated) -> dict[str, Any]:
     else:
         inner = values.pop("scores")
     return values | inner
+
+
+def _scalars(event: Step | Evaluated | Watched) -> dict[str, float]:
+    """What TensorBoard draws of an event, by name."""
+    if isinstance(event, Watched):
+        return event.scalars()
+    return {name: value for name, value in _flat(event).items() if name not in ("step", "best")}
 
 
 def _lines(path: Path) -> list[bytes]:

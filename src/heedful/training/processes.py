@@ -1,12 +1,13 @@
 """Several processes of one training: what one decides for all, and what each draws for itself."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import broadcast_object_list, gather_object
+from accelerate.utils import broadcast, broadcast_object_list, gather_object
+from torch import Tensor
 
 from heedful.errors import HeedfulError, UnsupportedError
 
@@ -59,6 +60,15 @@ def decided(decide: Callable[[], T]) -> T:
     if said[1] is not None:
         raise said[1]
     return said[0]
+
+
+def same_everywhere(everyone: Accelerator, *numbers: float) -> list[Any]:
+    """Return the main process's numbers, so that all processes do the same at the same step."""
+    if everyone.num_processes == 1:
+        return [*numbers]
+    sent = torch.tensor(numbers, dtype=torch.float64, device=everyone.device)
+    kinds = map(type, numbers)
+    return [kind(x) for kind, x in zip(kinds, cast(Tensor, broadcast(sent)), strict=True)]
 
 
 def alike(value: object) -> bool:

@@ -17,7 +17,9 @@ from heedful.training.splits import LARGEST
 SomeConfig = TypeVar("SomeConfig", bound=TaskConfig)
 CONFIG = "config.toml"
 # What may change: how long it goes on, and how it keeps its books.
-FREE = ("steps", "epochs", "minutes", "patience", "checkpoint_seconds", "tensorboard")
+FREE = ("steps", "epochs", "minutes", "patience", "checkpoint_seconds", "tensorboard", "watch")
+
+LATER = {"train.watch"}  # files of older runs lack it
 
 
 def settled(config: SomeConfig) -> SomeConfig:
@@ -28,7 +30,8 @@ def settled(config: SomeConfig) -> SomeConfig:
 
 def mark(config: TaskConfig) -> str:
     """Return a hash of all that must stay."""
-    return hashlib.sha256(dump_toml(settled(config)).encode()).hexdigest()
+    text = dump_toml(settled(config)).replace('watch = ""\n', "")  # as it was before LATER
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def edited(path: Path, about: Any, source: str | AnyTask | None = None) -> TaskConfig | None:
@@ -45,7 +48,8 @@ def edited(path: Path, about: Any, source: str | AnyTask | None = None) -> TaskC
     try:
         config = load_config(path, source=source)
         text = path.read_text(encoding="utf-8-sig")
-        whole = text.endswith("\n") and _keys(dump(config)) <= _keys(parse_toml(text))
+        there = _keys(parse_toml(text)) | LATER
+        whole = text.endswith("\n") and _keys(dump(config)) <= there
     except (HeedfulError, OSError, ValueError):
         return None
     if not whole or not isinstance(about, dict):
