@@ -1,11 +1,12 @@
 """A dev split leaves one example of each label to learn from; no other label is held out."""
 
 import random
+import re
 from collections import Counter
 
 import pytest
 
-from heedful.data.examples import check_label, take_dev
+from heedful.data.examples import check_label, check_sizes, take_dev
 from heedful.errors import DataError
 
 
@@ -36,3 +37,10 @@ def test_a_label_that_was_never_learned_is_refused_where_it_stands():
         check_label("a.tsv:3", "ox", {"cat"})
     with pytest.raises(DataError, match=f"got '{'x' * 79}$"):
         check_label("a.tsv:3", "x" * 1_000, {"cat"})
+
+
+def test_images_of_another_size_are_refused_before_a_training():
+    check_sizes((8, 8, 1), [8, 8, 1])
+    message = "data.test must be as large as those of data.train, (8, 9, 1), got (8, 9, 3)"
+    with pytest.raises(DataError, match=re.escape(message)):
+        check_sizes((8, 9, 1), (8, 9, 3))

@@ -55,6 +55,15 @@ def test_the_test_split_has_files_of_its_own(files):
     assert source_of(data).load(test).shape == (5, 2, 2, 1)
 
 
+def test_a_test_split_of_another_size_is_refused(files):
+    head = bytes([0, 0, 8, 3]) + struct.pack(">3I", 5, 1, 4)
+    (files / "test-images").write_bytes(head + bytes(20))
+    data = idx(files, test=f"{files}/test-images", test_labels=f"{files}/test-labels")
+    message = "as large as those of data.train, (2, 2, 1), got (1, 4, 1)"
+    with pytest.raises(DataError, match=re.escape(message)):
+        load_images(data, seed=3)
+
+
 def test_digits_leave_both_splits_out():
     pytest.importorskip("sklearn")
     splits = load_images(DigitsData(dev=10, test=20), seed=0)

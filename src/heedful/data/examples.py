@@ -81,3 +81,20 @@ def check_label(place: str, label: str, known: Container[str] | None) -> None:
     """
     if known is not None and label not in known:
         raise DataError(f"{place} must have a label of the training split, got {label!r:.80}")
+
+
+def check_sizes(train: Sequence[int], test: Sequence[int]) -> None:
+    """Refuse, before anything is learned, images that could not be judged on afterwards.
+
+    Args:
+        train: Height, width and channels of images of the training.
+        test: Those of the test split.
+
+    Raises:
+        DataError: They differ.
+    """
+    if tuple(train) != tuple(test):
+        raise DataError(
+            f"images of data.test must be as large as those of data.train, {tuple(train)}, "
+            f"got {tuple(test)}"
+        )

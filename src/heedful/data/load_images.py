@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import Field
 
 from heedful.config.base import Count, DataPath, Section, Side
-from heedful.data.examples import Splits, take_dev
+from heedful.data.examples import Splits, check_sizes, take_dev
 from heedful.data.images import DIGITS, ImageReference, Source
 from heedful.errors import DataError
 
@@ -60,7 +60,10 @@ def load_images(data: ImageData, seed: int) -> Splits[ImageReference]:
     if isinstance(data, DigitsData):
         order, test = order[data.test :], [train[row] for row in order[: data.test]]
     elif data.test is not None:
-        test = source_of(data, test=True).references()
+        judged = source_of(data, test=True)
+        test = judged.references()
+        pixels = source_of(data).load(train[:1]), judged.load(test[:1])
+        check_sizes(*(each.shape[1:] for each in pixels))
     if data.dev >= len(order):
         raise DataError(
             "the dev split must leave an image to learn from, "

@@ -126,6 +126,17 @@ def test_images_that_are_not_square_are_refused(tmp_path):
         ClassifyImage.fit(config, references)
 
 
+def test_stages_leave_a_pixel(square_files):
+    tables = {"task": "classify-image", "data": {**square_files, "dev": 20}}
+    config = parse_config({**tables, "model": {**SMALL, "stages": 4}})
+    examples = ClassifyImage.read(config).train
+    assert ClassifyImage.fit(config, examples).shape == (8, 8, 1)
+    config = parse_config({**tables, "model": {**SMALL, "stages": 5}})
+    message = "model.stages must leave a pixel of images of 8 x 8, got 5"
+    with pytest.raises(ConfigError, match=message):
+        ClassifyImage.fit(config, examples)
+
+
 def test_an_idx_file_gives_its_images_by_number(square_files, tmp_path):
     data = {**square_files, "dev": 20}
     config = parse_config({"task": "classify-image", "data": data, "model": SMALL})

@@ -6,6 +6,7 @@ from typing import ClassVar
 import pytest
 
 from heedful.bench.entries.classify_node import ENTRY
+from heedful.data.graph import Node
 from heedful.errors import DataError
 from heedful.tasks.catalog import parse_config
 from heedful.tasks.classify_node.task import ClassifyNode
@@ -100,3 +101,13 @@ def test_training_needs_two_labels():
     config = parse_config({"task": "classify-node"})
     with pytest.raises(DataError, match=re.escape("must have two labels or more, got []")):
         ClassifyNode.fit(config, [])
+
+
+def test_a_table_to_judge_with_names_nodes_of_the_graph(tmp_path):
+    (tmp_path / "n.csv").write_text("id,label\n0, red \n")
+    (tmp_path / "n.tsv").write_text("0\tred\n")
+    built_in = parse_config({"task": "classify-node"})
+    data = {"name": "tables", "nodes": "n.csv", "edges": "e.csv"}
+    of_tables = parse_config({"task": "classify-node", "data": data})
+    for config, name in ((built_in, "n.tsv"), (of_tables, "n.csv")):
+        assert ClassifyNode.read_file(config, tmp_path / name) == [Node("0", "red")]

@@ -101,6 +101,14 @@ def test_an_empty_split_is_refused(tmp_path, share, name):
         read_splits(config, 1)
 
 
+def test_a_test_file_of_another_size_is_refused(tmp_path):
+    np.savez(tmp_path / "test.npz", images=PIXELS[:, :5], masks=masks()[:, :5])
+    config = MasksData(train=npz(tmp_path), test=str(tmp_path / "test.npz"), dev_share=0.3)
+    message = "as large as those of data.train, (6, 8, 3), got (5, 8, 3)"
+    with pytest.raises(DataError, match=re.escape(message)):
+        read_splits(config, 1)
+
+
 def test_images_of_another_size_or_none_are_refused(tmp_path):
     path = npz(tmp_path)
     with pytest.raises(

@@ -188,6 +188,14 @@ def test_a_test_file_is_the_test_split_and_none_is_no_test(tmp_path):
     assert read_splits(NpzData(train=train, dev_share=0.3, test_share=0.0), 1).test == []
 
 
+def test_a_test_file_of_another_size_is_refused(tmp_path):
+    images = RANDOM.integers(0, 256, (20, 4, 4, 3), np.uint8)
+    train, test = npz(tmp_path, images), npz(tmp_path, images[:, :3], "test.npz")
+    message = "as large as those of data.train, (4, 4, 3), got (3, 4, 3)"
+    with pytest.raises(DataError, match=re.escape(message)):
+        read_splits(NpzData(train=train, test=test, dev_share=0.3), 1)
+
+
 @pytest.mark.parametrize("dev_share, name", [(1e-9, "dev"), (0.999999999, "train")])
 def test_an_empty_split_is_refused(tmp_path, dev_share, name):
     images = RANDOM.integers(0, 256, (5, 4, 4, 3), np.uint8)

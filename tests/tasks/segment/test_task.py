@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from heedful.data.segments import Frame
-from heedful.errors import DataError, RunError
+from heedful.errors import ConfigError, DataError, RunError
 from heedful.tasks.catalog import parse_config
+from heedful.tasks.segment.config import Model
 from heedful.tasks.segment.masks import SegmentedImage
 from heedful.tasks.segment.task import Segment
 from heedful.testing.tasks import TaskContract
@@ -110,11 +111,24 @@ def config_of(**data):
 
 
 def test_a_label_that_no_training_mask_holds_is_refused(tmp_path):
-    images = np.random.default_rng(0).integers(0, 256, (20, 4, 4, 3), np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 3), np.uint8)
     np.savez(tmp_path / "a.npz", images=images, masks=(images[..., 0] > 128).astype(np.uint8))
     config = config_of(train=str(tmp_path / "a.npz"), classes=3, dev_share=0.2)
     with pytest.raises(DataError, match="hold each label from 0 to 2, got none with 2"):
         Segment.fit(config, Segment.read(config).train)
+
+
+def test_halvings_leave_a_pixel(tmp_path):
+    images = np.tile(np.arange(8, dtype=np.uint8) * 30, (20, 9, 1))
+    images[:, 0] = np.arange(20)[:, None]  # all differ
+    np.savez(tmp_path / "a.npz", images=images, masks=(images > 128).astype(np.uint8))
+    config = config_of(train=str(tmp_path / "a.npz"), dev_share=0.2)
+    examples = Segment.read(config).train
+    Segment.fit(config, examples)
+    deeper = config.model_copy(update={"model": Model(halvings=4)})
+    message = "model.halvings must leave a pixel of images of 9 x 8, got 4"
+    with pytest.raises(ConfigError, match=message):
+        Segment.fit(deeper, examples)
 
 
 def test_a_file_to_judge_with_is_read_as_the_training(tmp_path):

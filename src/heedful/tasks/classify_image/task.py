@@ -10,7 +10,7 @@ from heedful.data.examples import Splits
 from heedful.data.image_attention import ImageAttention
 from heedful.data.images import SUFFIXES, ImageReference, Source
 from heedful.data.load_images import FolderData, IdxData, load_images, source_of
-from heedful.errors import DataError, RunError
+from heedful.errors import ConfigError, DataError, RunError
 from heedful.files import read_json, write_json
 from heedful.tasks.classification import (
     LABELS,
@@ -64,6 +64,11 @@ class ClassifyImage(Classification[ImageReference]):
         height, width, channels = source_of(config.data).load(examples[:1]).shape[1:]
         if height != width:
             raise DataError(f"images must be square, got {height} x {width}")
+        stages = getattr(config.model, "stages", 1)
+        if height < 2 ** (stages - 1):
+            raise ConfigError(
+                f"model.stages must leave a pixel of images of {height} x {width}, got {stages}"
+            )
         return cls(config, labels, (height, width, channels))
 
     def save(self, folder: Path) -> None:

@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from heedful.data.alignment import Alignment
+from heedful.data.columns import read_columns
 from heedful.data.examples import Splits
 from heedful.data.graph import Graph, Node
 from heedful.errors import DataError
 from heedful.tasks.base import device_of
 from heedful.tasks.classification import LABELS, Classification, Prediction, labels_of, read_labels
-from heedful.tasks.classify_node.config import Config, problem
+from heedful.tasks.classify_node.config import Config, TablesData, problem
 from heedful.tasks.classify_node.nodes import Known, Nodes, open_graph, read_nodes
 
 if TYPE_CHECKING:
@@ -43,6 +44,16 @@ class ClassifyNode(Classification[Node]):
     def read(cls, config: Config) -> Splits[Node]:
         """Read or make the graph; a label that no node of the training split has is refused."""
         return read_nodes(config)
+
+    @classmethod
+    def read_file(cls, config: Config, path: Path | str) -> list[Node]:
+        """Read a table with the columns of ids and labels; after the built-in graph, two columns.
+
+        All its nodes must be of the graph of the training: `encode` refuses others.
+        """
+        data = config.data
+        columns = (data.id, data.label) if isinstance(data, TablesData) else ("1", "2")
+        return [Node(own, label.strip()) for _, (own, label) in read_columns(path, columns)]
 
     @classmethod
     def problem(cls, config: Config) -> str | None:

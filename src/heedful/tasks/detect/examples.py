@@ -11,7 +11,7 @@ from heedful.data.boxes import Box, read_boxes
 from heedful.data.canvases import CANVASES, DEV, TEST, TRAIN, draw_canvas
 from heedful.data.canvases import SIDE as CANVAS
 from heedful.data.components import parts_of
-from heedful.data.examples import Splits
+from heedful.data.examples import Splits, check_sizes
 from heedful.data.hashes import hash_array
 from heedful.data.pictures import open_picture
 from heedful.data.segments import Frame, list_npz, read_arrays
@@ -81,6 +81,8 @@ def read_splits(data: Data, seed: int) -> Splits[Boxed]:
         counts = {TRAIN: data.train, DEV: data.dev, TEST: data.test}
         parts = [canvases(style, count, seed) for style, count in counts.items()]
         return Splits(train=parts[0], dev=parts[1], test=parts[2])
+    if data.test is not None:
+        check_sizes(frame_of(data).shape, frame_of(data, data.test).shape)
     test = None if data.test is None else read_boxed(data, data.test)
     shares = (data.dev_share, data.test_share if test is None else 0.0)
     splits = divide(read_boxed(data, data.train), attrgetter("hash"), shares, seed=seed)

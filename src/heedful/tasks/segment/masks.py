@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from heedful.data.components import Part, parts_of
-from heedful.data.examples import Splits
+from heedful.data.examples import Splits, check_sizes
 from heedful.data.hashes import checksums
 from heedful.data.segments import (
     NO_LABEL,
@@ -231,6 +231,8 @@ def read_splits(data: Data, seed: int) -> Splits[SegmentReference]:
         found = refer(files, frame=SHAPES_FRAME, classes=2)
         held = data.dev + data.test
         return Splits(train=found[held:], dev=found[: data.dev], test=found[data.dev : held])
+    if not isinstance(data, FolderData) and data.test is not None:
+        check_sizes(frame_of(data).shape, list_npz(data.test)[1].shape)
     test = None if data.test is None else read_references(data, data.test)
     shares = (data.dev_share, data.test_share if test is None else 0.0)
     splits = divide(read_references(data, data.train), attrgetter("hash"), shares, seed=seed)

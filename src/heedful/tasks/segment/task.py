@@ -9,7 +9,7 @@ from heedful.data.batches import size_batches
 from heedful.data.examples import Splits
 from heedful.data.image_attention import ImageAttention
 from heedful.data.segments import Frame, SegmentReference, load_segments
-from heedful.errors import DataError, RunError
+from heedful.errors import ConfigError, DataError, RunError
 from heedful.files import read_json, write_json
 from heedful.metrics.rows import row_loss
 from heedful.tasks.base import Rows, Task, device_of
@@ -69,6 +69,7 @@ class Segment(Task[SegmentReference, SegmentedImage]):
     def fit(cls, config: Config, examples: Sequence[SegmentReference]) -> Self:
         """Learn how large images are; every label must be there to be learned."""
         task = cls(config, frame_of(config.data))
+        _check_halvings(config.model.halvings, task.frame)
         masks = load_segments(examples, frame=task.frame, classes=task.classes).masks
         for label in range(task.classes):
             if not (masks == label).any():
@@ -179,3 +180,11 @@ class Segment(Task[SegmentReference, SegmentedImage]):
     def truth(self, batch: Any) -> "Tensor":
         """Return the labels of every pixel."""
         return batch[1].flatten()
+
+
+def _check_halvings(halvings: int, frame: Frame) -> None:
+    if min(frame.height, frame.width) < 2**halvings:
+        raise ConfigError(
+            f"model.halvings must leave a pixel of images of {frame.height} x {frame.width}, "
+            f"got {halvings}"
+        )
