@@ -32,6 +32,7 @@ ROWS = (
     ("optimizing", "profiling", "tuning"),
     ("testing",),
     ("report",),
+    ("reporting",),
     ("cli",),
 )
 ORDER = [unit for row in ROWS for unit in row]
@@ -47,7 +48,9 @@ NARROW = {
     "config": ("errors", "texts"),
     "data": ("config", "errors", "files"),
     "metrics": ("errors", "data.scripts"),
-    "report": ("data.alignment", "data.image_attention", "errors", "files"),
+    "report": (
+        *("data.alignment", "data.image_attention", "errors", "explaining.explanation", "files"),
+    ),
 }
 
 # Imports what the user names, so nobody can say beforehand what that is.

@@ -22,10 +22,10 @@ from heedful.profiling import profile as profile_file
 from heedful.profiling._heads import correlation
 from heedful.profiling._key_use import BLOCKS, default_block
 from heedful.profiling._results import Whole
-from heedful.profiling._site_names import site_names
 from heedful.profiling._site_times import Shape, plain_shares, time_sites
 from heedful.profiling._spectra import query_key_spectra
 from heedful.profiling.profile import profile, profile_run
+from heedful.profiling.site_names import site_names
 from heedful.tasks.translation.forced_decoding import ForcedDecoding
 
 WIDTH, HEADS, KV_HEADS, DIM, VALUE_DIM = 12, 4, 2, 6, 5

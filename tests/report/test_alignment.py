@@ -26,7 +26,13 @@ def test_rows_are_targets_and_columns_are_sources():
     head, chinese, latin, *_ = render_terminal(alignment(), 80).plain.splitlines()
     assert head.split() == ["the", "cat", "the"]
     assert chinese.split() == ["猫", "·", "[100]", "·"]
-    assert latin.split() == ["A", "[▓62]", "▒25", "░12"]
+    assert latin.split() == ["A", "[▓62]", "▒▒", "░░"]
+
+
+def test_only_strong_cells_carry_numbers():
+    row = (0.4, 0.3, 0.15, 0.13, 0.02)
+    drawn = render_terminal(alignment(source=tuple("abcde"), target=("x",), weights=(row,)))
+    assert drawn.plain.splitlines()[1].split() == ["x", "[▓40]", "▒30", "░░", "░░", "·"]
 
 
 def test_chinese_pieces_keep_the_columns_in_line():

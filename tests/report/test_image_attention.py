@@ -1,38 +1,20 @@
 """Images and where their places looked, drawn and written."""
 
 import base64
-import io
 import re
-import struct
-import zlib
 
 import numpy as np
 import pytest
+from tests.report.test_png import unpacked
 
 from heedful.data.image_attention import AttentionMap, ImageAttention
 from heedful.errors import ConfigError
-from heedful.report.image_attention import DARK, GAP, MARK, mosaic, png, render_image, write_image
+from heedful.report.image_attention import DARK, GAP, MARK, mosaic, render_image, write_image
 
 MAP = AttentionMap(row=0, column=1, weights=((0.64, 0.0), (0.2, 0.16)))
 PICTURE = ImageAttention(
     pixels=(((0,), (255,)), ((128,), (60,))), maps=(MAP,), title="a <7> & its place"
 )
-
-
-def unpacked(content):
-    """The pixels of a PNG without filters, and its chunks."""
-    chunks, place = {}, 8
-    while place < len(content):
-        (size,) = struct.unpack_from(">I", content, place)
-        name = content[place + 4 : place + 8]
-        chunks[name] = content[place + 8 : place + 8 + size]
-        (check,) = struct.unpack_from(">I", content, place + 8 + size)
-        assert check == zlib.crc32(name + chunks[name])
-        place += 12 + size
-    width, height = struct.unpack_from(">II", chunks[b"IHDR"])
-    lines = np.frombuffer(zlib.decompress(chunks[b"IDAT"]), np.uint8).reshape(height, -1)
-    assert not lines[:, 0].any()
-    return lines[:, 1:].reshape(height, width, 3), chunks
 
 
 def test_a_terminal_shows_the_image_and_the_map():
@@ -62,16 +44,6 @@ def test_colours_stay_and_no_map_is_drawn_without_attention():
     pixels = mosaic(picture)
     assert pixels.shape == (224, 224, 3)
     assert pixels[0, -1].tolist() == [4, 5, 6]
-
-
-def test_a_png_holds_its_pixels_and_its_command():
-    pixels = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
-    content = png(pixels, "heedful predict größer")
-    found, chunks = unpacked(content)
-    assert np.array_equal(found, pixels)
-    assert chunks[b"iTXt"].split(b"\0")[-1].decode() == "heedful predict größer"
-    image = pytest.importorskip("PIL.Image")  # another reader's opinion
-    assert np.array_equal(np.asarray(image.open(io.BytesIO(content))), pixels)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".svg", ".html", ".PNG"])

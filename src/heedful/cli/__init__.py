@@ -29,6 +29,7 @@ from heedful.cli.new import new
 from heedful.cli.optimize import optimize
 from heedful.cli.predict import predict
 from heedful.cli.profile import profile
+from heedful.cli.report import report
 from heedful.cli.train import train
 from heedful.cli.tune import tune
 from heedful.cli.verify import verify
@@ -44,6 +45,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "profile": profile,
     "optimize": optimize,
     "apply": apply,
+    "report": report,
     "verify": verify,
     "bench": bench,
     "doctor": doctor,

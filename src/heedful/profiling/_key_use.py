@@ -13,7 +13,7 @@ from heedful.probing.probe import probe
 from heedful.probing.sites import find_sites as probed_sites
 from heedful.probing.tiles import Workspace, tiles
 from heedful.profiling._results import KeyUse
-from heedful.profiling._site_names import site_names
+from heedful.profiling.site_names import site_names
 
 PROBED = 4  # batches that are looked at
 BLOCKS = 32  # blocks that are told apart

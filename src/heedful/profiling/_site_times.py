@@ -16,7 +16,7 @@ from heedful.nn.mechanisms.base import Mechanism
 from heedful.optimizing.latency_table import site_seconds
 from heedful.probing.probe import probe
 from heedful.probing.sites import find_sites as probed_sites
-from heedful.profiling._site_names import site_names
+from heedful.profiling.site_names import site_names
 
 ROUNDS = 3
 SHAPES = 24  # calls of a site that stand for all of them

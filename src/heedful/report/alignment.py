@@ -1,4 +1,4 @@
-"""An alignment as a heat map in the terminal: shade and number say the same, without colour."""
+"""An alignment as a heat map in the terminal: shades everywhere, numbers where most of a row is."""
 
 import itertools
 from collections.abc import Iterator
@@ -12,15 +12,16 @@ from heedful.errors import DataError
 SHADES = " ░▒▓█"
 LABEL_CELLS = 16  # longer pieces are cut
 CELL = 3  # a shade and two digits
+STRONG = 0.5  # of the largest share of a row: from there on a cell carries its number
 TOLERANCE = 0.02  # a row of bfloat16 shares may miss one by a few roundings of 1/256
 
 
 def render_terminal(alignment: Alignment, width: int = 80) -> Text:
     """Draw shares of attention in per cent: a row for each target piece, a column for each source.
 
-    The shade grows with the square root of the share, so that small shares stay visible; the
-    largest share of a row stands in brackets. What does not fit into `width` follows below, in
-    further panels.
+    The shade grows with the square root of the share, so that small shares stay visible. Cells that
+    hold at least half of what the largest of their row holds have a number; the largest stands in
+    brackets. What does not fit into `width` follows below, in further panels.
 
     Args:
         alignment: What to draw.
@@ -41,11 +42,14 @@ def render_terminal(alignment: Alignment, width: int = 80) -> Text:
         for label, row in zip(labels, alignment.weights, strict=True):
             best = max(range(len(row)), key=row.__getitem__)
             cells = (
-                _cell(row[c], size, best=c == best) for c, size in zip(columns, sizes, strict=True)
+                _cell(row[c], size, most=row[best], best=c == best)
+                for c, size in zip(columns, sizes, strict=True)
             )
             lines.append((_right(label, label_width) + "  " + " ".join(cells)).rstrip())
         lines.append("")
-    lines.append(f"per cent of attention; shade '{SHADES}' by square root; [ ] most of a row")
+    lines.append(
+        f"per cent where most is; shade '{SHADES.strip()}' by square root; [ ] the largest"
+    )
     return Text("\n".join(lines), no_wrap=True, overflow="ignore")
 
 
@@ -108,11 +112,15 @@ def _right(text: str, size: int) -> str:
     return " " * (size - cell_len(text)) + text
 
 
-def _cell(share: float, size: int, *, best: bool) -> str:
+def _cell(share: float, size: int, *, most: float, best: bool) -> str:
     shade = SHADES[min(int(share**0.5 * len(SHADES)), len(SHADES) - 1)]
     percent = round(100 * min(share, 1.0))
-    # 100 takes the place of the shade: nothing is fuller
-    body = f"{percent:3d}" if percent == 100 else f"{shade}{percent:2d}" if percent else f"{'·':>3}"
+    if percent == 100:  # takes the place of the shade: nothing is fuller
+        body = f"{percent:3d}"
+    elif percent and share >= STRONG * most:
+        body = f"{shade}{percent:2d}"
+    else:
+        body = f"{shade * 2 if shade.strip() else '·':>3}"
     return _right(f"[{body}]" if best and percent else f" {body} ", size)
 
 

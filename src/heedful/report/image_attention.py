@@ -1,9 +1,6 @@
 """An image and where its places looked, or words about it: in the terminal, as HTML, SVG or PNG."""
 
-import base64
 import html
-import struct
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +10,7 @@ from rich.text import Text
 from heedful.data.image_attention import AttentionMap, ImageAttention
 from heedful.errors import ConfigError
 from heedful.files import write_bytes
+from heedful.report.png import data_uri, png
 
 SUFFIXES = (".html", ".svg", ".png")
 SHADES = " ░▒▓█"
@@ -70,11 +68,10 @@ def write_image(picture: ImageAttention, path: Path, *, command: str) -> None:
     if suffix not in SUFFIXES:
         raise ConfigError(f"output must end in {', '.join(SUFFIXES)}, got {path.name}")
     pixels = mosaic(picture)
-    content = png(pixels, command)
     if suffix == ".png":
-        write_bytes(path, content)
+        write_bytes(path, png(pixels, command))
         return
-    source = f"data:image/png;base64,{base64.b64encode(content).decode()}"
+    source = data_uri(pixels, command)
     height, width, _ = pixels.shape
     if suffix == ".svg":
         text = (
@@ -123,30 +120,6 @@ def _panel(each: AttentionMap, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     panel = np.repeat(shade[:, :, None], 3, axis=2)
     panel[each.row, each.column] = MARK
     return _enlarged(panel)
-
-
-def png(pixels: NDArray[np.uint8], command: str) -> bytes:
-    """Return a PNG of red, green and blue pixels, with what made it as its comment.
-
-    Source:
-        PNG specification, third edition, sections 11.2 (critical chunks) and 11.3.3.4 (iTXt).
-    """
-    height, width, _ = pixels.shape
-    # in front of each line stands the number of its filter: none
-    lines = np.hstack([np.zeros((height, 1), np.uint8), pixels.reshape(height, -1)])
-    chunks = [
-        (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)),
-        (b"iTXt", b"Command\0\0\0\0\0" + command.encode()),
-        (b"IDAT", zlib.compress(lines.tobytes(), 9)),
-        (b"IEND", b""),
-    ]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(content))
-        + name
-        + content
-        + struct.pack(">I", zlib.crc32(name + content))
-        for name, content in chunks
-    )
 
 
 def _strength(each: AttentionMap) -> NDArray[np.float64]:

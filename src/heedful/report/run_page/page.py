@@ -1,0 +1,90 @@
+"""The page of a run: sections, put together into one file that loads nothing and asks nobody."""
+
+import base64
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from heedful.errors import MissingExtraError
+from heedful.report._page import FONT, libraries
+from heedful.report.run_page.data import PageData
+from heedful.report.run_page.sections import costs, curves, examples, heads, method, search, summary
+from heedful.report.run_page.words import Words
+
+TEMPLATES = Path(__file__).parent / "templates"
+SECTIONS = (summary, search, costs, heads, examples, curves, method)  # in the order of the page
+
+
+def render(data: PageData, *, language: str = "en") -> bytes:
+    """Return the page.
+
+    It runs its own short script and style alone, known by their hashes, and reads well without.
+    Charts and maps are pictures within it, so nothing is drawn when it opens.
+
+    Args:
+        data: What it shows.
+        language: `en` or `zh`.
+
+    Raises:
+        ConfigError: There is no such language.
+        MissingExtraError: The extra `report` is not installed.
+    """
+    words = Words(language)
+    environment = _environment()
+    style = (TEMPLATES / "page.css").read_text(encoding="utf-8").replace("FONT", FONT)
+    program = (TEMPLATES / "page.js").read_text(encoding="utf-8")
+    parts: list[str] = []
+    for section in SECTIONS:
+        view = section.view(data, words)
+        if view is not None:
+            name = section.__name__.rpartition(".")[2]
+            template = environment.get_template(f"{name}.html")
+            parts.append(template.render(words=words, **view))
+    page: str = environment.get_template("page.html").render(
+        data=data,
+        words=words,
+        title=f"{data.task}: {Path(data.run).name}",
+        style=_safe(style),
+        program=_safe(program),
+        hashes={"style": _hash(style), "script": _hash(program)},
+        parts=[_safe(part) for part in parts],
+    )
+    return page.encode()
+
+
+def check_installed() -> None:
+    """Say early, before anything is computed, that a page cannot be written.
+
+    Raises:
+        MissingExtraError: The extra `report` is not installed.
+    """
+    libraries()
+    _environment()
+
+
+def _environment() -> Any:
+    try:
+        import jinja2
+    except ImportError:
+        raise MissingExtraError(
+            "a page needs jinja2, got an installation without it. "
+            "Install it with: pip install 'heedful[report]'"
+        ) from None
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _safe(text: str) -> Any:
+    """Ours, and escaped where it has to be."""
+    from markupsafe import Markup
+
+    return Markup(text)
+
+
+def _hash(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"

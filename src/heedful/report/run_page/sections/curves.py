@@ -1,0 +1,28 @@
+"""The training: its loss and its dev scores, step by step."""
+
+from typing import Any
+
+from heedful.report.run_page.charts import curve_chart
+from heedful.report.run_page.data import PageData
+from heedful.report.run_page.words import Words
+
+MOST_ROWS = 12
+
+
+def view(data: PageData, words: Words) -> dict[str, Any] | None:
+    """Return a chart and a short table for each curve; `None` where nothing was logged."""
+    if not data.curves:
+        return None
+    return {
+        "curves": [
+            {
+                "name": curve.name.replace("_", " "),
+                "chart": curve_chart(curve, words),
+                "rows": [
+                    (f"{step:,}", f"{value:.4g}")
+                    for step, value in curve.points[:: -(-len(curve.points) // MOST_ROWS)]
+                ],
+            }
+            for curve in data.curves
+        ]
+    }

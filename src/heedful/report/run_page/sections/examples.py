@@ -1,0 +1,131 @@
+"""Held-out examples with their answers, and why: never without the verdict."""
+
+from typing import Any
+
+import numpy as np
+
+from heedful.data.alignment import Alignment
+from heedful.explaining.explanation import Effect, Explanation
+from heedful.report.image_attention import mosaic
+from heedful.report.png import data_uri
+from heedful.report.run_page import cells
+from heedful.report.run_page.data import PageData, Shown
+from heedful.report.run_page.words import Words
+
+MOST_TARGETS = 24  # rows of a table; what was answered further on is left out, and said so
+MOST_COLUMNS = 60
+MOST_IMAGES = 4
+LARGEST_CANVAS = 320  # pixels a side
+STATES = {"verified": "good", "not tested": "open", "inconclusive": "open"}  # else bad
+
+
+def view(data: PageData, words: Words) -> dict[str, Any] | None:
+    """Return the examples; `None` where there are none."""
+    if not data.shown:
+        return None
+    return {"examples": [_example(each, words) for each in data.shown]}
+
+
+def _example(shown: Shown, words: Words) -> dict[str, Any]:
+    found = shown.explanation
+    word = "not tested" if found is None else found.word
+    state = STATES.get(word, "bad")
+    view: dict[str, Any] = {
+        "asked": dict(shown.asked),
+        "answer": shown.answer,
+        "state": state,
+        "mark": {"good": "✓", "bad": "✗", "open": "–"}[state],
+        "word": words(f"verdict {word}"),
+        "reason": shown.reason,
+        **dict.fromkeys(("text", "table", "images", "numbers", "paths", "method", "left_out")),
+    }
+    if found is not None:
+        view |= _explained(found, words)
+    elif isinstance(shown.picture, Alignment):
+        picture = shown.picture
+        view |= _table(picture.target, picture.source, np.asarray(picture.weights, float), words)
+    elif shown.picture is not None and shown.picture.maps:
+        pixels = mosaic(shown.picture)
+        view["images"] = [{"base": data_uri(pixels), "veil": None, "name": "", "size": "wide"}]
+    return view
+
+
+def _explained(found: Explanation, words: Words) -> dict[str, Any]:
+    view: dict[str, Any] = {
+        "reason": "" if found.verdict is None else found.verdict.reason,
+        "method": words("method", method=found.method, removal=found.removal),
+        "numbers": _numbers(found, words),
+        "paths": _paths(found),
+    }
+    if found.canvas is not None:
+        return view | {"images": _images(found)}
+    if len(found.targets) == 1:
+        return view | {"text": cells.shaded(found.pieces, found.weights[0])}
+    return view | _table(found.targets, found.pieces, found.weights, words)
+
+
+def _table(rows: Any, columns: Any, weights: Any, words: Words) -> dict[str, Any]:
+    rows, columns = list(rows), list(columns)
+    left = max(0, len(rows) - MOST_TARGETS) + max(0, len(columns) - MOST_COLUMNS)
+    weights = np.asarray(weights, float).reshape(len(rows), len(columns))
+    part = weights[:MOST_TARGETS, :MOST_COLUMNS]
+    table = cells.table(rows[:MOST_TARGETS], columns[:MOST_COLUMNS], part)
+    return {"table": table, "left_out": words("left out", count=left) if left else None}
+
+
+def _images(found: Explanation) -> list[dict[str, Any]]:
+    canvas = found.canvas
+    if canvas is None:
+        return []
+    every = max(1, -(-max(canvas.shape[:2]) // LARGEST_CANVAS))
+    canvas = canvas[::every, ::every]
+    canvas = np.broadcast_to(canvas, (*canvas.shape[:2], 3)) if canvas.shape[2] == 1 else canvas
+    # stretches of a sound lie side by side
+    shape = found.shape if len(found.shape) == 2 else (1, len(found.pieces))
+    return [
+        {
+            "base": data_uri(np.ascontiguousarray(canvas)),
+            "veil": data_uri(cells.veil(weights.reshape(shape))),
+            "name": target,
+            "size": "wide" if canvas.shape[1] > 2 * canvas.shape[0] else "square",
+        }
+        for target, weights in list(zip(found.targets, found.weights, strict=True))[:MOST_IMAGES]
+    ]
+
+
+def _numbers(found: Explanation, words: Words) -> list[tuple[str, str]] | None:
+    verdict = found.verdict
+    if verdict is None:
+        return None
+
+    def effect(value: Effect) -> str:
+        low, high = value.interval
+        ends = f"{low:.3g} – {high:.3g}"
+        random = words("against random", random=f"{value.random:.3g}", interval=ends)
+        return f"{value.value:.3g}; {random}, p = {value.p:.3g}"
+
+    return [
+        (words("comprehensiveness"), effect(verdict.comprehensiveness)),
+        (words("sufficiency"), effect(verdict.sufficiency)),
+        (words("reference"), f"{verdict.reference:.3g}"),
+        (words("wrong sign"), f"{verdict.wrong_sign:.0%}"),
+        (words("resemblance"), f"{verdict.resemblance:.2f}"),
+        (words("draws"), f"{verdict.draws:,}"),
+    ]
+
+
+def _paths(found: Explanation) -> list[dict[str, str]] | None:
+    return [
+        {
+            "way": " ← ".join(
+                [
+                    found.targets[path.target],
+                    *(f"{site} · {head}" for site, head in path.heads),
+                    found.pieces[path.piece],
+                ]
+            ),
+            "drop": f"{path.drop:+.3g}",
+            "random": f"{path.random_drop:+.3g}",
+        }
+        for path in found.paths[:3]
+    ] or None

@@ -1,0 +1,92 @@
+"""Held-out examples as the page shows them: answered, and explained where the task can be asked."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import torch
+
+from heedful.errors import HeedfulError, UnsupportedError
+from heedful.report.run_page.data import Shown
+from heedful.training.run import Run
+
+LONGEST = 240  # characters of a field; what is longer is cut
+MOST_ITEMS = 12  # of a list
+
+
+def show_examples(
+    run: Run,
+    examples: Sequence[Any],
+    *,
+    draws: int,
+    seed: int,
+    tell: Callable[[str], object] = lambda _: None,
+) -> tuple[Shown, ...]:
+    """Return examples with their answers, and why the model gave them.
+
+    Args:
+        run: The run.
+        examples: To show.
+        draws: Random maps that each explanation is compared with.
+        seed: Of these.
+        tell: Called with what is being done.
+    """
+    if not examples:
+        return ()
+    task, model = run.task, run.model
+    with torch.inference_mode():
+        answers = task.answer(model, task.encode(list(examples)))
+    shown: list[Shown] = []
+    for number, (example, answer) in enumerate(zip(examples, answers, strict=True), 1):
+        tell(f"explaining example {number} of {len(examples)}")
+        asked, said = fields_of(example), cut(" ".join(task.show(answer).split()))
+        explained = _explained(run, example, answer, draws=draws, seed=seed)
+        shown.append(Shown(asked=asked, answer=said, **explained))
+    return tuple(shown)
+
+
+def fields_of(example: Any) -> dict[str, str]:
+    """Return what an example holds, name by name, as far as it can be told in words."""
+    if not is_dataclass(example):
+        return {"input": cut(_told(example))}
+    found = {each.name: _told(getattr(example, each.name)) for each in fields(example)}
+    return {name: cut(value) for name, value in found.items() if value}
+
+
+def cut(text: str) -> str:
+    """Return a text that is short enough to be read in passing."""
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+
+
+def _told(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool | int | float):
+        return f"{value:g}" if isinstance(value, float) else str(value)
+    if isinstance(value, Mapping) or is_dataclass(value):
+        return cut(str(value))
+    if isinstance(value, Sequence):
+        items = [_told(each) for each in value[:MOST_ITEMS]]
+        more = f", … ({len(value)})" if len(value) > MOST_ITEMS else ""
+        return ", ".join(item for item in items if item) + more
+    return ""
+
+
+def _explained(run: Run, example: Any, answer: Any, *, draws: int, seed: int) -> dict[str, Any]:
+    """An explanation with its verdict; else where the model looked, and why nobody tested that."""
+    try:
+        from heedful.explaining.explain import explain_example  # pyright: ignore
+
+        found = explain_example(
+            run.task, run.model, example, answer, test=True, draws=draws, seed=seed
+        )
+        return {"explanation": found}
+    except ImportError:
+        reason = ""
+    except UnsupportedError as error:
+        reason = str(error)
+    try:
+        picture = run.task.picture(run.model, example, answer)
+    except HeedfulError:
+        picture = None
+    return {"picture": picture, "reason": reason}

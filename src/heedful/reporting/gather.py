@@ -1,0 +1,209 @@
+"""All that the page of a run shows, gathered from run folders and from models that answer."""
+
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from heedful.allocation.saved_files import PLAN, REPORT
+from heedful.config.file import dump_toml
+from heedful.errors import ConfigError, DataError, RunError, UnsupportedError
+from heedful.evaluation import evaluate
+from heedful.files import read_json
+from heedful.metrics.interval import Estimate
+from heedful.optimizing.run_folder import output_of
+from heedful.report.run_page.data import Cost, Curve, Interval, PageData, Score
+from heedful.reporting.examples import show_examples
+from heedful.reporting.heads import atlas_of
+from heedful.reporting.searched import costs_of, importance_of, judgement_of, search_of
+from heedful.training.metrics import read_metrics
+from heedful.training.run import Run
+
+HEAD_EXAMPLES = 16  # that the numbers of heads are means over
+NOT_CURVES = {"step", "fraction", "best", "seconds", "remaining", "learning_rate"}
+MOST_CURVES = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gathering:
+    """How much a page is to hold.
+
+    Args:
+        examples: Held-out examples that are shown, at most.
+        draws: Random maps that each explanation is compared with.
+        seed: Of these.
+    """
+
+    examples: int = 6
+    draws: int = 200
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.examples < 0:
+            raise ConfigError(f"examples must be at least 0, got {self.examples}")
+        if self.draws < 1:
+            raise ConfigError(f"draws must be at least 1, got {self.draws}")
+
+
+def gather(
+    run: Run,
+    smaller: Run | None,
+    *,
+    command: str,
+    settings: Gathering | None = None,
+    tell: Callable[[str], object] = lambda _: None,
+) -> PageData:
+    """Return all that a page shows: models answer held-out examples, and are probed as they do.
+
+    Args:
+        run: The run.
+        smaller: What optimising made of it; `None` where there is none.
+        command: What makes the page, word for word.
+        settings: How much it holds. `None` means `Gathering()`.
+        tell: Called with what is being done.
+
+    Raises:
+        RunError: A run is damaged.
+        ConfigError: `smaller` is of another task.
+    """
+    if smaller is not None and smaller.config.task != run.config.task:
+        raise ConfigError(
+            f"both runs must be of one task, got {run.config.task} and {smaller.config.task}"
+        )
+    settings = settings or Gathering()
+    split = "test" if run.examples("test") else "dev"
+    examples = run.examples(split)
+    report = report_of(run, smaller)
+    tell("measuring quality")
+    scores, measured = _scores(run, smaller, split)
+    tell("looking at heads")
+    atlas = atlas_of(run, smaller, _some(examples, HEAD_EXAMPLES), importance_of(report))
+    tell("explaining examples")
+    shown = show_examples(
+        run, _some(examples, settings.examples), draws=settings.draws, seed=settings.seed, tell=tell
+    )
+    return PageData(
+        run=str(run.folder),
+        smaller="" if smaller is None else str(smaller.folder),
+        task=run.config.task,
+        command=command,
+        date=date.today().isoformat(),
+        about=_about(run),
+        split=split,
+        examples=measured,
+        scores=scores,
+        costs=costs_of(report) or _parameters(run, smaller),
+        judgement=judgement_of(report),
+        search=search_of(report),
+        atlas=atlas,
+        shown=shown,
+        curves=_curves(run),
+        config=dump_toml(run.config),
+        plan="" if smaller is None or smaller.plan is None else smaller.plan.dumps(),
+    )
+
+
+def optimised_from(run: Run) -> Run | None:
+    """Return the run beside this one that optimising made of it, where there is one."""
+    folder = output_of(run.folder, None)
+    if not (folder / "run.json").is_file():
+        return None
+    smaller = Run(folder, device=run.device, task=run.source)
+    ours = smaller.about.get("optimised_from") == str(run.folder.resolve())
+    return smaller if ours else None
+
+
+def report_of(run: Run, smaller: Run | None) -> dict[str, Any] | None:
+    """Return what an optimisation came to: an accepted one, or one that was refused.
+
+    A plan that was made without a verdict has none.
+    """
+    folder = output_of(run.folder, None) if smaller is None else smaller.folder
+    path: Path = folder / REPORT
+    if not path.is_file() or (smaller is None and (folder / PLAN).exists()):
+        return None
+    report = read_json(path)
+    return report if isinstance(report, dict) and "quality" in report else None
+
+
+def _some(examples: Sequence[Any], count: int) -> list[Any]:
+    """So many of them, evenly spread."""
+    count = min(count, len(examples))
+    return [examples[place * len(examples) // count] for place in range(count)]
+
+
+def _scores(run: Run, smaller: Run | None, split: str) -> tuple[tuple[Score, ...], int]:
+    try:
+        before = evaluate(run, split=split)
+        after = None if smaller is None else evaluate(smaller, split=split)
+    except (ConfigError, DataError, UnsupportedError):  # a task without a metric, or no examples
+        return (), 0
+    scores = tuple(
+        Score(
+            name=name,
+            unit=before.units[name],
+            higher_is_better=before.higher_is_better[name],
+            before=_interval(found),
+            after=None if after is None else _interval(after.scores[name]),
+        )
+        for name, found in before.scores.items()
+    )
+    return scores, before.examples
+
+
+def _interval(found: Estimate) -> Interval:
+    return Interval(found.score, found.low, found.high)
+
+
+def _parameters(run: Run, smaller: Run | None) -> tuple[Cost, ...]:
+    def count(run: Run) -> int:
+        return sum(parameter.numel() for parameter in run.model.parameters())
+
+    after = None if smaller is None else count(smaller)
+    return (Cost(name="parameters", before=count(run), after=after),)
+
+
+def _about(run: Run) -> dict[str, str]:
+    about = run.about
+    command = about.get("command")
+    found: dict[str, Any] = {
+        "command": " ".join(map(str, command)) if isinstance(command, list) else None,
+        "seed": about.get("seed"),
+        "precision": about.get("precision"),
+        "machine": ", ".join(
+            str(about[name]) for name in ("platform", "device") if about.get(name)
+        ),
+        "cores, threads": f"{about.get('cores')}, {about.get('threads')}",
+        "versions": _versions(about.get("versions")),
+        "page made on": f"{platform.machine()}, Python {platform.python_version()}",
+    }
+    return {name: str(value) for name, value in found.items() if value not in (None, "")}
+
+
+def _versions(found: Any) -> str:
+    pairs = found.items() if isinstance(found, dict) else ()
+    return ", ".join(f"{name} {version}" for name, version in pairs)
+
+
+def _curves(run: Run) -> tuple[Curve, ...]:
+    """The loss, the dev scores; what has a number at more than one step."""
+    found: dict[str, list[tuple[int, float]]] = {}
+    for line in _measured(run):
+        for name, value in line.items():
+            if name in NOT_CURVES or name.endswith("_per_second") or isinstance(value, bool):
+                continue
+            if isinstance(value, int | float) and value == value and abs(value) < float("inf"):
+                found.setdefault(name, []).append((int(line["step"]), float(value)))
+    first = ("loss", run.kind.monitor)
+    names = sorted(found, key=lambda name: (first.index(name) if name in first else 2, name))
+    chosen = [name for name in names if len(found[name]) > 1][:MOST_CURVES]
+    return tuple(Curve(name=name, points=tuple(found[name])) for name in chosen)
+
+
+def _measured(run: Run) -> list[dict[str, Any]]:
+    try:
+        return read_metrics(run.folder)
+    except RunError:  # only a picture of it is lost
+        return []

@@ -1,0 +1,107 @@
+import re
+from html.parser import HTMLParser
+from itertools import pairwise
+
+import pytest
+from tests.report.run_page.made import EVIL, atlas, page_data
+
+from heedful.errors import ConfigError, MissingExtraError
+from heedful.report.run_page.page import SECTIONS, check_installed, render
+
+
+class Elements(HTMLParser):
+    """Every element of a page with its attributes, and the text outside of scripts."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.found, self.text, self._inside = [], [], ""
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+        self._inside = tag
+
+    def handle_endtag(self, tag):
+        self._inside = ""
+
+    def handle_data(self, data):
+        if self._inside not in ("script", "style"):
+            self.text.append(data)
+
+    def named(self, tag):
+        return [attributes for name, attributes in self.found if name == tag]
+
+
+@pytest.fixture(scope="module")
+def page():
+    return render(page_data()).decode()
+
+
+def test_what_was_typed_stays_text(page):
+    elements = Elements(page)
+    scripts = elements.named("script")
+    assert len(scripts) == 3  # ours, and two blocks of data
+    assert [each.get("type") for each in scripts].count("application/json") == 2
+    assert "alert" not in page.replace(EVIL.replace("<", "&lt;"), "").partition("<h2>")[0].replace(
+        "&lt;/script&gt;&lt;script&gt;alert(&#39;x&#39;)", ""
+    )
+    assert "alert('x')" in "".join(elements.text)
+    assert not any(each.get("src", "").startswith("http") for each in elements.named("img"))
+
+
+def test_nothing_is_asked_of_anybody(page):
+    asks = {"link", "iframe", "object", "embed", "base", "video", "audio", "source", "use"}
+    for tag, attributes in Elements(page).found:
+        assert tag not in asks
+        for name in ("src", "href", "xlink:href", "action", "srcset"):
+            address = attributes.get(name)
+            assert address is None or address.startswith(("data:image/png;base64,", "#"))
+        assert not any(name.startswith("on") or name == "style" for name in attributes)
+
+
+def test_only_its_own_script_and_style_may_run(page):
+    (policy,) = [each["content"] for each in Elements(page).named("meta") if "http-equiv" in each]
+    assert policy.startswith("default-src 'none'; ")
+    assert "unsafe" not in policy
+    assert len(re.findall("'sha256-[A-Za-z0-9+/]{43}='", policy)) == 2
+
+
+def test_sections_stand_in_their_order(page):
+    titles = re.findall(r"<h2>([^<]+)</h2>", page)
+    assert len(titles) == len(SECTIONS) - 1  # the summary needs none
+    places = [page.index(f"<h2>{title}</h2>") for title in titles]
+    assert all(one < other for one, other in pairwise(places))
+
+
+def test_a_run_by_itself_has_fewer_sections():
+    page = render(
+        page_data(smaller="", judgement=None, search=None, scores=(), costs=(), shown=(), curves=())
+    ).decode()
+    assert re.findall(r"<h2>([^<]+)</h2>", page) == ["Attention heads", "Method and limits"]
+    assert "Nothing was optimised" in page
+
+
+def test_it_speaks_chinese():
+    page = render(page_data(), language="zh").decode()
+    assert '<html lang="zh-Hans">' in page
+    for words in ("质量预算达标", "优化前后", "注意力头", "样本与解释", "方法与局限"):
+        assert words in page
+    assert "Before and after" not in page
+
+
+def test_many_heads_and_long_texts_stay_small():
+    page = render(page_data(atlas=atlas(12, 12, side=64, places=512)))
+    assert 400_000 < len(page) < 2_000_000
+
+
+def test_a_language_that_nobody_wrote_is_refused():
+    with pytest.raises(ConfigError, match="lang must be one of en, zh, got 'fr'"):
+        render(page_data(), language="fr")
+
+
+def test_a_missing_library_is_named(monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    with pytest.raises(MissingExtraError, match="a page needs jinja2, got an installation without"):
+        check_installed()
