@@ -44,6 +44,7 @@ def test_json_lines_become_sentences(tmp_path):
         ({**ROW, "text": " "}, ":2 must have a text as its 'text', got ' '"),
         ({"text": "A."}, ":2 must have a text as its 'question', got None"),
         ([1], ":2 must be a JSON object, got '[1]"),
+        ({**ROW, "text": "a \ud800 b"}, ":2 must have UTF-8 as its 'text', got 'a \\ud800 b'"),
     ],
 )
 def test_bad_rows_are_refused(tmp_path, row, message):

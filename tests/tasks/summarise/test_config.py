@@ -24,6 +24,10 @@ def test_the_defaults_are_no_problem():
             "data.dev_share and data.test_share must leave something to learn, got 0.4 and 0.6",
         ),
         (
+            {"data": {"name": "table", "train": "a", "dev": "a", "text": "b", "summary": "b"}},
+            "data.summary must be another column than data.text, got 'b' for both",
+        ),
+        (
             {"model": {"width": 12, "heads": 4}},
             "heads must divide width into even parts, got heads=4, width=12",
         ),

@@ -10,7 +10,7 @@ from heedful.data.examples import Example
 from heedful.data.tokens import BOS, EOS, UNKNOWN, train_tokenizer
 from heedful.errors import DataError
 from heedful.tasks.summarise.config import DocstringData, TableData
-from heedful.tasks.summarise.pairs import as_read, encode, read_splits, read_table, written
+from heedful.tasks.summarise.pairs import LONGEST, as_read, encode, read_splits, read_table, written
 
 VOCABULARY = train_tokenizer("words", [" the cat sat on a mat"], vocabulary=50)
 SIZE = VOCABULARY.size
@@ -49,6 +49,13 @@ def test_only_what_is_read_can_be_copied():
     assert pairs.words == [[" zebra"]]
     assert pairs.source.lengths.tolist() == [5]
     assert pairs.cut == 1
+
+
+def test_a_summary_that_no_memory_could_hold_is_refused():
+    settings = {"lowercase": True, "longest": 20, "copying": True}
+    encode([Example("a cat", "cat " * LONGEST)], VOCABULARY, **settings)
+    with pytest.raises(DataError, match="at most 4,000 tokens, got 4,001: 'cat cat"):
+        encode([Example("a cat", "cat " * (LONGEST + 1))], VOCABULARY, **settings)
 
 
 def test_what_was_read_comes_back():

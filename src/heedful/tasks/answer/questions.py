@@ -97,6 +97,8 @@ def _fields(line: str, place: str, keys: tuple[str, ...]) -> tuple[str, ...]:
         value = plain.get(key)
         if not (isinstance(value, str) and value.strip()):
             raise DataError(f"{place} must have a text as its {key!r}, got {value!r:.60}")
+        if re.search("[\ud800-\udfff]", value):  # JSON can say half of a pair, UTF-8 cannot
+            raise DataError(f"{place} must have UTF-8 as its {key!r}, got {value!r:.60}")
     return tuple(" ".join(plain[key].split()) if key != "text" else plain[key] for key in keys)
 
 

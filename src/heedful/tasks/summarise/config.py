@@ -119,6 +119,8 @@ def problem(config: Config) -> str | None:
             "data.dev_share and data.test_share must leave something to learn, "
             f"got {data.dev_share} and {data.test_share}"
         )
+    if isinstance(data, TableData) and data.text == data.summary:
+        return f"data.summary must be another column than data.text, got {data.summary!r} for both"
     if isinstance(model, TransformerModel) and model.width % (2 * model.heads):
         width, heads = model.width, model.heads
         return f"heads must divide width into even parts, got {heads=}, {width=}"

@@ -11,11 +11,15 @@ from heedful.data.examples import Example, Splits
 from heedful.data.ragged import Ints, Ragged
 from heedful.data.scripts import composed
 from heedful.data.tokens import PAD, UNKNOWN, Vocabulary
+from heedful.errors import DataError
 from heedful.tasks.summarise.config import DocstringData, TableData
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
+
+
+LONGEST = 4_000  # tokens of a summary: memory grows with their square
 
 
 class Pairs:
@@ -76,9 +80,18 @@ def encode(
         lowercase: Are capital letters read and written as small ones?
         longest: Tokens that are read of a text.
         copying: Do words beyond the vocabulary get numbers? Else they are all unknown.
+
+    Raises:
+        DataError: A summary is longer than `LONGEST`.
     """
     sides = [[as_read(getattr(x, side), lowercase) for x in examples] for side in SIDES]
     sources, targets = (vocabulary.encode(texts) for texts in sides)
+    for text, row in zip(sides[1], targets, strict=True):
+        if len(row) > LONGEST + 2:
+            raise DataError(
+                f"a summary must have at most {LONGEST:,} tokens, got {len(row) - 2:,}: "
+                f"{text.strip()!r:.60}"
+            )
     read = [[*row[: longest + 1], row[-1]] if len(row) > longest + 2 else row for row in sources]
     words: list[list[str]] = [[] for _ in examples]
     if copying:
