@@ -152,6 +152,11 @@ def install(monkeypatch):
         calls.task_from = task
         return run_in(folder)
 
+    def write_page(run, smaller, output, *, command):
+        calls.pages.append((str(run.folder), str(output), command))
+
+    calls.pages = []
+    module(monkeypatch, "heedful.cli._reporting", write_page=write_page)
     output_of = lambda run, output: output or Path(f"{run}-optimised")  # noqa: E731
     verbs = {"optimize_run": calls.optimize_run, "apply_plan": calls.apply_plan}
     module(monkeypatch, "heedful.optimizing.run_folder", output_of=output_of, **verbs)

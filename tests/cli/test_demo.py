@@ -1,3 +1,5 @@
+import sys
+
 import pytest
 
 from heedful.locks import LOCK, hold
@@ -11,6 +13,22 @@ def test_trains_measures_translates_draws_and_says_what_next(heedful, library):
     assert library.evaluate == [("d", "test", [])]
     for words in ("exact match", "in 3 days → 译:in 3 days", "[100]", "The run is in d. Next:"):
         assert words in out
+
+
+def test_ends_with_a_page_of_the_run(heedful, library, tmp_path):
+    assert heedful("demo", "-o", "d")[0] == 0
+    assert library.pages == [("d", "d.html", "heedful report d -o d.html")]
+    (tmp_path / "d.html").write_text("dear", encoding="utf-8")
+    code, _, err = heedful("demo", "-o", "d")
+    assert (code, len(library.pages)) == (0, 1)
+    assert "No page was written: output must be a new file, got d.html." in err
+
+
+def test_without_the_extra_there_is_no_page(heedful, library, monkeypatch):
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    code, _, err = heedful("demo", "-o", "d")
+    assert (code, library.pages) == (0, [])
+    assert "No page was written: a page needs jinja2" in err
 
 
 def test_goes_on_to_optimise_what_it_trained(heedful, library):

@@ -65,6 +65,7 @@ def demo(
     _show(run)
     if budget is not None and not _is_run(smaller):
         _optimize(output, budget, smaller, seed)
+    _write_page(run, output, replace=resume or force)
     both = f"{output}, the smaller one in {smaller}" if _is_run(smaller) else str(output)
     typer.echo(
         f"\nThe run is in {both}. Next:\n"
@@ -92,6 +93,23 @@ def _show(run: "Run") -> None:
     picture = run.task.picture(run.model, *found[0])
     if picture is not None:  # of a run that was gone on with, and has no attention
         draw(picture, stderr=False)
+
+
+def _write_page(run: "Run", folder: Path, *, replace: bool) -> None:
+    """Write the page beside the run, where what writes it is installed and nothing else stands."""
+    from heedful.cli._output import check_file
+    from heedful.cli._reporting import write_page
+    from heedful.errors import MissingExtraError
+    from heedful.report.run_page.page import check_installed
+
+    page = folder.with_name(f"{folder.name}.html")
+    try:
+        check_file(page, force=replace)
+        check_installed()
+    except (ConfigError, MissingExtraError) as error:
+        typer.echo(f"No page was written: {error}", err=True)
+        return
+    write_page(run, None, page, command=again("report", folder, "-o", page))
 
 
 def make_room(output: Path, *, resume: bool, force: bool) -> None:

@@ -1,0 +1,81 @@
+import json
+import math
+import shutil
+from pathlib import Path
+
+import pytest
+
+from heedful.errors import ConfigError
+from heedful.reporting.gather import Gathering, gather, optimised_from, report_of
+from heedful.training.run import Run
+
+RUNS = Path(__file__).parents[1] / "training" / "fixtures" / "translation"
+
+
+@pytest.fixture(scope="module")
+def data():
+    return gather(
+        Run(RUNS / "transformer"),
+        Run(RUNS / "optimised"),
+        command="heedful report",
+        settings=Gathering(examples=2, draws=20),
+    )
+
+
+def test_both_runs_are_measured_on_the_same_examples(data):
+    assert (data.task, data.split, data.examples) == ("translation", "test", 40)
+    assert all(score.after is not None for score in data.scores)
+    (cost,) = data.costs  # nobody judged this pair
+    assert (cost.name, cost.before > cost.after) == ("parameters", True)
+
+
+def test_every_head_has_its_numbers_and_its_map(data):
+    heads = data.atlas.heads
+    assert len(heads) == 12
+    assert data.atlas.error < 1e-4
+    for head in heads:
+        assert 0 <= head.before.entropy <= 1
+        assert math.isfinite(head.before.distance)
+        assert 0 < head.tile.largest <= 1
+        assert (head.after is None) == head.removed
+    assert any(head.removed for head in heads)
+
+
+def test_maps_have_the_words_of_the_example(data):
+    rows, columns = data.atlas.tokens["encoder.0.self_attention"]
+    assert rows == columns
+    assert len(rows) == data.atlas.heads[0].tile.queries
+
+
+def test_examples_are_spread_and_answered(data):
+    assert len(data.shown) == 2
+    assert data.shown[0].asked != data.shown[1].asked
+
+
+def test_an_optimised_run_is_found_beside_its_own(tmp_path):
+    folder, smaller = tmp_path / "r", tmp_path / "r-optimised"
+    shutil.copytree(RUNS / "transformer", folder)
+    assert optimised_from(Run(folder)) is None
+    shutil.copytree(RUNS / "optimised", smaller)
+    (smaller / "manifest.json").unlink()
+    about = json.loads((smaller / "run.json").read_text(encoding="utf-8"))
+    (smaller / "run.json").write_text(json.dumps(about | {"optimised_from": "/another"}))
+    assert optimised_from(Run(folder)) is None
+    about |= {"optimised_from": str(folder.resolve())}
+    (smaller / "run.json").write_text(json.dumps(about))
+    assert optimised_from(Run(folder)).folder == smaller
+
+
+def test_a_refusal_beside_the_run_is_reported(tmp_path):
+    folder = Path(shutil.copytree(RUNS / "transformer", tmp_path / "r"))
+    assert report_of(Run(folder), None) is None
+    (tmp_path / "r-optimised").mkdir()
+    refusal = {"accepted": False, "quality": {}}
+    (tmp_path / "r-optimised" / "report.json").write_text(json.dumps(refusal))
+    assert report_of(Run(folder), None) == refusal
+
+
+@pytest.mark.parametrize("name, value, least", [("examples", -1, 0), ("draws", 0, 1)])
+def test_settings_out_of_range_are_refused(name, value, least):
+    with pytest.raises(ConfigError, match=f"{name} must be at least {least}, got {value}"):
+        Gathering(**{name: value})
