@@ -21,7 +21,7 @@ def head(fisher, **changes):
         "fisher": fisher,
         "gate_gradient": 0.5,
         "leave_one_out": None,
-        "look": LOOK | {"far": 0.125, "blocks": [1.0]},
+        "look": LOOK | {"far": 0.125, "blocks": [1.0], "sink": None},
         "query_key": SPECTRUM,
         "value_out": SPECTRUM | {"rank_99": 5},
     } | changes
@@ -258,3 +258,32 @@ def test_a_real_model_comes_through(heedful, mine, tmp_path):
     (only,) = json.loads((tmp_path / "p.json").read_text(encoding="utf-8"))["sites"]
     assert only["multiply_adds"]["projections"] == 2 * 5 * 4 * 8 * 8
     assert "2 x 4" in out
+
+
+def sunk(**changes):
+    sink = {"kind": "no-op", "key": 0, "mass": 0.5, "value_norm": 0.031, "output_rank": 1.75}
+    look = LOOK | {"far": 0.125, "blocks": [1.0], "sink": sink | changes}
+    return head(1.0, look=look)
+
+
+def test_sinks_are_listed_by_their_mass(capsys):
+    found = report()
+    other = sunk(kind="broadcast", key=17, mass=0.875, output_rank=None)
+    found["sites"] = [site("own", [head(1.0), sunk(), other], 0.5)]
+    show_profile(found)
+    lines = capsys.readouterr().out.splitlines()
+    (start,) = (i for i, line in enumerate(lines) if "whatever asks" in line)
+    assert lines[start].strip() == "keys that a head looks at whatever asks"
+    assert max(map(len, lines)) <= 100
+    rows = [line.split() for line in lines[start:] if line.strip().startswith("own")]
+    assert rows == [
+        ["own", "2", "17", "88%", "0.03", "broadcast"],
+        ["own", "1", "0", "50%", "0.03", "1.75", "no-op"],
+    ]
+
+
+def test_of_many_sinks_the_first_are_listed(capsys):
+    found = report()
+    found["sites"] = [site("own", [sunk() for _ in range(40)], 0.5)]
+    show_profile(found)
+    assert "whatever asks, 12 of 40" in capsys.readouterr().out

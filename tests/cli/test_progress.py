@@ -105,12 +105,12 @@ def test_heads_are_told_with_their_range_and_what_it_was_before():
     watched = Watched(
         step=9,
         fraction=0.5,
-        heads=(seen(0.31, 0.1), seen(0.89, None), seen(None, 0.2)),
+        heads=(seen(-1e-7, 0.1), seen(0.89, None), seen(None, 0.2)),
         alarms=(alarm,),
         entropies=(1.0, 0.5, 0.0),
     )
     assert describe(watched).splitlines() == [
-        "      heads  entropy 0.60 [0.31-0.89]  sink mass 15%  █▅▁",
+        "      heads  entropy 0.45 [0.00-0.89]  sink mass 15%  █▅▁",
         "  ! a head 1: entropy 0.02; try --set b.c=d",
     ]
 
@@ -118,3 +118,14 @@ def test_heads_are_told_with_their_range_and_what_it_was_before():
 def test_heads_of_which_nothing_is_known_have_no_numbers():
     watched = Watched(step=9, fraction=0.5, heads=(seen(None, None),), alarms=(), entropies=())
     assert describe(watched).strip() == "heads"
+
+
+def test_of_many_alarms_the_first_are_told():
+    alarms = tuple(
+        Alarm(site="a", head=head, kind="scores", text="loud", advice="") for head in range(5)
+    )
+    watched = Watched(step=9, fraction=0.5, heads=(), alarms=alarms, entropies=())
+    assert describe(watched).splitlines()[1:] == [
+        *(f"  ! a head {head}: loud" for head in range(3)),
+        "  ! and 2 more, in metrics.jsonl",
+    ]

@@ -17,6 +17,7 @@ from heedful.nn import Attention
 from heedful.nn.positions import AlibiPositions, RotaryPositions
 from heedful.optimizing.of_run import TIMED, problem_to_profile
 from heedful.optimizing.problem import divergence, unavailable
+from heedful.probing.probe import probe
 from heedful.profiling import _site_times
 from heedful.profiling import profile as profile_file
 from heedful.profiling._heads import correlation
@@ -371,6 +372,25 @@ def test_even_heads_look_at_all_blocks_by_their_size(two):
     assert cross.blocks == pytest.approx((3 / 11, 3 / 11, 3 / 11, 2 / 11))
     assert (cross.first, cross.far) == pytest.approx((3 / 11, 8 / 11))
     assert len(own.blocks) == 3
+    assert (own.sink, cross.sink) == (None, None)
+
+
+@torch.no_grad()
+def test_heads_whose_queries_all_ask_the_same_have_sinks(two):
+    model = copy.deepcopy(two)
+    model.cross.query.weight.zero_()
+    model.cross.query.bias.fill_(20.0)
+    heads = of(profile(model, pairs(), leave_out=0), "cross").heads
+    with probe(model) as p:
+        model(*pairs()[0][0])
+    found = p.sinks()["cross"]
+    for number, head in enumerate(heads):
+        sink = head.look.sink
+        assert sink.kind == found.kinds[number]
+        assert sink.key == found.place[number]
+        assert sink.mass == pytest.approx(found.mass[number].item())
+        assert sink.value_norm == pytest.approx(found.value_norm[number].item())
+        assert sink.output_rank == pytest.approx(found.output_rank[number].item())
 
 
 def test_masses_add_up(found):

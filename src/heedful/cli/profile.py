@@ -14,6 +14,7 @@ from heedful.errors import ConfigError
 
 BARS = "▁▂▃▄▅▆▇█"
 MIB = 2**20
+SINKS = 12  # rows of their table
 
 
 def profile(
@@ -92,6 +93,7 @@ def show_profile(found: dict[str, Any]) -> None:
     console = Console(highlight=False)
     _show_costs(console, found)
     _show_heads(console, found)
+    _show_sinks(console, found)
     for name, reason in found["not_adaptable"].items():
         console.print(f"{name}: not adaptable, {reason}", markup=False)
     whole = found["whole"]
@@ -165,6 +167,34 @@ def _show_heads(console: Any, found: dict[str, Any]) -> None:
         "effect. own, near, first, far: share of attention that stays in the own block of "
         f"{_keys(found['key_block'])}, goes to those beside it, to the first, and elsewhere. "
         "q.k, v.o: rank that 99 % of a head needs.",
+    )
+
+
+def _show_sinks(console: Any, found: dict[str, Any]) -> None:
+    sinks = [
+        (site["name"], number, head["look"]["sink"])
+        for site in found["sites"]
+        for number, head in enumerate(site["heads"])
+        if head["look"] is not None and head["look"]["sink"] is not None
+    ]
+    if not sinks:
+        return
+    sinks.sort(key=lambda each: -each[2]["mass"])
+    more = f", {SINKS} of {len(sinks)}" if len(sinks) > SINKS else ""
+    sunk = table(f"keys that a head looks at whatever asks{more}", ("site",))
+    for heading in ("head", "key", "mass", "value", "rank", "what it does"):
+        sunk.add_column(heading, justify="right", no_wrap=True)
+    for name, number, sink in sinks[:SINKS]:
+        numbers = [sink["value_norm"], sink["output_rank"]]
+        shown = ("" if value is None else f"{value:.2f}" for value in numbers)
+        place = (str(number), str(sink["key"]), f"{sink['mass']:.0%}")
+        sunk.add_row(_escaped(name), *place, *shown, sink["kind"])
+    print_table(console, sunk)
+    _legend(
+        console,
+        "mass: share of all attention. value: norm of the value there, over that of the others. "
+        "rank: of all that the head writes. no-op: it adds next to nothing there. broadcast: it "
+        "writes the same vector wherever it looks from. mixed: a sink for some queries only.",
     )
 
 

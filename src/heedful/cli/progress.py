@@ -17,6 +17,7 @@ from heedful.training.events import Evaluated, Event, Finished, Message, Started
 SECONDS_BETWEEN_LINES = 10.0
 BARS = "▁▂▃▄▅▆▇█"
 LONGEST = 12  # bars
+ALARMS = 3  # lines of them at an evaluation
 BEFORE = "data: reading or making it, and learning what it is made of"
 
 
@@ -97,7 +98,7 @@ class TrainingProgress:
 
 
 def describe(event: Started | Step | Evaluated | Watched | Finished) -> str:
-    """One line for an event, and one for each alarm."""
+    """One line for an event, and some for alarms."""
     if isinstance(event, Started):
         counts = ", ".join(f"{count:,} {split}" for split, count in event.examples.items())
         left_out = (
@@ -122,13 +123,17 @@ def describe(event: Started | Step | Evaluated | Watched | Finished) -> str:
         )
         return f"{event.fraction:4.0%}  step {event.step:,}  {scores}{best}"
     if isinstance(event, Watched):
-        return "\n".join([_heads(event), *(f"  ! {alarm}" for alarm in event.alarms)])
+        told = [str(alarm) for alarm in event.alarms[:ALARMS]]
+        rest = len(event.alarms) - len(told)
+        told += [f"and {rest} more, in metrics.jsonl"] if rest else []
+        return "\n".join([_heads(event), *(f"  ! {text}" for text in told)])
     return f"finished after {event.step:,} steps in {duration(event.seconds)}: {event.reason}"
 
 
 def _heads(event: Watched) -> str:
     """How far attention is spread: a mean over heads with its range, and a bar an evaluation."""
-    entropies = [x for x in (head.normalised_entropy for head in event.heads) if x is not None]
+    known = [x for x in (head.normalised_entropy for head in event.heads) if x is not None]
+    entropies = [max(0.0, x) for x in known]  # one key alone may be below it, by rounding
     masses = [x for x in (head.sink_mass for head in event.heads) if x is not None]
     text = "      heads "
     if entropies:

@@ -96,9 +96,11 @@ def _meet(attention: ScaledDotWeights, heads: Sequence[int], shift: int) -> _Row
         item = without_padding(item, attention) if shift == 0 else item
         if item.scores is None:
             continue  # which no softmax does
-        scores, weights = item.scores.double(), item.weights.double()
-        mean = (weights * scores).sum(-1) / weights.sum(-1)
-        part = (scores.amax(-1), scores.logsumexp(-1), mean, item.counts)
+        scores, sums, largest = item.scores, item.weights.sum(-1), item.scores.amax(-1)
+        # the largest weight is that of the largest score: no second pass of exponentials
+        log_sum = largest - (item.weights.amax(-1) / sums).log()
+        mean = scores.mul_(item.weights).sum(-1) / sums
+        part = (largest, log_sum, mean, item.counts)
         here = (item.tile.batch, [places[head] for head in item.tile.heads], item.tile.rows)
         for whole, values in zip(found, part, strict=True):
             whole[here] = values.double().cpu()

@@ -129,8 +129,8 @@ def _of_call(call: ProbedCall) -> _Texts:
 def _of_texts(call: ProbedCall, group: Iterator[WeightsTile]) -> _Texts:
     """Of all rows of some texts and heads."""
     attention, first = call.weights, next(group)
-    value = upcast(attention.shared(call.value, first.tile)).double()
-    sums = _Sums(value, first.weights.shape[:2])
+    value = upcast(attention.shared(call.value, first.tile))
+    sums = _Sums(value, first.weights.shape[:2], signed=attention.signed)
     sums.add(without_padding(first, attention))
     for item in group:
         sums.add(without_padding(item, attention))
@@ -140,33 +140,39 @@ def _of_texts(call: ProbedCall, group: Iterator[WeightsTile]) -> _Texts:
 class _Sums:
     """Over the rows of some texts, each with some heads."""
 
-    def __init__(self, value: Tensor, size: torch.Size) -> None:
+    def __init__(self, value: Tensor, size: torch.Size, *, signed: bool) -> None:
         self.value, keys, width = value, value.shape[2], value.shape[3]
+        self.signed = signed
         self.texts = slice(0)
-        self.received = value.new_zeros(*size, keys)
         self.seen = torch.zeros(*size, keys, dtype=torch.bool, device=value.device)
-        self.rows, self.even = value.new_zeros(size), value.new_zeros(size)
-        self.gram = value.new_zeros(*size, width, width)
+        self.received = self.seen.double()
+        self.rows, self.even = self.received[..., 0].clone(), self.received[..., 0].clone()
+        self.gram = self.rows[..., None, None].expand(*size, width, width).clone()
 
     def add(self, item: WeightsTile) -> None:
-        weights, scores, reached = item.weights.double(), item.scores, item.weights.shape[3]
+        weights, scores, reached = item.weights, item.scores, item.weights.shape[3]
         self.texts = item.tile.batch
-        sums = weights.abs().sum(-1)
+        sizes = weights.abs() if self.signed else weights
+        sums = sizes.sum(-1)
         chooses = (item.counts > 1) & (sums != 0)
         share = torch.where(chooses, 1 / sums, 0.0)
-        self.received[..., :reached] += (share[..., None, :] @ weights.abs())[..., 0, :]
+        self.received[..., :reached] += (share[..., None, :] @ sizes)[..., 0, :]
         # what is hidden has the lowest score that there is, and a weight of 0
-        visible = weights != 0 if scores is None else scores > torch.finfo(scores.dtype).min / 2
-        self.seen[..., :reached] |= (visible & chooses[..., None]).any(2)
+        if scores is None:
+            largest = torch.where(chooses[..., None], sizes, 0.0).amax(2)
+            self.seen[..., :reached] |= largest > 0
+        else:
+            largest = torch.where(chooses[..., None], scores, -torch.inf).amax(2)
+            self.seen[..., :reached] |= largest > torch.finfo(scores.dtype).min / 2
         self.rows += chooses.sum(-1)
-        self.even += torch.where(chooses, 1 / item.counts.double(), 0.0).sum(-1)
-        outputs = (weights @ self.value[:, :, :reached]) * chooses[..., None]
+        self.even += torch.where(chooses, 1 / item.counts, 0.0).sum(-1)
+        outputs = (weights @ self.value[:, :, :reached].to(weights.dtype)) * chooses[..., None]
         self.gram += outputs.mT @ outputs
 
     def found(self, attention: AttentionWeights) -> _Texts:
         counts = self.rows > 1
         mass, place = (self.received / self.rows[..., None]).max(-1)
-        norms = torch.linalg.vector_norm(self.value, dim=-1).expand(self.seen.shape)
+        norms = torch.linalg.vector_norm(self.value.double(), dim=-1).expand(self.seen.shape)
         own = norms.gather(2, place[..., None])[..., 0]
         others = self.seen.scatter(2, place[..., None], False)
         rest = (norms * others).sum(-1) / others.sum(-1)

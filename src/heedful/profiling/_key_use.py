@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from heedful.optimizing.problem import Problem
 from heedful.probing.call import ProbedCall
 from heedful.probing.probe import probe
+from heedful.probing.sinks import Sinks
 from heedful.probing.sites import find_sites as probed_sites
 from heedful.probing.tiles import Workspace, tiles
-from heedful.profiling._results import KeyUse
+from heedful.profiling._results import KeyUse, Sink
 from heedful.profiling.site_names import site_names
 
 PROBED = 4  # batches that are looked at
@@ -31,6 +32,7 @@ class _Sums:
 
     numbers: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
     reached: int = 0  # blocks that some call had
+    sinks: list[Sink | None] | None = None  # of the first batch, head by head
 
     def add(self, **numbers: Tensor) -> None:
         for name, number in numbers.items():
@@ -51,6 +53,7 @@ class _Sums:
                 first=where[head][2],
                 far=where[head][3],
                 blocks=tuple(blocks[head]),
+                sink=None if self.sinks is None else self.sinks[head],
             )
             for head in range(len(told))
         )
@@ -77,15 +80,33 @@ def key_use_of(
         with probe(problem.model) as heard:
             problem.outputs(problem.model, batch)
         found_in = heard.statistics(ordered=1)
+        sunk = {} if sums else heard.sinks()
         for name, site in site_names(found_in, list(own)).items():
             found, total = found_in[name], sums.setdefault(site, _Sums())
             total.add(rows=found.rows)
+            if total.sinks is None and name in sunk:
+                total.sinks = _sinks(sunk[name])
             for kind in ("effective_keys", "entropy"):
                 total.add(**{kind: getattr(found, kind).nan_to_num(0.0) * found.rows})
             for call in heard.calls(name):
                 total.add(**_masses(call, block, own=own[site]))
                 total.reached = max(total.reached, min(BLOCKS, math.ceil(call.shape[3] / block)))
     return {name: total.key_uses(own[name]) for name, total in sums.items()}
+
+
+def _sinks(found: Sinks) -> list[Sink | None]:
+    return [
+        None
+        if kind is None
+        else Sink(
+            kind=kind,
+            key=int(found.place[head]),
+            mass=float(found.mass[head]),
+            value_norm=_number(found.value_norm[head]),
+            output_rank=_number(found.output_rank[head]),
+        )
+        for head, kind in enumerate(found.kinds)
+    ]
 
 
 def _masses(call: ProbedCall, block: int, *, own: bool) -> dict[str, Tensor]:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from heedful.optimizing.speedup_bound import WorkShare
+from heedful.probing.sinks import SinkKind
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +23,25 @@ class Spectrum:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Sink:
+    """The key that gets most of a head's attention, whatever asks; see `heedful.probing.sinks`.
+
+    Args:
+        kind: What the head does there.
+        key: Where in the text it is, mostly.
+        mass: Its share of all attention.
+        value_norm: Of its value, over the mean norm of the others.
+        output_rank: Of what the head writes; `None` where that is nothing.
+    """
+
+    kind: SinkKind
+    key: int
+    mass: float
+    value_norm: float | None
+    output_rank: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class KeyUse:
     """Where a head looks; each number is a mean over the queries that see something.
 
@@ -35,6 +55,7 @@ class KeyUse:
         first: On the first block, where it is neither.
         far: On all others.
         blocks: On each block, from the first on; the last one stands for the rest.
+        sink: Of the texts of the first batch; `None` where no key gets enough to be one.
     """
 
     effective_keys: float | None
@@ -44,6 +65,7 @@ class KeyUse:
     first: float
     far: float
     blocks: tuple[float, ...]
+    sink: Sink | None
 
 
 @dataclass(frozen=True, kw_only=True)
