@@ -17,7 +17,6 @@ from heedful.optimizing.importance import (
     gate_gradient,
     gated,
     leave_one_out,
-    rank_correlation,
 )
 from heedful.optimizing.problem import Reference
 
@@ -181,29 +180,3 @@ def test_a_gate_turns_its_own_head_only(kit):
     gates[USED] = 1
     with gated(model, {"own.0": gates}, sites):
         assert torch.allclose(model(tokens), kit.planted()(tokens), atol=1e-6)
-
-
-def ranks(values):
-    """The mean place of each value, by counting."""
-    return [
-        sum(other < value for other in values) + (values.count(value) - 1) / 2 for value in values
-    ]
-
-
-@pytest.mark.parametrize(
-    "first, second",
-    [
-        ([1.0, 2.0, 3.0, 4.0], [1.0, 8.0, 27.0, 64.0]),
-        ([1.0, 2.0, 2.0, 5.0, 0.0], [3.0, 1.0, 1.0, 2.0, 9.0]),
-        ([4.0, 3.0, 2.0], [1.0, 2.0, 3.0]),
-    ],
-)
-def test_rank_correlation_is_the_correlation_of_ranks(first, second):
-    expected = torch.corrcoef(torch.tensor([ranks(first), ranks(second)]))[0, 1].item()
-    found = rank_correlation(torch.tensor(first), torch.tensor(second))
-    assert found == pytest.approx(expected, abs=1e-6)
-
-
-@pytest.mark.parametrize("first, second", [([1.0], [2.0]), ([1.0, 1.0], [1.0, 2.0])])
-def test_rank_correlation_of_what_has_no_order_is_0(first, second):
-    assert rank_correlation(torch.tensor(first), torch.tensor(second)) == 0

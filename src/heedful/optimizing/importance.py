@@ -99,23 +99,6 @@ def gated(model: nn.Module, gates: Mapping[str, Tensor], sites: Sequence[Site]) 
             handle.remove()
 
 
-def rank_correlation(first: Tensor, second: Tensor) -> float:
-    """Return Spearman's correlation: do two scores put heads in the same order?
-
-    Ties share the mean of their ranks; 0 where one of the scores is the same for all.
-    """
-    ranks = torch.stack([_ranks(first.double()), _ranks(second.double())])
-    if len(first) < 2 or (ranks.std(dim=1) == 0).any():
-        return 0.0
-    return torch.corrcoef(ranks)[0, 1].item()
-
-
-def _ranks(values: Tensor) -> Tensor:
-    below = (values[:, None] > values[None]).sum(1)
-    same = (values[:, None] == values[None]).sum(1)
-    return below + (same - 1) / 2
-
-
 def _times(gate: Tensor, module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
     mixed: Tensor = args[0]
     heads = mixed.unflatten(-1, (gate.shape[-1], -1))

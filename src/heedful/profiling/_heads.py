@@ -3,13 +3,15 @@
 import math
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from heedful.allocation.moments import Moments
 from heedful.allocation.projections import Projections
 from heedful.allocation.sites import Site
-from heedful.optimizing.importance import fisher, gate_gradient, leave_one_out, rank_correlation
+from heedful.metrics.rank_correlation import rank_correlation
+from heedful.optimizing.importance import fisher, gate_gradient, leave_one_out
 from heedful.optimizing.problem import Problem, Reference
 from heedful.profiling._results import Correlation, Head, KeyUse
 from heedful.profiling._spectra import query_key_spectra, value_out_spectra
@@ -87,9 +89,9 @@ def correlation(heads: Sequence[Head]) -> Correlation:
     tried = [head for head in heads if head.leave_one_out is not None]
     if len(tried) < 2:
         return Correlation(heads=len(tried), fisher=None, gate_gradient=None)
-    truth = torch.tensor([head.leave_one_out for head in tried])
+    truth = np.array([head.leave_one_out for head in tried])
     found = {
-        name: rank_correlation(torch.tensor([getattr(head, name) for head in tried]), truth)
+        name: rank_correlation([getattr(head, name) for head in tried], truth)
         for name in ("fisher", "gate_gradient")
     }
     return Correlation(heads=len(tried), **found)
