@@ -41,7 +41,7 @@ ORDER = [unit for row in ROWS for unit in row]
 NARROW = {
     # contracts of attention, and of tasks
     "testing": (
-        *("errors", "mask", "ops"),
+        *("errors", "mask", "ops", "explaining"),
         *("config", "data", "tasks", "training", "optimizing"),
     ),
     "selection": ("errors", "mask"),

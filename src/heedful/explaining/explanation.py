@@ -44,7 +44,7 @@ class Verdict:
         sufficiency: How much it falls when they alone are kept; less is better.
         reference: Comprehensiveness of occlusion's order: what this model lets a map reach.
         wrong_sign: Share of the map's first pieces whose removal raises the score.
-        resemblance: Rank correlation with the map of a model with random weights; the largest.
+        resemblance: Rank correlation with maps of models with random weights, the mean.
         draws: How many random maps.
     """
 

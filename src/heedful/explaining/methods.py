@@ -8,7 +8,9 @@ from heedful.config.problems import unknown_choice
 from heedful.errors import ConfigError
 from heedful.explaining.attention import attention
 from heedful.explaining.gradient_attention import gradient_attention
+from heedful.explaining.integrated_gradients import integrated_gradients
 from heedful.explaining.maps import Maps
+from heedful.explaining.occlusion import occlusion
 from heedful.explaining.question import Question
 from heedful.explaining.rollout import rollout
 
@@ -18,6 +20,8 @@ METHODS: Mapping[str, Method] = {
     "gradient-attention": gradient_attention,
     "attention": attention,
     "rollout": rollout,
+    "occlusion": occlusion,
+    "integrated-gradients": integrated_gradients,
 }
 
 

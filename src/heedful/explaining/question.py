@@ -70,7 +70,8 @@ class Question:
         embedding: The module whose output has a vector for each place, for integrated gradients;
             empty where there is none.
         embedded: The piece at each place of that output, `NOWHERE` for none; its places are all
-            axes but the first and that of the vectors, `(copies, places..., width)`.
+            axes but the first and that of the vectors, `(copies, places..., width)`. Those that are
+            not named, at the end, are padding.
         channels_first: Are the vectors of that output its second axis, as those of images are?
         shape: How pieces are laid out: `(count,)`, `(rows, columns)` over `canvas`.
         canvas: What is drawn behind them, `(height, width, channels)` from 0 to 255: the image, or

@@ -1,0 +1,141 @@
+"""From what was measured to the word of a verdict, and the reason in one sentence."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heedful.explaining.explanation import Effect, Word
+
+LEVEL = 0.05  # of each test
+ACCUSED = 0.01  # level of the tests that say that a map misleads: there are two of them
+SIDE = 0.025  # on either side of a 95 % interval of a p-value
+RESEMBLING = 0.5  # rank correlation from which on a map is that of a random model too
+MOSTLY = 0.5  # share of first pieces that may have the wrong sign
+
+
+class Tail(NamedTuple):
+    """How many random maps are as good as a map.
+
+    Args:
+        as_good: As many.
+        draws: Of all of these.
+    """
+
+    as_good: int
+    draws: int
+
+    @property
+    def p(self) -> float:
+        """Never 0: the map itself is one of those that chance could give."""
+        return (1 + self.as_good) / (1 + self.draws)
+
+    @property
+    def passed(self) -> bool:
+        return self.p <= LEVEL
+
+    @property
+    def certain(self) -> bool:
+        """Passed, and more draws would hardly change that.
+
+        The interval of Clopper and Pearson of the share of such maps lies below the level.
+        """
+        return self.passed and at_most(self.as_good, self.draws, LEVEL) < SIDE
+
+
+class Evidence(NamedTuple):
+    """All that decides.
+
+    Args:
+        pieces: How many there are.
+        outcomes: How many different maps there could be.
+        resemblance: To maps of random models.
+        effects: Comprehensiveness and sufficiency.
+        better: How many random maps do as well as the map in either.
+        reference: How many do as well as occlusion in either.
+        worse: How many have a comprehensiveness as low as the map's.
+        wrong_sign: Share of its first pieces.
+        wronger: How many random maps have as large a share.
+    """
+
+    pieces: int
+    outcomes: int
+    resemblance: float
+    effects: tuple[Effect, Effect]
+    better: tuple[Tail, Tail]
+    reference: tuple[Tail, Tail]
+    worse: Tail
+    wrong_sign: float
+    wronger: Tail
+
+
+def tail(value: float, drawn: NDArray[np.float64], slack: float, *, above: bool) -> Tail:
+    """Return how many draws are at least, or at most, a value; what rounding may part is equal."""
+    as_good = drawn >= value - slack if above else drawn <= value + slack
+    return Tail(int(as_good.sum()), len(drawn))
+
+
+def at_most(count: int, draws: int, share: float) -> float:
+    """Return how likely at most so many of independent draws are, each with this probability."""
+    i = np.arange(count)
+    steps = np.log((draws - i) / (i + 1) * share / (1 - share))
+    logs = draws * np.log1p(-share) + np.concatenate([[0.0], np.cumsum(steps)])
+    return float(np.exp(logs).sum())
+
+
+def decide(evidence: Evidence) -> tuple[Word, str]:
+    """Return the word and the reason.
+
+    A map is verified only where both effects are certain: were either enough, chance would have two
+    tries. Where the map fails and occlusion's own order fails alike, the model is to blame, or that
+    so few of its pieces matter, and nothing is said of the map.
+    """
+    if evidence.outcomes * LEVEL <= 1:
+        return "inconclusive", (
+            f"{evidence.pieces} pieces allow {evidence.outcomes} different maps at these shares, "
+            f"and of at most {1 / LEVEL:.0f} none can stand out"
+        )
+    if evidence.resemblance > RESEMBLING:
+        return "ignores the model", (
+            "models with random weights give a map like it: their rank correlation is "
+            f"{evidence.resemblance:.2f}, above {RESEMBLING}"
+        )
+    wrong = evidence.wrong_sign > MOSTLY
+    passed = all(test.certain for test in evidence.better)
+    if wrong and (passed or evidence.wronger.p <= ACCUSED):
+        return "misleading sign", (
+            f"removing one of its first pieces raises the score in {evidence.wrong_sign:.0%} of "
+            f"cases, in random maps as often with p {evidence.wronger.p:.3f}"
+        )
+    if evidence.worse.p <= ACCUSED:
+        return "misleading sign", (
+            f"removing its first pieces lowers the score by {_against(evidence.effects[0])}, as "
+            f"little with p {evidence.worse.p:.3f}"
+        )
+    return _against_random(evidence)
+
+
+def _against_random(evidence: Evidence) -> tuple[Word, str]:
+    comprehensiveness, sufficiency = evidence.effects
+    both = (
+        f"without its first pieces the score falls by {_against(comprehensiveness)} "
+        f"(p {comprehensiveness.p:.3f}), with them alone by {_against(sufficiency)} "
+        f"(p {sufficiency.p:.3f})"
+    )
+    if all(test.certain for test in evidence.better):
+        return "verified", f"{both}, and {evidence.wrong_sign:.0%} of them have the wrong sign"
+    failed = [
+        reference.passed
+        for test, reference in zip(evidence.better, evidence.reference, strict=True)
+        if not test.passed
+    ]
+    if any(failed):
+        return "no better than random", both
+    if failed:
+        return "inconclusive", f"{both}, and occlusion's own order does no better than random"
+    draws = evidence.worse.draws
+    return "inconclusive", f"{both}, and the intervals of p are too wide: raise draws from {draws}"
+
+
+def _against(effect: Effect) -> str:
+    return f"{effect.value:.3g}, with random maps by {effect.random:.3g}"

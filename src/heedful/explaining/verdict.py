@@ -1,0 +1,141 @@
+"""Is a map better than random ones, of the right sign, and of this model?"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from heedful.errors import ConfigError, DataError, ShapeError
+from heedful.explaining._tops import Ranks, dealt_out, falls, outcomes, ranks_of, sizes_of
+from heedful.explaining._words import Evidence, Tail, decide, tail
+from heedful.explaining.explanation import Effect, Verdict
+from heedful.explaining.occlusion import occluded
+from heedful.explaining.question import Question
+from heedful.explaining.removal import KeptScores
+
+SHARES = (0.1, 0.2, 0.5)  # of the pieces, that are removed or kept
+FIRST = 0.2  # share of the pieces whose signs are looked at
+
+
+def judge(
+    model: nn.Module,
+    question: Question,
+    weights: NDArray[np.float64],
+    *,
+    resemblance: float,
+    draws: int = 200,
+    seed: int = 0,
+    shares: Sequence[float] = SHARES,
+) -> Verdict:
+    """Test a map by removing pieces, against the same map dealt out at random.
+
+    *Comprehensiveness* is how much the score of a target falls when the first pieces of its map are
+    removed, *sufficiency* how much it falls when they alone are kept, both the mean over shares and
+    targets. A random map has the values of the map on other pieces. With `p` the share of random
+    maps that are as good, itself included, the word is the first of these that fits:
+
+    * "inconclusive": so few pieces that no map could stand out.
+    * "ignores the model": `resemblance` is above 0.5.
+    * "misleading sign": most of its first pieces raise the score when they are removed, though the
+      map passes else, or so often with p at most 0.01; or comprehensiveness is as low with p at
+      most 0.01.
+    * "verified": p is at most 0.05 for both, and the 95 % interval of either lies below that.
+    * "no better than random": p is above 0.05 for one of them where occlusion's order passes.
+    * "inconclusive": occlusion's order does not pass either, or there are too few draws.
+
+    A random map is verified in less than 5 % of cases: as often as both p are at most 0.05.
+
+    Args:
+        model: Of which the question is.
+        question: What was asked.
+        weights: `(targets, pieces)`; larger means: counts for the target.
+        resemblance: Rank correlation with maps of random models; see `resemblance`.
+        draws: How many random maps.
+        seed: Of what is random: ties, too, so that their place decides nothing.
+        shares: Of the pieces, that are removed or kept.
+
+    Raises:
+        ConfigError: `draws` is below 1, or a share does not lie between 0 and 1.
+        DataError: A score or a weight is not finite.
+        ShapeError: The map is not of this question.
+
+    Source:
+        DeYoung et al. 2019, arXiv:1911.03429, section 4 (comprehensiveness, sufficiency); random
+        maps as its reference, and at equal shares, is our choice. Phipson and Smyth 2010,
+        "Permutation p-values should never be zero".
+
+    Cost:
+        At most `2 * shares * (draws + 2) * targets + pieces + 1` copies of the input; no set of
+        pieces is asked for twice, so with one target, or few pieces, much fewer.
+    """
+    _check(question, weights, draws, shares)
+    random = np.random.default_rng(seed)
+    scores = KeptScores(model, question)
+    alone = occluded(scores)
+    sizes = sizes_of(shares, scores.pieces)
+    own, best = ranks_of(weights, random), ranks_of(alone, random)
+    maps = np.concatenate([np.stack([own, best]), dealt_out(own, draws, random)])
+    down, up = falls(scores, maps, sizes)
+    slack = scores.rounding()
+    wrong = _wrong(alone < -slack, maps)
+    tests = [
+        tail(fell[of], fell[2:], slack, above=above)
+        for of in (0, 1)
+        for fell, above in ((down, True), (up, False))
+    ]
+    effects = _effect(down, tests[0]), _effect(up, tests[1])
+    word, reason = decide(
+        Evidence(
+            pieces=scores.pieces,
+            outcomes=outcomes(own, sizes),
+            resemblance=resemblance,
+            effects=effects,
+            better=(tests[0], tests[1]),
+            reference=(tests[2], tests[3]),
+            worse=tail(down[0], down[2:], slack, above=False),
+            wrong_sign=wrong[0],
+            wronger=tail(wrong[0], wrong[2:], 0.0, above=True),
+        )
+    )
+    return Verdict(
+        word=word,
+        reason=reason,
+        comprehensiveness=effects[0],
+        sufficiency=effects[1],
+        reference=float(down[1]),
+        wrong_sign=float(wrong[0]),
+        resemblance=resemblance,
+        draws=draws,
+    )
+
+
+def _check(
+    question: Question, weights: NDArray[np.float64], draws: int, shares: Sequence[float]
+) -> None:
+    expected = (len(question.targets), len(question.pieces))
+    if weights.shape != expected:
+        raise ShapeError(f"weights must be (targets, pieces) = {expected}, got {weights.shape}")
+    if not np.isfinite(weights).all():
+        raise DataError(f"weights must be finite, got {weights[~np.isfinite(weights)][0]}")
+    if draws < 1:
+        raise ConfigError(f"draws must be at least 1, got {draws}")
+    if not shares or not all(0 < share < 1 for share in shares):
+        raise ConfigError(f"shares must lie between 0 and 1, got {tuple(shares)}")
+
+
+def _effect(fell: NDArray[np.float64], test: Tail) -> Effect:
+    """The first number is that of the map, the second that of occlusion, the others are random."""
+    low, high = np.quantile(fell[2:], (0.025, 0.975))
+    return Effect(
+        value=float(fell[0]),
+        random=float(fell[2:].mean()),
+        interval=(float(low), float(high)),
+        p=test.p,
+    )
+
+
+def _wrong(against: NDArray[np.bool_], maps: Ranks) -> NDArray[np.float64]:
+    """The share of the first pieces that speak against their targets, of each map."""
+    (size,) = sizes_of((FIRST,), maps.shape[2])
+    return ((maps < size) & against).sum(2).mean(1) / size
