@@ -56,4 +56,4 @@ def _words(line):
 def test_the_task_keeps_the_contract(folder):
     code, out, err = run(folder, "pytest", "-q", "-p", "no:cacheprovider", "test_vowels.py")
     assert code == 0, out[-3000:] + err[-1000:]
-    assert "9 passed" in out or "10 passed" in out
+    assert re.search(r"\b1\d passed", out)
