@@ -27,7 +27,7 @@ ROWS = (
     ("nn",),
     ("probing", "models", "allocation"),
     ("config", "data", "metrics", "explaining", "tasks"),
-    ("training", "evaluation"),
+    ("training", "evaluation", "explanation"),
     ("bench",),
     ("optimizing", "profiling", "tuning"),
     ("testing",),

@@ -25,6 +25,7 @@ from heedful.cli.bench import bench
 from heedful.cli.demo import demo
 from heedful.cli.doctor import doctor
 from heedful.cli.evaluate import evaluate
+from heedful.cli.explain import explain
 from heedful.cli.new import new
 from heedful.cli.optimize import optimize
 from heedful.cli.predict import predict
@@ -42,6 +43,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "tune": tune,
     "evaluate": evaluate,
     "predict": predict,
+    "explain": explain,
     "profile": profile,
     "optimize": optimize,
     "apply": apply,

@@ -124,16 +124,24 @@ def differentiable(model: nn.Module, *, on: bool = True) -> Generator[list[nn.Pa
     """Answer as in evaluation, with gradients or without; everything is as it was afterwards.
 
     What it yields are the parameters that a gradient can be taken by.
+
+    Raises:
+        UnsupportedError: They were made in inference mode.
     """
     modes = [(module, module.training) for module in model.modules()]
-    parameters = [each for each in model.parameters() if each.is_floating_point()]
+    parameters = [each for each in model.parameters() if on and each.is_floating_point()]
+    if any(each.is_inference() for each in parameters):
+        raise UnsupportedError(
+            "the model must be made or loaded outside of inference mode for its gradients, "
+            "got inference tensors"
+        )
     flags = [each.requires_grad for each in parameters]
     model.eval()
     try:
         # the backward pass of cuDNN's recurrent layers wants training mode
         with torch.set_grad_enabled(on), torch.backends.cudnn.flags(enabled=not on):
             for each in parameters:
-                each.requires_grad_(on or each.requires_grad)
+                each.requires_grad_()
             yield parameters
     finally:
         for each, flag in zip(parameters, flags, strict=True):

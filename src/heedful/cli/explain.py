@@ -1,0 +1,149 @@
+"""`heedful explain`: which pieces of an input an answer rests on, and can that be trusted?"""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from heedful.cli._options import MOST, Force, RunFolder, Seed, TaskFrom
+from heedful.cli._streams import utf8_argument
+from heedful.errors import ConfigError
+
+if TYPE_CHECKING:
+    from heedful.explaining.explanation import Explanation
+    from heedful.explaining.pass_rate import PassRate
+
+DRAWS = 200
+
+
+def explain(
+    context: typer.Context,
+    run: RunFolder,
+    *,
+    text: Annotated[str | None, typer.Option(help="A text to answer and explain.")] = None,
+    image: Annotated[str | None, typer.Option(help="An image, by its file.")] = None,
+    sound: Annotated[str | None, typer.Option(help="A sound, by its file.")] = None,
+    given: Annotated[
+        str | None, typer.Option("--input", help="Anything else that `heedful predict` takes.")
+    ] = None,
+    index: Annotated[
+        int | None, typer.Option(min=0, max=MOST, help="A held-out example, by its number.")
+    ] = None,
+    examples: Annotated[
+        int | None,
+        typer.Option(min=1, max=MOST, help="So many held-out examples: how often does it hold?"),
+    ] = None,
+    split: Annotated[Literal["dev", "test"], typer.Option(help="Where these are.")] = "test",
+    method: Annotated[
+        str | None,
+        typer.Option(metavar="METHOD", help="How; by default gradient-attention, or occlusion."),
+    ] = None,
+    site: Annotated[
+        str | None, typer.Option(help="With --method attention: one site of the model.")
+    ] = None,
+    head: Annotated[
+        int | None, typer.Option(min=0, max=MOST, help="With --method attention: one head.")
+    ] = None,
+    test: Annotated[
+        bool, typer.Option("--test", help="Say whether it can be trusted, and why.")
+    ] = False,
+    draws: Annotated[
+        int, typer.Option(min=1, max=100_000, help="Random maps that --test compares with.")
+    ] = DRAWS,
+    seed: Seed = 0,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Write it: .html, .svg or .png."),
+    ] = None,
+    force: Force = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    task_from: TaskFrom = None,
+) -> None:
+    """Say which pieces of an input an answer rests on, and whether that can be trusted."""
+    from heedful.cli._runs import open_run
+    from heedful.cli._runtime import loading
+    from heedful.cli.progress import working
+
+    named = {"--text": text, "--image": image, "--sound": sound, "--input": given}
+    asked = _asked(named, index=index, examples=examples)
+    if output is not None:
+        _check_output(output, examples, force=force)
+    options: Any = {"method": method, "site": site, "head": head, "draws": draws, "seed": seed}
+    with loading():
+        opened = open_run(run, task_from)
+        from heedful.explanation import explain, explain_examples
+    if examples is not None:
+        with working(f"explaining {examples} examples of the {split} split"):
+            found = explain_examples(opened, examples, split=split, **options)
+        _say_rate(found, as_json=as_json)
+        return
+    with working("explaining"):
+        explanation = explain(opened, asked, test=test, split=split, **options)
+    if output is not None:
+        _write(explanation, output, command=str(context.obj))
+    if as_json:
+        typer.echo(json.dumps(explanation.to_json(), ensure_ascii=False, indent=2))
+    elif output is None:
+        _draw(explanation)
+
+
+def _asked(named: "dict[str, str | None]", *, index: int | None, examples: int | None) -> str | int:
+    """What is explained: the one thing that was given.
+
+    Raises:
+        ConfigError: Nothing was given, or more than one thing, or a file that is not there.
+    """
+    options = named | {"--index": index, "--examples": examples}
+    given = [name for name, value in options.items() if value is not None]
+    if len(given) != 1:
+        raise ConfigError(
+            f"one of {', '.join(options)} must say what is explained, got "
+            f"{' and '.join(given) or 'none'}"
+        )
+    [name] = given
+    if name in ("--image", "--sound") and not Path(str(named[name])).is_file():
+        raise ConfigError(f"{name} must be a file, got {named[name]}")
+    value = named.get(name)
+    return int(options[name] or 0) if value is None else utf8_argument(value)
+
+
+def _check_output(output: Path, examples: int | None, *, force: bool) -> None:
+    from heedful.cli._output import check_file
+    from heedful.cli._pictures import check
+
+    if examples is not None:
+        raise ConfigError(f"--output must come with one input, got --examples {examples}")
+    check(output)
+    check_file(output, force=force)
+
+
+def _draw(explanation: "Explanation") -> None:
+    from rich.console import Console
+
+    from heedful.report.explained import render_explanation
+
+    console = Console(highlight=False)
+    console.print(render_explanation(explanation, console.width))
+
+
+def _write(explanation: "Explanation", output: Path, *, command: str) -> None:
+    from heedful.cli._pictures import write
+    from heedful.report.explained import as_picture
+
+    write(as_picture(explanation), output, command=command)
+
+
+def _say_rate(found: "PassRate", *, as_json: bool) -> None:
+    """Print how many explanations of a data set hold."""
+    if as_json:
+        typer.echo(json.dumps(found.to_json(), ensure_ascii=False, indent=2))
+        return
+    low, high = (100 * end for end in found.interval)
+    typer.echo(
+        f"verified: {100 * found.share:.0f} % of {found.tested} explanations "
+        f"(95 % interval {low:.0f} to {high:.0f})"
+    )
+    for word, count in found.words.items():
+        if count and word != "verified":
+            typer.echo(f"  {count:>4}  {word}")

@@ -1,0 +1,98 @@
+"""An explanation on the terminal, and as the picture of a file; never without its badge."""
+
+import numpy as np
+from rich.cells import cell_len
+from rich.text import Text
+
+from heedful.data.alignment import Alignment
+from heedful.data.image_attention import AttentionMap, ImageAttention
+from heedful.explaining.explanation import Explanation
+from heedful.report.alignment import render_terminal, shown, shown_line
+from heedful.report.image_attention import render_image
+
+BARS = " ▏▎▍▌▋▊▉█"
+BAR = 24  # cells of the longest bar
+MOST = 30  # pieces that are listed, of longer inputs the strongest
+MARKS = {"verified": "✔", "not tested": "–"}  # of all other words: ✘
+
+
+def badge(explanation: Explanation) -> str:
+    """Return the word of the verdict behind a mark, so that colour is never the only sign."""
+    word = explanation.word
+    return f"{MARKS.get(word, '?' if word == 'inconclusive' else '✘')} {word}"
+
+
+def render_explanation(explanation: Explanation, width: int = 80) -> Text:
+    """Draw an explanation: its badge, its reason, and how much each piece counts.
+
+    Args:
+        explanation: Of one target as bars, of several as a table, over a canvas as an image.
+        width: Cells in a line of the terminal.
+    """
+    head = Text(no_wrap=False)
+    head.append(f"{shown_line(explanation.title)}\n")
+    head.append(f"[{badge(explanation)}]", style="bold")
+    head.append(f" by {explanation.method}")
+    if explanation.verdict is not None:
+        head.append(f": {explanation.verdict.reason}")
+    head.append("\n\n")
+    if len(explanation.targets) == 1 and explanation.canvas is None:
+        body = _bars(explanation, width)
+    else:
+        picture = as_picture(explanation, title=False)
+        image = isinstance(picture, ImageAttention)
+        body = render_image(picture) if image else render_terminal(picture, width)
+    return Text.assemble(head, body)
+
+
+def as_picture(explanation: Explanation, *, title: bool = True) -> Alignment | ImageAttention:
+    """Return the shares of pieces in each target, as files of pictures are made of.
+
+    Args:
+        explanation: What for and against a target has in common is its size.
+        title: Does the badge stand in the title? Else it must stand beside the picture.
+    """
+    strength = abs(explanation.weights)
+    total = strength.sum(1, keepdims=True)
+    shares = np.divide(strength, total, out=np.zeros_like(strength), where=total > 0)
+    words = f"{explanation.title} [{badge(explanation)}]" if title else ""
+    if explanation.canvas is None:
+        return Alignment(
+            source=explanation.pieces,
+            target=explanation.targets,
+            weights=tuple(map(tuple, shares.tolist())),
+            title=words,
+        )
+    maps: list[AttentionMap] = []
+    rows, columns = explanation.shape
+    for target, each in zip(explanation.targets, shares.reshape(-1, rows, columns), strict=True):
+        row, column = np.unravel_index(each.argmax(), each.shape)
+        cells = tuple(map(tuple, each.tolist()))
+        maps.append(AttentionMap(row=int(row), column=int(column), weights=cells, word=target))
+    pixels = tuple(tuple(map(tuple, line)) for line in explanation.canvas.tolist())
+    return ImageAttention(pixels=pixels, maps=tuple(maps), title=words)
+
+
+def _bars(explanation: Explanation, width: int) -> Text:
+    weights = explanation.weights[0]
+    strongest = np.argsort(-abs(weights), kind="stable")[:MOST]
+    labels = {int(piece): shown(explanation.pieces[piece]) for piece in strongest}
+    longest = max(abs(weights).max(), np.finfo(float).tiny)
+    room = max(cell_len(label) for label in labels.values())
+    most = max(4, min(BAR, width - room - 12))
+    lines: list[str] = []
+    for piece in sorted(labels):
+        weight, label = float(weights[piece]), labels[piece]
+        bar = _bar(abs(weight) / longest, most)
+        gap = " " * (room - cell_len(label))
+        lines.append(f"  {gap}{label} {'-' if weight < 0 else ' '}{bar} {weight:.3g}")
+    left = len(weights) - len(labels)
+    lines.append(f"  and {left} that count less" if left else "")
+    removed = f"what counts for {shown(explanation.targets[0])}; tested by pieces "
+    return Text("\n".join([*lines, f"{removed}{explanation.removal}"]), no_wrap=True)
+
+
+def _bar(share: float, most: int) -> str:
+    eighths = round(share * most * 8)
+    whole, rest = divmod(eighths, 8)
+    return ("█" * whole + (BARS[rest] if rest else "")).ljust(most)

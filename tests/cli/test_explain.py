@@ -1,0 +1,76 @@
+"""`heedful explain`: one thing is asked, and what is shown has its badge."""
+
+import json
+
+import pytest
+
+import heedful as package
+from heedful.tasks.catalog import parse_config
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    tables = {
+        "task": "classify-text",
+        "data": {"languages": ["de", "fr", "el"], "examples": 60, "dev": 20, "test": 20},
+        "model": {"width": 8, "heads": 2},
+        "train": {"steps": 20, "learning_rate": 0.02},
+    }
+    folder = tmp_path_factory.mktemp("asked") / "run"
+    return package.train(parse_config(tables | {"output": str(folder)})).folder
+
+
+def test_a_text_is_drawn_with_its_badge(heedful, run):
+    code, out, _ = heedful("explain", run, "--text", "am 3. Januar")
+    assert code == 0
+    assert "[– not tested] by gradient-attention" in out
+    assert "␣Januar" in out
+
+
+def test_json_has_weights_and_verdict(heedful, run):
+    words = ("--index", "1", "--method", "occlusion", "--test", "--draws", "20", "--json")
+    code, out, _ = heedful("explain", run, *words)
+    found = json.loads(out)
+    assert code == 0
+    assert len(found["weights"][0]) == len(found["pieces"])
+    assert found["word"] == found["verdict"]["word"]
+    assert found["verdict"]["draws"] == 20
+
+
+def test_examples_have_a_rate(heedful, run):
+    code, out, _ = heedful("explain", run, "--examples", "3", "--draws", "20")
+    assert code == 0
+    assert "of 3 explanations (95 % interval" in out
+    found = json.loads(heedful("explain", run, "--examples", "3", "--draws", "20", "--json")[1])
+    assert found["tested"] == 3
+
+
+def test_a_file_has_the_badge_and_the_command(heedful, run, tmp_path):
+    code, _, err = heedful("explain", run, "--text", "le 3 janvier", "-o", "why.html")
+    assert (code, err.splitlines()[-1]) == (0, "Wrote why.html")
+    page = (tmp_path / "why.html").read_text(encoding="utf-8")
+    assert "not tested" in page
+    assert "heedful explain" in page
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        ((), "must say what is explained, got none"),
+        (("--text", "a", "--index", "1"), "got --text and --index"),
+        (("--image", "missing.png"), "--image must be a file, got missing.png"),
+        (("--text", "a", "--head", "1"), "must come with the method attention"),
+        (("--text", "a", "--method", "attention", "--head", "9"), "head must be in 0 to 1"),
+        (("--text", "a", "--method", "attention", "--site", "x"), "site must be one of pooling"),
+        (("--text", "a", "--method", "guess"), "method must be one of"),
+        (("--index", "20"), "index must be in 0 to 19 of the test split, got 20"),
+        (("--examples", "2", "-o", "x.html"), "--output must come with one input"),
+        (("--text", "a", "-o", "x.pdf"), "must end in"),
+        (("--text", " "), "must hold something"),
+    ],
+)
+def test_what_cannot_be_asked_is_one_line(heedful, run, words, message):
+    code, out, err = heedful("explain", run, *words)
+    assert (code, out) == (2, "")
+    assert message in err.splitlines()[-1]
+    assert "Traceback" not in err

@@ -1,0 +1,104 @@
+"""An explanation on the terminal: no map without its badge, no piece in the wrong place."""
+
+import numpy as np
+import pytest
+
+from heedful.data.image_attention import ImageAttention
+from heedful.explaining.explanation import Effect, Explanation, Verdict
+from heedful.report.explained import as_picture, badge, render_explanation
+
+
+def verdict(word):
+    effect = Effect(value=2.0, random=0.5, interval=(0.1, 0.9), p=0.005)
+    return Verdict(
+        word=word,
+        reason="comprehensiveness is 2.0, random maps 0.5",
+        comprehensiveness=effect,
+        sufficiency=effect,
+        reference=2.5,
+        wrong_sign=0.0,
+        resemblance=0.1,
+        draws=200,
+    )
+
+
+def explanation(**changes):
+    values = {
+        "pieces": ("the", " cat", " sat"),
+        "targets": ("animal",),
+        "weights": np.array([[0.1, 0.8, -0.4]]),
+        "method": "occlusion",
+        "removal": "left out of the text",
+        "title": "the cat sat → animal",
+    }
+    return Explanation(**(values | changes))
+
+
+@pytest.mark.parametrize(
+    "word, mark",
+    [
+        ("verified", "✔"),
+        ("no better than random", "✘"),
+        ("misleading sign", "✘"),
+        ("ignores the model", "✘"),
+        ("inconclusive", "?"),
+    ],
+)
+def test_every_word_has_a_mark(word, mark):
+    judged = explanation(verdict=verdict(word))
+    assert badge(judged) == f"{mark} {word}"
+    drawn = render_explanation(judged).plain
+    assert f"[{mark} {word}] by occlusion: comprehensiveness is 2.0, random maps 0.5" in drawn
+
+
+def test_a_map_that_was_not_tested_says_so():
+    assert "[– not tested] by occlusion\n" in render_explanation(explanation()).plain
+
+
+def test_bars_are_as_long_as_the_weights_and_in_the_order_of_the_input():
+    drawn = render_explanation(explanation(), 80).plain.splitlines()
+    bars = [line for line in drawn if line.endswith(("0.1", "0.8", "-0.4"))]
+    assert [line.split()[0] for line in bars] == ["the", "␣cat", "␣sat"]
+    assert [line.count("█") for line in bars] == [3, 24, 12]
+    assert "-█" in bars[2]
+
+
+def test_of_many_pieces_the_strongest_are_listed():
+    many = explanation(pieces=tuple(f"w{n}" for n in range(100)), weights=np.arange(100.0)[None])
+    drawn = render_explanation(many).plain
+    assert "w99 " in drawn
+    assert "w69 " not in drawn
+    assert "and 70 that count less" in drawn
+
+
+def test_a_map_of_nothing_is_drawn_without_bars():
+    drawn = render_explanation(explanation(weights=np.zeros((1, 3)))).plain
+    assert "█" not in drawn
+
+
+def test_several_targets_are_a_table_of_shares():
+    both = explanation(targets=("a", "b"), weights=np.array([[1.0, 3.0, 0.0], [0.0, 0.0, -2.0]]))
+    picture = as_picture(both)
+    assert picture.weights == ((0.25, 0.75, 0.0), (0.0, 0.0, 1.0))
+    assert picture.title == "the cat sat → animal [– not tested]"
+    assert "75" in render_explanation(both).plain
+
+
+def test_over_a_canvas_the_cells_of_the_grid_are_lit():
+    canvas = np.full((4, 4, 1), 200, np.uint8)
+    over = explanation(
+        pieces=("0,0", "0,1", "1,0", "1,1"),
+        weights=np.array([[0.0, 0.0, 3.0, 1.0]]),
+        shape=(2, 2),
+        canvas=canvas,
+    )
+    picture = as_picture(over)
+    assert isinstance(picture, ImageAttention)
+    assert picture.maps[0].weights == ((0.0, 0.0), (0.75, 0.25))
+    assert (picture.maps[0].row, picture.maps[0].column, picture.maps[0].word) == (1, 0, "animal")
+    assert "where animal looked" in render_explanation(over).plain
+
+
+def test_what_a_piece_holds_cannot_move_the_cursor():
+    drawn = render_explanation(explanation(pieces=("\x1b[2J", "b", "c"), title="\x1b[2J")).plain
+    assert "\x1b" not in drawn

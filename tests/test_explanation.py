@@ -1,0 +1,59 @@
+"""`heedful.explain` on a run: what is asked is what was answered."""
+
+import pytest
+
+import heedful
+from heedful.errors import ConfigError, DataError
+from heedful.explanation import explain_examples
+from heedful.tasks.catalog import parse_config
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("explained") / "run"
+    tables = {
+        "task": "classify-text",
+        "data": {"languages": ["de", "fr", "el"], "examples": 120, "dev": 30, "test": 30},
+        "model": {"width": 16, "heads": 2},
+        "train": {"steps": 60, "learning_rate": 0.02},
+    }
+    return heedful.train(parse_config(tables | {"output": str(folder)}))
+
+
+def test_a_text_is_answered_and_explained(run):
+    found = heedful.explain(run, "am 3. Januar um 4 Uhr", draws=50)
+    assert found.pieces == ("am", " 3", ".", " Januar", " um", " 4", " Uhr")
+    assert found.title.startswith("am 3. Januar um 4 Uhr → ")
+    assert found.method == "gradient-attention"
+    assert found.error < 1e-4
+    assert found.word != "not tested"
+
+
+def test_an_example_is_taken_by_its_number(run):
+    example = run.examples("dev")[2]
+    found = heedful.explain(run.folder, 2, split="dev", test=False)
+    assert found.title.startswith(example.text)
+    assert found.word == "not tested"
+
+
+def test_a_data_set_has_a_rate(run):
+    found = explain_examples(run, 5, draws=20, method="occlusion")
+    assert found.tested == sum(found.words.values()) == 5
+    assert found.interval[0] <= found.share <= found.interval[1]
+    assert explain_examples(run, 5, draws=20, method="occlusion") == found
+
+
+def test_the_order_of_occlusion_is_good_where_the_model_is(run):
+    found = explain_examples(run, 12, method="occlusion")
+    assert found.words["no better than random"] + found.words["misleading sign"] <= 2
+
+
+@pytest.mark.parametrize("given, split", [(30, "test"), (-1, "test"), (99, "dev")])
+def test_a_number_without_an_example_is_refused(run, given, split):
+    with pytest.raises(ConfigError, match=f"index must be in 0 to 29 of the {split} split, got"):
+        heedful.explain(run, given, split=split)
+
+
+def test_an_empty_text_is_refused(run):
+    with pytest.raises(DataError, match="must hold something to explain"):
+        heedful.explain(run, "  ")
