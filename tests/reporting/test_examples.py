@@ -56,7 +56,7 @@ def run():
 
 
 def explained_by(monkeypatch, function):
-    monkeypatch.setattr(examples, "explain_example", function, raising=False)
+    monkeypatch.setattr(examples, "explain_example", function)
 
 
 def test_where_nothing_can_be_asked_the_picture_and_the_reason_are_shown(run, monkeypatch):
@@ -68,6 +68,7 @@ def test_where_nothing_can_be_asked_the_picture_and_the_reason_are_shown(run, mo
     (shown,) = show_examples(run, [Asked(text="ab")], draws=9, seed=1, tell=said.append)
     assert (shown.answer, shown.asked["text"]) == ("ba !", "ab")
     assert (shown.picture, shown.explanation) == (Task.picture_of, None)
+    assert shown.reason == "the task must say more, got less"
     assert said == ["explaining example 1 of 1"]
 
 

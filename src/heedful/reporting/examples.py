@@ -6,7 +6,8 @@ from typing import Any
 
 import torch
 
-from heedful.errors import HeedfulError, UnsupportedError
+from heedful.errors import HeedfulError
+from heedful.explaining.explain import explain_example
 from heedful.report.run_page.data import Shown
 from heedful.training.run import Run
 
@@ -75,15 +76,9 @@ def _told(value: Any) -> str:
 def _explained(run: Run, example: Any, answer: Any, *, draws: int, seed: int) -> dict[str, Any]:
     """An explanation with its verdict; else where the model looked, and why nobody tested that."""
     try:
-        from heedful.explaining.explain import explain_example  # pyright: ignore
-
-        found = explain_example(
-            run.task, run.model, example, answer, test=True, draws=draws, seed=seed
-        )
+        found = explain_example(run.task, run.model, example, answer, draws=draws, seed=seed)
         return {"explanation": found}
-    except ImportError:
-        reason = ""
-    except UnsupportedError as error:
+    except HeedfulError as error:
         reason = str(error)
     try:
         picture = run.task.picture(run.model, example, answer)
