@@ -5,7 +5,7 @@ import pytest
 
 from heedful.allocation.moves import DropSite, KeepHeads
 from heedful.allocation.plan import Plan
-from heedful.reporting.heads import kept_heads, pooled, sink_of
+from heedful.reporting.heads import kept_heads, pooled
 
 
 def test_a_small_map_is_its_own_tile():
@@ -38,24 +38,6 @@ def test_a_cell_is_the_largest_of_what_it_covers(rows, keys):
 
 def test_a_map_without_any_weight_is_empty():
     assert pooled(np.zeros((2, 3))).cells.tolist() == [[0, 0, 0], [0, 0, 0]]
-
-
-WEIGHTS = np.tile([0.7, 0.1, 0.1, 0.1], (4, 1))
-VALUES = np.ones((4, 2))
-
-
-@pytest.mark.parametrize(
-    "weights, values, kind",
-    [
-        (WEIGHTS, VALUES, "broadcast"),
-        (WEIGHTS, VALUES * np.array([[0.01], [1], [1], [1]]), "nop"),
-        (np.full((4, 4), 0.25), VALUES, ""),
-        (WEIGHTS[:3], VALUES, ""),  # too few rows to tell
-        (WEIGHTS, np.zeros((4, 0)), ""),  # nobody knows the values
-    ],
-)
-def test_sinks_are_told_apart_by_their_values(weights, values, kind):
-    assert sink_of(weights, values) == kind
 
 
 def test_heads_keep_their_first_numbers_through_several_moves():

@@ -22,8 +22,6 @@ from heedful.reporting.examples import cut, fields_of
 from heedful.training.run import Run
 
 SIDE = 64  # cells of a tile
-SINK = 1 / 3  # of a head's attention; a key that takes as much is a sink
-SMALL = 0.25  # of the mean size of a value; a smaller one does nothing
 Heads = dict[tuple[str, int], Head]
 Axes = tuple[tuple[str, ...], tuple[str, ...]]
 
@@ -68,28 +66,6 @@ def pooled(weights: NDArray[np.float64]) -> Tile:
     )
 
 
-def sink_of(weights: NDArray[np.float64], values: NDArray[np.float64]) -> SinkKind:
-    """Say whether one key takes more than a third of a head's attention, and what that does.
-
-    Args:
-        weights: `(rows, keys)`.
-        values: `(keys, value_dim)`; none of them where they are not known.
-
-    Source:
-        arXiv:2606.08105: a sink does nothing, as its value is small, or tells all rows the same.
-    """
-    if weights.shape[0] < 4 or weights.shape[1] < 4:
-        return ""
-    mass = weights.mean(0)
-    place = int(mass.argmax())
-    if mass[place] < SINK:
-        return ""
-    sizes = np.linalg.norm(values, axis=1)
-    if not len(sizes) or not sizes.any():
-        return ""
-    return "nop" if sizes[place] < SMALL * float(sizes.mean()) else "broadcast"
-
-
 def kept_heads(smaller: Run) -> dict[str, tuple[int, ...] | None]:
     """Return the heads that a plan leaves at each site that it names; `None`: it has no such heads.
 
@@ -114,7 +90,7 @@ def _heads(run: Run, examples: Sequence[Any]) -> tuple[Heads, Atlas]:
     task, model = run.task, run.model
     try:
         many = _probed(run, examples)
-        numbers = many.statistics()
+        numbers, sinks = many.statistics(), many.sinks()
         one = _probed(run, examples[:1])
     except HeedfulError as error:  # nothing there that a probe can hear
         return {}, Atlas(unobservable={"model": str(error)})
@@ -124,16 +100,16 @@ def _heads(run: Run, examples: Sequence[Any]) -> tuple[Heads, Atlas]:
         if site not in one.sites:
             continue
         try:
-            weights, values = _map(one, site)
+            weights = _map(one, site)
         except HeedfulError:
             continue
         errors += [] if found.error is None else [found.error]
-        for head in range(len(found.entropy)):
+        for head, sink in enumerate(sinks[site].kinds):
             own = weights[min(head, len(weights) - 1)]
             heads[site, head] = Head(
                 site=site,
                 number=head,
-                before=_look(found, head, sink_of(own, values[head * len(values) // len(weights)])),
+                before=_look(found, head, sink or ""),
                 tile=pooled(own),
             )
     with torch.inference_mode():
@@ -154,8 +130,8 @@ def _probed(run: Run, examples: Sequence[Any]) -> Probe:
     return found
 
 
-def _map(found: Probe, site: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The map of a site, of the first of a batch, and its values.
+def _map(found: Probe, site: str) -> NDArray[np.float64]:
+    """The map of a site, of the first of a batch.
 
     A decoder that remembers calls it once for each token that it writes: their rows together.
     """
@@ -165,8 +141,7 @@ def _map(found: Probe, site: str) -> tuple[NDArray[np.float64], NDArray[np.float
     maps = [found.maps(site, call=place)[0] for place in chosen]
     keys = max(each.shape[2] for each in maps)
     rows = torch.cat([_wider(each, keys) for each in maps], dim=1)
-    values = calls[chosen[-1]].value[0]
-    return rows.double().cpu().numpy(), values.double().cpu().numpy()
+    return rows.double().cpu().numpy()
 
 
 def _is_step(call: ProbedCall) -> bool:

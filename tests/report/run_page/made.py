@@ -45,7 +45,7 @@ def atlas(sites=2, heads=3, *, side=4, places=4):
                 Head(
                     site=f"encoder.{place}.self_attention",
                     number=number,
-                    before=look(0.25, sink="nop" if number == 0 else ""),
+                    before=look(0.25, sink="no-op" if number == 0 else ""),
                     tile=tile(side, places=places, seed=seed),
                     after=look(0.75) if kept else None,
                     tile_after=tile(side, places=places, seed=seed + 1) if kept else None,

@@ -11,7 +11,7 @@ from heedful.data.alignment import Alignment
 from heedful.data.image_attention import ImageAttention
 from heedful.explaining.explanation import Explanation
 
-SinkKind = Literal["", "nop", "broadcast"]
+SinkKind = Literal["", "no-op", "broadcast", "mixed"]
 CAPTURE_LIMIT = 0.01  # maps that are further off are others than the model used
 
 
@@ -139,9 +139,8 @@ class Look:
         keys: How many keys a row reads, in effect.
         first: Share of the first four keys.
         distance: How far it looks, in keys.
-        sink: What the key is that takes most of this head's attention: `nop` where its value is
-            small, so that looking there does nothing; `broadcast` where it is not; empty where no
-            key takes a third.
+        sink: What this head does at the key that takes most of its attention, as `heedful.probe`
+            says it; empty where no key takes enough.
     """
 
     entropy: float

@@ -143,7 +143,8 @@ TABLE: dict[str, tuple[str, str]] = {
         "Point at a cell to read its share.",
         "指向一个格子可读出其份额。",
     ),
-    "sink nop": ("sink: its value is small, so it does nothing", "汇点：值很小，等于不做事"),
+    "sink mixed": ("sink for some queries, not for all", "对部分查询是汇点"),
+    "sink no-op": ("sink: its value is small, so it does nothing", "汇点：值很小，等于不做事"),
     "sink broadcast": ("sink: its value is passed on to all", "汇点：其值传给所有位置"),
     "sink": ("sink", "汇点"),
     "dispersion": ("How heads look, in numbers", "各头的分散度"),
@@ -158,10 +159,10 @@ TABLE: dict[str, tuple[str, str]] = {
     "importance": ("importance", "重要性"),
     "dispersion note": (
         "Dispersion is the entropy of a row as a share of the largest possible. A sink is a key "
-        "that takes more than a third of a head's attention. Importance is Fisher's score, where "
-        "an optimisation measured it.",
+        "that takes 30 % of a head's attention or more, whatever asks. Importance is Fisher's "
+        "score, where an optimisation measured it.",
         "分散度是一行的熵占最大可能值的份额。"
-        "汇点是占去一个头三分之一以上注意力的键。重要性是优化时"
+        "汇点是占去一个头 30% 以上注意力的键。重要性是优化时"
         "测得的 Fisher 分数。",
     ),
     "unobservable": (
@@ -179,6 +180,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "map": ("map", "图"),
     "canvas": ("what was given", "输入"),
     "veil": ("shade what does not count", "遮暗不重要处"),
+    "place": ("from row {row}, column {column}", "从第 {row} 行第 {column} 列看"),
     "left out": ("{count} further rows or columns are left out.", "另有 {count} 行或列未显示。"),
     "verdict verified": ("verified", "通过检验"),
     "verdict no better than random": ("no better than random", "不优于随机"),

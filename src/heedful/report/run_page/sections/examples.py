@@ -3,10 +3,11 @@
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from heedful.data.alignment import Alignment
+from heedful.data.image_attention import ImageAttention
 from heedful.explaining.explanation import Effect, Explanation
-from heedful.report.image_attention import mosaic
 from heedful.report.png import data_uri
 from heedful.report.run_page import cells
 from heedful.report.run_page.data import PageData, Shown
@@ -15,6 +16,7 @@ from heedful.report.run_page.words import Words
 MOST_TARGETS = 24  # rows of a table; what was answered further on is left out, and said so
 MOST_COLUMNS = 60
 MOST_IMAGES = 4
+MOST_MAPS = 8
 LARGEST_CANVAS = 320  # pixels a side
 STATES = {"verified": "good", "not tested": "open", "inconclusive": "open"}  # else bad
 
@@ -45,8 +47,7 @@ def _example(shown: Shown, words: Words) -> dict[str, Any]:
         picture = shown.picture
         view |= _table(picture.target, picture.source, np.asarray(picture.weights, float), words)
     elif shown.picture is not None and shown.picture.maps:
-        pixels = mosaic(shown.picture)
-        view["images"] = [{"base": data_uri(pixels), "veil": None, "name": "", "size": "wide"}]
+        view["images"] = _looked(shown.picture, words)
     return view
 
 
@@ -74,23 +75,36 @@ def _table(rows: Any, columns: Any, weights: Any, words: Words) -> dict[str, Any
 
 
 def _images(found: Explanation) -> list[dict[str, Any]]:
-    canvas = found.canvas
-    if canvas is None:
+    if found.canvas is None:
         return []
-    every = max(1, -(-max(canvas.shape[:2]) // LARGEST_CANVAS))
-    canvas = canvas[::every, ::every]
-    canvas = np.broadcast_to(canvas, (*canvas.shape[:2], 3)) if canvas.shape[2] == 1 else canvas
     # stretches of a sound lie side by side
     shape = found.shape if len(found.shape) == 2 else (1, len(found.pieces))
+    named = list(zip(found.targets, found.weights, strict=True))[:MOST_IMAGES]
+    return [_veiled(found.canvas, weights.reshape(shape), target) for target, weights in named]
+
+
+def _looked(found: ImageAttention, words: Words) -> list[dict[str, Any]]:
+    pixels = np.asarray(found.pixels, np.uint8)
     return [
-        {
-            "base": data_uri(np.ascontiguousarray(canvas)),
-            "veil": data_uri(cells.veil(weights.reshape(shape))),
-            "name": target,
-            "size": "wide" if canvas.shape[1] > 2 * canvas.shape[0] else "square",
-        }
-        for target, weights in list(zip(found.targets, found.weights, strict=True))[:MOST_IMAGES]
+        _veiled(
+            pixels,
+            np.asarray(each.weights, float),
+            each.word or words("place", row=each.row + 1, column=each.column + 1),
+        )
+        for each in found.maps[:MOST_MAPS]
     ]
+
+
+def _veiled(canvas: NDArray[np.uint8], weights: NDArray[np.float64], name: str) -> dict[str, Any]:
+    """A picture, and what is laid over it: where little counts it gets dark."""
+    every = max(1, -(-max(canvas.shape[:2]) // LARGEST_CANVAS))
+    canvas = np.ascontiguousarray(canvas[::every, ::every])
+    return {
+        "base": data_uri(canvas),
+        "veil": data_uri(cells.veil(weights)),
+        "name": name,
+        "size": "wide" if canvas.shape[1] > 2 * canvas.shape[0] else "square",
+    }
 
 
 def _numbers(found: Explanation, words: Words) -> list[tuple[str, str]] | None:
