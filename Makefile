@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test check format lint types shapes docs sanitize clean
+.PHONY: setup browser demo test check format lint types shapes docs sanitize clean
 
 setup: $(READY)
 
@@ -22,11 +22,17 @@ demo: $(READY)
 # one process a core, and each with one thread: threads that wait for each other's cores are slow
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4
 
-test: $(READY)
+# pages are also tested in a browser, where there is one or apt may bring it; without it, those tests say so
+browser:
+	@command -v chromium chromium-browser google-chrome >/dev/null || \
+		{ test "$$(id -u)" = 0 && timeout 60 apt-get update && timeout 300 apt-get install --yes chromium; } \
+		>/dev/null 2>&1 || true
+
+test: $(READY) browser
 	$(PYTEST)
 
 # the tests come last, so that their summary is what is read
-check: format lint types shapes
+check: format lint types shapes browser
 	$(PYTEST)
 
 format: $(READY)
