@@ -77,6 +77,8 @@ TASKS_WITH_TORCH = (
     "classify_image.picture",
     *("segment.losses", "segment.picture"),
     *("classify_text.question", "translation.question"),
+    *("summarise.question", "generate_text.question", "answer.question"),
+    "recommend.question",
     *("classify_image.picture", "recognise_speech.losses", "recognise_speech.search"),
     *("segment.losses", "segment.picture", "detect.matching", "detect.picture"),
 )

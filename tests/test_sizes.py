@@ -27,7 +27,7 @@ EXCEPTIONS = {
         480, "the class below, two thirds of it the contracts of its methods"
     ),
     ("lines of class", "tasks/recommend/task.py:Recommend"): Excess(
-        219, "one task is one class, and its interface has many small questions"
+        225, "one task is one class, and its interface has many small questions"
     ),
     ("parameters", "models/sequence_classifier.py:SequenceClassifier.__init__"): Excess(
         11, "one argument for each setting of a network, keyword-only"
@@ -39,7 +39,7 @@ EXCEPTIONS = {
         9, "one argument for each setting of a network, keyword-only"
     ),
     ("lines of class", "tasks/answer/task.py:Answer"): Excess(
-        220, "one task is one class, and it has two networks"
+        226, "one task is one class, and it has two networks"
     ),
     ("lines of class", "tasks/rate_product/task.py:RateProduct"): Excess(
         225, "one task is one class, and its interface has many small questions"
@@ -112,10 +112,10 @@ EXCEPTIONS = {
         10, "what it ties together, each with its settings, keyword-only"
     ),
     ("lines of class", "tasks/generate_text/task.py:GenerateText"): Excess(
-        190, "one task is one class, and its interface has many small questions"
+        196, "one task is one class, and its interface has many small questions"
     ),
     ("lines of class", "tasks/summarise/task.py:Summarise"): Excess(
-        190, "one task is one class, and its interface has many small questions"
+        196, "one task is one class, and its interface has many small questions"
     ),
     ("lines of class", "tasks/classify_text/task.py:ClassifyText"): Excess(
         155, "one task is one class, and its interface has many small questions"

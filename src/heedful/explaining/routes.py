@@ -7,7 +7,7 @@ from torch import nn
 from heedful.explaining.question import ANSWER, SOURCE, TARGET, Route, Step
 from heedful.probing.sites import find_sites
 
-CROSS = ("cross", "encoder_attn", "encdec", "multihead_attn", "aligner")  # attention to a source
+CROSS = ("cross", "encoder_attn", "encdec", "multihead_attn", "aligner", "pointer")  # to a source
 
 
 def encoder(
@@ -56,7 +56,7 @@ def encoder_decoder(
 
     Args:
         model: Whose sites; one whose name holds `cross`, `encoder_attn`, `EncDecAttention`,
-            `multihead_attn` or `aligner` looks from what is written at the source.
+            `multihead_attn`, `aligner` or `pointer` looks from what is written at the source.
         places: The piece at each place of the source.
         rows: At which place of what is written each target is read: that before its token.
         encoder: How the names of the encoder's sites begin.

@@ -1,5 +1,7 @@
 """How much a model means what it says: log-odds, which have no ceiling as probabilities have."""
 
+from collections.abc import Callable, Sequence
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -18,3 +20,19 @@ def log_odds(
     chosen = logits.gather(-1, truth[..., None])[..., 0]
     others = logits.scatter(-1, truth[..., None], -torch.inf)
     return chosen - others.logsumexp(-1)
+
+
+def written_odds(
+    decode: Callable[[Int[Tensor, "copies before"]], Float[Tensor, "copies before alternatives"]],
+    tokens: Sequence[int],
+    copies: Tensor,
+) -> Float[Tensor, "copies written"]:
+    """Return the log-odds of each token of a text but the first, given those before it.
+
+    Args:
+        decode: From tokens to the logits of the one after each.
+        tokens: What was written, behind what it began with.
+        copies: Of the input, as many as there are: `decode` gets the same tokens for each.
+    """
+    rows = torch.tensor(tokens, device=copies.device).expand(len(copies), -1)
+    return log_odds(decode(rows[:, :-1]), rows[:, 1:])

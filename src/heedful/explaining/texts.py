@@ -3,10 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from tokenizers import Regex, pre_tokenizers
 from torch import Tensor
 
+from heedful.data.ragged import Ragged
 from heedful.data.scripts import UNSPACED, WORD
+from heedful.data.tokens import PAD
 from heedful.explaining.question import NOWHERE
 
 REMOVAL = "left out of the text"
@@ -41,6 +44,12 @@ class Words:
             ]
             for copy in kept.tolist()
         ]
+
+    def batch(self, kept: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the same, padded to one matrix, and the length of each copy."""
+        rows = Ragged.pack(self.kept(kept)).padded(range(len(kept)), pad=PAD)
+        tokens, lengths = (torch.from_numpy(each).to(kept.device) for each in rows)
+        return tokens, lengths
 
 
 def words_of(tokens: Sequence[int], pieces: Sequence[str], *, whole: bool = True) -> Words:

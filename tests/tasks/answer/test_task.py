@@ -7,6 +7,8 @@ import pytest
 from heedful.data.stories import Question
 from heedful.errors import DataError, RunError
 from heedful.evaluation import evaluate
+from heedful.explaining.gradient_attention import gradient_attention
+from heedful.explaining.occlusion import occlusion
 from heedful.tasks.answer.task import Answer, Response
 from heedful.tasks.catalog import parse_config
 from heedful.testing.tasks import TaskContract
@@ -71,6 +73,23 @@ def test_it_learns_where_people_are(tmp_path, name, steps, size):
     tables = {"task": "answer", "data": data, "model": model, "train": settings}
     run = train({**tables, "output": str(tmp_path / "run")})
     assert evaluate(run).scores["accuracy"].score > 28  # the most frequent of six places: 19
+    occluded, attended = (found_facts(run, method) for method in (occlusion, gradient_attention))
+    assert min(occluded, attended) > 0.4  # of as many sentences, one in six
+
+
+def found_facts(run, method):
+    """How often the first piece of a map of a right answer is in the sentence that says it."""
+    few = [example for example in run.examples("test") if example.kind == "one fact"]
+    answers = run.task.answer(run.model, run.task.encode(few))
+    found = []
+    for example, answer in zip(few, answers, strict=True):
+        if answer.answer == example.answer:
+            question = run.task.question(run.model, example, answer)
+            place = int(method(run.model, question).weights.max(0).argmax())
+            ends = "".join(question.pieces[:place]).count(".")  # of the sentences before it
+            found.append(ends in example.facts)
+    assert len(found) > 20
+    return sum(found) / len(found)
 
 
 @pytest.mark.parametrize("answers", ['{"a": 0}', '["a", "a"]', '["a"]'])

@@ -10,9 +10,12 @@ import pytest
 import heedful
 from heedful.bench.entries.recommend import most_popular
 from heedful.errors import DataError, RunError
+from heedful.explaining.gradient_attention import gradient_attention
+from heedful.explaining.occlusion import occlusion
 from heedful.nn.attention import Attention
 from heedful.tasks.catalog import parse_config
 from heedful.tasks.recommend.histories import History
+from heedful.tasks.recommend.planted import series_of
 from heedful.tasks.recommend.task import Recommend
 from heedful.testing.tasks import TaskContract
 from heedful.training.start import build
@@ -119,3 +122,16 @@ def test_it_learns_what_users_follow(name, margin, tmp_path):
     trivial = most_popular(run.task, splits)
     found, known = (gain.score(gain.statistics(a, splits.test)) for a in (answers, trivial))
     assert found > known + margin, (found, known)
+    for method in (occlusion, gradient_attention):
+        assert found_series(run, splits.test[:80], answers[:80], method) > 0.05
+
+
+def found_series(run, examples, answers, method):
+    """How often the first item of a map is of the series that is recommended, beyond chance."""
+    found, chance = [], []
+    for example, answer in zip(examples, answers, strict=True):
+        question = run.task.question(run.model, example, answer)
+        same = [series_of(each) == series_of(answer.items[0]) for each in question.pieces]
+        found.append(same[int(method(run.model, question).weights[0].argmax())])
+        chance.append(np.mean(same))
+    return np.mean(found) - np.mean(chance)

@@ -24,6 +24,8 @@ from heedful.texts import parse_json_as
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from heedful.explaining.question import Question as Why
+
 LABEL = attrgetter("label")
 LARGEST = 1 << 26  # bytes of answers
 ANSWERED = 128  # questions at a time
@@ -215,6 +217,12 @@ class Answer(Task[Question, Response]):
         source, target, weights = found
         title = f"{example.question} → {answer.answer}"
         return Alignment(source=source, target=target, weights=weights, title=title)
+
+    def question(self, model: "nn.Module", example: Question, answer: Response) -> "Why":
+        """Ask which sentences speak for the answer, or which words for the ends of a span."""
+        from heedful.tasks.answer.question import why_answered
+
+        return why_answered(self, model, example, answer.answer)
 
     def rows(self, model: Any, batch: Batch) -> Rows:
         """Return a row of logits for each question: its answers, or the ends of its span."""

@@ -25,6 +25,8 @@ from heedful.tasks.generate_text.passages import Batch, Passage, Windows, cut, r
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from heedful.explaining.question import Question
+
 NEWLINE = "↵"
 
 
@@ -240,6 +242,12 @@ class GenerateText(Task[Passage, Continuation]):
         from heedful.tasks.generate_text.looks import looked
 
         return looked(model, self.vocabulary, example.text, answer.text)
+
+    def question(self, model: Any, example: Passage, answer: Continuation) -> "Question":
+        """Ask which words of the prompt speak for each token that was written."""
+        from heedful.tasks.generate_text.question import why_continued
+
+        return why_continued(self, model, example, answer.text)
 
     def rows(self, model: "nn.Module", batch: Batch) -> TextRows:
         """Return the logits of every predicted token."""

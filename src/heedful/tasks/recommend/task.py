@@ -26,6 +26,8 @@ from heedful.texts import parse_json_as
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from heedful.explaining.question import Question
+
 ITEMS = attrgetter("items")
 LARGEST = 1 << 28  # bytes of names of items
 ANSWERED = 256  # histories at a time
@@ -214,6 +216,12 @@ class Recommend(Task[History, Answer]):
             weights=(tuple(weights.tolist()),),
             title=f"what speaks for {answer.items[0]}",
         )
+
+    def question(self, model: "nn.Module", example: History, answer: Answer) -> "Question":
+        """Ask which items of the history speak for the best of what is recommended."""
+        from heedful.tasks.recommend.question import why_recommended
+
+        return why_recommended(self, model, example, answer)
 
     def attention(self, model: "nn.Module", example: History, item: str) -> Floats | None:
         """Return how the model weighs each item of a history for one that may come next.

@@ -20,6 +20,7 @@ from heedful.tasks.summarise.pairs import Pairs, as_read, encode, read_splits, r
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from heedful.explaining.question import Question
     from heedful.tasks.translation.translator import Translator
 
 TEXT = attrgetter("text")
@@ -197,6 +198,12 @@ class Summarise(Task[Example, Summary]):
         from heedful.tasks.summarise.pointed import pointed
 
         return pointed(self, model, example, answer.text)
+
+    def question(self, model: "nn.Module", example: Example, answer: Summary) -> "Question":
+        """Ask which words of the text speak for each word of the summary."""
+        from heedful.tasks.summarise.question import why_summarised
+
+        return why_summarised(self, model, example.source, answer.text)
 
     def rows(self, model: "nn.Module", batch: Any) -> Rows:
         """Return the logits of every target token, words of the source included."""

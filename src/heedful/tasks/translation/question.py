@@ -1,14 +1,13 @@
 """Why a translation is what it is: the words of its source, and the source without some of them."""
 
-import torch
 from torch import Tensor, nn
 
 from heedful.data.ragged import Ragged
-from heedful.data.tokens import PAD, Vocabulary
+from heedful.data.tokens import Vocabulary
 from heedful.errors import UnsupportedError
 from heedful.explaining.question import Question
 from heedful.explaining.routes import encoder_decoder
-from heedful.explaining.scores import log_odds
+from heedful.explaining.scores import written_odds
 from heedful.explaining.texts import REMOVAL, words_of
 
 
@@ -36,25 +35,18 @@ def why_written(
         raise UnsupportedError(f"an answer must hold a token to be explained, got {written!r}")
     pieces = source.pieces(text)
     words = words_of(read, [*pieces[: len(read) - 1], pieces[-1]])
-    known = torch.tensor(said[:-2])  # each target is read where the token before it stands
-    truth = torch.tensor(said[1:-1])
-
-    def inputs(kept: Tensor) -> tuple[Tensor, Tensor]:
-        tokens, lengths = Ragged.pack(words.kept(kept)).padded(range(len(kept)), pad=PAD)
-        return torch.from_numpy(tokens).to(kept.device), torch.from_numpy(lengths).to(kept.device)
 
     def scores(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
         tokens, lengths = batch
-        rows = known.to(tokens.device).expand(len(tokens), -1)
-        return log_odds(model(tokens, lengths, rows), truth.to(rows).expand_as(rows))
+        return written_odds(lambda target: model(tokens, lengths, target), said[:-1], tokens)
 
     return Question(
         pieces=words.words,
         targets=tuple(target.pieces(written)[1 : len(said) - 1]),
-        inputs=inputs,
+        inputs=words.batch,
         scores=scores,
         removal=REMOVAL,
-        route=encoder_decoder(model, words.places, rows=range(len(truth))),
+        route=encoder_decoder(model, words.places, rows=range(len(said) - 2)),
         embedding="source_embedding",
         embedded=words.places,
         title=f"{text} → {written}",

@@ -1,0 +1,101 @@
+"""Why a text goes on as it does: the words of its prompt, and the prompt without some of them."""
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from heedful.data.ragged import Ragged
+from heedful.data.tokens import BOS, EOS, PAD
+from heedful.explaining.question import NOWHERE, Question
+from heedful.explaining.routes import encoder
+from heedful.explaining.scores import log_odds
+from heedful.explaining.texts import words_of
+from heedful.tasks.generate_text.passages import Passage
+
+if TYPE_CHECKING:
+    from heedful.tasks.generate_text.task import GenerateText
+
+Token = tuple[int, str]  # its number and its text
+
+REMOVAL = "left out of the text; a line break where nothing is left"
+
+
+class Copies(NamedTuple):
+    """Prompts, each with what was written behind it.
+
+    Args:
+        tokens: Padded, without the last one.
+        places: For each written token, where the one before it stands.
+        written: What was written.
+    """
+
+    tokens: Tensor
+    places: Tensor
+    written: Tensor
+
+
+def why_continued(task: "GenerateText", model: nn.Module, prompt: Passage, text: str) -> Question:
+    """Ask why a model wrote each token of a continuation, given those before it.
+
+    A model of limited sight is asked about as many last tokens of the prompt, and as many first
+    ones of what was written, as it sees at once.
+
+    Args:
+        task: With what it has learned.
+        model: That gave the answer.
+        prompt: What was gone on with.
+        text: What was written.
+    """
+    before, written = _seen(task, model, prompt, text)
+    tokens, pieces = zip(*before, strict=True)
+    # without the markers that `words_of` expects: a language model reads none
+    words = words_of((BOS, *tokens, EOS), ("", *pieces, ""))
+    said = [token for token, _ in written]
+    blank = task.vocabulary.encode(["\n"])[0][1]
+    places = (*words.places[1:-1], *[NOWHERE] * (len(said) - 1))
+
+    def inputs(kept: Tensor) -> Copies:
+        prompts = [row[1:-1] or [blank] for row in words.kept(kept)]
+        rows = Ragged.pack([[*row, *said[:-1]] for row in prompts])
+        padded, lengths = rows.padded(range(len(kept)), pad=PAD)
+        steps = torch.arange(len(said)) - len(said)
+        return Copies(
+            torch.from_numpy(padded).to(kept.device),
+            (torch.from_numpy(lengths)[:, None] + steps).to(kept.device),
+            torch.tensor(said, device=kept.device).expand(len(kept), -1),
+        )
+
+    def scores(model: nn.Module, batch: Copies) -> Tensor:
+        logits = model(batch.tokens)
+        places = batch.places[..., None].expand(-1, -1, logits.shape[-1])
+        return log_odds(logits.gather(1, places), batch.written)
+
+    return Question(
+        pieces=words.words,
+        targets=tuple(piece for _, piece in written),
+        inputs=inputs,
+        scores=scores,
+        removal=REMOVAL,
+        route=encoder(model, places, sites="layers", rows=range(len(before) - 1, len(places))),
+        embedding="embedding",
+        embedded=places,
+        title=f"{prompt.text:.200} → {text:.200}",
+    )
+
+
+def _seen(
+    task: "GenerateText", model: nn.Module, prompt: Passage, text: str
+) -> tuple[list[Token], list[Token]]:
+    """The tokens of a prompt and of what was written that a model sees at once."""
+    vocabulary = task.vocabulary
+    sides = [
+        list(zip(vocabulary.encode([side])[0], vocabulary.pieces(side), strict=True))[1:-1]
+        for side in (prompt.before, prompt.text, text)
+    ]
+    before, written = [*sides[0], *sides[1]], sides[2]
+    sight = getattr(model, "longest", None)
+    if sight is None:
+        return before, written
+    before = before[-max(sight - len(written) + 1, sight // 2) :]
+    return before, written[: sight - len(before) + 1]
