@@ -42,7 +42,7 @@ EXCEPTIONS = {
         226, "one task is one class, and it has two networks"
     ),
     ("lines of class", "tasks/rate_product/task.py:RateProduct"): Excess(
-        225, "one task is one class, and its interface has many small questions"
+        230, "one task is one class, and its interface has many small questions"
     ),
     ("lines of class", "models/rnn_seq2seq.py:RnnSeq2Seq"): Excess(
         180, "a decoder step by step and one for all steps at once, which must agree"
@@ -61,8 +61,9 @@ EXCEPTIONS = {
     ("parameters", "cli/explain.py:explain"): Excess(19, "one argument for each option"),
     ("parameters", "explanation.py:explain"): Excess(9, "the options of the verb, by name"),
     ("parameters", "cli/predict.py:predict"): Excess(10, "one argument for each option"),
+    ("lines of file", "testing/tasks.py"): Excess(305, "one contract is one file"),
     ("lines of class", "testing/tasks.py:TaskContract"): Excess(
-        190, "one contract is one class: each promise is a test of it"
+        200, "one contract is one class: each promise is a test of it"
     ),
     ("parameters", "cli/tune.py:tune"): Excess(13, "one argument for each option of a search"),
     ("parameters", "tuning/search.py:tune"): Excess(
@@ -116,6 +117,12 @@ EXCEPTIONS = {
     ),
     ("lines of class", "tasks/summarise/task.py:Summarise"): Excess(
         196, "one task is one class, and its interface has many small questions"
+    ),
+    ("lines of class", "tasks/classify_sequence/task.py:ClassifySequence"): Excess(
+        156, "one task is one class, and its interface has many small questions"
+    ),
+    ("lines of class", "tasks/fuse/task.py:Fuse"): Excess(
+        155, "one task is one class, and its interface has many small questions"
     ),
     ("lines of class", "tasks/classify_text/task.py:ClassifyText"): Excess(
         155, "one task is one class, and its interface has many small questions"

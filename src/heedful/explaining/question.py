@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from heedful.errors import ConfigError
 
+Places = tuple[tuple[int, ...], ...]
+
 NOWHERE = -1  # a place that is no piece of the input: a marker, padding
 SOURCE, TARGET, ANSWER = "source", "target", "answer"  # usual names of sequences
 
@@ -23,12 +25,17 @@ class Step:
         queries: Which sequence looks.
         keys: Which one is looked at; the same for self-attention.
         residual: Is what was found added to what looked? Pooling puts it in its place.
+        query_places: Where one input takes several rows of the site's batch, e.g. one for each
+            review or frame: for each of these, which places of `queries` its rows are.
+        key_places: For each of these, which places of `keys` its keys are; padding stands behind.
     """
 
     site: str
     queries: str = SOURCE
     keys: str = SOURCE
     residual: bool = True
+    query_places: Places = ()
+    key_places: Places = ()
 
 
 @dataclass(frozen=True, kw_only=True)

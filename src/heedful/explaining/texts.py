@@ -77,5 +77,15 @@ def words_of(tokens: Sequence[int], pieces: Sequence[str], *, whole: bool = True
     return Words(tuple(tokens), tuple(words), (NOWHERE, *places, NOWHERE))
 
 
+def joined(texts: Sequence[Words]) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Return the words of several texts, one after the other, and the word at each token of all."""
+    words: list[str] = []
+    places: list[int] = []
+    for text in texts:
+        places += [place if place == NOWHERE else len(words) + place for place in text.places]
+        words += text.words
+    return tuple(words), tuple(places)
+
+
 def _beginnings(text: str) -> set[int]:
     return {start for _, (start, _) in _WORDS.pre_tokenize_str(text)}

@@ -39,6 +39,7 @@ from heedful.optimizing.settings import OptimizeSettings
 from heedful.tasks.base import Task
 from heedful.tasks.catalog import AnyTask, load_config, name_of, parse_config
 from heedful.tasks.measure import measure
+from heedful.testing.questions import check_asked
 from heedful.training.events import Evaluated, Event
 from heedful.training.layout import make_folders
 from heedful.training.metrics import read_metrics
@@ -208,6 +209,9 @@ class TaskContract:
         for text, answer in zip(self.inputs, answers, strict=True):
             assert isinstance(task.show(answer), str)
             json.dumps(task.to_json(task.parse(text), answer))
+
+    def test_it_can_be_asked_why_or_says_why_not(self, run: Run) -> None:
+        check_asked(run.task, run.model, run.examples("test")[0])
 
     def test_metrics_are_what_is_counted_by_hand(self, run: Run) -> None:
         task, few = run.task, run.examples("test")[:FEW]

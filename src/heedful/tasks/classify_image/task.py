@@ -26,6 +26,8 @@ from heedful.tasks.classify_image.images import Images, read_images
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from heedful.explaining.question import Question
+
 SHAPE = "task/images.json"
 
 
@@ -149,6 +151,14 @@ class ClassifyImage(Classification[ImageReference]):
             "label": answer.label,
             "shares": answer.shares,
         }
+
+    def question(
+        self, model: "nn.Module", example: ImageReference, answer: Prediction
+    ) -> "Question":
+        """Ask which cells speak for the label."""
+        from heedful.tasks.classify_image.question import why_seen
+
+        return why_seen(self, model, example, answer)
 
     def picture(
         self, model: "nn.Module", example: ImageReference, answer: Prediction

@@ -17,6 +17,8 @@ from heedful.tasks.classify_node.nodes import Known, Nodes, open_graph, read_nod
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from heedful.explaining.question import Question
+
 
 class ClassifyNode(Classification[Node]):
     """A label for a node, from its features and from those of its neighbours.
@@ -126,6 +128,12 @@ class ClassifyNode(Classification[Node]):
         if (self.known.graph.edges[:, 0] == row).any():
             return []
         return [f"{example.id} has no edge: nothing but its own features was read"]
+
+    def question(self, model: "nn.Module", example: Node, answer: Prediction) -> "Question":
+        """Ask which neighbours speak for the label."""
+        from heedful.tasks.classify_node.question import why_node
+
+        return why_node(self, model, example, answer)
 
     def picture(self, model: Any, example: Node, answer: Prediction) -> Alignment | None:
         """Return how the last layer weighs a node and its neighbours: the mean over heads."""

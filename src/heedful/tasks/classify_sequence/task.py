@@ -22,6 +22,8 @@ from heedful.tasks.columns import Columns
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from heedful.explaining.question import Question
+
 LONGEST = 100_000  # letters of a sequence that is typed, where data is built in
 SHOWN = 60  # letters of a picture
 
@@ -159,6 +161,12 @@ class ClassifySequence(Classification[Sequence]):
             row[:length][::-1] for row, length in zip(weights[len(lengths) :], lengths, strict=True)
         ]
         return [(one + two) / 2 for one, two in zip(own, other, strict=True)]
+
+    def question(self, model: "nn.Module", example: Sequence, answer: Prediction) -> "Question":
+        """Ask which letters speak for the label."""
+        from heedful.tasks.classify_sequence.question import why_labelled
+
+        return why_labelled(self, model, example, answer)
 
     def picture(
         self, model: "nn.Module", example: Sequence, answer: Prediction

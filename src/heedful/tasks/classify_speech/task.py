@@ -26,6 +26,8 @@ from heedful.tasks.spectrograms import HOP, HearsSounds, Spectrograms, spans
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from heedful.explaining.question import Question
+
 
 class ClassifySpeech(HearsSounds, Classification[SoundReference]):
     """A label for a sound: log-mel features, convolutions, self-attention, attention pooling."""
@@ -93,6 +95,14 @@ class ClassifySpeech(HearsSounds, Classification[SoundReference]):
         """Count sounds that were not read to their end."""
         longest = getattr(self.config.data, "longest", np.inf)
         return {"cut": int((data.lengths > longest / HOP).sum())}
+
+    def question(
+        self, model: "nn.Module", example: SoundReference, answer: Prediction
+    ) -> "Question":
+        """Ask which stretches of the sound speak for the label."""
+        from heedful.tasks.classify_speech.question import why_heard
+
+        return why_heard(self, model, example, answer)
 
     def picture(
         self, model: "nn.Module", example: SoundReference, answer: Prediction

@@ -26,6 +26,8 @@ from heedful.tasks.classify_video.videos import Clips, read_splits, reader_of
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from heedful.explaining.question import Question
+
 SHAPE = "task/videos.json"
 
 
@@ -148,6 +150,14 @@ class ClassifyVideo(Classification[VideoReference]):
             "label": answer.label,
             "shares": answer.shares,
         }
+
+    def question(
+        self, model: "nn.Module", example: VideoReference, answer: Prediction
+    ) -> "Question":
+        """Ask which cells of which frames speak for the label."""
+        from heedful.tasks.classify_video.question import why_moving
+
+        return why_moving(self, model, example, answer)
 
     def picture(
         self, model: "nn.Module", example: VideoReference, answer: Prediction

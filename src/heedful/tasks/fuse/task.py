@@ -36,6 +36,8 @@ from heedful.tasks.spectrograms import Spectrograms
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from heedful.explaining.question import Question
+
 TOKENS = "task/tokens.json"
 
 
@@ -170,6 +172,12 @@ class Fuse(Classification[Observation]):
         """Count what is missing."""
         missing = (~data.sounds.columns.columns["present"]).sum(0).tolist()
         return {f"without_{name}": count for name, count in zip(MODALITIES, missing, strict=True)}
+
+    def question(self, model: "nn.Module", example: Observation, answer: Prediction) -> "Question":
+        """Ask which parts of the image, the sound and the text speak for the label."""
+        from heedful.tasks.fuse.question import why_fused
+
+        return why_fused(self, model, example, answer)
 
     def picture(self, model: Any, example: Observation, answer: Prediction) -> Alignment | None:
         """Return how much the pooling takes of each modality, as the mean over its heads."""

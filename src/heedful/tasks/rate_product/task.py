@@ -28,6 +28,8 @@ from heedful.tasks.rate_product.scale import Scale
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from heedful.explaining.question import Question
+
 LABEL, SCORE = attrgetter("label"), attrgetter("score")
 ANSWERED, ROOM = 256, 32_768  # products at a time, and their tokens
 BETWEEN = " | "  # reviews in what a user types
@@ -248,6 +250,12 @@ class RateProduct(Task[Product, Rating]):
             weights=(tuple(piece.weight / total for piece in pieces[0]),),
             title=f"{BETWEEN.join(example.reviews):.200} → {answer.label} ({answer.score:.2f})",
         )
+
+    def question(self, model: "nn.Module", example: Product, answer: Rating) -> "Question":
+        """Ask which words of the reviews speak for the class."""
+        from heedful.tasks.rate_product.question import why_rated
+
+        return why_rated(self, model, example, answer)
 
     def rows(self, model: "nn.Module", batch: Batch) -> Rows:
         """Return the logits, a row for each product."""
