@@ -8,6 +8,7 @@ from heedful.nn import RelativePositions, RotaryPositions
 from heedful.nn.attention import Attention
 from heedful.nn.cache import KeyValueCache
 from heedful.nn.co import CrossModalLayer
+from heedful.nn.mechanisms import Differential
 from heedful.nn.mechanisms.base import Mechanism
 from heedful.nn.pooling import AttentionPooling
 from heedful.ops.additive import additive_attention, additive_weights
@@ -46,6 +47,7 @@ KINDS = {
     "window": ({"kv_heads": 3}, Mask.window(3) & Mask.lengths(torch.tensor([7, 4]))),
     "rotary": ({"positions": RotaryPositions(4)}, Mask.causal()),
     "mechanism": ({"mechanism": Additive(heads=6, dim=4)}, Mask.causal()),
+    "norm behind": ({"mechanism": Differential(heads=6, dim=4)}, Mask.causal()),
 }
 
 

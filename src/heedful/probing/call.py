@@ -23,6 +23,7 @@ class ProbedCall:
         compared: What `output` is, in words.
         finish: From the mixed values `(batch, heads, rows, value_dim)`, of these of the rows that
             were kept, to what `output` is. `None` means that `output` are the mixed values.
+        linear: Is it linear in them, but for what it adds?
         unverifiable: Why `output` is not what the map gives, e.g. dropout. `None` means: it is.
         padding_rows: Rows that only are padding, `(batch, rows)`; what they hold is no output.
         parameters: What `finish` depends on, as it was.
@@ -35,6 +36,7 @@ class ProbedCall:
     output: Tensor
     compared: str
     finish: Callable[[Tensor, Sequence[int]], Tensor] | None = None
+    linear: bool = True
     unverifiable: str | None = None
     padding_rows: Tensor | None = None
     parameters: tuple["ParameterVersion", ...] = ()

@@ -108,7 +108,7 @@ class FidelityChecks:
 
 
 def _compare(call: ProbedCall, rows: Sequence[int]) -> Fidelity:
-    mixed, blind = _mix(call, rows)
+    mixed, blind = mixed_values(call, rows)
     used = upcast(call.output[:, :, rows] if call.output.ndim == 4 else call.output[:, rows])
     expected = mixed if call.finish is None else call.finish(mixed, rows)
     without = torch.zeros_like(mixed) if call.finish is None else call.finish(mixed.zero_(), rows)
@@ -127,8 +127,16 @@ def _compare(call: ProbedCall, rows: Sequence[int]) -> Fidelity:
     return Fidelity(error / share if share else float(error > 0), None, call.compared)
 
 
-def _mix(call: ProbedCall, rows: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """The sums of values `(batch, heads, rows, value_dim)`, and which rows see nothing."""
+def mixed_values(call: ProbedCall, rows: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Sum values by the weights of a map.
+
+    Args:
+        call: Whose map.
+        rows: Which of the rows that were kept.
+
+    Returns:
+        The sums `(batch, heads, rows, value_dim)`, and which rows see nothing `(batch, rows)`.
+    """
     attention, value = call.weights, call.value
     size = (attention.batch, len(attention.heads), len(rows))
     mixed = upcast(value).new_zeros(*size, value.shape[3])

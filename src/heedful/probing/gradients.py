@@ -8,6 +8,7 @@ from torch import Tensor
 from heedful.errors import ConfigError, UnsupportedError
 from heedful.probing.call import ProbedCall
 from heedful.probing.explicit_weights import ReturnedWeights
+from heedful.probing.fidelity import mixed_values
 from heedful.probing.tiles import upcast
 
 
@@ -58,7 +59,10 @@ def _by_mixed_values(call: ProbedCall) -> Tensor | None:
     if call.finish is None:
         return gradient
     value, rows, finish = upcast(call.value), range(call.queries), call.finish
-    mixed = value.new_zeros(call.shape[0], len(call.weights.heads), len(rows), value.shape[3])
-    with torch.enable_grad():  # `finish` is linear in what is mixed
+    if call.linear:  # the slope is the same everywhere
+        mixed = value.new_zeros(call.shape[0], len(call.weights.heads), len(rows), value.shape[3])
+    else:
+        mixed, _ = mixed_values(call, rows)
+    with torch.enable_grad():
         mixed.requires_grad_()
         return torch.autograd.grad(finish(mixed, rows), mixed, gradient)[0]

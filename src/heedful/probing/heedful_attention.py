@@ -3,7 +3,7 @@
 import copy
 import math
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from typing import Any, final
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from heedful.mask import Mask
 from heedful.nn.attention import Attention
 from heedful.nn.co.cross_modal import CrossAttention
+from heedful.nn.mechanisms.base import Mechanism
 from heedful.nn.pooling import AttentionPooling
 from heedful.probing.adapter import ProbeAdapter, Recording
 from heedful.probing.call import CaptureOptions, ProbedCall, Subset, scaled_dot
@@ -105,14 +106,28 @@ def _keep(
     if mask is not None and mask.within(queries, key.shape[2]) == Mask.full():
         mask = None
     dropping = module.training and getattr(module, "dropout", 0) > 0
+    weights = _attention_weights(module, subset, query, key, mask, bias)
+    finish = _finish(weights)
     return ProbedCall(
-        weights=_attention_weights(module, subset, query, key, mask, bias),
+        weights=weights,
         shown=tuple(range(len(subset.heads))),
         value=subset.of_key(value),
         output=subset.of_query(mixed),
         compared="the mixed values before the output projection",
+        finish=finish,
+        linear=finish is None,
         unverifiable="dropout was active" if dropping else None,
     )
+
+
+def _finish(weights: AttentionWeights) -> Callable[[Tensor, Sequence[int]], Tensor] | None:
+    """What the mechanism does behind the weighted sum, as it was; `None` where it does nothing."""
+    if not isinstance(weights, MechanismWeights):
+        return None
+    mechanism = weights.mechanism
+    if type(mechanism).finish is Mechanism.finish:
+        return None
+    return lambda mixed, rows: mechanism.finish(mixed)
 
 
 def _attention_weights(

@@ -249,6 +249,7 @@ def _keep_layer(
         used,
         options,
         finish=lambda mixed, rows: _replay(layer, kept[:, rows], mixed),
+        linear=False,
         compared="the layer's output",
         padding_rows=missing,
         parameters=ParameterVersion.of(*layer.parameters()),

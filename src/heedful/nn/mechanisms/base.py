@@ -40,7 +40,7 @@ class Mechanism(nn.Module, abc.ABC):
         *,
         mask: Mask | None = None,
     ) -> Float[Tensor, "batch heads queries value_dim"]:
-        """Return the weighted sum of `value`; 0 where nothing is visible."""
+        """Return `finish` of the weighted sum of `value`; 0 where nothing is visible."""
 
     def narrow(
         self,
@@ -56,6 +56,12 @@ class Mechanism(nn.Module, abc.ABC):
             cache: What is looked at, `query`'s own positions included.
         """
         return mask
+
+    def finish(
+        self, mixed: Float[Tensor, "batch heads queries value_dim"]
+    ) -> Float[Tensor, "batch heads queries value_dim"]:
+        """Return what `forward` makes of the weighted sum: most mechanisms leave it as it is."""
+        return mixed
 
     @abc.abstractmethod
     def weights(

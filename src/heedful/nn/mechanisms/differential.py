@@ -74,8 +74,13 @@ class Differential(Mechanism):
         mixed = differential_attention(
             widen(query), key, value, subtracted=self.subtracted(), mask=mask
         )
+        return self.finish(mixed).to(query.dtype)
+
+    def finish(
+        self, mixed: Float[Tensor, "batch heads queries dim"]
+    ) -> Float[Tensor, "batch heads queries dim"]:
         normed = rms_norm(mixed, (self.dim,), self.gain.to(mixed.dtype), TINY)
-        return (normed * (1 - self.start)).to(query.dtype)
+        return normed * (1 - self.start)
 
     def weights(
         self,
