@@ -81,7 +81,7 @@ TASKS_WITH_TORCH = (
     *("classify_speech.question", "classify_video.question", "classify_node.question"),
     "fuse.question",
     *("summarise.question", "generate_text.question", "answer.question"),
-    "recommend.question",
+    *("recommend.question", "control.question"),
     *("classify_image.picture", "recognise_speech.losses", "recognise_speech.search"),
     *("segment.losses", "segment.picture", "detect.matching", "detect.picture"),
 )

@@ -24,6 +24,7 @@ from heedful.texts import parse_json_as
 if TYPE_CHECKING:
     from torch import nn
 
+    from heedful.explaining.question import Question
     from heedful.models.memory_policy import MemoryPolicy
     from heedful.tasks.control.ppo import PPO
 
@@ -224,6 +225,12 @@ class Control(Task[Episode, PlayedEpisode]):
             weights=tuple(map(tuple, weights)),
             title=f"last of {len(answer.actions)} steps, seed {answer.seed}",
         )
+
+    def question(self, model: Any, example: Episode, answer: PlayedEpisode) -> "Question":
+        """Ask which moments speak for the last action."""
+        from heedful.tasks.control.question import why_done
+
+        return why_done(self, model, answer)
 
     def rows(self, model: Any, batch: Decisions) -> Rows:
         """Return the logits of the actions, in episodes that the first model asked has played."""
