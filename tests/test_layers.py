@@ -81,7 +81,8 @@ TASKS_WITH_TORCH = (
     *("classify_speech.question", "classify_video.question", "classify_node.question"),
     "fuse.question",
     *("summarise.question", "generate_text.question", "answer.question"),
-    *("recommend.question", "control.question"),
+    *("recommend.question", "forecast.question", "recognise_speech.question"),
+    *("describe.question", "control.question"),
     *("classify_image.picture", "recognise_speech.losses", "recognise_speech.search"),
     *("segment.losses", "segment.picture", "detect.matching", "detect.picture"),
 )

@@ -2,14 +2,18 @@
 
 from typing import ClassVar
 
+import numpy as np
 import pytest
 
 from heedful.bench.entries.describe import most_frequent
 from heedful.data.scenes import parse_scene
 from heedful.errors import DataError
 from heedful.evaluation import evaluate
+from heedful.explaining.occlusion import occlusion
 from heedful.metrics.texts import text_metric
+from heedful.tasks.describe.captions import places_of_words
 from heedful.tasks.describe.task import Describe
+from heedful.tasks.describe.writing import Description
 from heedful.testing.tasks import TaskContract
 from heedful.training.start import train
 
@@ -90,3 +94,19 @@ def test_it_learns_to_describe(tmp_path):
     metric = Describe.metric("chrf")
     trivial = metric.score(metric.statistics(most_frequent(run.task, splits), splits.test))
     assert evaluate(run).scores["chrf"].low > trivial + 5
+    assert found_things(run, splits.test[:40]) > 0.05
+
+
+def found_things(run, examples):
+    """How often occlusion's first cell of a word is of the thing that it names, beyond chance."""
+    found, chance = [], []
+    patch = run.config.model.patch
+    for example in examples:
+        said = Description(text=example.caption, cut=False)
+        question = run.task.question(run.model, example, said)
+        [named] = places_of_words([example], [question.targets], run.config.data, patch=patch)
+        for cells, weights in zip(named, occlusion(run.model, question).weights, strict=True):
+            if cells.any():
+                found.append(cells[weights.argmax()])
+                chance.append(cells.mean())
+    return np.mean(found) - np.mean(chance)

@@ -27,6 +27,7 @@ from heedful.tasks.describe.config import Config, SceneData, TableData, image_sh
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from heedful.explaining.question import Question
     from heedful.tasks.describe.writing import Description
 
 TEXT, CAPTION = attrgetter("text"), attrgetter("caption")
@@ -207,6 +208,12 @@ class Describe(Task[Captioned, "Description"]):
         pieces = self.vocabulary.pieces(answer.text)[1:-1]
         shown = Captioned(example.image, answer.text, example.hash)
         return look(model, self.encode([shown]), pieces, title=self.show(answer))
+
+    def question(self, model: "nn.Module", example: Captioned, answer: "Description") -> "Question":
+        """Ask which cells of the image speak for each word."""
+        from heedful.tasks.describe.question import why_described
+
+        return why_described(self, model, example, answer.text)
 
     def rows(self, model: "nn.Module", batch: Any) -> Rows:
         """Return the logits of every token."""

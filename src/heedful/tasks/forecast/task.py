@@ -32,6 +32,8 @@ from heedful.texts import parse_json_as
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from heedful.explaining.question import Question
+
 LARGEST = 1 << 26  # bytes of scales
 ANSWERED = 256  # windows at a time
 
@@ -215,6 +217,12 @@ class ForecastTask(Task[Window, Forecast]):
             weights=tuple(map(tuple, weights.tolist())),
             title=f"patches by their first row, counted from {answer.times[0]}",
         )
+
+    def question(self, model: "nn.Module", example: Window, answer: Forecast) -> "Question":
+        """Ask which stretches of the history speak for what is forecast of each column."""
+        from heedful.tasks.forecast.question import why_forecast
+
+        return why_forecast(self, model, example, answer)
 
     def rows(self, model: "nn.Module", batch: Any) -> Rows:
         """Return the forecast of each column of each window."""

@@ -32,6 +32,8 @@ from heedful.tasks.spectrograms import HOP, HearsSounds, Spectrograms, spans
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from heedful.explaining.question import Question
+
 TEXT, LABEL = attrgetter("text"), attrgetter("label")
 VOCABULARY = "task/tokens.json"
 ANSWERED = 64  # sounds at a time
@@ -99,7 +101,7 @@ class RecogniseSpeech(HearsSounds, Task[SoundReference, Transcript]):
     def fit(cls, config: Config, examples: Sequence[SoundReference]) -> Self:
         """Learn words or characters."""
         settings = config.tokens.model_dump(exclude={"lowercase"})
-        texts = [_spaced(config, example.label) for example in examples]
+        texts = [spaced(config, example.label) for example in examples]
         return cls(config, train_tokenizer(texts=texts, **settings))
 
     def save(self, folder: Path) -> None:
@@ -119,7 +121,7 @@ class RecogniseSpeech(HearsSounds, Task[SoundReference, Transcript]):
         """
         config = self.config
         features = self.features(examples)
-        texts = self.vocabulary.encode([_spaced(config, example.label) for example in examples])
+        texts = self.vocabulary.encode([spaced(config, example.label) for example in examples])
         if training:
             _check_room(examples, features, texts, stride=config.model.stride)
         columns = Columns(text=Ragged.pack(texts))
@@ -188,11 +190,19 @@ class RecogniseSpeech(HearsSounds, Task[SoundReference, Transcript]):
         from heedful.tasks.recognise_speech.search import times_of
 
         batch = self.encode([example]).batch([0], device_of(model))
-        [tokens] = self.vocabulary.encode([_spaced(self.config, answer.text)])
+        [tokens] = self.vocabulary.encode([spaced(self.config, answer.text)])
         found = times_of(model, batch, tokens[1:-1], by=self.config.decode.by)
         title = f"{os.path.basename(example.file)} → {answer.text}"
         seconds = HOP * self.config.model.stride
         return _picture(self.vocabulary, found, seconds=seconds, title=title) if found else None
+
+    def question(
+        self, model: "nn.Module", example: SoundReference, answer: Transcript
+    ) -> "Question":
+        """Ask which stretches of the sound speak for each token."""
+        from heedful.tasks.recognise_speech.question import why_recognised
+
+        return why_recognised(self, model, example, answer.text)
 
     def _tokens(self, model: "nn.Module", data: Dataset, *, beam: int) -> list[list[int]]:
         """The tokens that are heard in each sound."""
@@ -241,7 +251,7 @@ def _plain(config: Config, text: str) -> str:
     return composed(text.lower()) if config.tokens.lowercase else text
 
 
-def _spaced(config: Config, text: str) -> str:
+def spaced(config: Config, text: str) -> str:
     """A text of which each word begins with a space, so that the first is like the others."""
     return f" {text}" if text and config.tokens.kind == "words" else text
 
