@@ -90,10 +90,12 @@ def decide(evidence: Evidence) -> tuple[Word, str]:
     tries. Where the map fails and occlusion's own order fails alike, the model is to blame, or that
     so few of its pieces matter, and nothing is said of the map.
     """
-    if evidence.outcomes * LEVEL <= 1:
+    draws = evidence.worse.draws
+    alike = round(draws / evidence.outcomes)  # draws that are the map itself, were it the best
+    if alike and not Tail(alike, draws).certain:
         return "inconclusive", (
             f"{evidence.pieces} pieces allow {evidence.outcomes} different maps at these shares, "
-            f"and of at most {1 / LEVEL:.0f} none can stand out"
+            f"and of {draws} draws about {alike} would be as good as the best one"
         )
     if evidence.resemblance > RESEMBLING:
         return "ignores the model", (

@@ -35,7 +35,7 @@ def judge(
     targets. A random map has the values of the map on other pieces. With `p` the share of random
     maps that are as good, itself included, the word is the first of these that fits:
 
-    * "inconclusive": so few pieces that no map could stand out.
+    * "inconclusive": so few pieces that not even the best map would stand out from the draws.
     * "ignores the model": `resemblance` is above 0.5.
     * "misleading sign": most of its first pieces raise the score when they are removed, though the
       map passes else, or so often with p at most 0.01; or comprehensiveness is as low with p at
