@@ -1,7 +1,10 @@
 """An explanation on the terminal: no map without its badge, no piece in the wrong place."""
 
+import io
+
 import numpy as np
 import pytest
+from rich.console import Console
 
 from heedful.data.image_attention import ImageAttention
 from heedful.explaining.explanation import Effect, Explanation, Verdict
@@ -34,6 +37,12 @@ def explanation(**changes):
     return Explanation(**(values | changes))
 
 
+def plain(shown):
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(render_explanation(shown, 80))
+    return console.export_text()
+
+
 @pytest.mark.parametrize(
     "word, mark",
     [
@@ -47,16 +56,16 @@ def explanation(**changes):
 def test_every_word_has_a_mark(word, mark):
     judged = explanation(verdict=verdict(word))
     assert badge(judged) == f"{mark} {word}"
-    drawn = render_explanation(judged).plain
+    drawn = plain(judged)
     assert f"[{mark} {word}] by occlusion: comprehensiveness is 2.0, random maps 0.5" in drawn
 
 
 def test_a_map_that_was_not_tested_says_so():
-    assert "[– not tested] by occlusion\n" in render_explanation(explanation()).plain
+    assert "[– not tested] by occlusion\n" in plain(explanation())
 
 
 def test_bars_are_as_long_as_the_weights_and_in_the_order_of_the_input():
-    drawn = render_explanation(explanation(), 80).plain.splitlines()
+    drawn = plain(explanation()).splitlines()
     bars = [line for line in drawn if line.endswith(("0.1", "0.8", "-0.4"))]
     assert [line.split()[0] for line in bars] == ["the", "␣cat", "␣sat"]
     assert [line.count("█") for line in bars] == [3, 24, 12]
@@ -65,14 +74,14 @@ def test_bars_are_as_long_as_the_weights_and_in_the_order_of_the_input():
 
 def test_of_many_pieces_the_strongest_are_listed():
     many = explanation(pieces=tuple(f"w{n}" for n in range(100)), weights=np.arange(100.0)[None])
-    drawn = render_explanation(many).plain
+    drawn = plain(many)
     assert "w99 " in drawn
     assert "w69 " not in drawn
     assert "and 70 that count less" in drawn
 
 
 def test_a_map_of_nothing_is_drawn_without_bars():
-    drawn = render_explanation(explanation(weights=np.zeros((1, 3)))).plain
+    drawn = plain(explanation(weights=np.zeros((1, 3))))
     assert "█" not in drawn
 
 
@@ -81,7 +90,7 @@ def test_several_targets_are_a_table_of_shares():
     picture = as_picture(both)
     assert picture.weights == ((0.25, 0.75, 0.0), (0.0, 0.0, 1.0))
     assert picture.title == "the cat sat → animal [– not tested]"
-    assert "75" in render_explanation(both).plain
+    assert "75" in plain(both)
 
 
 def test_over_a_canvas_the_cells_of_the_grid_are_lit():
@@ -96,9 +105,14 @@ def test_over_a_canvas_the_cells_of_the_grid_are_lit():
     assert isinstance(picture, ImageAttention)
     assert picture.maps[0].weights == ((0.0, 0.0), (0.75, 0.25))
     assert (picture.maps[0].row, picture.maps[0].column, picture.maps[0].word) == (1, 0, "animal")
-    assert "where animal looked" in render_explanation(over).plain
+    assert "where animal looked" in plain(over)
 
 
 def test_what_a_piece_holds_cannot_move_the_cursor():
-    drawn = render_explanation(explanation(pieces=("\x1b[2J", "b", "c"), title="\x1b[2J")).plain
+    drawn = plain(explanation(pieces=("\x1b[2J", "b", "c"), title="\x1b[2J"))
     assert "\x1b" not in drawn
+
+
+def test_stretches_of_a_sound_are_bars():
+    sound = explanation(shape=(1, 3), canvas=np.zeros((40, 200, 1), np.uint8))
+    assert plain(sound).splitlines()[2:] == plain(explanation()).splitlines()[2:]

@@ -1,7 +1,10 @@
 """An explanation on the terminal, and as the picture of a file; never without its badge."""
 
+from dataclasses import replace
+
 import numpy as np
 from rich.cells import cell_len
+from rich.console import Group
 from rich.text import Text
 
 from heedful.data.alignment import Alignment
@@ -22,27 +25,32 @@ def badge(explanation: Explanation) -> str:
     return f"{MARKS.get(word, '?' if word == 'inconclusive' else '✘')} {word}"
 
 
-def render_explanation(explanation: Explanation, width: int = 80) -> Text:
+def render_explanation(explanation: Explanation, width: int = 80) -> Group:
     """Draw an explanation: its badge, its reason, and how much each piece counts.
 
     Args:
-        explanation: Of one target as bars, of several as a table, over a canvas as an image.
+        explanation: Of an image as an image, else of one target as bars, of several as a table.
         width: Cells in a line of the terminal.
     """
-    head = Text(no_wrap=False)
+    head = Text()
     head.append(f"{shown_line(explanation.title)}\n")
     head.append(f"[{badge(explanation)}]", style="bold")
     head.append(f" by {explanation.method}")
     if explanation.verdict is not None:
         head.append(f": {explanation.verdict.reason}")
-    head.append("\n\n")
+    head.append("\n")
+    return Group(head, _body(explanation, width))
+
+
+def _body(explanation: Explanation, width: int) -> Text:
+    if explanation.canvas is not None and explanation.shape[0] == 1:  # a sound: stretches of time
+        explanation = replace(explanation, canvas=None)
     if len(explanation.targets) == 1 and explanation.canvas is None:
-        body = _bars(explanation, width)
-    else:
-        picture = as_picture(explanation, title=False)
-        image = isinstance(picture, ImageAttention)
-        body = render_image(picture) if image else render_terminal(picture, width)
-    return Text.assemble(head, body)
+        return _bars(explanation, width)
+    picture = as_picture(explanation, title=False)
+    if isinstance(picture, ImageAttention):
+        return render_image(picture)
+    return render_terminal(picture, width)
 
 
 def as_picture(explanation: Explanation, *, title: bool = True) -> Alignment | ImageAttention:
