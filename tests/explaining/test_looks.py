@@ -126,21 +126,16 @@ def test_one_batch_row_a_group_where_a_step_has_several():
         ),
     )
 
-    asked = type("Asked", (), {"model": model, "question": question, "inputs": (x,)})
     # the same as one map in which the frames do not see each other
-    weights = model.inner.weights(x.view(2, 3, 12)).detach()
+    frames = x.view(2, 3, 12)
+    weights = model.inner.weights(frames).detach()
     whole = torch.zeros(3, 6, 6).double()
     whole[:, :3, :3], whole[:, 3:, 3:] = weights
-    outer = model.outer.weights(torch.cat(_after(model, x), 0).view(1, 6, 12))[0].detach()
+    outer = model.outer.weights((frames + model.inner(frames)).view(1, 6, 12))[0].detach()
     first = 0.5 * whole.mean(0) + 0.5 * torch.eye(6)
     expected = (0.5 * outer.mean(0) + 0.5 * torch.eye(6))[0] @ first
-    found = rollout(asked.model, asked.question).weights
+    found = rollout(model, question).weights
     np.testing.assert_allclose(found, expected.expand(2, -1).numpy(), atol=1e-6)
-
-
-def _after(model, x):
-    frames = x.view(2, 3, 12)
-    return list((frames + model.inner(frames)).detach())
 
 
 def test_rejects_a_model_without_a_route():

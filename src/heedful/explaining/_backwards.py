@@ -115,6 +115,11 @@ def _found(looks: Looks, step: Step, asked: Tensor, weigh: Weigh) -> Tensor:
         raise UnsupportedError(
             f"{step.site} must look from {asked.shape[1]} places of {step.queries}, got {rows} rows"
         )
+    if step.queries == step.keys and rows != keys:
+        raise UnsupportedError(
+            f"{step.site} must look once from each place of {step.queries} at these places, "
+            f"got {rows} rows and {keys} keys"
+        )
     groups = _groups(looks, step)
     found = torch.zeros(len(asked), keys)
     for look in looks.of(step.site):

@@ -67,7 +67,7 @@ def encoder_decoder(
     """
     steps: list[Step] = []
     for name in _names(model):
-        if any(word in name.lower() for word in CROSS):
+        if crosses(name):
             steps.append(Step(site=name, queries=TARGET, keys=SOURCE))
         elif name.startswith(encoder):
             steps.append(Step(site=name))
@@ -78,6 +78,11 @@ def encoder_decoder(
     return Route(
         steps=tuple(steps), places={SOURCE: tuple(places)}, answer=TARGET, rows=tuple(rows)
     )
+
+
+def crosses(site: str) -> bool:
+    """Does a site look at another sequence than its own, as far as its name says?"""
+    return any(word in site.lower() for word in CROSS)
 
 
 def _names(model: nn.Module) -> list[str]:

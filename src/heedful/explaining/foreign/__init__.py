@@ -1,0 +1,1 @@
+"""Questions to models of others: those of transformers, and whatever reads numbers of tokens."""
