@@ -12,11 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from heedful.allocation import precision
 from heedful.allocation.moments import Moments, collect_moments
 from heedful.allocation.moves import (
     MOVES,
     DropSite,
     KeepHeads,
+    LowPrecision,
     Move,
     QueryKeyRank,
     ShareKeyValue,
@@ -538,3 +540,41 @@ def test_numbers_that_nobody_can_mean_are_refused(name, field):
     text = f'{FIRST}[[site]]\nname = "own"\n\n[[site.move]]\nmove = "{name}"\n{lines}\n'
     with pytest.raises(ConfigError, match=r"must be at most (65536|2147483647), got [12]\d{11}"):
         parse_plan(text)
+
+
+# ---- all wide linear layers
+# -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def narrow_is_wide(monkeypatch):
+    monkeypatch.setattr(precision, "WIDE", WIDTH)
+
+
+def test_all_wide_layers_are_lowered_before_the_moves_of_a_site(narrow_is_wide):
+    model = make()
+    model.between = nn.Linear(WIDTH, WIDTH).double()
+    plan = Plan(linear="bf16").then("own", (KeepHeads(heads=(0, 2, 3)),))
+    assert parse_plan(plan.dumps()) == plan
+    made, new = plan.resolved(model)
+    assert made.linear == "bf16"
+    sites = {site.name: str(site.read(new).geometry) for site in find_sites(new)[0]}
+    assert sites == {"own": "3 x 3, bf16", "cross": "2 x 6, bf16"}
+    assert new.between.precision == "bf16"
+    assert type(model.between) is nn.Linear
+    mixed = Plan(linear="bf16", moves={"own": (LowPrecision(precision="int8"),)}).apply(model)
+    assert (precision.precision_of(mixed.own), precision.precision_of(mixed.cross)) == (
+        "int8",
+        "bf16",
+    )
+
+
+def test_a_plan_without_it_says_nothing_of_it():
+    assert "linear" not in Plan().dumps()
+    assert Plan(linear="int8").diff(Plan()) == ["linear layers: int8 -> as they are"]
+
+
+@pytest.mark.parametrize("value", ['"int4"', "8", "true", '["int8"]'])
+def test_no_other_precision_is_taken_for_all_layers(value):
+    with pytest.raises(ConfigError, match="linear of a plan must be bf16 or int8, got "):
+        parse_plan(f"version = 1\nlinear = {value}\n")

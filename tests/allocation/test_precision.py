@@ -4,7 +4,14 @@ import pytest
 import torch
 from torch import nn
 
-from heedful.allocation.precision import lower, precision_of, why_not_lowered
+from heedful.allocation.precision import (
+    WIDE,
+    lower,
+    lower_wide,
+    precision_of,
+    why_not_lowered,
+    wide_layers,
+)
 from heedful.nn import Attention
 from heedful.nn.low_precision import LowPrecisionLinear
 
@@ -45,3 +52,15 @@ def test_only_linear_layers_can_be_lowered():
     assert why_not_lowered(Attention(width=16, heads=2)) is None
     message = "a Sequential has no nn.Linear to multiply in few bits"
     assert why_not_lowered(nn.Sequential(nn.Conv1d(3, 3, 1))) == message
+
+
+def test_only_layers_that_are_wide_on_both_sides_are_lowered():
+    shapes = ((WIDE, WIDE), (WIDE, WIDE - 1), (WIDE - 1, WIDE))
+    model = nn.Sequential(*(nn.Linear(*shape) for shape in shapes), nn.ReLU()).eval()
+    named = dict(model.named_parameters())
+    assert wide_layers(model) == 1
+    lower_wide(model, "int8")
+    assert [type(layer) for layer in model[:3]] == [LowPrecisionLinear, nn.Linear, nn.Linear]
+    assert model[0].precision == "int8"
+    assert wide_layers(model) == 0
+    assert all(parameter is named[name] for name, parameter in model.named_parameters())

@@ -129,13 +129,40 @@ def test_each_run_measures_one_way_of_every_site(table):
     built = []
     table.measure(wanted, builder(table, moves, built))
     assert len(built) == 2
-    assert built[0] == {"twice": 2, "once": 1}
+    assert built == [{"twice": 1, "once": 1}, {"twice": 2}]
     found = {
         name: [table.seconds(site_of(table, name), p) for p in of] for name, of in wanted.items()
     }
     assert found == {"twice": [8.0, 2.0, 4.0], "once": [4.0, 2.0]}
     table.measure(wanted, builder(table, moves, built))
     assert len(built) == 2
+
+
+class Alike(nn.Module):
+    """Two sites that are the same and are used the same."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = (Attention(width=8, heads=4) for _ in range(2))
+
+    def forward(self, x):
+        return self.second(self.first(x))
+
+
+def test_sites_that_are_alike_share_what_is_measured(clock):
+    model = unfused(Alike())
+    sites = find_sites(model)[0]
+    alike = {"first": "first", "second": "first"}
+    table = LatencyTable(model, sites, lambda model: model(torch.zeros(1, 3, 8)), alike=alike)
+    ways = [(), (KeepHeads(heads=(1,)),), (KeepHeads(heads=(0, 3)),)]
+    moves = {"first": ways, "second": ways}
+    wanted = {name: [option(model, name, *of) for of in ways] for name in moves}
+    built, told = [], []
+    table.measure(wanted, builder(table, moves, built), told.append)
+    assert built == [{"first": 1, "second": 2}]
+    assert told == [0.0]
+    for site in sites:
+        assert [table.seconds(site, way) for way in wanted[site.name]] == [4.0, 1.0, 2.0]
 
 
 def test_ways_of_the_same_geometry_are_measured_once(table):

@@ -33,7 +33,7 @@ from heedful.optimizing.rounds import Search
 KEYS = {"accepted", "reason", "quality", "speedup", "speedup_middle_half", "latency_ms"} | {
     *("attention_operations", "parameters", "seconds", "plan", "goal", "attention_share"),
     *("speedup_bound", "sites", "not_adaptable", "rounds", "machine", "seed", "taken_apart"),
-    *("baseline", "test_looks", "left_out"),
+    *("baseline", "test_looks", "left_out", "steps"),
 }
 
 

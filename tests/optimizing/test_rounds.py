@@ -1,5 +1,6 @@
 """The search round by round: where it starts, what it tells, when it ends."""
 
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -7,14 +8,14 @@ import torch
 
 from heedful.allocation.moves import DropSite
 from heedful.allocation.plan import Plan
-from heedful.errors import TrainingError
 from heedful.optimizing import rounds
 from heedful.optimizing.budget import Budget
+from heedful.optimizing.clock import Clock, TimeUp
 from heedful.optimizing.compression_levels import CompressionLevel, cost_of
 from heedful.optimizing.events import Note, RoundDone, Stage, ignore
 from heedful.optimizing.evolve import EvolutionResult
 from heedful.optimizing.operations import total_operations
-from heedful.optimizing.optimize_data import OptimizeData
+from heedful.optimizing.prepared import Prepared
 from heedful.optimizing.rounds import Search
 from heedful.optimizing.site_options import SiteOptions
 
@@ -24,10 +25,24 @@ def search(kit):
     return made(kit)
 
 
-def made(kit, problem=None, *, margin=-0.1, listener=ignore, layers=1, **settings):
+class Now:
+    """A clock that stands where it is put."""
+
+    seconds = 0.0
+
+    def __call__(self):
+        return self.seconds
+
+
+def made(kit, problem=None, *, margin=-0.1, listener=ignore, layers=1, clock=None, **settings):
     problem = problem or kit.problem(kit.planted(layers=layers))
     budget = Budget(metric="quality", margin=margin)
-    return Search(problem, budget, kit.quick(**settings), listener)
+    return Search(problem, budget, kit.quick(**settings), listener, clock=clock)
+
+
+def prepared(search, table, sites=()):
+    options = SiteOptions(model=search.start, moments={}, sites=sites, of={})
+    return Prepared(current=search.original, options=options, table=table)
 
 
 # ---- from round to round -------------------------------------------------------------------------
@@ -101,7 +116,7 @@ def test_the_one_cut_most_is_healed_for_long_then_milder_ones(kit, passes, final
         return replace(candidate, slack=1.0 if passes[asked[-1]] == "y" else -1.0)
 
     search.finetuned = finetune
-    found = list(search.run())
+    found = list(search._cut())
     assert " ".join("abcd"[i] for i in asked) == finetuned
     assert found[: len(path)] == path
     assert len(found) == len(path) + len(asked)
@@ -125,27 +140,52 @@ def test_what_only_lacks_certainty_is_healed_again(kit):
     ]
 
 
-@pytest.mark.parametrize("difference, within", [(-0.11, False), (-0.09, True), (0.2, True)])
-def test_within_is_the_difference_without_its_bound(kit, monkeypatch, difference, within):
-    search = made(kit, margin=-0.1)
-    verdict = rounds.judge
+def test_when_time_is_up_all_that_was_verified_is_left(kit):
+    events, clock = [], Clock(5.0, now=(now := Now()))
+    search = made(kit, finals=5, clock=clock, listener=events.append)
+    kept = search.judged(search.original)
 
-    def judge(*arguments, **settings):
-        return replace(verdict(*arguments, **settings), difference=difference, bound=-1.0)
+    def rounds_until_then():
+        yield replace(kept, slack=-1.0)
+        now.seconds = 301.0
 
-    monkeypatch.setattr(rounds, "judge", judge)
-    found = search.judged(search.original)
-    assert (found.within, found.promising) == (within, False)
+    search._rounds = rounds_until_then
+    found = list(search.run())
+    assert found == [replace(kept, slack=-1.0), kept]
+    assert events[-1] == Note(text="the time is up: going on with the best so far")
 
 
-def test_out_of_time_only_one_is_healed_for_long(kit):
-    search = made(kit, finals=5, minutes=1e-9)
-    path = [replace(search.original, share=1 - i / 10, slack=-1.0) for i in range(1, 4)]
+@pytest.mark.parametrize("took, steps", [(0.0, 100), (0.5, 100), (10.0, 23)])
+def test_long_fine_tuning_fits_into_the_time_that_is_left(kit, took, steps):
+    clock = Clock(5.0, now=Now())
+    search = made(kit, finals=1, clock=clock)
+    clock.took["step"], clock.kept = took, 10.0
+    path = [replace(search.original, share=0.5, slack=-1.0)]
     search._rounds = lambda: iter(path)
     asked = []
+    search.finetuned = lambda candidate, steps, *_, **__: asked.append(steps) or candidate
+    list(search._cut())
+    assert asked == [steps]
+
+
+def test_where_all_that_was_cut_loses_too_much_less_is_cut(kit):
+    search = made(kit, layers=2)
+    search._cut = lambda: iter([replace(search.original, slack=-1.0)])
+    _, *smaller = search.run()
+    shares = [candidate.share for candidate in smaller]
+    assert smaller
+    assert shares == sorted(shares, reverse=True)
+    assert all(candidate.promising for candidate in smaller)
+    assert shares[-1] > 1 - search.settings.cut
+
+
+def test_what_is_cut_less_and_still_loses_too_much_is_fine_tuned(kit):
+    search = made(kit, layers=2, margin=-1e-9)
+    search._cut = lambda: iter(())
+    asked = []
     search.finetuned = lambda candidate, *_, **__: asked.append(candidate) or candidate
-    list(search.run())
-    assert asked == path[-1:]
+    *smaller, last = search.run()
+    assert [last] == asked == smaller[-1:]
 
 
 def test_what_passes_already_is_not_healed_for_long(kit):
@@ -170,12 +210,14 @@ def test_no_round_begins_without_trials(kit):
     assert played(search, True)[1] == []
 
 
-def test_no_round_begins_too_late(kit, monkeypatch):
-    search = made(kit, minutes=2.0)
-    for later, rounds_played in ((121.0, 0), (119.0, 2)):
-        now = search.began + later
-        monkeypatch.setattr(rounds.time, "monotonic", lambda now=now: now)
-        assert len(played(search, True, True)[1]) == rounds_played
+@pytest.mark.parametrize("later, played_ones", [(121.0, 0), (119.0, 2)])
+def test_no_round_begins_too_late(kit, later, played_ones):
+    search = made(kit, clock=Clock(2.0, now=(now := Now())))
+    now.seconds = later
+    search.round = script = Script(search.original, True, True)
+    with suppress(TimeUp):
+        list(search._rounds())
+    assert len(script.calls) == played_ones
 
 
 def test_with_no_site_left_there_is_no_round(search):
@@ -231,16 +273,13 @@ def test_where_the_cut_is_out_of_reach_the_cheapest_is_taken(kit, monkeypatch):
         return EvolutionResult(assignment=start, value=1.0, evaluations=1, history=((start, 1.0),))
 
     monkeypatch.setattr(rounds, "evolve", evolve)
-    found = search._finalists(
-        SiteOptions(model=search.start, moments={}, sites=[], of={}), table, 0.5, 1
-    )
+    found = search._finalists(prepared(search, table), 0.5, 1)
     assert found == asked == [(1,) * 10]
 
 
 def test_where_nothing_is_cheaper_there_is_no_finalist(search):
     table = [[CompressionLevel(label="as it is", cost=1.0, divergence=0)]]
-    options = SiteOptions(model=search.start, moments={}, sites=search.sites, of={})
-    assert search._finalists(options, table, 0.5, 1) == []
+    assert search._finalists(prepared(search, table, search.sites), 0.5, 1) == []
 
 
 def test_healing_mends_few_large_damages_better_than_many_small_ones():
@@ -259,100 +298,13 @@ def test_finalists_are_the_best_that_were_tried(kit):
     tried = []
     divergence = search.reference.divergence
 
-    def seen(model):
-        tried.append(divergence(model))
+    def seen(model, **batches):
+        tried.append(divergence(model, **batches))
         return tried[-1]
 
     kept = []
     search.reference.divergence = seen
-    search._best_finetuned = lambda current, options, finalists, table, number: kept.append(
-        finalists
-    )
+    search._best_finetuned = lambda prepared, finalists, number: kept.append(finalists)
     search.round(search.original, 0.5, 1)
     assert len(kept[0]) == 3
     assert all(any(choice) for choice in kept[0])
-
-
-# ---- fine-tuning and judging
-# -------------------------------------------------------------------------
-
-
-def test_healing_that_makes_it_worse_is_undone(search, monkeypatch):
-    before = search.judged(search.original)
-
-    def spoil(model, *_, **__):
-        with torch.no_grad():
-            model.head.weight.neg_()
-
-    monkeypatch.setattr(rounds, "finetune", spoil)
-    assert search.finetuned(before, 1, 0) is before
-
-
-def test_of_what_was_not_judged_the_damage_decides_and_then_it_is(search, monkeypatch):
-    unavailable = replace(search.original, divergence=search.reference.divergence(search.start))
-
-    def spoil(model, *_, **__):
-        with torch.no_grad():
-            model.head.weight.neg_()
-
-    monkeypatch.setattr(rounds, "finetune", spoil)
-    kept = search.finetuned(unavailable, 1, 0)
-    assert kept.model is unavailable.model
-    assert kept.verdict is not None
-    taken = search.finetuned(replace(unavailable, divergence=1e9), 1, 0)
-    assert taken.model is not unavailable.model
-    assert taken.slack < kept.slack
-
-
-def test_healing_works_on_a_copy(search, monkeypatch):
-    before = search.judged(search.original)
-    monkeypatch.setattr(rounds, "finetune", lambda model, *_, **__: model.train())
-    after = search.finetuned(before, 1, 0)
-    assert after.model is not before.model
-    assert not after.model.training
-    assert not before.model.training
-
-
-def test_healing_that_fails_is_told_and_the_search_goes_on(kit, monkeypatch):
-    events = []
-    search = made(kit, listener=events.append)
-    before = search.judged(search.original)
-
-    def fail(*_, **__):
-        raise TrainingError("the loss must be a number, got nan")
-
-    monkeypatch.setattr(rounds, "finetune", fail)
-    assert search.finetuned(before, 1, 0) is before
-    assert search.finetuned(search.original, 1, 0) == before
-    notes = [event.text for event in events if isinstance(event, Note)]
-    assert notes == 2 * ["left not fine-tuned: the loss must be a number, got nan"]
-
-
-@pytest.mark.parametrize("higher", [True, False])
-def test_slack_is_what_a_test_as_large_as_it_is_would_leave(kit, higher):
-    model = kit.planted()
-    sign = 1 if higher else -1
-
-    def quality(model, split):
-        return sign * (1.0 + model(split[0])[:, 0].double())
-
-    same = kit.splits()
-    larger = OptimizeData(
-        calibration=same.calibration,
-        dev=[same.dev[0][:60]],
-        test=[torch.cat([same.test[0], same.dev[0][60:], kit.rows(60, seed=9)])],
-    )
-    for data in (same, larger):
-        problem = kit.problem(model, quality=quality, data=data, higher=higher)
-        search = made(kit, problem, margin=-0.4 if higher else 0.4)
-        with torch.no_grad():
-            model = search.start
-            model.head.bias += 0.01 * torch.arange(3)
-        candidate = search.judged(search.original)
-        verdict = candidate.verdict
-        assert verdict.examples == len(data.dev[0])
-        factor = (len(data.dev[0]) / len(data.test[0])) ** 0.5
-        bound = verdict.difference + factor * (verdict.bound - verdict.difference)
-        assert candidate.slack == pytest.approx(sign * bound + 0.4)
-        assert (factor == 1) == (data is same)
-    assert candidate.divergence == search.reference.divergence(search.start)

@@ -14,9 +14,11 @@ from heedful.allocation.attached import copied
 from heedful.allocation.moments import Moments
 from heedful.allocation.moves import DropSite, KeepHeads, Move
 from heedful.allocation.moves.named import kinds_of_moves, name_of
+from heedful.allocation.precision import lower_wide
 from heedful.allocation.sites import Site, find_sites
 from heedful.errors import ConfigError, HeedfulError, RunError, UnsupportedError
 from heedful.files import read_whole, write_bytes
+from heedful.nn.low_precision import Precision
 from heedful.texts import parse_toml
 
 VERSION = 1
@@ -36,10 +38,13 @@ class Plan:
         moves: By the name of the site, in order; a site that is not named stays as it is.
         was: What a site was, as `Geometry` says it, so that a plan cannot be applied to another
             model unnoticed.
+        linear: In what the wide linear layers of the whole model multiply, before the moves of any
+            site; `None` leaves them as they are. See `lower_wide`.
     """
 
     moves: Mapping[str, tuple[Move, ...]] = field(default_factory=dict[str, tuple[Move, ...]])
     was: Mapping[str, str] = field(default_factory=dict[str, str])
+    linear: Precision | None = None
 
     def apply(self, model: nn.Module, moments: Mapping[str, Moments] | None = None) -> nn.Module:
         """Return a changed copy of the model that the plan was made for; see `resolved`."""
@@ -72,6 +77,8 @@ class Plan:
                     f"{', '.join(sites) or 'none'}"
                 )
         new = unfused(model, list(sites.values()))
+        if self.linear is not None:
+            lower_wide(new, self.linear)
         made: dict[str, tuple[Move, ...]] = {}
         for name, moves in self.moves.items():
             self._check(name, sites[name], model)
@@ -90,18 +97,19 @@ class Plan:
                 zeros = projections.out.new_zeros(projections.geometry.out)
                 projections = projections.with_(out_bias=zeros)
             sites[name].write(new, projections)
-        return Plan(moves=made, was=self.was), new
+        return replace(self, moves=made), new
 
     def then(self, name: str, moves: Sequence[Move]) -> "Plan":
         """Return the plan with further moves at one site."""
-        return Plan(
-            moves={**self.moves, name: simplified((*self.moves.get(name, ()), *moves))},
-            was=self.was,
-        )
+        made = simplified((*self.moves.get(name, ()), *moves))
+        return replace(self, moves={**self.moves, name: made})
 
     def diff(self, other: "Plan") -> list[str]:
         """Return one line for each site at which `other` does something else."""
         lines: list[str] = []
+        if self.linear != other.linear:
+            here, there = (each.linear or "as they are" for each in (self, other))
+            lines.append(f"linear layers: {here} -> {there}")
         for name in sorted({*self.moves, *other.moves}):
             here, there = self.moves.get(name, ()), other.moves.get(name, ())
             if here != there:
@@ -114,7 +122,8 @@ class Plan:
         Raises:
             UnsupportedError: A user's own move holds what no plan can.
         """
-        blocks = [f"{HEAD}version = {VERSION}"]
+        linear = "" if self.linear is None else f"\nlinear = {_toml(self.linear)}"
+        blocks = [f"{HEAD}version = {VERSION}{linear}"]
         for name, moves in self.moves.items():
             lines = ["[[site]]", f"name = {_toml(name)}"]
             if name in self.was:
@@ -177,6 +186,10 @@ def parse_plan(text: str, moves: Iterable[type[Move]] = ()) -> Plan:
     version = content.get("version")
     if type(version) is not int or version != VERSION:
         raise ConfigError(f"a plan must have version = {VERSION}, got {version!r:.80}")
+    linear = content.get("linear")
+    if linear not in (None, *get_args(Precision)):
+        known = " or ".join(get_args(Precision))
+        raise ConfigError(f"linear of a plan must be {known}, got {linear!r:.80}")
     made: dict[str, tuple[Move, ...]] = {}
     was: dict[str, str] = {}
     for entry in _tables(content, "site", "a plan"):
@@ -187,7 +200,7 @@ def parse_plan(text: str, moves: Iterable[type[Move]] = ()) -> Plan:
         made[name] = tuple(_move(table, name, kinds) for table in tables)
         if "was" in entry:
             was[name] = f"{entry['was']!s:.1000}"
-    return Plan(moves=made, was=was)
+    return Plan(moves=made, was=was, linear=linear)
 
 
 @torch.no_grad()

@@ -1,9 +1,11 @@
-"""In which precision the projections of a site multiply, whatever library the site is of."""
+"""In which precision linear layers multiply: of a site of any library, or of a whole model."""
 
 import torch
 from torch import nn
 
 from heedful.nn.low_precision import LowPrecisionLinear, Precision
+
+WIDE = 256  # narrower layers gain nothing from fewer bits (`benchmarks/low_precision.py`)
 
 
 def precision_of(module: nn.Module) -> Precision | None:
@@ -17,6 +19,23 @@ def why_not_lowered(module: nn.Module) -> str | None:
     if not any(isinstance(part, nn.Linear) for part in module.modules()):
         return f"a {type(module).__name__} has no nn.Linear to multiply in few bits"
     return None
+
+
+def lower_wide(model: nn.Module, precision: Precision) -> None:
+    """Let all wide linear layers of a model multiply so, with the parameters that they have.
+
+    Wide is what has at least `WIDE` inputs and outputs: what ends in few numbers, as a head that
+    classifies, stays exact.
+    """
+    for name, layer in list(model.named_modules()):
+        if name and type(layer) is nn.Linear and min(layer.weight.shape) >= WIDE:
+            model.set_submodule(name, _with_parameters_of(layer, precision))
+
+
+def wide_layers(model: nn.Module) -> int:
+    """Return how many layers of a model `lower_wide` would change."""
+    layers = (layer for layer in model.modules() if type(layer) is nn.Linear)
+    return sum(min(layer.weight.shape) >= WIDE for layer in layers)
 
 
 def lower(module: nn.Module, precision: Precision | None) -> None:

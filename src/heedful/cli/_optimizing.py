@@ -75,12 +75,12 @@ class OptimizingProgress:
 
     def __call__(self, event: "OptimizeEvent") -> None:
         """Show one event."""
-        from heedful.optimizing.events import Note, RoundDone
+        from heedful.optimizing.events import Note, RoundDone, Verified
 
         now = time.monotonic()
         if isinstance(event, Note):
             self._line(event.text)
-        elif isinstance(event, RoundDone):
+        elif isinstance(event, RoundDone | Verified):
             self._line(describe(event))
             if event.candidate.promising:
                 self._best = f"best so far: {event.candidate.share:.0%} of the cost"
@@ -97,10 +97,14 @@ class OptimizingProgress:
 
 
 def describe(event: Any) -> str:
-    """One line for a finished round."""
+    """One line for a finished round, or for what was verified outside of them."""
+    from heedful.optimizing.events import Verified
+
     candidate = event.candidate
     verdict = candidate.verdict
     found = "" if verdict is None else f", {verdict.metric} {verdict.difference:+.2f}"
     promise = "keeps the budget" if candidate.promising else "loses too much"
+    if isinstance(event, Verified):
+        return f"{event.text}: {candidate.share:.0%} of the cost{found}: {promise}"
     what = "fine-tuned for long" if event.final else f"round {event.number}"
     return f"{what}: {candidate.share:.0%} of the cost{found}: {promise}"

@@ -48,7 +48,7 @@ def optimize(
             min=0.01,
             max=LONGEST,
             metavar="MINUTES",
-            help="Begin no round of the search after these.",
+            help="For all of it; the best that was verified by then is the answer.",
         ),
     ] = None,
     finetune_steps: Annotated[

@@ -10,6 +10,7 @@ from heedful.training.schedule import rate
 
 WARM_UP = 0.05
 CLIP = 1.0
+STOP = object()
 
 
 def descend(
@@ -27,7 +28,7 @@ def descend(
         loss: Of a step, counted from 1.
         steps: Of the optimiser.
         learning_rate: The largest one; it rises to it, and then falls to 0.
-        on_step: Called after each step with its number, from 1.
+        on_step: Called after each step with its number, from 1; `STOP` of it ends the descent.
 
     Raises:
         TrainingError: The loss is no longer a number.
@@ -50,6 +51,6 @@ def descend(
         value.backward(inputs=list(learned))
         nn.utils.clip_grad_norm_(learned, CLIP)
         optimizer.step()
-        if on_step is not None:
-            on_step(step)
+        if on_step is not None and on_step(step) is STOP:
+            break
     optimizer.zero_grad()  # copies of the model would carry the gradients along

@@ -35,13 +35,26 @@ class RoundDone:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Verified:
+    """A candidate outside of the rounds was judged on the dev split.
+
+    Args:
+        text: What was changed.
+        candidate: With its verdict.
+    """
+
+    text: str
+    candidate: Candidate
+
+
+@dataclass(frozen=True, kw_only=True)
 class Note:
     """Something worth a line of its own."""
 
     text: str
 
 
-OptimizeEvent = Stage | RoundDone | Note
+OptimizeEvent = Stage | RoundDone | Verified | Note
 EventListener = Callable[[OptimizeEvent], None]
 
 

@@ -13,7 +13,7 @@ from torch import nn
 from heedful.allocation.sites import Site
 from heedful.bench.timing import Ratio
 from heedful.optimizing.candidate import Candidate
-from heedful.optimizing.events import RoundDone
+from heedful.optimizing.events import RoundDone, Verified
 from heedful.optimizing.importance import fisher
 from heedful.optimizing.latency_table import LatencyTable
 from heedful.optimizing.operations import operations, parameters, total_operations
@@ -174,10 +174,16 @@ class Evidence:
 
 def round_of(event: RoundDone) -> dict[str, Any]:
     """Return what a round came to, as plain data."""
-    candidate = event.candidate
+    return {"round": event.number, "final": event.final, **_of_candidate(event.candidate)}
+
+
+def step_of(event: Verified) -> dict[str, Any]:
+    """Return what was verified outside of the rounds, as plain data."""
+    return {"step": event.text, **_of_candidate(event.candidate)}
+
+
+def _of_candidate(candidate: Candidate) -> dict[str, Any]:
     return {
-        "round": event.number,
-        "final": event.final,
         "cost_share": round(candidate.share, 4),
         "divergence": candidate.divergence,
         "promising": candidate.promising,

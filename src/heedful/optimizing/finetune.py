@@ -103,7 +103,7 @@ def finetune(
         finetuning: How long.
         sites: Those that were changed and are to give again what they gave; none means that only
             the outputs count.
-        on_step: Called after each step with its number, from 1.
+        on_step: Called after each step with its number, from 1; `STOP` of it ends fine-tuning.
 
     Raises:
         TrainingError: The loss is no longer a number.

@@ -27,6 +27,8 @@ class LatencyTable:
         sites: All that may be changed.
         work: The same amount of work for every model.
         known: What `to_json` of an earlier table of the same work returned.
+        alike: For each site the first one that costs the same; what is measured of one holds for
+            all of them. Missing ones are of a kind of their own.
     """
 
     def __init__(
@@ -35,8 +37,11 @@ class LatencyTable:
         sites: Sequence[Site],
         work: Callable[[nn.Module], object],
         known: Mapping[str, Any] | None = None,
+        *,
+        alike: Mapping[str, str] | None = None,
     ) -> None:
         self.model, self.sites, self.work = model, sites, work
+        self._kind = {site.name: (alike or {}).get(site.name, site.name) for site in sites}
         self._base = {site.name: _key(site.read(model)) for site in sites}
         self._seconds: dict[tuple[str, str], float] = {}
         if known:
@@ -47,9 +52,10 @@ class LatencyTable:
         rounds = [site_seconds(model, sites, work) for _ in range(ROUNDS)]
         self.total = statistics.median(sum(times.values()) + rest for times, rest in rounds)
         self.rest = statistics.median(rest for _, rest in rounds)
-        for site in sites:
-            median = statistics.median(times[site.name] for times, _ in rounds)
-            self._seconds[site.name, _key(site.read(model))] = median
+        for kind in set(self._kind.values()):
+            alike_ones = [name for name, of in self._kind.items() if of == kind]
+            median = statistics.median(times[name] for times, _ in rounds for name in alike_ones)
+            self._seconds[kind, self._base[kind]] = median
 
     def to_json(self) -> dict[str, Any]:
         """Return all that was measured, as plain data."""
@@ -62,36 +68,40 @@ class LatencyTable:
         Raises:
             KeyError: It was not measured; call `measure` first.
         """
-        return self._seconds[site.name, _key(projections)]
+        return self._seconds[self._kind[site.name], _key(projections)]
 
     def measure(
         self,
         wanted: Mapping[str, Sequence[Projections]],
         build: Callable[[dict[str, int]], nn.Module],
+        tell: Callable[[float], object] = lambda done: None,
     ) -> None:
-        """Measure what is missing.
+        """Measure what is missing; sites that are alike share the work.
 
         Args:
             wanted: Ways to run each site, by its name.
             build: Makes the model in which each of these sites runs the way of this number.
+            tell: Told, before each model is timed, which share is done.
         """
-        missing = {
-            name: list(
-                {
-                    _key(option): number
-                    for number, option in enumerate(options)
-                    if (name, _key(option)) not in self._seconds
-                }.values()
-            )
-            for name, options in wanted.items()
-        }
-        while any(missing.values()):
-            chosen = {name: numbers.pop() for name, numbers in missing.items() if numbers}
-            candidate = build(chosen)
-            ratios = self._ratios(candidate)
-            for name, number in chosen.items():
-                key = name, _key(wanted[name][number])
-                self._seconds[key] = ratios[name] * self._seconds[name, self._base[name]]
+        offers: dict[tuple[str, str], dict[str, int]] = {}
+        for name, options in wanted.items():
+            for number, option in enumerate(options):
+                what = self._kind[name], _key(option)
+                if what not in self._seconds:
+                    offers.setdefault(what, {})[name] = number
+        total = len(offers)
+        while offers:
+            tell(1 - len(offers) / total)
+            chosen: dict[str, tuple[str, str]] = {}
+            for what, sites in offers.items():
+                free = next((name for name in sites if name not in chosen), None)
+                if free is not None:
+                    chosen[free] = what
+            ratios = self._ratios(build({name: offers[of][name] for name, of in chosen.items()}))
+            for name, what in chosen.items():
+                kind = what[0]
+                self._seconds[what] = ratios[name] * self._seconds[kind, self._base[kind]]
+                del offers[what]
 
     def _ratios(self, candidate: nn.Module) -> dict[str, float]:
         self.work(candidate)

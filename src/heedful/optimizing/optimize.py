@@ -1,8 +1,7 @@
 """`heedful.optimize`: a quality budget in, the fastest verified model out."""
 
 import math
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,17 @@ from heedful.bench.timing import Ratio, in_turns, ratio
 from heedful.errors import ConfigError, DataError, UnsupportedError
 from heedful.optimizing.budget import Budget, as_budget, budget_of_keep
 from heedful.optimizing.candidate import Candidate
-from heedful.optimizing.events import EventListener, Note, OptimizeEvent, RoundDone, Stage, ignore
-from heedful.optimizing.evidence import Evidence, round_of
+from heedful.optimizing.clock import Clock
+from heedful.optimizing.events import (
+    EventListener,
+    Note,
+    OptimizeEvent,
+    RoundDone,
+    Stage,
+    Verified,
+    ignore,
+)
+from heedful.optimizing.evidence import Evidence, round_of, step_of
 from heedful.optimizing.of_model import ModelSpec, Quality, identity, problem_of_model
 from heedful.optimizing.optimize_data import OptimizeData
 from heedful.optimizing.outcome import Outcome
@@ -79,6 +87,7 @@ def optimize(
     """
     budget = as_budget(lose)
     settings = settings or OptimizeSettings()
+    clock = Clock(settings.minutes)
     spec = ModelSpec() if spec is None else spec
     problem = problem_of_model(
         model,
@@ -94,7 +103,7 @@ def optimize(
     problem = replace(problem, moves=tuple(moves))
     named = [[name_of(move), move.settings()] for move in problem.moves]
     if resume is None:
-        return optimize_problem(problem, budget, settings, on_event)
+        return optimize_problem(problem, budget, settings, on_event, clock=clock)
     about = {
         "model": identity(model),
         "data": data.contents(),
@@ -104,7 +113,7 @@ def optimize(
     }
     state = SearchState(Path(resume), budget, settings, about)
     with hold_state(state, on_event):
-        return optimize_problem(problem, budget, settings, on_event, state)
+        return optimize_problem(problem, budget, settings, on_event, state, clock=clock)
 
 
 def optimize_problem(
@@ -113,6 +122,8 @@ def optimize_problem(
     settings: OptimizeSettings,
     on_event: EventListener = ignore,
     state: SearchState | None = None,
+    *,
+    clock: Clock | None = None,
 ) -> Outcome:
     """Do the same for anything that a `Problem` describes.
 
@@ -124,6 +135,7 @@ def optimize_problem(
         settings: How much work it may take.
         on_event: Called with every event of `heedful.optimizing.events`.
         state: Opened behind the checks; whoever gives one holds its folder.
+        clock: Of all of it; `None` means that it begins here.
 
     Raises:
         ConfigError: The budget is in the wrong direction.
@@ -131,25 +143,27 @@ def optimize_problem(
         RunError: The memory is of another search, or cannot be written.
         UnsupportedError: The model holds no attention that can be changed.
     """
-    began = time.monotonic()
+    clock = clock or Clock(settings.minutes)
     sites, unknown = find_sites(
         problem.model, lambda model: problem.outputs(model, problem.calibration[0])
     )
     if not sites:
-        reasons = "; ".join(f"{name}: {why}" for name, why in unknown.items())
-        reasons = reasons or f"none among {kinds_of(problem.model)}"
-        raise UnsupportedError(f"a model must hold attention that can be changed, got: {reasons}")
+        raise UnsupportedError(_nothing_to_change(problem.model, unknown))
     _check(problem, budget)
     history: list[dict[str, Any]] = []
+    steps: list[dict[str, Any]] = []
 
     def listen(event: OptimizeEvent) -> None:
         if isinstance(event, RoundDone):
             history.append(round_of(event))
+        if isinstance(event, Verified):
+            steps.append(step_of(event))
         on_event(event)
 
     torch.manual_seed(settings.seed)
     _open(state, on_event)
-    search = Search(problem, budget, settings, listen, state)
+    search = Search(problem, budget, settings, listen, state, clock)
+    _keep_for_the_proof(search)
     distance = _seen_before_the_work(search, on_event)
     best = _search(search, on_event)
     on_event(Stage(text="timing the best against the original"))
@@ -166,11 +180,26 @@ def optimize_problem(
         model=best.model,
         plan=best.plan,
         verdict=verdict,
-        report=found.report(
-            seconds=time.monotonic() - began, not_adaptable=unknown, history=history
-        )
-        | {"taken_apart": distance},
+        report=found.report(seconds=clock.spent, not_adaptable=unknown, history=history)
+        | {"taken_apart": distance, "steps": steps},
     )
+
+
+def _nothing_to_change(model: nn.Module, unknown: Mapping[str, str]) -> str:
+    reasons = "; ".join(f"{name}: {why}" for name, why in unknown.items())
+    reasons = reasons or f"none among {kinds_of(model)}"
+    return f"a model must hold attention that can be changed, got: {reasons}"
+
+
+def _keep_for_the_proof(search: Search) -> None:
+    """Keep back the time that the final timing and the verdict will take."""
+    problem, clock = search.problem, search.clock
+    if not clock.limited:
+        return
+    with clock.watch("use"):
+        problem.use(problem.model)
+    judging = 2 * clock.took["dev"] * problem.test_examples / problem.dev_examples
+    clock.kept = 2 * (TIMINGS + 1) * clock.took["use"] + judging
 
 
 def _open(state: SearchState | None, on_event: EventListener) -> None:

@@ -131,10 +131,15 @@ class Reference:
             self.kept[number] = said
 
     @torch.inference_mode()
-    def divergence(self, model: nn.Module) -> float:
-        """Return the mean divergence of a model from the original, over rows."""
+    def divergence(self, model: nn.Module, *, batches: int | None = None) -> float:
+        """Return the mean divergence of a model from the original, over rows.
+
+        Args:
+            model: Compared.
+            batches: Look at the first ones only; `None` means at all.
+        """
         rows, total = 0, 0.0
-        for number, batch in enumerate(self.problem.calibration):
+        for number, batch in enumerate(self.problem.calibration[:batches]):
             teacher = self._said(number)
             student = self.problem.outputs(model, batch)
             total += divergence(self.problem.kind, student, teacher).item() * len(teacher)

@@ -16,6 +16,7 @@ from heedful.allocation.moves import (
     ValueRank,
     Window,
 )
+from heedful.allocation.precision import WIDE
 from heedful.allocation.projections import Geometry
 from heedful.nn.low_precision import Precision
 from heedful.optimizing.operations import Usage
@@ -23,7 +24,6 @@ from heedful.optimizing.operations import Usage
 WINDOWS = (64, 128, 256, 512, 1024)
 SMALLEST_HEAD = 8  # fewer dimensions save nothing that a processor notices
 SINKS = 4
-WIDE = 256  # narrower projections gain nothing from fewer bits (`benchmarks/low_precision.py`)
 
 Proposal = tuple[str, tuple[Move, ...]]
 

@@ -1,44 +1,33 @@
-"""The search: cut a little, choose whole candidates, fine-tune the best, cut further."""
+"""The search: what is free, small steps, then rounds: cut, choose whole candidates, fine-tune."""
 
-import math
-import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
-from heedful.allocation.plan import Plan, unfused
-from heedful.allocation.sites import find_sites
-from heedful.errors import TrainingError
-from heedful.metrics.metric import Floats
 from heedful.optimizing.budget import Budget
 from heedful.optimizing.candidate import Candidate
-from heedful.optimizing.compression_levels import Assignment, Table, cost_of
+from heedful.optimizing.clock import Clock, TimeUp
+from heedful.optimizing.compression_levels import Assignment, cost_of
 from heedful.optimizing.events import EventListener, Note, RoundDone, Stage
 from heedful.optimizing.evolve import evolve
-from heedful.optimizing.finetune import Finetuning, finetune, rate_scale_for
+from heedful.optimizing.finetune import rate_scale_for
+from heedful.optimizing.free_moves import free_moves
+from heedful.optimizing.judging import Judging
 from heedful.optimizing.knapsack import knapsack
-from heedful.optimizing.operations import record_usage
-from heedful.optimizing.problem import Problem, Reference
-from heedful.optimizing.reconstruct import reconstruct
+from heedful.optimizing.prepared import Prepared
+from heedful.optimizing.problem import Problem
 from heedful.optimizing.search_state import SearchState
 from heedful.optimizing.settings import OptimizeSettings
 from heedful.optimizing.site_costs import SiteCosts
-from heedful.optimizing.site_options import SiteOptions, find_options, moves_of, residual_of
-from heedful.optimizing.verdict import Verdict, judge
+from heedful.optimizing.site_options import SCREENED, find_options, moves_of, residual_of
+from heedful.optimizing.small_steps import small_steps
 
 ROUND, FINAL = "round", "final"
 LONG = 3  # times the pace of a short fine-tuning
+# shares of the time left that may go into choosing, into a short fine-tuning and into a long one
+CHOOSING, SHORT, LAST = 1 / 4, 1 / 5, 4 / 5
 
 
-class Search:
-    """Everything that stays the same from round to round.
-
-    Args:
-        problem: What is optimised.
-        budget: What must be kept.
-        settings: How much work it may take.
-        listener: Told what happens.
-        state: Of an earlier part of this search, and for a later one; `None` means none.
-    """
+class Search(Judging):
+    """What is cut, and how far; the arguments are those of `Judging`."""
 
     def __init__(
         self,
@@ -47,30 +36,57 @@ class Search:
         settings: OptimizeSettings,
         listener: EventListener,
         state: SearchState | None = None,
+        clock: Clock | None = None,
     ) -> None:
-        self.state = state
-        self.problem, self.budget, self.settings, self.tell = problem, budget, settings, listener
-        self.began = time.monotonic()
-        self.start = unfused(problem.model)
-        self.sites = find_sites(self.start)[0]
-        self.tell(Stage(text="measuring the original"))
-        self.reference = Reference(problem)
-        self.before: Floats = problem.statistics(problem.model, "dev")
-        self.usage = record_usage(self.start, self.sites, problem.runs(self.start))
-        self.costs = SiteCosts(
-            settings.goal,
-            self.start,
-            self.sites,
-            self.usage,
-            problem.work,
-            {} if state is None else state.costs(),
-        )
-        was = {site.name: str(site.read(self.start).geometry) for site in self.sites}
-        self.original = Candidate(plan=Plan(was=was), model=self.start, share=1.0, divergence=0.0)
+        super().__init__(problem, budget, settings, listener, state, clock)
+        self.prepared: Prepared | None = None
+        self.small: list[Candidate] = []
         self.trials = settings.trials
 
     def run(self) -> Iterator[Candidate]:
-        """Yield candidates that may pass the test: those of the rounds, then the fine-tuned ones.
+        """Yield candidates that may pass the test, as soon as they are judged.
+
+        First what is free; the fastest of that which promises to pass is what is cut. Then what
+        `_cut` says and, where none of it promises to pass, smaller cuts. Where time is up, all that
+        was judged until then.
+        """
+        try:
+            for candidate in free_moves(self):
+                yield candidate
+                self._begin_from(candidate)
+            passed = False
+            for candidate in self._cut():
+                yield candidate
+                passed |= candidate.promising
+            if not passed:
+                yield from self._cut_less()
+        except TimeUp:
+            yield from self.verified
+            self.tell(Note(text="the time is up: going on with the best so far"))
+
+    def _begin_from(self, candidate: Candidate) -> None:
+        if not candidate.promising or candidate.share >= self.base.share:
+            return
+        self.base = candidate
+        self.base_costs = SiteCosts(
+            self.settings.goal, candidate.model, self.sites, self.usage, self.problem.work
+        )
+
+    def _cut_less(self) -> Iterator[Candidate]:
+        """What loses too much when it is cut as rounds do is cut less, and then fine-tuned."""
+        prepared = self.prepared or self._prepared(self.base, 1)
+        if prepared is None:
+            return
+        tried = self.small
+        if not tried:
+            for candidate in small_steps(self, prepared, self.settings.cut):
+                yield candidate
+                tried.append(candidate)
+        if tried and not tried[-1].promising:
+            yield self.finetuned(tried[-1], self.settings.finetune_steps, 20_000)
+
+    def _cut(self) -> Iterator[Candidate]:
+        """Yield the candidates of the rounds, then the fine-tuned ones.
 
         The rounds cut further and further, fine-tuning only so much that importance can be measured
         anew. Then the last one is fine-tuned for long, and again where only certainty is lacking;
@@ -84,8 +100,6 @@ class Search:
         failed, number, again = len(path), 0, set[int]()
         index = len(path) - 1
         while passed < index < failed and number < self.settings.finals:
-            if number and self._late():
-                return
             number += 1
             candidate = self._finetuned_for_long(path[index], number)
             yield candidate
@@ -97,16 +111,17 @@ class Search:
             index = (passed + failed + 1) // 2  # the further one of two
 
     def _rounds(self) -> Iterator[Candidate]:
-        current = self.original
+        current = self.base
         for number in range(1, self.settings.rounds + 1):
-            candidate = self._recalled(ROUND, number)
+            candidate = self.recalled(ROUND, number)
             if candidate is None:
-                if self._late() or self.trials < 1:
+                if self.trials < 1:
                     return
+                self.clock.check()
                 candidate = self.round(current, self.settings.cut, number)
                 if candidate is None:
                     return
-                self._remember(ROUND, number, candidate)
+                self.remember(ROUND, number, candidate)
             self.tell(RoundDone(number=number, candidate=candidate))
             yield candidate
             if candidate.divergence > self.settings.max_divergence:
@@ -114,15 +129,15 @@ class Search:
             current = candidate
 
     def _finetuned_for_long(self, candidate: Candidate, number: int) -> Candidate:
-        finetuned = self._recalled(FINAL, number)
+        finetuned = self.recalled(FINAL, number)
         if finetuned is None:
             self.tell(Stage(text=f"fine-tuning at {candidate.share:.0%} of the cost for long"))
             # so long that it comes to rest again: what is far off gains from a faster beginning
             rate_scale = min(1.0, LONG * rate_scale_for(candidate.divergence))
-            finetuned = self.finetuned(
-                candidate, self.settings.final_steps, 10_000 + number, rate_scale=rate_scale
-            )
-            self._remember(FINAL, number, finetuned)
+            self.clock.check("dev")
+            steps = self.clock.times(self.settings.final_steps, "step", share=LAST)
+            finetuned = self.finetuned(candidate, steps, 10_000 + number, rate_scale=rate_scale)
+            self.remember(FINAL, number, finetuned)
         self.tell(RoundDone(number=number, candidate=finetuned, final=True))
         return finetuned
 
@@ -131,78 +146,34 @@ class Search:
 
         `None` means that nothing is left to cut.
         """
+        prepared = self._prepared(current, number)
+        if prepared is None:
+            return None
+        self.prepared = self.prepared or prepared  # of the first round
+        if number == 1 and self.clock.limited:
+            self.small += small_steps(self, prepared, cut)
+        finalists = self._finalists(prepared, prepared.limit(cut), number)
+        return self._best_finetuned(prepared, finalists, number) if finalists else None
+
+    def _prepared(self, current: Candidate, number: int) -> Prepared | None:
+        """Measure what the sites of a candidate can become; `None` where that is nothing."""
         self.tell(Stage(text=f"round {number}: how much each head matters"))
         options = find_options(
             current.model, self.sites, self.problem, self.usage, seed=self.settings.seed
         )
         if not options.any:
             return None
-        self.tell(Stage(text=f"round {number}: what each change costs"))
-        options.measure(self.costs)
-        text = f"round {number}: what each change breaks"
+        costs = f"round {number}: what each change costs"
+        self.tell(Stage(text=costs))
+        options.measure(self.base_costs, lambda done: self._go_on(costs, done))
+        breaks = f"round {number}: what each change breaks"
         table = options.table(
-            self.costs, self.reference, lambda done: self.tell(Stage(text=text, done=done))
+            self.base_costs, self.reference, lambda done: self._go_on(breaks, done)
         )
-        # what cannot be cut any more asks nothing of the others
-        open_to_cuts = sum(levels[0].cost for levels in table if len(levels) > 1)
-        limit = sum(levels[0].cost for levels in table) - cut * open_to_cuts
-        finalists = self._finalists(options, table, limit, number)
-        if not finalists:
-            return None
-        return self._best_finetuned(current, options, finalists, table, number)
+        return Prepared(current=current, options=options, table=table)
 
-    def judged(self, candidate: Candidate) -> Candidate:
-        """Return the candidate with its verdict on the dev split."""
-        after = self.problem.statistics(candidate.model, "dev")
-        verdict = judge(
-            self.before,
-            after,
-            metric=self.problem.metric,
-            budget=self.budget,
-            seed=self.settings.seed,
-        )
-        sign = 1 if self.budget.higher_is_better else -1
-        return replace(
-            candidate,
-            verdict=verdict,
-            slack=sign * (_bound_on(self.problem.test_examples, verdict) - verdict.budget),
-            within=sign * (verdict.difference - verdict.budget) >= 0,
-            divergence=self.reference.divergence(candidate.model),
-        )
-
-    def finetuned(
-        self, candidate: Candidate, steps: int, seed: int, *, rate_scale: float | None = None
-    ) -> Candidate:
-        """Return the candidate after fine-tuning, or as it was where fine-tuning made it no better.
-
-        Args:
-            candidate: Where it was not judged before, its divergence decides, which is quickly
-                known.
-            steps: Of fine-tuning.
-            seed: Of its batches.
-            rate_scale: As in `Finetuning`; `None` means what its divergence asks for.
-        """
-        model = unfused(candidate.model)
-        rate_scale = rate_scale_for(candidate.divergence) if rate_scale is None else rate_scale
-        finetuning = Finetuning(steps=steps, seed=self.settings.seed + seed, rate_scale=rate_scale)
-        try:
-            finetune(model, self.problem, finetuning, on_step=lambda step: self._step(step, steps))
-        except TrainingError as error:
-            self.tell(Note(text=f"left not fine-tuned: {error}"))
-            return candidate if candidate.verdict else self.judged(candidate)
-        model.eval()
-        new = replace(candidate, model=model)
-        if candidate.verdict is None:
-            worse = self.reference.divergence(model) > candidate.divergence
-            return self.judged(candidate if worse else new)
-        new = self.judged(new)
-        return new if _better(new, candidate) else candidate
-
-    # ---- the parts of a round --------------------------------------------------------------------
-
-    def _finalists(
-        self, options: SiteOptions, table: Table, limit: float, number: int
-    ) -> list[Assignment]:
+    def _finalists(self, prepared: Prepared, limit: float, number: int) -> list[Assignment]:
+        options, table = prepared.options, prepared.table
         first = knapsack(table, limit)
         if first is None:
             first = tuple(min(range(len(of)), key=lambda i: of[i].cost) for of in table)
@@ -211,12 +182,15 @@ class Search:
             return []
         before = self.trials
         left = max(1, min(before, -(-self.settings.trials // self.settings.rounds)))
-        base = self.reference.divergence(options.model)
+        with self.clock.watch("trial"):
+            base = self.reference.divergence(options.model, batches=SCREENED)
+        left = max(1, self.clock.times(left, "trial", share=CHOOSING))
 
         def evaluate(assignment: Assignment) -> float:
+            self.clock.check("trial")
             self.trials -= 1
             model = options.build(moves_of(assignment, options.sites, table))
-            divergence = self.reference.divergence(model)
+            divergence = self.reference.divergence(model, batches=SCREENED)
             return residual_of(assignment, table, divergence - base)
 
         def heard(assignment: Assignment, value: float, best: bool) -> None:
@@ -236,68 +210,26 @@ class Search:
         return [assignment for assignment, _ in ranked]
 
     def _best_finetuned(
-        self,
-        current: Candidate,
-        options: SiteOptions,
-        finalists: Sequence[Assignment],
-        table: Table,
-        number: int,
+        self, prepared: Prepared, finalists: Sequence[Assignment], number: int
     ) -> Candidate:
         tried: list[Candidate] = []
         steps = self.settings.finalist_steps if len(finalists) > 1 else 0
         for rank, assignment in enumerate(finalists, 1):
             which = f"{rank} of {len(finalists)} finalists"
             self.tell(Stage(text=f"round {number}: fine-tuning {which}"))
-            candidate = self._candidate(current, options, assignment, table)
-            tried.append(self.finetuned(candidate, steps, 1000 * number))
+            candidate = self.candidate(prepared, assignment)
+            few = self.clock.times(steps, "step", share=SHORT)
+            tried.append(self.finetuned(candidate, few, 1000 * number))
         best = max(tried, key=lambda candidate: candidate.slack)
         self.tell(Stage(text=f"round {number}: fine-tuning the best, at {_said(best)}"))
-        return self.finetuned(best, self.settings.finetune_steps, 1000 * number + 1)
+        steps = self.clock.times(self.settings.finetune_steps, "step", share=SHORT)
+        return self.finetuned(best, steps, 1000 * number + 1)
 
-    def _candidate(
-        self, current: Candidate, options: SiteOptions, assignment: Assignment, table: Table
-    ) -> Candidate:
-        moves = moves_of(assignment, options.sites, table)
-        plan = current.plan
-        for name, made in moves.items():
-            plan = plan.then(name, made)
-        model = options.build(moves)
-        changed = [site for site in self.sites if site.name in moves]
-        reconstruct(model, current.model, changed, self.problem)
-        share = self.costs.share(model, self.sites)
-        divergence = self.reference.divergence(model)
-        return Candidate(plan=plan, model=model, share=share, divergence=divergence)
-
-    def _recalled(self, stage: str, number: int) -> Candidate | None:
-        if self.state is None:
-            return None
-        return self.state.recall(stage, number, self.problem, self.original, self.before)
-
-    def _remember(self, stage: str, number: int, candidate: Candidate) -> None:
-        if self.state is not None:
-            if self.costs.table is not None:
-                self.state.keep_costs(self.costs.table.to_json())
-            self.state.keep(stage, number, candidate)
-
-    def _late(self) -> bool:
-        minutes = self.settings.minutes
-        return minutes is not None and time.monotonic() - self.began > 60 * minutes
-
-    def _step(self, step: int, steps: int) -> None:
-        if step % 10 == 0:
-            self.tell(Stage(text="fine-tuning", done=step / steps))
-
-
-def _bound_on(examples: int, verdict: Verdict) -> float:
-    """The bound of so many examples: its distance shrinks with the root of their number."""
-    wider = math.sqrt(verdict.examples / examples)
-    return verdict.difference + wider * (verdict.bound - verdict.difference)
+    def _go_on(self, text: str, done: float) -> None:
+        self.clock.check()
+        self.tell(Stage(text=text, done=done))
 
 
 def _said(candidate: Candidate) -> str:
     verdict = candidate.verdict
     return "" if verdict is None else f"{verdict.metric} {verdict.difference:+.2f}"
-
-
-def _better(new: Candidate, old: Candidate) -> bool:
-    return math.isfinite(new.divergence) and new.slack >= old.slack

@@ -20,6 +20,7 @@ from heedful.files import read_json, write_bytes, write_into, write_json
 from heedful.locks import check_unused
 from heedful.manifest import seal
 from heedful.optimizing.budget import Budget, as_budget, budget_of_keep
+from heedful.optimizing.clock import Clock
 from heedful.optimizing.digest import digest
 from heedful.optimizing.distil import distil
 from heedful.optimizing.events import EventListener, Note, Stage, ignore
@@ -82,12 +83,13 @@ def optimize_run(
     lower = [each.name for each in run.kind.metrics if not each.higher_is_better]
     budget = as_budget(lose, lower_is_better=lower)
     settings = settings or OptimizeSettings()
+    clock = Clock(settings.minutes)
     state = SearchState(search_of(folder), budget, settings)
     with hold_state(state, on_event):  # before the work, not behind it
         on_event(Stage(text="reading the run and its training data"))
         examples = None if test is None else run.kind.read_file(run.config, test)
         problem = _problem(run, examples, state, budget, settings, on_event)
-        outcome = optimize_problem(problem, budget, settings, on_event, state)
+        outcome = optimize_problem(problem, budget, settings, on_event, state, clock=clock)
         report = {"run": str(run.folder), **outcome.report}
         if outcome.accepted:
             write_run(folder, run, outcome.model, outcome.plan, report, test=examples)
@@ -281,7 +283,8 @@ def _behind(first: Plan | None, second: Plan) -> Plan:
     if first is None:
         return second
     unmoved = {name: was for name, was in second.was.items() if name not in first.moves}
-    plan = Plan(moves=first.moves, was={**unmoved, **first.was})
+    linear = second.linear or first.linear
+    plan = Plan(moves=first.moves, was={**unmoved, **first.was}, linear=linear)
     for name, moves in second.moves.items():
         plan = plan.then(name, moves)
     return plan

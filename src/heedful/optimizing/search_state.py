@@ -5,6 +5,7 @@ import os
 import platform
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from heedful.optimizing.settings import OptimizeSettings
 from heedful.optimizing.verdict import Verdict
 
 JOURNAL, COSTS = "journal.jsonl", "costs"
-STAGES = ("round", "final")
+STAGES = ("free", "round", "final")
 NOISE = 1e-3  # a share by which a score may differ when it is measured again
 
 
@@ -114,7 +115,7 @@ class SearchState:
         path = self._weights(stage, number)
         try:
             read = parse_plan(kept["plan"], map(type, problem.moves))
-            plan = Plan(moves=read.moves, was=kept["was"])
+            plan = replace(read, was=kept["was"])
             verdict = Verdict(**kept["verdict"])
             found = {name: kept[name] for name in ("share", "slack", "within")}
             found["divergence"], whole = kept["damage"], kept["weights"]

@@ -29,8 +29,8 @@ class OptimizeSettings:
         finetune_steps: Steps of fine-tuning at the end of a round.
         final_steps: Steps of fine-tuning at the end of the search.
         finals: How many candidates are fine-tuned for so long, at most.
-        minutes: No round begins after so long, and no second fine-tuning for long; `None` means no
-            limit.
+        minutes: For all of it, measuring, fine-tuning and the verdict included: what was verified
+            by then is the answer. `None` means no limit.
         seed: Of everything that is drawn. At least 0 and below 2^32.
 
     Raises:

@@ -37,7 +37,10 @@ class SiteCosts:
         known: Mapping[str, Any] | None = None,
     ) -> None:
         self.goal, self.usage = goal, usage
-        self.table = LatencyTable(model, sites, work, known) if goal == "latency" else None
+        alike = kinds_of_sites(model, sites, usage)
+        self.table: LatencyTable | None = None
+        if goal == "latency":
+            self.table = LatencyTable(model, sites, work, known, alike=alike)
         self.rest = self._rest(model, sites)
         self.original = {site.name: site.read(model) for site in sites}
         self.whole = self.rest + sum(self.of(site, self.original[site.name]) for site in sites)
@@ -75,10 +78,11 @@ class SiteCosts:
         self,
         wanted: Mapping[str, Sequence[Projections]],
         build: Callable[[dict[str, int]], nn.Module],
+        tell: Callable[[float], object] = lambda done: None,
     ) -> None:
         """Make sure that these ways to run sites have a cost; see `LatencyTable.measure`."""
         if self.table is not None:
-            self.table.measure(wanted, build)
+            self.table.measure(wanted, build, tell)
 
     def _rest(self, model: nn.Module, sites: Sequence[Site]) -> float:
         if self.table is not None:
@@ -88,6 +92,25 @@ class SiteCosts:
             own = sum(geometry.looking + geometry.looked_at for geometry in geometries)
             return float(max(0, parameters(model) - own) * BYTES)
         return 0.0
+
+
+def kinds_of_sites(
+    model: nn.Module, sites: Sequence[Site], usage: Mapping[str, Usage]
+) -> dict[str, str]:
+    """Return, for each site, the first one that is the same and is used the same: costs are equal.
+
+    Args:
+        model: That holds the sites.
+        sites: By their names.
+        usage: How each is visited.
+    """
+    first: dict[tuple[str, str, Usage | None], str] = {}
+    found: dict[str, str] = {}
+    for site in sites:
+        kind = type(site.of(model)).__qualname__
+        what = kind, repr(site.read(model).geometry), usage.get(site.name)
+        found[site.name] = first.setdefault(what, site.name)
+    return found
 
 
 def _memory(geometry: Geometry, usage: Usage) -> float:

@@ -22,6 +22,7 @@ from heedful.optimizing.proposals import propose
 from heedful.optimizing.reconstruct import reconstruct
 from heedful.optimizing.site_costs import SiteCosts
 
+SCREENED = 4  # batches that tell ways apart; what is chosen is judged on all, and on the dev split
 NOTHING_LEFT = 2  # times the divergence of others: where nothing is left, nothing learns
 
 
@@ -73,8 +74,10 @@ class SiteOptions:
                     site.write(new, option.projections)
         return new
 
-    def measure(self, site_costs: SiteCosts) -> None:
-        """Make sure that every way has a cost."""
+    def measure(
+        self, site_costs: SiteCosts, tell: Callable[[float], object] = lambda done: None
+    ) -> None:
+        """Make sure that every way has a cost; `tell` is told which share is done."""
 
         def build(chosen: Mapping[str, int]) -> nn.Module:
             moves = {name: self.of[name][number].moves for name, number in chosen.items()}
@@ -83,7 +86,7 @@ class SiteOptions:
         wanted = {
             name: [option.projections for option in options] for name, options in self.of.items()
         }
-        site_costs.measure(wanted, build)
+        site_costs.measure(wanted, build, tell)
 
     def table(
         self, site_costs: SiteCosts, reference: Reference, tell: Callable[[float], object]
@@ -91,33 +94,37 @@ class SiteOptions:
         """Return the levels of each site that are worth a choice, the one as it is first.
 
         Their divergence is `residual_divergence`: that of a way alone, beyond that of the model as
-            it is.
+        it is, on the first `SCREENED` batches. What costs no less than the site as it is, is left
+        out unseen.
 
         Args:
             site_costs: Has measured them.
             reference: Tells the divergence.
             tell: Told which share is done.
         """
-        base = reference.divergence(self.model)
+        base = reference.divergence(self.model, batches=SCREENED)
         done, total = 0, sum(len(options) for options in self.of.values())
         table: list[list[CompressionLevel]] = []
         for site in self.sites:
             levels: list[CompressionLevel] = []
             for option in self.of[site.name]:
+                cost = site_costs.planned(site, option.projections)
+                done += 1
+                if levels and cost >= levels[0].cost:
+                    continue
                 divergence = 0.0
                 if option.moves:
+                    changed = self.build({site.name: option.moves})
                     divergence = residual_divergence(
-                        reference.divergence(self.build({site.name: option.moves})) - base
+                        reference.divergence(changed, batches=SCREENED) - base
                     )
                     if not option.projections.geometry.heads:
                         divergence *= NOTHING_LEFT
-                cost = site_costs.planned(site, option.projections)
                 levels.append(
                     CompressionLevel(
                         label=option.label, cost=cost, divergence=divergence, moves=option.moves
                     )
                 )
-                done += 1
                 tell(done / total)
             # the level that changes nothing stays the first, whatever beats it
             table.append([levels[0], *(levels[i] for i in pareto(levels) if i)])

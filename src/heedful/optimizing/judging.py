@@ -1,0 +1,178 @@
+"""Candidates made, fine-tuned and judged: what every way to search stands on."""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+from heedful.allocation.plan import Plan, unfused
+from heedful.allocation.sites import find_sites
+from heedful.errors import TrainingError
+from heedful.metrics.metric import Floats
+from heedful.optimizing.budget import Budget
+from heedful.optimizing.candidate import Candidate
+from heedful.optimizing.clock import FEWEST, Clock
+from heedful.optimizing.compression_levels import Assignment
+from heedful.optimizing.descent import STOP
+from heedful.optimizing.events import EventListener, Note, Stage
+from heedful.optimizing.finetune import Finetuning, finetune, rate_scale_for
+from heedful.optimizing.operations import record_usage
+from heedful.optimizing.prepared import Prepared
+from heedful.optimizing.problem import Problem, Reference
+from heedful.optimizing.reconstruct import reconstruct
+from heedful.optimizing.search_state import SearchState
+from heedful.optimizing.settings import OptimizeSettings
+from heedful.optimizing.site_costs import SiteCosts
+from heedful.optimizing.site_options import moves_of
+from heedful.optimizing.verdict import Verdict, judge
+
+
+class Judging:
+    """The original, measured once, and what makes candidates of it and judges them.
+
+    Args:
+        problem: What is optimised.
+        budget: What must be kept.
+        settings: How much work it may take.
+        listener: Told what happens.
+        state: Of an earlier part of this search, and for a later one; `None` means none.
+        clock: Of the whole optimisation; `None` means that it begins here.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        budget: Budget,
+        settings: OptimizeSettings,
+        listener: EventListener,
+        state: SearchState | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.state, self.clock = state, clock or Clock(settings.minutes)
+        self.problem, self.budget, self.settings, self.tell = problem, budget, settings, listener
+        self.start = unfused(problem.model)
+        self.sites = find_sites(self.start)[0]
+        self.tell(Stage(text="measuring the original"))
+        self.reference = Reference(problem)
+        with self.clock.watch("dev"):
+            self.before: Floats = problem.statistics(problem.model, "dev")
+        self.usage = record_usage(self.start, self.sites, problem.runs(self.start))
+        self.costs = SiteCosts(
+            settings.goal,
+            self.start,
+            self.sites,
+            self.usage,
+            problem.work,
+            {} if state is None else state.costs(),
+        )
+        was = {site.name: str(site.read(self.start).geometry) for site in self.sites}
+        self.original = Candidate(plan=Plan(was=was), model=self.start, share=1.0, divergence=0.0)
+        self.base, self.base_costs = self.original, self.costs
+        self.verified: list[Candidate] = []
+
+    def judged(self, candidate: Candidate) -> Candidate:
+        """Return the candidate with its verdict on the dev split."""
+        with self.clock.watch("dev"):
+            after = self.problem.statistics(candidate.model, "dev")
+        verdict = judge(
+            self.before,
+            after,
+            metric=self.problem.metric,
+            budget=self.budget,
+            seed=self.settings.seed,
+        )
+        sign = 1 if self.budget.higher_is_better else -1
+        found = replace(
+            candidate,
+            verdict=verdict,
+            slack=sign * (_bound_on(self.problem.test_examples, verdict) - verdict.budget),
+            within=sign * (verdict.difference - verdict.budget) >= 0,
+            divergence=self.reference.divergence(candidate.model),
+        )
+        self.verified.append(found)
+        return found
+
+    def finetuned(
+        self, candidate: Candidate, steps: int, seed: int, *, rate_scale: float | None = None
+    ) -> Candidate:
+        """Return the candidate after fine-tuning, or as it was where fine-tuning made it no better.
+
+        Args:
+            candidate: Where it was not judged before, its divergence decides, which is quickly
+                known.
+            steps: Of fine-tuning; fewer where there is no time for all.
+            seed: Of its batches.
+            rate_scale: As in `Finetuning`; `None` means what its divergence asks for.
+        """
+        self.clock.check("dev")
+        if self.clock.limited and steps < FEWEST:
+            return candidate if candidate.verdict else self.judged(candidate)
+        model = unfused(candidate.model)
+        rate_scale = rate_scale_for(candidate.divergence) if rate_scale is None else rate_scale
+        finetuning = Finetuning(steps=steps, seed=self.settings.seed + seed, rate_scale=rate_scale)
+        try:
+            finetune(model, self.problem, finetuning, on_step=self._step(steps))
+        except TrainingError as error:
+            self.tell(Note(text=f"left not fine-tuned: {error}"))
+            return candidate if candidate.verdict else self.judged(candidate)
+        model.eval()
+        new = replace(candidate, model=model)
+        if candidate.verdict is None:
+            worse = self.reference.divergence(model) > candidate.divergence
+            return self.judged(candidate if worse else new)
+        new = self.judged(new)
+        return new if _better(new, candidate) else candidate
+
+    def candidate(self, prepared: Prepared, assignment: Assignment) -> Candidate:
+        """Return a candidate, not fine-tuned: least squares let what stays stand in for the rest.
+
+        Args:
+            prepared: What it is chosen from.
+            assignment: The choice.
+        """
+        current, options, table = prepared.current, prepared.options, prepared.table
+        moves = moves_of(assignment, options.sites, table)
+        plan = current.plan
+        for name, made in moves.items():
+            plan = plan.then(name, made)
+        model = options.build(moves)
+        changed = [site for site in self.sites if site.name in moves]
+        with self.clock.watch("reconstruct"):
+            reconstruct(model, current.model, changed, self.problem)
+        share = self.base.share * self.base_costs.share(model, self.sites)
+        divergence = self.reference.divergence(model)
+        return Candidate(plan=plan, model=model, share=share, divergence=divergence)
+
+    def recalled(self, stage: str, number: int) -> Candidate | None:
+        """Return what an earlier part of this search came to, if it did."""
+        if self.state is None:
+            return None
+        return self.state.recall(stage, number, self.problem, self.original, self.before)
+
+    def remember(self, stage: str, number: int, candidate: Candidate) -> None:
+        """Keep what was come to, for a later part of this search."""
+        if self.state is not None:
+            if self.costs.table is not None:
+                self.state.keep_costs(self.costs.table.to_json())
+            self.state.keep(stage, number, candidate)
+
+    def _step(self, steps: int) -> Callable[[int], object]:
+        """What is done after each of so many steps: time is noted, and ends them where it is up."""
+        began = self.clock.spent
+
+        def after(step: int) -> object:
+            self.clock.took["step"] = (self.clock.spent - began) / step
+            if step % 10 == 0:
+                self.tell(Stage(text="fine-tuning", done=step / steps))
+            return STOP if self.clock.left < 2 * self.clock.took["dev"] else None
+
+        return after
+
+
+def _bound_on(examples: int, verdict: Verdict) -> float:
+    """The bound of so many examples: its distance shrinks with the root of their number."""
+    wider = math.sqrt(verdict.examples / examples)
+    return verdict.difference + wider * (verdict.bound - verdict.difference)
+
+
+def _better(new: Candidate, old: Candidate) -> bool:
+    return math.isfinite(new.divergence) and new.slack >= old.slack

@@ -1,0 +1,94 @@
+"""Fewer bits: verified before anything is cut, told, kept, and the base of what is cut."""
+
+from dataclasses import replace
+
+import pytest
+
+from heedful.allocation import precision
+from heedful.allocation.moves import LowPrecision
+from heedful.bench.timing import Times
+from heedful.optimizing import free_moves as file
+from heedful.optimizing.budget import Budget
+from heedful.optimizing.clock import Clock, TimeUp
+from heedful.optimizing.events import Verified
+from heedful.optimizing.free_moves import free_moves
+from heedful.optimizing.rounds import Search
+
+WAYS = ["bf16", "int8", "int8 in attention, bf16 elsewhere"]
+
+
+@pytest.fixture
+def told(monkeypatch):
+    """How much faster each way is; `made` finds it told."""
+    monkeypatch.setattr(precision, "WIDE", 16)
+    faster = {"speeds": [1.5, 2.0, 1.75]}
+
+    def in_turns(runs, *, rounds):
+        speed = faster["speeds"].pop(0)
+        return {"before": Times((speed,) * rounds), "after": Times((1.0,) * rounds)}
+
+    monkeypatch.setattr(file, "in_turns", in_turns)
+    return faster
+
+
+def made(kit, *slacks, clock=None, **settings):
+    events = []
+    budget = Budget(metric="quality", margin=-0.1)
+    settings = kit.quick(**{"goal": "latency"} | settings)
+    search = Search(kit.problem(), budget, settings, events.append, clock=clock)
+    left = list(slacks)
+    search.judged = lambda candidate: replace(candidate, slack=left.pop(0))
+    return search, events
+
+
+@pytest.mark.parametrize(
+    "speeds, slacks, ways",
+    [
+        ([1.5, 2.0, 1.7], [1.0, 1.0], WAYS[:2]),  # int8 everywhere will do
+        ([1.5, 2.0, 1.7], [1.0, -1.0, 1.0], WAYS),
+        ([0.9, 2.0, 1.7], [1.0], WAYS[1:2]),  # what is no faster is not judged
+        ([0.9, 1.0, 0.8], [], []),
+    ],
+)
+def test_the_most_exact_way_comes_first(kit, told, speeds, slacks, ways):
+    told["speeds"] = [*speeds]
+    search, events = made(kit, *slacks)
+    found = list(free_moves(search))
+    assert [event.text for event in events if isinstance(event, Verified)] == ways
+    assert [round(1 / each.share, 3) for each in found] == [speeds[WAYS.index(way)] for way in ways]
+
+
+def test_each_plan_makes_its_model(kit, told):
+    search, _ = made(kit, 1.0, -1.0, 1.0)
+    bf16, int8, both = free_moves(search)
+    assert [each.plan.linear for each in (bf16, int8, both)] == ["bf16", "int8", "bf16"]
+    assert both.plan.moves == {"own.0": (LowPrecision(precision="int8"),)}
+    kinds = [precision.precision_of(each.model) for each in (bf16, int8, both)]
+    assert kinds == ["bf16", "int8", "int8"]
+    assert precision.precision_of(search.problem.model) is None
+
+
+def test_the_fastest_that_promises_to_pass_is_what_is_cut(kit, told):
+    search, _ = made(kit, 1.0, -1.0, 1.0)
+    starts = []
+    search._cut = lambda: starts.append(search.base) or iter(())
+    search._cut_less = lambda: iter(())
+    found = list(search.run())
+    assert starts == found[2:]
+    assert search.base_costs is not search.costs
+
+
+@pytest.mark.parametrize("goal", ["macs", "memory"])
+def test_other_goals_gain_nothing_from_fewer_bits(kit, told, goal):
+    assert list(free_moves(made(kit, goal=goal)[0])) == []
+
+
+def test_narrow_models_gain_nothing_either(kit):
+    assert list(free_moves(made(kit)[0])) == []
+
+
+def test_none_begins_when_time_is_up(kit, told):
+    search, _ = made(kit, 1.0, clock=Clock(1.0, now=lambda: 0.0))
+    search.clock.kept = 60.0
+    with pytest.raises(TimeUp):
+        next(free_moves(search))
