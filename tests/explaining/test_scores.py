@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from heedful.explaining.scores import log_odds, written_odds
+from heedful.explaining.scores import label_odds, log_odds, written_odds
 
 
 def draw(*shape):
@@ -46,3 +46,9 @@ def test_what_was_written_is_asked_token_by_token():
     for place in range(3):
         expected = log_odds(table[tokens[place]], torch.tensor(tokens[place + 1]))
         assert odds[0, place] == odds[1, place] == expected
+
+
+def test_one_label_is_a_column_of_log_odds():
+    logits = torch.randn(4, 3, generator=torch.Generator().manual_seed(5))
+    expected = log_odds(logits, torch.tensor([2, 2, 2, 2]))
+    assert torch.equal(label_odds(logits, 2), expected[:, None])

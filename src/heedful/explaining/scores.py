@@ -22,6 +22,12 @@ def log_odds(
     return chosen - others.logsumexp(-1)
 
 
+def label_odds(logits: Float[Tensor, "copies labels"], label: int) -> Float[Tensor, "copies one"]:
+    """Return the log-odds of one label, a column of scores for each copy of an input."""
+    truth = torch.full(logits.shape[:1], label, device=logits.device)
+    return log_odds(logits, truth)[:, None]
+
+
 def written_odds(
     decode: Callable[[Int[Tensor, "copies before"]], Float[Tensor, "copies before alternatives"]],
     tokens: Sequence[int],

@@ -2,14 +2,13 @@
 
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor, nn
 
 from heedful.data.images import ImageReference
 from heedful.explaining.images import REMOVAL, Cells, coarse
 from heedful.explaining.question import Question, Route
 from heedful.explaining.routes import encoder
-from heedful.explaining.scores import log_odds
+from heedful.explaining.scores import label_odds
 from heedful.models.convolutional_classifier import ConvolutionalClassifier
 from heedful.models.vision_transformer import VisionTransformer
 from heedful.tasks.classification import Prediction
@@ -39,8 +38,7 @@ def why_seen(
         return cells.kept(kept) / 127.5 - 1
 
     def scores(model: nn.Module, images: Tensor) -> Tensor:
-        truth = torch.full((len(images),), label, device=images.device)
-        return log_odds(task.logits(model, {"images": images}), truth)[:, None]
+        return label_odds(task.logits(model, {"images": images}), label)
 
     patches = isinstance(model, VisionTransformer)
     return Question(

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from heedful.data.graph import Graph
 from heedful.explaining.question import Question
-from heedful.explaining.scores import log_odds
+from heedful.explaining.scores import label_odds
 from heedful.models.node_classifier import GraphTensors
 from heedful.nn.neighbours import Neighbours
 from heedful.tasks.classification import Prediction
@@ -50,7 +50,7 @@ def why_node(
     def scores(model: nn.Module, copies: GraphTensors) -> Tensor:
         nodes = torch.arange(0, len(copies.starts), len(near), device=copies.starts.device)
         logits = task.logits(model, {"graph": copies, "node": nodes})
-        return log_odds(logits, torch.full_like(nodes, label))[:, None]
+        return label_odds(logits, label)
 
     return Question(
         pieces=tuple(part.ids[piece] for piece in pieces),

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from heedful.data.sequences import CODES, Sequence
 from heedful.explaining.question import ANSWER, SOURCE, Question, Route, Step
-from heedful.explaining.scores import log_odds
+from heedful.explaining.scores import label_odds
 from heedful.probing.sites import find_sites
 from heedful.tasks.classification import Prediction
 
@@ -44,7 +44,7 @@ def why_labelled(
     def scores(model: nn.Module, rows: Tensor) -> Tensor:
         lengths = torch.full((len(rows),), length, device=rows.device)
         logits = task.logits(model, {"letters": rows, "letters_lengths": lengths})
-        return log_odds(logits, torch.full_like(lengths, label))[:, None]
+        return label_odds(logits, label)
 
     return Question(
         pieces=tuple(

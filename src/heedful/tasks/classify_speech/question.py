@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from heedful.data.sounds import SoundReference
 from heedful.explaining.question import Question
 from heedful.explaining.routes import encoder
-from heedful.explaining.scores import log_odds
+from heedful.explaining.scores import label_odds
 from heedful.explaining.sounds import REMOVAL, Stretches
 from heedful.tasks.classification import Prediction
 from heedful.tasks.spectrograms import HOP
@@ -36,7 +36,7 @@ def why_heard(
     def scores(model: nn.Module, features: Tensor) -> Tensor:
         lengths = torch.full((len(features),), features.shape[1], device=features.device)
         logits = task.logits(model, {"features": features, "features_lengths": lengths})
-        return log_odds(logits, torch.full_like(lengths, label))[:, None]
+        return label_odds(logits, label)
 
     pooling = "pooling" if settings.pooling == "attention" else ""
     return Question(

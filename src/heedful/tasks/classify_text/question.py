@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from heedful.data.ragged import Ragged
 from heedful.explaining.question import Question
 from heedful.explaining.routes import encoder
-from heedful.explaining.scores import log_odds
+from heedful.explaining.scores import label_odds
 from heedful.explaining.texts import REMOVAL, words_of
 from heedful.metrics.rows import UNKNOWN
 from heedful.tasks.classification import Prediction
@@ -39,7 +39,7 @@ def why_label(task: "ClassifyText", model: nn.Module, text: str, answer: Predict
 
     def scores(model: nn.Module, batch: Batch) -> Tensor:
         logits = task.logits(model, batch)
-        return log_odds(logits, batch.labels.new_full((len(logits),), label))[:, None]
+        return label_odds(logits, label)
 
     return Question(
         pieces=words.words,

@@ -4,13 +4,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from heedful.data.videos import VideoReference
 from heedful.explaining.images import Cells
 from heedful.explaining.question import SOURCE, Question, Route, Step
-from heedful.explaining.scores import log_odds
+from heedful.explaining.scores import label_odds
 from heedful.probing.sites import find_sites
 from heedful.tasks.classification import Prediction
 
@@ -42,8 +41,7 @@ def why_moving(
         return wide.unflatten(3, (frames, -1)).permute(0, 3, 1, 2, 4)
 
     def scores(model: nn.Module, videos: Tensor) -> Tensor:
-        truth = torch.full((len(videos),), label, device=videos.device)
-        return log_odds(task.logits(model, {"videos": videos}), truth)[:, None]
+        return label_odds(task.logits(model, {"videos": videos}), label)
 
     return Question(
         pieces=strip.names,

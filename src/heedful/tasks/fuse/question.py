@@ -11,7 +11,7 @@ from heedful.explaining import images, sounds
 from heedful.explaining.images import Cells
 from heedful.explaining.question import NOWHERE, Question
 from heedful.explaining.routes import encoder
-from heedful.explaining.scores import log_odds
+from heedful.explaining.scores import label_odds
 from heedful.explaining.sounds import Stretches
 from heedful.explaining.texts import Words, words_of
 from heedful.models.modal_fusion import MODALITIES, STRIDE
@@ -59,8 +59,7 @@ def why_fused(task: "Fuse", model: nn.Module, example: Observation, answer: Pred
 
     def scores(model: nn.Module, batch: dict[str, Any]) -> Tensor:
         logits = task.logits(model, batch)
-        truth = torch.full(logits.shape[:1], task.labels[answer.label], device=logits.device)
-        return log_odds(logits, truth)[:, None]
+        return label_odds(logits, task.labels[answer.label])
 
     places = _joined((range(len(picture.names)), sound.states, letters.places), sizes)
     return Question(

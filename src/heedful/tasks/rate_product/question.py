@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from heedful.data.ragged import Ragged
 from heedful.explaining.question import ANSWER, SOURCE, Question, Route, Step
-from heedful.explaining.scores import log_odds
+from heedful.explaining.scores import label_odds
 from heedful.explaining.texts import REMOVAL, Words, joined, words_of
 from heedful.metrics.rows import UNKNOWN
 from heedful.probing.sites import find_sites
@@ -49,7 +49,7 @@ def why_rated(task: RateProduct, model: nn.Module, example: Product, answer: Rat
 
     def scores(model: nn.Module, batch: Batch) -> Tensor:
         logits = model(batch.tokens, batch.ngrams, batch.lengths, batch.counts)
-        return log_odds(logits, batch.labels.new_full((len(logits),), label))[:, None]
+        return label_odds(logits, label)
 
     return Question(
         pieces=words,
