@@ -10,8 +10,9 @@ from torch import nn
 
 from heedful.errors import DataError, ShapeError
 from heedful.explaining import removal
+from heedful.explaining.looks import device_of
 from heedful.explaining.question import Question
-from heedful.explaining.removal import KeptScores, device_of
+from heedful.explaining.removal import KeptScores
 
 PLACES = (0, 1, -1, 2, 2, 3, 4)
 

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from heedful.errors import ConfigError, UnsupportedError
-from heedful.explaining.looks import differentiable
+from heedful.explaining.looks import device_of, differentiable
 from heedful.explaining.maps import Maps
 from heedful.explaining.question import NOWHERE, Question
-from heedful.explaining.removal import COPIES, device_of
+from heedful.explaining.removal import COPIES
 
 
 def integrated_gradients(model: nn.Module, question: Question, *, steps: int = 32) -> Maps:

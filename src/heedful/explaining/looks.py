@@ -103,12 +103,11 @@ def look(
             "occlusion asks for no attention"
         )
     sites = list(dict.fromkeys(step.site for step in question.route.steps))
-    device = next(model.parameters()).device
     kept = torch.ones(
         1 if targets is None else len(targets),
         len(question.pieces),
         dtype=torch.bool,
-        device=device,
+        device=device_of(model),
     )
     with differentiable(model, on=targets is not None) as parameters:
         with probe(model, sites=sites, gradients=targets is not None) as heard:
@@ -148,6 +147,12 @@ def differentiable(model: nn.Module, *, on: bool = True) -> Generator[list[nn.Pa
             each.requires_grad_(flag)
         for module, training in modes:
             module.training = training
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Return where a model is; one without parameters is on the CPU."""
+    first: Tensor | None = next(model.parameters(), None)
+    return torch.device("cpu") if first is None else first.device
 
 
 def _error(heard: Probe, sites: Sequence[str]) -> float | None:

@@ -3,10 +3,10 @@
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from heedful.errors import DataError, ShapeError
-from heedful.explaining.looks import differentiable
+from heedful.explaining.looks import device_of, differentiable
 from heedful.explaining.question import Question
 
 COPIES = 128  # of an input that go through the model together: memory is bounded by as many
@@ -77,9 +77,3 @@ class KeptScores:
             )
         self._eps = torch.finfo(scores.dtype).eps
         return scores.double().cpu().numpy()
-
-
-def device_of(model: nn.Module) -> torch.device:
-    """Return where a model is; one without parameters is on the CPU."""
-    first: Tensor | None = next(model.parameters(), None)
-    return torch.device("cpu") if first is None else first.device

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from heedful.explaining.foreign.tokens import Copies, Tokens
-from heedful.explaining.removal import device_of
+from heedful.explaining.looks import device_of
 
 
 def whole(model: nn.Module, text: Tokens) -> Copies:
