@@ -106,16 +106,6 @@ def test_looks_at_a_test_split_are_counted(digit_run, kit, timed, untested, tmp_
     assert (tmp_path / "out1" / LEDGER).read_bytes() == (digit_run.folder / LEDGER).read_bytes()
 
 
-def test_a_ledger_that_cannot_be_written_is_said(digit_run, tmp_path):
-    (tmp_path / LEDGER).mkdir()
-    events = []
-    assert run_folder._look(tmp_path, "abc", "loss 1", events.append) == 1
-    assert events[0].text.startswith("looks at the test split are not counted: ")
-    (tmp_path / LEDGER).rmdir()
-    (tmp_path / LEDGER).write_text('[1]\nnot json\n{"test": "abd"}\n{"test": "abc"}\n')
-    assert run_folder._look(tmp_path, "abc", "loss 1", events.append) == 2
-
-
 def test_the_search_is_kept_only_until_it_is_done(optimised):
     assert not search_of(optimised[0].folder).exists()
 

@@ -7,9 +7,30 @@ from typing import Any, cast
 
 from heedful.errors import RunError
 from heedful.files import read_whole, reason
+from heedful.optimizing.events import EventListener, Note
 from heedful.training.splits import LEDGER
 
 MOST = 1 << 24  # bytes
+
+
+def look(folder: Path, test: str, budget: str, on_event: EventListener) -> int:
+    """Count a look at a test split, before it; where nothing can be written, say so.
+
+    Args:
+        folder: The folder whose split it is.
+        test: What `digest` says of the examples.
+        budget: What is to be shown.
+        on_event: Told of further looks, and where they cannot be counted.
+    """
+    try:
+        looks = 1 + count_looks(folder, test)
+        add_look(folder, test, budget)
+    except RunError as error:
+        on_event(Note(text=f"looks at the test split are not counted: {error}"))
+        return 1
+    if looks > 1:
+        on_event(Note(text=f"the test split of {folder} is judged on for the {looks}th time"))
+    return looks
 
 
 def count_looks(folder: Path, test: str) -> int:

@@ -25,7 +25,7 @@ from heedful.optimizing.digest import digest
 from heedful.optimizing.distil import distil
 from heedful.optimizing.events import EventListener, Note, Stage, ignore
 from heedful.optimizing.finetune import Finetuning, finetune
-from heedful.optimizing.ledger import add_look, count_looks
+from heedful.optimizing.ledger import look
 from heedful.optimizing.of_run import problem_of_run, problem_to_finetune
 from heedful.optimizing.operations import parameters
 from heedful.optimizing.optimize import optimize_problem
@@ -79,7 +79,7 @@ def optimize_run(
     """
     run = run if isinstance(run, Run) else Run(run)
     folder = output_of(run.folder, output)
-    _check_free(folder)
+    check_free(folder)
     lower = [each.name for each in run.kind.metrics if not each.higher_is_better]
     budget = as_budget(lose, lower_is_better=lower)
     settings = settings or OptimizeSettings()
@@ -189,26 +189,13 @@ def _problem(
         if count:
             on_event(Note(text=_left_out(split, count)))
     return replace(
-        problem, count_look=partial(_look, run.folder, judged, budget.comparison, on_event)
+        problem, count_look=partial(look, run.folder, judged, budget.comparison, on_event)
     )
 
 
 def _left_out(split: str, count: int) -> str:
     what = "1 example" if count == 1 else f"{count:,} examples"
     return f"left {what} of {split} out, which an earlier split holds as well"
-
-
-def _look(run: Path, test: str, budget: str, on_event: EventListener) -> int:
-    """Count a look at the test split, before it; where nothing can be written, say so."""
-    try:
-        looks = 1 + count_looks(run, test)
-        add_look(run, test, budget)
-    except RunError as error:
-        on_event(Note(text=f"looks at the test split are not counted: {error}"))
-        return 1
-    if looks > 1:
-        on_event(Note(text=f"the test split of {run} is judged on for the {looks}th time"))
-    return looks
 
 
 def write_run(
@@ -255,12 +242,16 @@ def write_run(
         write_json(temporary / "run.json", about)
         seal(temporary, (*fixed(run.kind), PLAN, REPORT))
 
-    _check_free(folder)
+    check_free(folder)
     write_into(folder, fill, last="run.json", holds=written(run.kind))
 
 
-def _check_free(folder: Path) -> None:
-    """Check that nothing is there; the report of an earlier refusal gives way."""
+def check_free(folder: Path) -> None:
+    """Check that nothing is there; the report of an earlier refusal gives way.
+
+    Raises:
+        RunError: Something else is there.
+    """
     if not (folder.is_dir() and [path.name for path in folder.iterdir()] == [REPORT]):
         check_unused(folder)
     elif not _is_refusal(folder / REPORT):
