@@ -13,7 +13,7 @@ from heedful.allocation.sites import find_sites
 from heedful.bench.timing import Ratio
 from heedful.data.load import TsvData
 from heedful.nn import Attention, AttentionPooling
-from heedful.optimizing import optimize as optimize_file
+from heedful.optimizing import proof
 from heedful.optimizing.of_model import ModelSpec, problem_of_model
 from heedful.optimizing.settings import OptimizeSettings
 from heedful.tasks.translation.config import Config, Decode, Train, TransformerModel
@@ -154,7 +154,7 @@ def timed(monkeypatch):
     """The final timing says what it is told: machines are busy while tests run."""
     answer = {"ratio": Ratio(1.5, 1.4, 1.6)}
     latency = {"before": 3.0, "after": 2.0}
-    monkeypatch.setattr(optimize_file, "_timed", lambda *_: (answer["ratio"], latency))
+    monkeypatch.setattr(proof, "_timed", lambda *_: (answer["ratio"], latency))
     return answer
 
 

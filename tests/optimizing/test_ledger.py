@@ -2,26 +2,40 @@
 
 import pytest
 
-from heedful.optimizing.ledger import add_look, count_looks, look
+from heedful.optimizing.ledger import add_look, count_looks, counted
 from heedful.training.splits import LEDGER
 
 
 @pytest.mark.parametrize("torn", ["", '{"test": "a"', '{"test": "a", "budget": "x"}'])
 def test_a_line_that_was_cut_off_costs_no_look_after_it(tmp_path, torn):
-    add_look(tmp_path, "a", "loss <= 1%")
+    add_look(tmp_path, "a", "loss <= 1%", "model")
     with (tmp_path / LEDGER).open("a", encoding="utf-8") as file:
         file.write(torn)
     before = count_looks(tmp_path, "a")
-    add_look(tmp_path, "b", "loss <= 1%")
-    add_look(tmp_path, "a", "loss <= 1%")
+    add_look(tmp_path, "b", "loss <= 1%", "model")
+    assert add_look(tmp_path, "a", "loss <= 1%", "another") == before + 1
     assert (count_looks(tmp_path, "a"), count_looks(tmp_path, "b")) == (before + 1, 1)
 
 
-def test_a_ledger_that_cannot_be_written_is_said(tmp_path):
+def test_the_same_question_is_the_same_look(tmp_path):
+    asked = [("loss <= 1%", "x"), ("loss <= 1%", "y"), ("loss <= 2%", "x"), ("loss <= 1%", "y")]
+    assert [add_look(tmp_path, "a", budget, model) for budget, model in asked] == [1, 2, 3, 2]
+    assert count_looks(tmp_path, "a") == 3
+
+
+def test_looks_of_older_versions_are_of_unknown_models_and_each_counts(tmp_path):
+    line = '{"test": "a", "budget": "loss <= 1%"}\n'
+    (tmp_path / LEDGER).write_text(2 * line, encoding="utf-8")
+    assert add_look(tmp_path, "a", "loss <= 1%", "x") == 3
+
+
+def test_a_ledger_that_cannot_be_written_is_said(kit, tmp_path):
     (tmp_path / LEDGER).mkdir()
-    events = []
-    assert look(tmp_path, "abc", "loss 1", events.append) == 1
+    events, model = [], kit.planted()
+    problem = counted(kit.problem(), tmp_path, "abc", "loss 1", events.append)
+    assert (problem.looked, problem.count_look(model)) == (0, 1)
     assert events[0].text.startswith("looks at the test split are not counted: ")
     (tmp_path / LEDGER).rmdir()
     (tmp_path / LEDGER).write_text('[1]\nnot json\n{"test": "abd"}\n{"test": "abc"}\n')
-    assert look(tmp_path, "abc", "loss 1", events.append) == 2
+    problem = counted(kit.problem(), tmp_path, "abc", "loss 1", events.append)
+    assert (problem.looked, problem.count_look(model), problem.count_look(model)) == (1, 2, 2)

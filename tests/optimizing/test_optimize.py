@@ -22,6 +22,7 @@ from heedful.locks import hold
 from heedful.nn import Attention
 from heedful.nn.positions import AlibiPositions
 from heedful.optimizing import optimize as optimize_file
+from heedful.optimizing import proof as proof_file
 from heedful.optimizing import site_options
 from heedful.optimizing.budget import Budget
 from heedful.optimizing.events import Note, RoundDone, Stage
@@ -33,7 +34,7 @@ from heedful.optimizing.rounds import Search
 KEYS = {"accepted", "reason", "quality", "speedup", "speedup_middle_half", "latency_ms"} | {
     *("attention_operations", "parameters", "seconds", "plan", "goal", "attention_share"),
     *("speedup_bound", "sites", "not_adaptable", "rounds", "machine", "seed", "taken_apart"),
-    *("baseline", "test_looks", "left_out", "steps"),
+    *("baseline", "test_looks", "left_out", "steps", "refused"),
 }
 
 
@@ -502,7 +503,7 @@ def test_another_search_is_not_gone_on_with(kit, begun, what):
 
 def test_a_machine_matters_to_what_is_measured_only(kit, begun, monkeypatch):
     monkeypatch.setattr(optimize_file, "machine_of", lambda _: {"threads": 99})
-    monkeypatch.setattr(optimize_file, "_timed", lambda *_: (Ratio(1, 1, 1), {}))
+    monkeypatch.setattr(proof_file, "_timed", lambda *_: (Ratio(1, 1, 1), {}))
     folder, model = begun
     optimized(kit, model, resume=shutil.copytree(folder, folder.with_name("elsewhere")))
 
@@ -628,7 +629,7 @@ def test_too_few_examples_for_so_small_a_loss_are_said_before_the_work(kit, time
     notes = [event.text for event in events if isinstance(event, Note)]
     said = (
         "60 examples of the test split cannot show that at most agreement 0.03 is lost unless "
-        "many change a little and none a lot; about 99 can"
+        "many change a little and none a lot; about 106 can"
     )
     assert notes == ([said] if examples == 60 else [])
     before_the_first_round = [isinstance(event, RoundDone) for event in events].index(True)
@@ -643,9 +644,9 @@ def test_the_final_timing_takes_turns(kit):
     calls = []
     model = kit.planted(seed=1)
     problem = replace(kit.problem(), use=calls.append)
-    ratio, latency = optimize_file._timed(problem, model)
+    ratio, latency = proof_file._timed(problem, model)
     first, second = [problem.model, model], [model, problem.model]
-    rounds = [(first, second)[number % 2] for number in range(optimize_file.TIMINGS)]
+    rounds = [(first, second)[number % 2] for number in range(proof_file.TIMINGS)]
     assert calls == [each for pair in (first, *rounds) for each in pair]
     assert set(latency) == {"before", "after"}
     assert ratio.low <= ratio.median <= ratio.high

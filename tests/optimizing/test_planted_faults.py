@@ -65,7 +65,7 @@ def refused(call):
 
 FAULTS = [
     (verdict, "accepted=bound >= allowed if", "accepted=bound <= allowed if"),
-    (verdict, "np.quantile(sign * excess, 1 - CONFIDENCE)", "np.quantile(sign * excess, 0.5)"),
+    (verdict, "np.quantile(sign * excess, 1 - confidence)", "np.quantile(sign * excess, 0.5)"),
     (verdict, "(1 - unseen) * (new - old) + unseen * loss", "(new - old)"),
     (verdict, "loss = -lost if metric.higher_is_better else lost", "loss = lost"),
     (verdict, "math.log1p(-share)", "math.log1p(-2 * share)"),

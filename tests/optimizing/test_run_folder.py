@@ -11,9 +11,10 @@ from safetensors.torch import load_file, save_file
 
 from heedful.allocation.moves import DropSite, KeepHeads
 from heedful.allocation.plan import Plan, load_plan
+from heedful.bench.timing import Ratio
 from heedful.errors import BudgetError, ConfigError, DataError, RunError, UnsupportedError
 from heedful.locks import hold
-from heedful.optimizing import run_folder
+from heedful.optimizing import proof, run_folder
 from heedful.optimizing.budget import Budget
 from heedful.optimizing.events import RoundDone, Stage
 from heedful.optimizing.operations import parameters
@@ -44,10 +45,7 @@ def optimised(digit_run, kit, tmp_path_factory):
     out = tmp_path_factory.mktemp("optimised") / "out"
     with pytest.MonkeyPatch.context() as patch:
         latency = {"before": 3.0, "after": 2.0}
-        ratio = run_folder.optimize_problem.__globals__["Ratio"](1.5, 1.4, 1.6)
-        patch.setitem(
-            run_folder.optimize_problem.__globals__, "_timed", lambda *_: (ratio, latency)
-        )
+        patch.setattr(proof, "_timed", lambda *_: (Ratio(1.5, 1.4, 1.6), latency))
         before = contents(digit_run.folder)
         outcome = optimize_run(digit_run.folder, lose="loss 9", output=out, settings=quick(kit))
         assert contents(digit_run.folder) == before
@@ -100,7 +98,7 @@ def test_looks_at_a_test_split_are_counted(digit_run, kit, timed, untested, tmp_
         looks.append(outcome.report["test_looks"])
         assert len((run / LEDGER).read_bytes().splitlines()) == before + 1
         assert json.loads((out / "report.json").read_bytes())["test_looks"] == looks[-1]
-        said = f"The test split has now been judged on {looks[-1]} times, and the confidence is"
+        said = f"This is look {looks[-1]} at the test split: each must be surer."
         assert (said in outcome.reason) == (looks[-1] > 1)
     assert looks[1] == looks[0]  # the same examples, whatever file they come from
     assert (tmp_path / "out1" / LEDGER).read_bytes() == (digit_run.folder / LEDGER).read_bytes()

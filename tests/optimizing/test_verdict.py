@@ -20,7 +20,7 @@ from heedful.metrics.metric import (
 from heedful.metrics.ranking import area_under_curve
 from heedful.metrics.texts import text_metric
 from heedful.optimizing.budget import parse_lose
-from heedful.optimizing.verdict import examples_needed, judge, span_of, unseen_loss
+from heedful.optimizing.verdict import examples_needed, judge
 
 QUALITY = mean_metric("quality")
 ACCURACY = mean_metric("accuracy", span=1.0)
@@ -265,70 +265,7 @@ def test_a_score_that_varies_moves_its_budget(grown, accepted):
         assert verdict.accepted == accepted
 
 
-# ---- the unseen example --------------------------------------------------------------------------
-
-
-def test_how_much_the_unseen_example_loses():
-    def lost(differ, change=0.01):
-        before = np.ones(500)
-        after = before.copy()
-        after[:differ] -= change
-        return unseen_loss(per_example(before), per_example(after), metric=ACCURACY, span=1.0)
-
-    assert lost(0) == 1.0
-    assert lost(20) == pytest.approx(0.1)  # between 1 and 0.01
-    assert lost(180) == pytest.approx(0.01**0.9)
-    assert lost(5, change=3.0) == pytest.approx(3.0)  # the span is too small
-    falling = [lost(differ) for differ in (0, 1, 2, 10, 100, 500)]
-    assert falling == sorted(falling, reverse=True)
-    # gains tell as much about how much may change
-    assert lost(20, change=-0.01) == pytest.approx(0.1)
-
-
-def test_a_tiny_change_of_one_does_not_count_as_many():
-    before = np.ones(500)
-    after = before - 1e-9
-    after[:20] -= 0.5
-    lost = unseen_loss(per_example(before), per_example(after), metric=ACCURACY, span=1.0)
-    assert lost == pytest.approx(math.sqrt(0.5), rel=1e-6)
-
-
-def test_what_differs_without_effect_tells_nothing():
-    # sums alone count: more of both leaves the ratio as it is
-    before, after = per_example(np.ones(40)), per_example(2 * np.ones(40), 2 * np.ones(40))
-    assert unseen_loss(before, after, metric=ACCURACY, span=0.7) == 0.7
-
-
-def test_the_span_is_that_of_the_metric_or_of_what_was_seen():
-    before, after = per_example([3.0, 5.0, 9.0] * 10), per_example([3.0, 5.0, 1.0] * 10)
-    assert span_of(before, after, metric=ACCURACY) == 1.0
-    assert span_of(before, after, metric=QUALITY) == pytest.approx(8.0)
-    # an example counts by itself, whatever its size
-    sized = per_example([3.0, 20.0, 90.0] * 10, [1.0, 4.0, 10.0] * 10)
-    assert span_of(sized, sized, metric=LOSS) == pytest.approx(6.0)
-    alike = per_example(np.full(40, -2.5))
-    assert span_of(alike, alike, metric=QUALITY) == pytest.approx(2.5)
-    nothing = per_example(np.zeros(40))
-    message = (
-        "quality must differ between examples or its metric name a span, got 0 on all 40 examples"
-    )
-    with pytest.raises(DataError, match=message):
-        judged((nothing, nothing))
-
-
-def test_a_score_that_one_example_alone_has_not_needs_a_span():
-    before = per_example(np.ones(40), np.full(40, 6.0))
-    after = before.copy()
-    after[7, 1] = 5
-    metric = SumMetric(
-        name="quality", combine=lambda sums: np.where(sums[:, 1] > 5, sums[:, 0], np.inf)
-    )
-    message = (
-        "quality must be finite on each example alone or its metric name a span, "
-        "got inf for example 7"
-    )
-    with pytest.raises(DataError, match=message):
-        span_of(before, after, metric=metric)
+# ---- how many examples are needed ----------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -522,6 +459,7 @@ GOOD = scores(40)
             ConfigError,
             "the budget must know that lower loss is better, got loss -1%",
         ),
+        ({"confidence": 1.0}, ConfigError, "confidence must be above 0 and below 1, got 1.0"),
         ({"resamples": 199}, ConfigError, "resamples must be at least 200, got 199"),
         (
             {"metric": SumMetric(name="quality", combine=lambda sums: np.full(len(sums), np.nan))},

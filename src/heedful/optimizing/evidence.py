@@ -11,16 +11,15 @@ import torch
 from torch import nn
 
 from heedful.allocation.sites import Site
-from heedful.bench.timing import Ratio
 from heedful.optimizing.candidate import Candidate
 from heedful.optimizing.events import RoundDone, Verified
 from heedful.optimizing.importance import fisher
 from heedful.optimizing.latency_table import LatencyTable
 from heedful.optimizing.operations import operations, parameters, total_operations
+from heedful.optimizing.proof import Proof
 from heedful.optimizing.rounds import Search
 from heedful.optimizing.search_state import machine_of
 from heedful.optimizing.speedup_bound import WorkShare, why_not_faster
-from heedful.optimizing.verdict import Verdict
 
 BASELINE = (
     "The original is judged as it was given: it had none of the training that fine-tuning is, and "
@@ -34,41 +33,31 @@ class Evidence:
 
     Args:
         search: Behind its last round.
-        best: The original where no candidate promised to pass.
-        verdict: On the test split; `None` where it did not come to that.
-        speed: How many times faster the best one is than the original.
-        latency: Milliseconds of the work, `before` and `after`.
-        looks: How often the test split was judged on, as far as is known; 0 where it was not.
+        proof: The one that decides.
+        others: Those of candidates that were refused besides.
     """
 
     search: Search
-    best: Candidate
-    verdict: Verdict | None
-    speed: Ratio
-    latency: Mapping[str, float]
-    looks: int = 0
-
-    @property
-    def accepted(self) -> bool:
-        """Is it faster, measured, and good enough, on the test split?"""
-        return self.verdict is not None and self.verdict.accepted
+    proof: Proof
+    others: Sequence[Proof] = ()
 
     @property
     def reason(self) -> str:
         """Why, in words."""
-        if self.best is self.search.original:
+        proof = self.proof
+        if proof.best is self.search.original:
             return (
                 f"a change must lose at most {self.search.budget} on the dev split, got none that "
                 "does; loosen the budget or fine-tune longer"
             )
-        if self.verdict is None:
-            return why_not_faster(self.share, str(self.speed))
-        reason = f"{self.verdict.reason.removesuffix('.')}; {self.speed} faster. {BASELINE}"
-        if self.looks > 1:
-            reason += (
-                f" The test split has now been judged on {self.looks} times, and the confidence is "
-                "that of one."
-            )
+        if proof.verdict is None:
+            return why_not_faster(self.share, str(proof.speed))
+        reason = f"{proof.verdict.reason.removesuffix('.')}; {proof.speed} faster. {BASELINE}"
+        if proof.looks > 1:
+            reason += f" This is look {proof.looks} at the test split: each must be surer."
+        if proof.accepted and self.others:
+            others = ", ".join(f"{other.best.share:.0%}" for other in self.others)
+            reason += f" What would take less of the time, {others}, was refused."
         return reason
 
     @cached_property
@@ -102,18 +91,18 @@ class Evidence:
             not_adaptable: Attention that could not be changed, and why.
             history: What `round_of` says of each round.
         """
-        search, best = self.search, self.best
+        search, proof, best = self.search, self.proof, self.proof.best
 
         def both(count: Callable[[nn.Module], float]) -> dict[str, int]:
             return {"before": round(count(search.start)), "after": round(count(best.model))}
 
         return {
-            "accepted": self.accepted,
+            "accepted": proof.accepted,
             "reason": self.reason,
             "quality": self._quality(),
-            "speedup": round(self.speed.median, 4),
-            "speedup_middle_half": [round(self.speed.low, 4), round(self.speed.high, 4)],
-            "latency_ms": dict(self.latency),
+            "speedup": round(proof.speed.median, 4),
+            "speedup_middle_half": [round(proof.speed.low, 4), round(proof.speed.high, 4)],
+            "latency_ms": dict(proof.latency),
             "attention_operations": both(
                 lambda model: total_operations(model, search.sites, search.usage)
             ),
@@ -131,14 +120,16 @@ class Evidence:
             "not_adaptable": dict(not_adaptable),
             "rounds": list(history),
             "baseline": BASELINE,
-            "test_looks": self.looks,
+            "test_looks": max(each.looks for each in (proof, *self.others)),
+            "refused": [other.to_json() for other in self.others],
             "left_out": dict(search.problem.left_out),
             "machine": _machine(search.problem.device),
             "seed": search.settings.seed,
         }
 
     def _quality(self) -> dict[str, Any]:
-        verdict, budget = self.verdict or self.best.verdict, self.search.budget
+        proof, budget = self.proof, self.search.budget
+        verdict = proof.verdict or proof.best.verdict
         if verdict is None:
             nothing = dict.fromkeys(("before", "after", "bound"))
             return {"metric": budget.metric, **nothing, "budget": budget.margin, "split": None}
@@ -149,7 +140,7 @@ class Evidence:
             "bound": verdict.bound,
             "budget": verdict.budget,
             "examples": verdict.examples,
-            "split": "dev" if self.verdict is None else "test",
+            "split": "dev" if proof.verdict is None else "test",
         }
 
     def _sites(self) -> list[dict[str, Any]]:
@@ -165,7 +156,7 @@ class Evidence:
         return {
             "name": site.name,
             "before": str(before.geometry),
-            "after": str(site.read(self.best.model).geometry),
+            "after": str(site.read(self.proof.best.model).geometry),
             "cost_share": round(search.costs.of(site, before) / search.costs.whole, 4),
             "operations": done,
             "importance": scores[site.name].tolist() if site.name in scores else [],

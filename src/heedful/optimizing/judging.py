@@ -8,6 +8,7 @@ from heedful.allocation.plan import Plan, unfused
 from heedful.allocation.sites import find_sites
 from heedful.errors import TrainingError
 from heedful.metrics.metric import Floats
+from heedful.optimizing.answers import Answers
 from heedful.optimizing.budget import Budget
 from heedful.optimizing.candidate import Candidate
 from heedful.optimizing.clock import FEWEST, Clock
@@ -15,6 +16,7 @@ from heedful.optimizing.compression_levels import Assignment
 from heedful.optimizing.descent import STOP
 from heedful.optimizing.events import EventListener, Note, Stage
 from heedful.optimizing.finetune import Finetuning, finetune, rate_scale_for
+from heedful.optimizing.looks import confidence_of_look
 from heedful.optimizing.operations import record_usage
 from heedful.optimizing.prepared import Prepared
 from heedful.optimizing.problem import Problem, Reference
@@ -67,7 +69,8 @@ class Judging:
         was = {site.name: str(site.read(self.start).geometry) for site in self.sites}
         self.original = Candidate(plan=Plan(was=was), model=self.start, share=1.0, divergence=0.0)
         self.base, self.base_costs = self.original, self.costs
-        self.verified: list[Candidate] = []
+        self.answers = Answers()
+        self.confidence = confidence_of_look(problem.looked + 1)
 
     def judged(self, candidate: Candidate) -> Candidate:
         """Return the candidate with its verdict on the dev split."""
@@ -78,6 +81,7 @@ class Judging:
             after,
             metric=self.problem.metric,
             budget=self.budget,
+            confidence=self.confidence,
             seed=self.settings.seed,
         )
         sign = 1 if self.budget.higher_is_better else -1
@@ -88,7 +92,7 @@ class Judging:
             within=sign * (verdict.difference - verdict.budget) >= 0,
             divergence=self.reference.divergence(candidate.model),
         )
-        self.verified.append(found)
+        self.answers.add(found)
         return found
 
     def finetuned(

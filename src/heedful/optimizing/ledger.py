@@ -2,35 +2,51 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
+
+from torch import nn
 
 from heedful.errors import RunError
 from heedful.files import read_whole, reason
 from heedful.optimizing.events import EventListener, Note
+from heedful.optimizing.looks import Looks, looked_at
+from heedful.optimizing.problem import Problem
 from heedful.training.splits import LEDGER
 
 MOST = 1 << 24  # bytes
 
 
-def look(folder: Path, test: str, budget: str, on_event: EventListener) -> int:
-    """Count a look at a test split, before it; where nothing can be written, say so.
+def counted(
+    problem: Problem, folder: Path, test: str, budget: str, on_event: EventListener
+) -> Problem:
+    """Return the problem with its looks counted in a folder; where that cannot be, it is said.
 
     Args:
+        problem: Whose test split is looked at.
         folder: The folder whose split it is.
         test: What `digest` says of the examples.
         budget: What is to be shown.
         on_event: Told of further looks, and where they cannot be counted.
     """
     try:
-        looks = 1 + count_looks(folder, test)
-        add_look(folder, test, budget)
-    except RunError as error:
-        on_event(Note(text=f"looks at the test split are not counted: {error}"))
-        return 1
-    if looks > 1:
-        on_event(Note(text=f"the test split of {folder} is judged on for the {looks}th time"))
-    return looks
+        looked = count_looks(folder, test)
+    except RunError:
+        looked = 0  # and said at the first look
+    unwritten = Looks(looked)
+
+    def count(model: nn.Module) -> int:
+        try:
+            number = add_look(folder, test, budget, looked_at(model))
+        except RunError as error:
+            on_event(Note(text=f"looks at the test split are not counted: {error}"))
+            return unwritten(model)
+        if number > 1:
+            on_event(Note(text=f"this is look {number} at the test split of {folder}"))
+        return number
+
+    return replace(problem, looked=looked, count_look=count)
 
 
 def count_looks(folder: Path, test: str) -> int:
@@ -43,26 +59,30 @@ def count_looks(folder: Path, test: str) -> int:
     Raises:
         RunError: The file cannot be read.
     """
-    path = folder / LEDGER
-    if not os.path.lexists(path):
-        return 0
-    lines = read_whole(path, most=MOST).splitlines()
-    return sum(_test_of(line) == test for line in lines)
+    return len(_looks(folder, test))
 
 
-def add_look(folder: Path, test: str, budget: str) -> None:
-    """Write down that these examples are about to be judged on.
+def add_look(folder: Path, test: str, budget: str, model: str) -> int:
+    """Write down that a model is about to be judged on these examples; return the look's number.
+
+    The same model under the same budget comes out the same, and is no further look: a search that
+    was killed behind its verdict can go on to it.
 
     Args:
         folder: Of the run.
         test: What `digest` says of the examples.
         budget: What is to be shown.
+        model: What `digest` says of its weights.
 
     Raises:
-        RunError: The file cannot be written.
+        RunError: The file cannot be read or written.
     """
     path = folder / LEDGER
-    line = json.dumps({"test": test, "budget": budget}, ensure_ascii=False)
+    look = {"test": test, "budget": budget, "model": model}
+    looks = _looks(folder, test)
+    if look in looks:
+        return 1 + looks.index(look)
+    line = json.dumps(look, ensure_ascii=False)
     try:
         with path.open("a+b") as file:
             size = file.seek(0, os.SEEK_END)
@@ -73,11 +93,20 @@ def add_look(folder: Path, test: str, budget: str) -> None:
             os.fsync(file.fileno())
     except OSError as error:
         raise RunError(f"{path} must be writable, got: {reason(error)}") from None
+    return 1 + len(looks)
 
 
-def _test_of(line: bytes) -> str | None:
-    try:
-        content = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    return cast(dict[str, Any], content).get("test") if isinstance(content, dict) else None
+def _looks(folder: Path, test: str) -> list[dict[str, Any]]:
+    """The looks at these examples; those of older versions do not say at which model."""
+    path = folder / LEDGER
+    if not os.path.lexists(path):
+        return []
+    found: list[dict[str, Any]] = []
+    for line in read_whole(path, most=MOST).splitlines():
+        try:
+            content = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(content, dict) and cast(dict[str, Any], content).get("test") == test:
+            found.append(cast(dict[str, Any], content))
+    return found

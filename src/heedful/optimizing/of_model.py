@@ -13,6 +13,7 @@ from heedful.allocation.attached import copied
 from heedful.errors import ConfigError, DataError, ShapeError, UnsupportedError
 from heedful.metrics.metric import Floats, mean_metric, per_example
 from heedful.optimizing.digest import digest
+from heedful.optimizing.looks import Looks
 from heedful.optimizing.optimize_data import OptimizeData
 from heedful.optimizing.outputs import (
     Kind,
@@ -142,6 +143,7 @@ def problem_of_model(
         metric=mean_metric(metric, higher_is_better=higher_is_better),
         dev_examples=len(known["dev"]),
         test_examples=len(known["test"]),
+        count_look=Looks(),
     )
 
 

@@ -1,7 +1,7 @@
 """`heedful.optimize`: a quality budget in, the fastest verified model out."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,17 +12,14 @@ from torch import nn
 from heedful.allocation.moves import Move
 from heedful.allocation.moves.named import name_of
 from heedful.allocation.sites import find_sites
-from heedful.bench.timing import Ratio, in_turns, ratio
 from heedful.errors import ConfigError, DataError, UnsupportedError
 from heedful.optimizing.budget import Budget, as_budget, budget_of_keep
-from heedful.optimizing.candidate import Candidate
 from heedful.optimizing.clock import Clock
 from heedful.optimizing.events import (
     EventListener,
     Note,
     OptimizeEvent,
     RoundDone,
-    Stage,
     Verified,
     ignore,
 )
@@ -31,16 +28,15 @@ from heedful.optimizing.of_model import ModelSpec, Quality, identity, problem_of
 from heedful.optimizing.optimize_data import OptimizeData
 from heedful.optimizing.outcome import Outcome
 from heedful.optimizing.problem import Problem
+from heedful.optimizing.proof import decisive, keep_time_for_proof, prove
 from heedful.optimizing.rounds import Search
 from heedful.optimizing.sample_size import required_examples
 from heedful.optimizing.search_state import SearchState, hold_state, machine_of
 from heedful.optimizing.settings import OptimizeSettings
 from heedful.optimizing.unfused import unfused_divergence, why_unfused_differs
-from heedful.optimizing.verdict import FEWEST_EXAMPLES, Verdict, judge
+from heedful.optimizing.verdict import FEWEST_EXAMPLES
 from heedful.probing.unsupported import kinds_of
 from heedful.renamed import old_keywords
-
-TIMINGS = 9  # rounds of the final comparison, in turns
 
 
 @old_keywords(training="spec", keep=("lose", budget_of_keep))
@@ -161,25 +157,22 @@ def optimize_problem(
         on_event(event)
 
     torch.manual_seed(settings.seed)
-    _open(state, on_event)
+    problem = _opened(problem, state, on_event)
     search = Search(problem, budget, settings, listen, state, clock)
-    _keep_for_the_proof(search)
+    keep_time_for_proof(search)
     distance = _seen_before_the_work(search, on_event)
-    best = _search(search, on_event)
-    on_event(Stage(text="timing the best against the original"))
-    speed, latency = _timed(problem, None if best is search.original else best.model)
-    verdict, looks = None, 0
-    if best is not search.original and speed.low > 1 and speed.median > 1:
-        verdict, looks = _judged(problem, best.model, budget, settings, on_event)
+    _search(search, on_event)
+    proofs = prove(search, on_event)
+    proof = decisive(proofs)
     found = Evidence(
-        search=search, best=best, verdict=verdict, speed=speed, latency=latency, looks=looks
+        search=search, proof=proof, others=[other for other in proofs if other is not proof]
     )
     return Outcome(
-        accepted=found.accepted,
+        accepted=proof.accepted,
         reason=found.reason,
-        model=best.model,
-        plan=best.plan,
-        verdict=verdict,
+        model=proof.best.model,
+        plan=proof.best.plan,
+        verdict=proof.verdict,
         report=found.report(seconds=clock.spent, not_adaptable=unknown, history=history)
         | {"taken_apart": distance, "steps": steps},
     )
@@ -191,21 +184,13 @@ def _nothing_to_change(model: nn.Module, unknown: Mapping[str, str]) -> str:
     return f"a model must hold attention that can be changed, got: {reasons}"
 
 
-def _keep_for_the_proof(search: Search) -> None:
-    """Keep back the time that the final timing and the verdict will take."""
-    problem, clock = search.problem, search.clock
-    if not clock.limited:
-        return
-    with clock.watch("use"):
-        problem.use(problem.model)
-    judging = 2 * clock.took["dev"] * problem.test_examples / problem.dev_examples
-    clock.kept = 2 * (TIMINGS + 1) * clock.took["use"] + judging
-
-
-def _open(state: SearchState | None, on_event: EventListener) -> None:
+def _opened(problem: Problem, state: SearchState | None, on_event: EventListener) -> Problem:
     """Read what an earlier part of the search has kept, before anything is measured."""
-    if state is not None and state.rounds:
+    if state is None:
+        return problem
+    if state.rounds:
         on_event(Note(text=f"going on behind round {state.rounds} of {state.folder}"))
+    return replace(problem, looked=state.once("looked", problem.looked))
 
 
 def _seen_before_the_work(search: Search, on_event: EventListener) -> float | None:
@@ -223,22 +208,6 @@ def _apart(search: Search, on_event: EventListener) -> float | None:
     if differs is not None:
         on_event(Note(text=differs))
     return distance if math.isfinite(distance) else None
-
-
-def _judged(
-    problem: Problem,
-    model: nn.Module,
-    budget: Budget,
-    settings: OptimizeSettings,
-    on_event: EventListener,
-) -> tuple[Verdict, int]:
-    """The verdict, and how often the test split was looked at by now."""
-    on_event(Stage(text="judging on the test split"))
-    looks = problem.count_look()
-    before = problem.statistics(problem.model, "test")
-    after = problem.statistics(model, "test")
-    found = judge(before, after, metric=problem.metric, budget=budget, seed=settings.seed)
-    return found, looks
 
 
 def _check(problem: Problem, budget: Budget) -> None:
@@ -261,7 +230,9 @@ def _check(problem: Problem, budget: Budget) -> None:
 def _tell_doubts(search: Search, on_event: EventListener) -> None:
     """Say before the work that there are too few examples to show so small a loss."""
     metric, examples = search.problem.metric, search.problem.test_examples
-    needed = required_examples(search.before, metric=metric, budget=search.budget)
+    needed = required_examples(
+        search.before, metric=metric, budget=search.budget, confidence=search.confidence
+    )
     if needed is not None and examples < needed:
         text = (
             f"{examples} examples of the test split cannot show that at most {search.budget} is "
@@ -270,30 +241,12 @@ def _tell_doubts(search: Search, on_event: EventListener) -> None:
         on_event(Note(text=text))
 
 
-def _search(search: Search, on_event: EventListener) -> Candidate:
-    """The most saving candidate that promises to pass; an interrupt ends the search only."""
-    best = search.original
+def _search(search: Search, on_event: EventListener) -> None:
+    """Let it find what it can; an interrupt ends the search only, where there is an answer."""
     try:
         for candidate in search.run():
-            if candidate.promising and candidate.share < best.share:
-                best = candidate
+            search.answers.add(candidate)
     except KeyboardInterrupt:
-        if best is search.original:
+        if not search.answers.in_order:
             raise
         on_event(Note(text="interrupted: going on with the best so far"))
-    return best
-
-
-def _timed(problem: Problem, model: nn.Module | None) -> tuple[Ratio, dict[str, float]]:
-    """How much faster a model is, and milliseconds; `None` stands for the original itself."""
-    if model is None:
-        times = in_turns({"before": lambda: problem.use(problem.model)}, rounds=TIMINGS)
-        alone = round(1e3 * times["before"].median, 3)
-        return Ratio(1.0, 1.0, 1.0), {"before": alone, "after": alone}
-    runs: dict[str, Callable[[], object]] = {
-        "before": lambda: problem.use(problem.model),
-        "after": lambda: problem.use(model),
-    }
-    times = in_turns(runs, rounds=TIMINGS)
-    latency = {name: round(1e3 * of.median, 3) for name, of in times.items()}
-    return ratio(times["before"], times["after"]), latency

@@ -39,8 +39,9 @@ class Problem:
         use: What users do, for the final timing; not the same amount where outputs differ.
         learning_rate: The largest one while fine-tuning.
         low_precision: Fine-tune under bf16 autocast?
-        count_look: Called before the test split is judged on; returns how often it was, as far as
-            is known, this time included.
+        looked: How often the test split was judged on before, as far as is known.
+        count_look: Called with a model before it is judged on the test split; returns the number of
+            this look, from 1. To look at the same model again is the same look.
         moves: Further moves that a site may make, besides those that heedful proposes.
         left_out: How many examples of each split were left out, because an earlier one holds them.
     """
@@ -59,7 +60,8 @@ class Problem:
     use: Callable[[nn.Module], object]
     learning_rate: float = 3e-4
     low_precision: bool = False
-    count_look: Callable[[], int] = lambda: 1
+    looked: int = 0
+    count_look: Callable[[nn.Module], int] = lambda model: 1
     moves: Sequence[Move] = ()
     left_out: Mapping[str, int] = field(default_factory=dict[str, int])
 

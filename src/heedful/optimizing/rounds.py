@@ -47,8 +47,8 @@ class Search(Judging):
         """Yield candidates that may pass the test, as soon as they are judged.
 
         First what is free; the fastest of that which promises to pass is what is cut. Then what
-        `_cut` says and, where none of it promises to pass, smaller cuts. Where time is up, all that
-        was judged until then.
+        `_cut` says and, where none of it promises to pass, smaller cuts. Where time is up it ends;
+        `answers` has what was judged until then.
         """
         try:
             for candidate in free_moves(self):
@@ -61,7 +61,6 @@ class Search(Judging):
             if not passed:
                 yield from self._cut_less()
         except TimeUp:
-            yield from self.verified
             self.tell(Note(text="the time is up: going on with the best so far"))
 
     def _begin_from(self, candidate: Candidate) -> None:

@@ -2,8 +2,6 @@
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,7 +23,7 @@ from heedful.optimizing.digest import digest
 from heedful.optimizing.distil import distil
 from heedful.optimizing.events import EventListener, Note, Stage, ignore
 from heedful.optimizing.finetune import Finetuning, finetune
-from heedful.optimizing.ledger import look
+from heedful.optimizing.ledger import counted
 from heedful.optimizing.of_run import problem_of_run, problem_to_finetune
 from heedful.optimizing.operations import parameters
 from heedful.optimizing.optimize import optimize_problem
@@ -188,9 +186,7 @@ def _problem(
     for split, count in problem.left_out.items():
         if count:
             on_event(Note(text=_left_out(split, count)))
-    return replace(
-        problem, count_look=partial(look, run.folder, judged, budget.comparison, on_event)
-    )
+    return counted(problem, run.folder, judged, budget.comparison, on_event)
 
 
 def _left_out(split: str, count: int) -> str:

@@ -54,6 +54,7 @@ class SearchState:
         self.folder = folder
         self.about = {"budget": budget.comparison, "settings": settings.to_json(), **(about or {})}
         self._journal: Journal | None = None
+        self._first: dict[str, int] = {}
 
     @property
     def journal(self) -> Journal:
@@ -146,6 +147,9 @@ class SearchState:
         """Write down what a stage came to; first the weights, so that a kill leaves no gap."""
         if candidate.verdict is None:
             return
+        for key, value in self._first.items():  # no earlier: what came to nothing leaves nothing
+            if key not in self.journal:
+                self.journal.put(key, value)
         weights = weights_of(candidate.model)
         write_bytes(self._weights(stage, number), save(weights))
         self.journal.put(
@@ -161,6 +165,12 @@ class SearchState:
                 "weights": digest(weights).hex(),
             },
         )
+
+    def once(self, key: str, value: int) -> int:
+        """Return what was kept under a key when this search began, and keep it where it begins."""
+        self._first.setdefault(key, value)
+        kept = self.journal.get(key)
+        return value if kept is None else int(kept)
 
     def costs(self) -> dict[str, Any]:
         """Return what was measured so far; empty at first."""

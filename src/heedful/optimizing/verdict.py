@@ -10,13 +10,14 @@ import numpy as np
 from heedful.errors import ConfigError, DataError, ShapeError
 from heedful.metrics.metric import Floats, Metric
 from heedful.optimizing.budget import Budget
+from heedful.optimizing.unseen import span_of, unseen_loss
 
 Sides = tuple[Floats, Floats]
 CONFIDENCE = 0.95
 FEWEST_EXAMPLES = 30
 FEWEST_RESAMPLES = 200
-# Differing examples after which what was seen weighs as much as the span; see `judge`.
-PATIENCE = 20.0
+IN_TAIL = 20  # draws beyond the bound, at least, up to MOST_RESAMPLES draws in all
+RESAMPLES, MOST_RESAMPLES = 2_000, 100_000
 # Weights held at a time, so that many examples need no more memory.
 CELLS = 4_000_000
 
@@ -32,12 +33,13 @@ class Verdict:
         before: The score of the original.
         after: The score of what it became.
         difference: `after` less `before`.
-        bound: What the true difference is, with 95 % confidence, no worse than.
+        bound: What the true difference is, as surely as `confidence` says, no worse than.
         budget: The difference that is still fine, in units of the score also when it was given
             in per cent.
         examples: How many both were compared on.
         resamples: Draws behind `bound`.
         seed: Of the draws.
+        confidence: How surely; above 95 % where a test split is looked at more than once.
     """
 
     accepted: bool
@@ -51,6 +53,7 @@ class Verdict:
     examples: int
     resamples: int
     seed: int
+    confidence: float = CONFIDENCE
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data."""
@@ -63,16 +66,18 @@ def judge(
     *,
     metric: Metric,
     budget: Budget,
-    resamples: int = 2000,
+    confidence: float = CONFIDENCE,
+    resamples: int | None = None,
     seed: int = 0,
 ) -> Verdict:
-    """Accept when the one-sided 95 % bound of the paired difference lies within the budget.
+    """Accept when the one-sided bound of the paired difference lies within the budget.
 
     A paired bootstrap: every draw weighs the examples anew, both sides alike, and the bound is the
-    5 % quantile of the differences on the bad side. It departs from the usual one in two ways,
-    because most examples often come out as before, and few differ much. There the usual bootstrap
-    accepts up to a third of all models that lie exactly at the budget; bias correction (BCa) and
-    studentising (bootstrap-t) still accept more than a tenth (`benchmarks/budget_honesty.py`).
+    quantile of the differences on the bad side, 5 % at a confidence of 95 %. It departs from the
+    usual one in two ways, because most examples often come out as before, and few differ much.
+    There the usual bootstrap accepts up to a third of all models that lie exactly at the budget;
+    bias correction (BCa) and studentising (bootstrap-t) still accept more than a tenth
+    (`benchmarks/budget_honesty.py`).
 
     First, weights are drawn from a Dirichlet distribution instead of counts from a multinomial one.
     Second, one more example takes part, that nobody has seen and that loses much. Where right
@@ -82,8 +87,8 @@ def judge(
 
     How much the unseen example loses follows from those that differ: with few of them it is the
     span of the metric, with many the largest change seen, in between their geometric mean, weighted
-    by `PATIENCE` to the effective number of those that differ. What this cannot see is a failure
-    too rare for the test, hidden among many small differences.
+    by `PATIENCE`, in `unseen.py`, to the effective number of those that differ. What this cannot
+    see is a failure too rare for the test, hidden among many small differences.
 
     With a relative budget the draws also tell how the score before varies: it moves the budget.
 
@@ -92,7 +97,8 @@ def judge(
         after: Statistics of what it became, of the same examples in the same order.
         metric: Makes scores of them.
         budget: What may be lost. With a margin of zero only a gain is accepted.
-        resamples: Draws. At least 200.
+        confidence: How sure the bound is; `confidence_of_look` says it of a test split.
+        resamples: Draws. At least 200; `None` means 2,000, or as many more as a surer bound needs.
         seed: Of the draws.
 
     Raises:
@@ -113,6 +119,9 @@ def judge(
         `resamples x examples` weights are drawn and multiplied with the statistics: a fifth of a
         second for 2,000 draws of 2,000 examples; twice `resamples` scores are computed.
     """
+    if not 0 < confidence < 1:
+        raise ConfigError(f"confidence must be above 0 and below 1, got {confidence}")
+    resamples = _enough(1 - confidence) if resamples is None else resamples
     _check(before, after, metric, budget, resamples)
     scores = metric.score(before), metric.score(after)
     if not np.isfinite(scores).all():
@@ -129,10 +138,10 @@ def judge(
         raise DataError(f"{metric.name} must be finite for every weight of the examples, got nan")
     sign = 1.0 if metric.higher_is_better else -1.0
     allowed = budget.allowed(scores[0])
-    bound = allowed + sign * float(np.quantile(sign * excess, 1 - CONFIDENCE))
+    bound = allowed + sign * float(np.quantile(sign * excess, 1 - confidence))
     return Verdict(
         accepted=bound >= allowed if metric.higher_is_better else bound <= allowed,
-        reason=_reason(metric, scores, bound, allowed, len(before), lost),
+        reason=_reason(metric, scores, bound, allowed, len(before), lost, confidence),
         metric=metric.name,
         before=scores[0],
         after=scores[1],
@@ -142,15 +151,17 @@ def judge(
         examples=len(before),
         resamples=resamples,
         seed=seed,
+        confidence=confidence,
     )
 
 
-def examples_needed(allowed: float, *, span: float) -> int:
+def examples_needed(allowed: float, *, span: float, confidence: float = CONFIDENCE) -> int:
     """Return how many examples a test must hold to vouch for a loss, even where none differs.
 
     Args:
         allowed: The difference that is still fine, in units of the score; its sign is ignored.
         span: The most that one example can lose.
+        confidence: How surely.
 
     Raises:
         ConfigError: `allowed` is 0: no test can vouch for that. Or `span` is not above 0.
@@ -166,61 +177,12 @@ def examples_needed(allowed: float, *, span: float) -> int:
     share = abs(allowed) / span
     if share >= 1:
         return FEWEST_EXAMPLES
-    return max(FEWEST_EXAMPLES, math.ceil(math.log(1 - CONFIDENCE) / math.log1p(-share)))
+    return max(FEWEST_EXAMPLES, math.ceil(math.log(1 - confidence) / math.log1p(-share)))
 
 
-def span_of(before: Floats, after: Floats, *, metric: Metric) -> float:
-    """Return the most that one example can lose: the span named, or that of the scores seen.
-
-    An example alone is a test of one: its score lies between the best and the worst seen.
-
-    Args:
-        before: Statistics of the original.
-        after: Statistics of what it became.
-        metric: Makes scores of them.
-
-    Raises:
-        DataError: The metric names no span, and the score is 0 on every example, or not finite.
-    """
-    if metric.span is not None:
-        return metric.span
-    seen = np.concatenate([metric.alone(before), metric.alone(after)])
-    if not np.isfinite(seen).all():
-        place = int(np.isfinite(seen).argmin())
-        raise DataError(
-            f"{metric.name} must be finite on each example alone or its metric name a span, "
-            f"got {seen[place]} for example {place % len(before)}"
-        )
-    # all alike: what is there can be lost
-    span = float(np.ptp(seen)) or abs(metric.score(before))
-    if not span > 0:
-        raise DataError(
-            f"{metric.name} must differ between examples or its metric name a span, "
-            f"got 0 on all {len(before)} examples"
-        )
-    return span
-
-
-def unseen_loss(before: Floats, after: Floats, *, metric: Metric, span: float) -> float:
-    """Return what an example loses that is unlike any seen; see `judge`.
-
-    Args:
-        before: Statistics of the original.
-        after: Statistics of what it became.
-        metric: Makes scores of them.
-        span: The most that one example can lose.
-    """
-    differ = (before != after).any(1)
-    if not differ.any():
-        return span
-    changes = np.abs(metric.influence(after, rows=differ) - metric.influence(before, rows=differ))
-    largest = float(changes.max())
-    if not largest > 0:
-        return span
-    # as many equally large changes would have the same spread (Kish's effective number)
-    effective = float(changes.sum() ** 2 / (changes**2).sum())
-    doubt = PATIENCE / (PATIENCE + effective)
-    return largest ** (1 - doubt) * max(span, largest) ** doubt
+def _enough(tail: float) -> int:
+    """How many draws make the bound of such a tail steady."""
+    return int(min(MOST_RESAMPLES, max(RESAMPLES, round(IN_TAIL / tail))))
 
 
 def _excess(
@@ -255,18 +217,19 @@ def _reason(
     allowed: float,
     examples: int,
     lost: float,
+    confidence: float,
 ) -> str:
-    difference = scores[1] - scores[0]
+    difference, surely = scores[1] - scores[0], f"{100 * confidence:.4g} % confidence"
     text = f"{metric.name} went from {scores[0]:.5g} to {scores[1]:.5g} ({difference:+.4g}); "
     if bound >= allowed if metric.higher_is_better else bound <= allowed:
         return (
-            f"{text}with 95 % confidence the difference is no worse than {bound:+.4g}, "
+            f"{text}with {surely} the difference is no worse than {bound:+.4g}, "
             f"and {allowed:+.4g} is allowed."
         )
-    text += (
-        f"it may be as bad as {bound:+.4g} at 95 % confidence, and only {allowed:+.4g} is allowed"
-    )
-    if allowed and examples < (needed := examples_needed(allowed, span=lost)):
+    text += f"it may be as bad as {bound:+.4g} at {surely}, and only {allowed:+.4g} is allowed"
+    if allowed and examples < (
+        needed := examples_needed(allowed, span=lost, confidence=confidence)
+    ):
         text += f"; {examples} examples cannot show so little, about {needed} can"
     return f"{text}."
 
