@@ -13,8 +13,8 @@ def test_one_translation_a_line_and_nothing_else(heedful, library):
 
 
 def test_lines_of_stdin_and_blank_ones_stay_in_place(heedful, library):
-    stdin = "\ufeffone\r\n\n  \n三月".encode()
-    assert heedful("predict", "r", stdin=stdin) == (0, "译:one\n\n\n译:三月\n", "")
+    stdin = "\ufeffone\r\n\n  \n\0\n三月".encode()
+    assert heedful("predict", "r", stdin=stdin) == (0, "译:one\n\n\n\n译:三月\n", "")
     assert library.task.asked == [["one", "三月"]]
     assert library.answering == [[]]
 
@@ -82,6 +82,10 @@ def test_a_picture_without_a_font_says_so(heedful, library, tmp_path, monkeypatc
         (("a", "b", "-o", "x.svg"), "--output must come with one INPUT, got 2"),
         (("-o", "x.svg"), "--output must come with one INPUT, got 0"),
         ((" ", "-o", "x.svg"), "--output must come with an INPUT that is not blank, got ' '"),
+        (
+            ("\u200b", "-o", "x.svg"),
+            r"--output must come with an INPUT that is not blank, got '\u200b'",
+        ),
     ],
 )
 def test_rejects_before_the_run_is_loaded(heedful, library, words, message):

@@ -58,6 +58,12 @@ def test_tsv_takes_quotation_marks_for_text(tmp_path):
         ("a.csv", "a,b\nc,d, e\n", ("1", "2"), "a.csv:2 must have 2 columns"),
         ("a.tsv", "a\tb\n \tc\n", ("1", "2"), "a.tsv:2 must have a text in column '1', got ' '"),
         ("a.tsv", "a\tb\nc\t\n", ("a", "b"), "a.tsv:2 must have a text in column 'b', got ''"),
+        (
+            "a.csv",
+            "a,b\nc,\u200b\n",
+            ("b",),
+            r"a.csv:2 must have a text in column 'b', got '\u200b'",
+        ),
         ("a.tsv", "a\tb\n", ("1", "3"), "a.tsv:1 must have a column 3, got 2 columns"),
         ("a.tsv", "a\tb\n", ("0", "1"), "a.tsv:1 must have a column 0, got 2 columns"),
         ("a.tsv", "a\tb\n1\t2\n", ("a", "c"), "a.tsv:1 must have one column 'c', got a, b"),

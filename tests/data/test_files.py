@@ -65,6 +65,7 @@ def test_only_a_line_feed_ends_a_line(tmp_path):
             "'a\\t\"b\\tstill b\"'",
         ),
         ("a\tb\n \td\n", "PATH:2 must have some source text, got ' '"),
+        ("a\tb\n\0\td\n", "PATH:2 must have some source text, got '\\x00'"),
         ("a\tb\nc\td\ne\t\tf\n", "PATH:3 must have some target text, got ''"),
         (b"a\tb\nc\td\xfff\n", "PATH:2 must be UTF-8, got 0xff as byte 4 of the line"),
         (b"\xef\xbb\xbfab\xff\tb\n", "PATH:1 must be UTF-8, got 0xff as byte 6 of the line"),

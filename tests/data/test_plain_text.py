@@ -26,6 +26,7 @@ def test_a_folder_is_its_text_files_by_name(tmp_path):
     "content, message",
     [
         (b" \n\n", "a.txt must have some text, got 3 blank characters"),
+        (b"\xe2\x80\x8b\0\n", "a.txt must have some text, got 3 blank characters"),
         (b"", "a.txt must have at least one line, got an empty file"),
         (b"one\ntw\xffo\n", "a.txt:2 must be UTF-8, got 0xff as byte 3 of the line"),
     ],

@@ -82,6 +82,8 @@ def test_babi_is_read_story_by_story(tmp_path):
         ("1 A.\n3 B.\n", ":2 must begin with the number 1 or 2, got '3 B.'"),
         ("A.\n", ":1 must begin with the number 1 or 1, got 'A.'"),
         ("1 A.\n2  \n", ":2 must have a sentence behind its number, got '2  '"),
+        ("1 \0\n", ":1 must have a sentence behind its number, got '1 \\x00'"),
+        ("1 A.\n2 B?\t\u200b\n", r":2 must have a question and its answer, got ['B?', '\u200b']"),
         ("1 A.\n2 B?\t \t1\n", ":2 must have a question and its answer, got ['B?', ' ']"),
         ("1 B?\tyes\t1\n", ":1 must have a sentence before its question, got none"),
         ("1 A.\n2 B?\tyes\t1 7\n", ":2 must name lines of its story as facts, 1 to 1, got '7'"),

@@ -18,6 +18,7 @@ from heedful.cli._options import (
     answer_settings,
 )
 from heedful.cli._streams import utf8_argument
+from heedful.data.blank import is_blank
 from heedful.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def _check_picture(output: Path, given: list[str], *, force: bool) -> None:
     check(output)
     if len(given) != 1:
         raise ConfigError(f"--output must come with one INPUT, got {len(given)}")
-    if not given[0].strip():
+    if is_blank(given[0]):
         raise ConfigError(f"--output must come with an INPUT that is not blank, got {given[0]!r}")
     check_file(output, force=force)
 
@@ -123,7 +124,7 @@ def answers(
     """Example and answer for each text; none for a blank one, so that lines keep their numbers."""
     import torch
 
-    examples = [task.parse(text) if text.strip() else None for text in texts]
+    examples = [None if is_blank(text) else task.parse(text) for text in texts]
     filled = [example for example in examples if example is not None]
     with torch.inference_mode():
         found = iter(task.answer(model, task.encode(filled)) if filled else ())

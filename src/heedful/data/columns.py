@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from heedful.data.blank import is_blank
 from heedful.data.files import read_lines
 from heedful.errors import DataError
 
@@ -119,7 +120,7 @@ def _chosen(
 ) -> list[str]:
     chosen = [row[place] for place in places]
     for column, text in zip(columns, chosen, strict=True):
-        if column not in blank and not text.strip():
+        if column not in blank and is_blank(text):
             raise DataError(f"{path}:{number} must have a text in column {column!r}, got {text!r}")
     return chosen
 

@@ -83,18 +83,19 @@ def check_label(place: str, label: str, known: Container[str] | None) -> None:
         raise DataError(f"{place} must have a label of the training split, got {label!r:.80}")
 
 
-def check_sizes(train: Sequence[int], test: Sequence[int]) -> None:
+def check_sizes(train: Sequence[int], test: Sequence[int], *, what: str = "images") -> None:
     """Refuse, before anything is learned, images that could not be judged on afterwards.
 
     Args:
         train: Height, width and channels of images of the training.
         test: Those of the test split.
+        what: They are.
 
     Raises:
         DataError: They differ.
     """
     if tuple(train) != tuple(test):
         raise DataError(
-            f"images of data.test must be as large as those of data.train, {tuple(train)}, "
+            f"{what} of data.test must be as large as those of data.train, {tuple(train)}, "
             f"got {tuple(test)}"
         )

@@ -5,6 +5,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from heedful.data.blank import is_blank
 from heedful.data.examples import Example
 from heedful.errors import DataError
 
@@ -72,7 +73,7 @@ def _quoted_tab(column: str, following: str) -> bool:
 
 
 def _check_text(path: Path | str, number: int, side: str, text: str) -> None:
-    if not text.strip():
+    if is_blank(text):
         raise DataError(f"{path}:{number} must have some {side} text, got {text!r}")
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from heedful.data.blank import is_blank
 from heedful.data.examples import Example
 from heedful.errors import DataError, MissingExtraError
 
@@ -42,7 +43,7 @@ def read_hub(
             text = row
             for key in keys:
                 text = text.get(key) if isinstance(text, dict) else None
-            if not isinstance(text, str) or not text.strip():
+            if not isinstance(text, str) or is_blank(text):
                 raise DataError(
                     f"{path}, {split}, row {number} must have text in {name!r}, got {text!r}"
                 )

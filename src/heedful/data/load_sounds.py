@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import BeforeValidator, Field
 
-from heedful.config.base import Count, DataPath, Fraction, OptionalText, Positive, Section
+from heedful.config.base import Count, DataPath, OptionalText, Positive, Section
 from heedful.data.columns import read_columns
 from heedful.data.examples import Splits, check_label
 from heedful.data.sounds import SoundReader, SoundReference, list_folder
@@ -24,6 +24,7 @@ def _as_tuple(value: object) -> object:
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
 Keys = Annotated[int, Field(gt=0, le=LONGEST)]
+Share = Annotated[float, Field(gt=0, lt=1)]
 SampleRate = Annotated[int, Field(ge=SLOWEST, le=192_000)]
 
 
@@ -64,7 +65,7 @@ class FilesData(Section):
     train: DataPath
     dev: DataPath | None = None  # None: taken out of the training files
     test: DataPath | None = None  # None: `heedful evaluate` then needs --split dev
-    dev_share: Fraction = 0.1  # of the training files, where there is no dev
+    dev_share: Share = 0.1  # of the training files, where there is no dev
     rate: SampleRate = 16_000  # samples a second, which all files must have
     resample: bool = False  # change other rates to this one
     longest: Positive = 30.0  # seconds

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from heedful.data.blank import is_blank
 from heedful.data.files import read_lines
 from heedful.errors import DataError
 
@@ -36,6 +37,6 @@ def read_text(path: Path | str) -> str:
 
 def _read(path: Path) -> str:
     text = "\n".join(line for _, line in read_lines(path)) + "\n"
-    if not text.strip():
+    if is_blank(text):
         raise DataError(f"{path} must have some text, got {len(text)} blank characters")
     return text

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from heedful.data.blank import is_blank
 from heedful.data.examples import Splits
 from heedful.data.files import read_lines
 from heedful.errors import ConfigError, DataError
@@ -107,7 +108,7 @@ def read_babi(path: Path | str, *, kind: str = "") -> list[Question]:
         story, last = ({} if number == 1 else story), number
         if "\t" in rest:
             found.append(_question(story, rest.split("\t"), place, kind))
-        elif not rest.strip():
+        elif is_blank(rest):
             raise DataError(f"{place} must have a sentence behind its number, got {text!r}")
         else:
             story[number] = rest.strip()
@@ -118,7 +119,7 @@ def read_babi(path: Path | str, *, kind: str = "") -> list[Question]:
 
 def _question(story: dict[int, str], columns: Sequence[str], place: str, kind: str) -> Question:
     question, answer, *rest = (column.strip() for column in columns)
-    if not (question and answer):
+    if is_blank(question) or is_blank(answer):
         raise DataError(f"{place} must have a question and its answer, got {columns[:2]!r:.80}")
     if not story:
         raise DataError(f"{place} must have a sentence before its question, got none")

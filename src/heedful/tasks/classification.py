@@ -13,7 +13,7 @@ from heedful.data.batches import alike, size_batches
 from heedful.data.examples import Splits
 from heedful.data.ragged import Ints
 from heedful.errors import DataError, RunError
-from heedful.files import read_whole, write_json
+from heedful.files import read_json, read_whole, write_json
 from heedful.metrics.classification import accuracy, macro_f1
 from heedful.metrics.rows import UNKNOWN, row_loss
 from heedful.tasks.base import Batch, Dataset, Rows, Task, device_of
@@ -199,6 +199,25 @@ def read_labels(path: Path) -> list[str]:
     if len(set(labels)) < max(2, len(labels)):
         raise RunError(f"{path} must have two labels or more, each once, got {labels!r:.80}")
     return labels
+
+
+def write_size(path: Path, size: int, channels: int) -> None:
+    """Write how large the square images of a run are, or the frames of its videos."""
+    write_json(path, {"size": size, "channels": channels})
+
+
+def read_size(path: Path) -> tuple[int, int]:
+    """Read how large they are: pixels a side, and channels.
+
+    Raises:
+        RunError: The file is damaged.
+    """
+    about: Any = read_json(path)
+    keys = ("size", "channels")
+    size, channels = map(about.get, keys) if isinstance(about, dict) else (None, None)
+    if type(size) is not int or not 0 < size <= 100_000 or channels not in (1, 3):
+        raise RunError(f"{path} must hold a size and 1 or 3 channels, got {about!r:.80}")
+    return size, channels
 
 
 def check_labels(splits: Splits[Any]) -> Splits[Any]:

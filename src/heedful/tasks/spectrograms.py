@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from heedful.config.base import Fraction, Section
+from heedful.data.blank import is_blank
 from heedful.data.load_sounds import load_training, reader_of
 from heedful.data.log_mel import Features, LogMel
 from heedful.data.ragged import Ints
@@ -230,7 +231,7 @@ class HearsSounds:
 
     def parse(self, text: str) -> SoundReference:
         """Take the path of a WAV or FLAC file, or tones such as `tones:5:desk:7`."""
-        if not text.strip():
+        if is_blank(text):
             raise DataError(f"a sound must be named by its path, got {text!r}")
         return reader_of(self.config.data).refer(text.strip())
 

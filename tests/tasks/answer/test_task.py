@@ -56,6 +56,11 @@ class TestBidaf(AnswerContract):
     model: ClassVar = {"name": "bidaf", "width": 16, "heads": 2, "dropout": 0.0, "max_length": 99}
     tables: ClassVar = {"data": SMALL, "model": model, "train": {"steps": 6, "batch_size": 16}}
 
+    def test_all_answers_may_be_the_same_piece(self, config, tmp_path):
+        (tmp_path / "task").mkdir()
+        Answer.fit(config, [Question(("A.",), "B?", "A")]).save(tmp_path)
+        assert list(Answer.load(config, tmp_path).answers) == ["A"]
+
     def test_answers_are_pieces_of_the_text(self, run):
         few = run.examples("test")[:5]
         for example, answer in zip(
@@ -99,5 +104,5 @@ def test_answers_that_are_none_are_refused(tmp_path, answers):
     Answer.fit(config, [Question(("A.",), "B?", "x"), Question(("A.",), "C?", "y")]).save(tmp_path)
     assert list(Answer.load(config, tmp_path).answers) == ["x", "y"]
     (tmp_path / "task" / "answers.json").write_text(answers)
-    with pytest.raises(RunError, match=r"answers.json must (be whole|have two answers or more)"):
+    with pytest.raises(RunError, match=r"answers.json must (be whole|have the answers, each once)"):
         Answer.load(config, tmp_path)

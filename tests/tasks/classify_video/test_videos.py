@@ -68,6 +68,16 @@ def test_dev_videos_are_taken_out_of_a_file(tmp_path):
         read_splits(of(name="npz", train=path, dev=3))
 
 
+def test_test_videos_are_as_large_as_those_of_the_training(tmp_path):
+    for name, pixels in (("a", PIXELS), ("b", PIXELS[:, :, 1:])):
+        np.savez(tmp_path / f"{name}.npz", videos=pixels, labels=np.array(["a", "b", "a"]))
+    train, test = (str(tmp_path / f"{name}.npz") for name in "ab")
+    height, width = PIXELS.shape[2:4]
+    message = f"videos of data.test must be as large as those of data.train, {(height, width, 1)}"
+    with pytest.raises(DataError, match=re.escape(f"{message}, got {(height - 1, width, 1)}")):
+        read_splits(of(name="npz", train=train, test=test, dev=1))
+
+
 def test_pictures_are_read_as_the_config_says():
     data = {"name": "folder", "train": "a", "size": 24}
     assert (reader_of(of(**data)).size, reader_of(of(**data)).channels) == (24, 3)

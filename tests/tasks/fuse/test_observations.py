@@ -150,6 +150,7 @@ def test_made_digits_are_typed_after_made_digits():
     [
         ("", "an example must have one of image, sound, text, got none"),
         ("text=", "an example must have one of image, sound, text, got none"),
+        ("text=\u200b", "an example must have one of image, sound, text, got none"),
         ("seven", "an input must look like 'image=a.png; sound=b.wav; text=seven', or be a"),
         ("smell=x", "with some of these, got 'smell'"),
         ("text=a; text=b", "an input must name each modality once, got 'text=a; text=b'"),

@@ -4,6 +4,7 @@ import pytest
 
 from heedful.config.file import dump_toml
 from heedful.data.load_sounds import NumbersData, TextsData
+from heedful.errors import ConfigError
 from heedful.tasks.catalog import find_task, load_config, parse_config
 from heedful.tasks.recognise_speech.config import Config
 
@@ -38,6 +39,12 @@ def test_a_config_is_read_back_as_it_was_written(tmp_path):
 def test_says_what_does_not_fit(tables, message):
     config = parse_config({"task": "recognise-speech", **tables})
     assert message in find_task("recognise-speech").problem(config)
+
+
+def test_something_is_taken_out_of_the_training_files():
+    data = {"name": "table", "train": "a.csv", "dev_share": 0}
+    with pytest.raises(ConfigError, match=r"data\.dev_share must be greater than 0"):
+        parse_config({"task": "recognise-speech", "data": data})
 
 
 def test_the_defaults_fit():

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
+from heedful.data.blank import is_blank
 from heedful.data.examples import Splits
 from heedful.data.files import read_lines
 from heedful.data.sentences import sentences
@@ -69,14 +70,14 @@ def parse_question(text: str) -> Question:
         story, question, *_ = _fields(text, "what is asked", ("text", "question"))
     else:
         story, _, question = (part.strip() for part in text.rpartition(" | "))
-    if not (story and question):
+    if is_blank(story) or is_blank(question):
         raise DataError(f"a question must stand behind its text and ' | ', got {text!r:.80}")
     return Question(_sentences(story), question)
 
 
 def _sentences(text: str) -> tuple[str, ...]:
     stripped = (" ".join(sentence.split()) for sentence in sentences(text.strip()))
-    return tuple(sentence for sentence in stripped if sentence)
+    return tuple(sentence for sentence in stripped if not is_blank(sentence))
 
 
 def _objects(path: Path) -> Iterator[tuple[str, tuple[str, ...]]]:
@@ -95,7 +96,7 @@ def _fields(line: str, place: str, keys: tuple[str, ...]) -> tuple[str, ...]:
     plain = cast(dict[str, Any], found)
     for key in keys:
         value = plain.get(key)
-        if not (isinstance(value, str) and value.strip()):
+        if not isinstance(value, str) or is_blank(value):
             raise DataError(f"{place} must have a text as its {key!r}, got {value!r:.60}")
         if re.search("[\ud800-\udfff]", value):  # JSON can say half of a pair, UTF-8 cannot
             raise DataError(f"{place} must have UTF-8 as its {key!r}, got {value!r:.60}")

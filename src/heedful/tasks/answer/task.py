@@ -107,7 +107,7 @@ class Answer(Task[Question, Response]):
             min_count=settings.min_count,
         )
         answers = sorted({example.answer for example in examples})
-        if len(answers) < 2:
+        if len(answers) < least(config):
             raise DataError(f"the training split must have two answers or more, got {answers}")
         return cls(config, vocabulary, answers)
 
@@ -122,8 +122,8 @@ class Answer(Task[Question, Response]):
         """Read tokens and answers."""
         tokens, path = (folder / file for file in cls.files)
         answers = parse_json_as(list[str], read_whole(path, most=LARGEST), path)
-        if len(set(answers)) < max(2, len(answers)):
-            raise RunError(f"{path} must have two answers or more, each once, got {answers!r:.80}")
+        if len(set(answers)) < max(least(config), len(answers)):
+            raise RunError(f"{path} must have the answers, each once, got {answers!r:.80}")
         return cls(config, Vocabulary.load(tokens), answers)
 
     def encode(
@@ -267,6 +267,11 @@ class Answer(Task[Question, Response]):
         if isinstance(data, Passages):
             return [tuple(span) for span in data.spans.tolist()]
         return [(number,) for number in data.truth.tolist()]
+
+
+def least(config: Config) -> int:
+    """Return how many answers there must be; a piece of a text is sought even if it is one word."""
+    return 2 if isinstance(config.model, MemoryModel) else 1
 
 
 MEMORY_INPUTS = ("sentences", "lengths", "ago", "counts", "question", "question_lengths")

@@ -10,8 +10,7 @@ from heedful.data.examples import Splits
 from heedful.data.image_attention import ImageAttention
 from heedful.data.images import SUFFIXES, ImageReference, Source
 from heedful.data.load_images import FolderData, IdxData, load_images, source_of
-from heedful.errors import ConfigError, DataError, RunError
-from heedful.files import read_json, write_json
+from heedful.errors import ConfigError, DataError
 from heedful.tasks.classification import (
     LABELS,
     Classification,
@@ -19,6 +18,8 @@ from heedful.tasks.classification import (
     check_labels,
     labels_of,
     read_labels,
+    read_size,
+    write_size,
 )
 from heedful.tasks.classify_image.config import Config, problem
 from heedful.tasks.classify_image.images import Images, read_images
@@ -76,7 +77,7 @@ class ClassifyImage(Classification[ImageReference]):
     def save(self, folder: Path) -> None:
         """Write the labels and the shape."""
         super().save(folder)
-        write_json(folder / SHAPE, {"size": self.shape[0], "channels": self.shape[2]})
+        write_size(folder / SHAPE, self.shape[0], self.shape[2])
 
     @classmethod
     def load(cls, config: Config, folder: Path) -> Self:
@@ -85,13 +86,7 @@ class ClassifyImage(Classification[ImageReference]):
         Raises:
             RunError: They are damaged.
         """
-        about: Any = read_json(folder / SHAPE)
-        keys = ("size", "channels")
-        size, channels = map(about.get, keys) if isinstance(about, dict) else (None, None)
-        if type(size) is not int or not 0 < size <= 100_000 or channels not in (1, 3):
-            raise RunError(
-                f"{folder / SHAPE} must hold a size and 1 or 3 channels, got {about!r:.80}"
-            )
+        size, channels = read_size(folder / SHAPE)
         return cls(config, read_labels(folder / LABELS), (size, size, channels))
 
     @property

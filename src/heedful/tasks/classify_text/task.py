@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from heedful.data.alignment import Alignment
+from heedful.data.blank import is_blank
 from heedful.data.examples import Splits
 from heedful.data.ngrams import Ngrams
 from heedful.data.ragged import Ragged
@@ -138,7 +139,7 @@ class ClassifyText(Classification[Labelled]):
 
     def parse(self, text: str) -> Labelled:
         """Take a text to label."""
-        if not text.strip():
+        if is_blank(text):
             raise DataError(f"a text must hold something to label, got {text!r}")
         return Labelled(text)
 

@@ -10,8 +10,7 @@ from heedful.data.examples import Splits
 from heedful.data.image_attention import AttentionMap, ImageAttention
 from heedful.data.moving_digits import MOVING
 from heedful.data.videos import NPZ, VideoReference, Videos
-from heedful.errors import DataError, RunError
-from heedful.files import read_json, write_json
+from heedful.errors import DataError
 from heedful.tasks.classification import (
     LABELS,
     Classification,
@@ -19,6 +18,8 @@ from heedful.tasks.classification import (
     check_labels,
     labels_of,
     read_labels,
+    read_size,
+    write_size,
 )
 from heedful.tasks.classify_video.config import Config, MovingData, NpzData, problem
 from heedful.tasks.classify_video.videos import Clips, read_splits, reader_of
@@ -72,7 +73,7 @@ class ClassifyVideo(Classification[VideoReference]):
     def save(self, folder: Path) -> None:
         """Write the labels, and how large frames are."""
         super().save(folder)
-        write_json(folder / SHAPE, {"size": self.size, "channels": self.channels})
+        write_size(folder / SHAPE, self.size, self.channels)
 
     @classmethod
     def load(cls, config: Config, folder: Path) -> Self:
@@ -81,14 +82,7 @@ class ClassifyVideo(Classification[VideoReference]):
         Raises:
             RunError: They are damaged.
         """
-        about: Any = read_json(folder / SHAPE)
-        keys = ("size", "channels")
-        size, channels = map(about.get, keys) if isinstance(about, dict) else (None, None)
-        if type(size) is not int or not 0 < size <= 100_000 or channels not in (1, 3):
-            raise RunError(
-                f"{folder / SHAPE} must hold a size and 1 or 3 channels, got {about!r:.80}"
-            )
-        return cls(config, read_labels(folder / LABELS), size, channels)
+        return cls(config, read_labels(folder / LABELS), *read_size(folder / SHAPE))
 
     @property
     def reader(self) -> Videos:

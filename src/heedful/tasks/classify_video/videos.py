@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from heedful.data.examples import Splits, take_dev
+from heedful.data.examples import Splits, check_sizes, take_dev
 from heedful.data.hashes import checksums
 from heedful.data.moving_digits import count_digits
 from heedful.data.ragged import Ints
@@ -82,6 +82,8 @@ def read_splits(config: Config) -> Splits[VideoReference]:
         return _made(data, reader, config.seed)
     listed = reader.list_folder if isinstance(data, FolderData) else reader.list_file
     train, test = listed(data.train), listed(data.test) if data.test else []
+    if test:
+        check_sizes(*(reader.load(part[:1]).shape[2:] for part in (train, test)), what="videos")
     if data.dev >= len(train):
         raise DataError(
             "the dev split must leave a video to learn from, "

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from heedful.data.blank import is_blank
 from heedful.data.columns import read_columns
 from heedful.data.examples import Splits, check_label
 from heedful.data.hashes import hash_array
@@ -192,7 +193,8 @@ def observe(given: Mapping[str, str], data: Data, *, folder: Path) -> Observatio
         DataError: Nothing is given, or a file cannot be used.
         MissingExtraError: An extra is not installed.
     """
-    if not any(given.get(name, "") for name in MODALITIES):
+    given = {name: value for name, value in given.items() if not is_blank(value)}
+    if not any(name in given for name in MODALITIES):
         raise DataError(f"an example must have one of {', '.join(MODALITIES)}, got none")
     found = Observation(text=given.get("text", ""), label=given.get("label", ""))
     image, sound = (given.get(name, "") for name in ("image", "sound"))

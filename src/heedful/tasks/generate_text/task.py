@@ -10,6 +10,7 @@ import numpy as np
 
 from heedful.data.alignment import Alignment
 from heedful.data.batches import alike
+from heedful.data.blank import is_blank
 from heedful.data.examples import Splits
 from heedful.data.plain_text import read_text
 from heedful.data.ragged import Ragged
@@ -194,7 +195,7 @@ class GenerateText(Task[Passage, Continuation]):
 
     def parse(self, text: str) -> Passage:
         """Take a text to go on with."""
-        if not text.strip():
+        if is_blank(text):
             raise DataError(f"a text must hold something to go on with, got {text!r}")
         return Passage(text)
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from heedful.data.alignment import Alignment
 from heedful.data.batches import alike, size_batches
+from heedful.data.blank import is_blank
 from heedful.data.examples import Splits
 from heedful.data.ngrams import Ngrams
 from heedful.data.ragged import Ragged
@@ -207,7 +208,7 @@ class RateProduct(Task[Product, Rating]):
         data = self.config.data
         single = isinstance(data, TableData) and not data.product
         parts = sentences(text) if single else text.split(BETWEEN)
-        reviews = tuple(part for part in parts if part.strip())
+        reviews = tuple(part for part in parts if not is_blank(part))
         if not reviews:
             raise DataError(f"a product must have a review to be rated by, got {text!r}")
         return Product(reviews)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 from heedful.data.alignment import Alignment
+from heedful.data.blank import is_blank
 from heedful.data.examples import Example, Splits
 from heedful.data.scripts import composed
 from heedful.data.tokens import PAD, UNKNOWN, Vocabulary, train_tokenizer
@@ -160,7 +161,7 @@ class Summarise(Task[Example, Summary]):
 
     def parse(self, text: str) -> Example:
         """Take a text to summarise."""
-        if not text.strip():
+        if is_blank(text):
             raise DataError(f"a text must hold a word to summarise, got {text!r}")
         return Example(text, "")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from heedful.data.alignment import Alignment
+from heedful.data.blank import is_blank
 from heedful.data.examples import Example, Splits
 from heedful.data.files import read_tsv
 from heedful.data.load import load_data, load_training, located
@@ -171,7 +172,7 @@ class Translation(Task[Example, "Translated"]):
 
     def parse(self, text: str) -> Example:
         """Take a text to translate."""
-        if not text.strip():
+        if is_blank(text):
             raise DataError(f"a text must hold a word to translate, got {text!r}")
         return Example(text, "")
 

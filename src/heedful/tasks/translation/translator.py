@@ -8,6 +8,7 @@ import torch
 
 from heedful.data.alignment import Alignment
 from heedful.data.batches import alike
+from heedful.data.blank import is_blank
 from heedful.data.ragged import Ints, Ragged
 from heedful.data.tokens import BOS, EOS, PAD, UNKNOWN, Vocabulary
 from heedful.errors import ConfigError, DataError
@@ -79,7 +80,7 @@ class Translator:
         if isinstance(texts, str):
             raise DataError(f"texts must be a list of texts, got the single text {texts!r}")
         for number, text in enumerate(texts, 1):
-            if not text.strip():
+            if is_blank(text):
                 raise DataError(f"text {number} must hold a word to translate, got {text!r}")
         return self.answer(Ragged.pack(self.vocabularies.source.encode(texts)), beam=beam)
 
