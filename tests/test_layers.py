@@ -85,6 +85,7 @@ TASKS_WITH_TORCH = (
     *("describe.question", "control.question"),
     *("classify_image.picture", "recognise_speech.losses", "recognise_speech.search"),
     *("segment.losses", "segment.picture", "detect.matching", "detect.picture"),
+    *("segment.question", "detect.question"),
 )
 
 # Reading one of these runs code that the file brings along.

@@ -1,28 +1,16 @@
 """Why an image has its label: the cells in which the model attends."""
 
+from functools import partial
+
 import pytest
 import torch
-
-from heedful.tasks.catalog import parse_config
-from heedful.tasks.classify_image.task import ClassifyImage
-from heedful.testing.questions import check_question
-from heedful.training.start import build
 
 pytest.importorskip("sklearn", reason="the extra images is not installed")
 
 
-def asked(model):
-    torch.manual_seed(1)
-    config = parse_config(
-        {"task": "classify-image", **{"data": {"dev": 20, "test": 20}, "model": model}}
-    )
-    splits = ClassifyImage.read(config)
-    task = ClassifyImage.fit(config, splits.train)
-    model, example = build(task).eval(), splits.test[0]
-    (answer,) = task.answer(model, task.encode([example]))
-    question = task.question(model, example, answer)
-    check_question(question, model)
-    return task, model, example, question
+@pytest.fixture
+def asked(ask):
+    return partial(ask, "classify-image", data={"dev": 20, "test": 20})
 
 
 MODELS = {
@@ -33,15 +21,15 @@ MODELS = {
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_the_cells_are_those_of_the_model(name):
+def test_the_cells_are_those_of_the_model(asked, name):
     model, shape = MODELS[name]
-    question = asked(model)[3]
+    question = asked(model=model).question
     assert question.shape == shape
     assert (question.route is None) == (name == "none")
 
 
-def test_the_whole_image_is_what_was_answered():
-    task, _, example, question = asked(MODELS["vit"][0])
+def test_the_whole_image_is_what_was_answered(asked):
+    task, _, example, question = asked(model=MODELS["vit"][0])
     whole = task.encode([example]).batch([0], "cpu")["images"]
     kept = torch.ones(1, 16, dtype=torch.bool)
     torch.testing.assert_close(question.inputs(kept), whole)

@@ -1,29 +1,14 @@
 """Why a node has its label: itself and its neighbours."""
 
+from functools import partial
+
 import pytest
 import torch
 
-from heedful.tasks.catalog import parse_config
-from heedful.tasks.classify_node.task import ClassifyNode
-from heedful.testing.questions import check_question
-from heedful.training.start import build
 
-
-def asked(model):
-    torch.manual_seed(1)
-    config = parse_config(
-        {
-            "task": "classify-node",
-            **{"data": {"nodes": 120, "labels": 3, "train": 0.3}, "model": model},
-        }
-    )
-    splits = ClassifyNode.read(config)
-    task = ClassifyNode.fit(config, splits.train)
-    model, example = build(task).eval(), splits.test[0]
-    (answer,) = task.answer(model, task.encode([example]))
-    question = task.question(model, example, answer)
-    check_question(question, model)
-    return task, model, example, question
+@pytest.fixture
+def asked(ask):
+    return partial(ask, "classify-node", data={"nodes": 120, "labels": 3, "train": 0.3})
 
 
 MODELS = {
@@ -33,8 +18,8 @@ MODELS = {
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_the_part_of_the_graph_is_enough(name):
-    task, model, example, question = asked(MODELS[name])
+def test_the_part_of_the_graph_is_enough(asked, name):
+    task, model, example, question = asked(model=MODELS[name])
     graph, own = task.known.graph, task.known.numbers[example.id]
     neighbours = graph.edges[graph.edges[:, 0] == own, 1]
     assert set(question.pieces) == {example.id, *(graph.ids[each] for each in neighbours)}
@@ -47,8 +32,8 @@ def test_the_part_of_the_graph_is_enough(name):
     torch.testing.assert_close(found, odds, atol=1e-4, rtol=1e-4)
 
 
-def test_without_a_neighbour_is_as_if_it_were_not_linked():
-    _, model, _, question = asked(MODELS["gat"])
+def test_without_a_neighbour_is_as_if_it_were_not_linked(asked):
+    _, model, _, question = asked(model=MODELS["gat"])
     kept = torch.ones(2, len(question.pieces), dtype=torch.bool)
     kept[1, 1] = False
     whole, part = question.scores(model, question.inputs(kept))[:, 0].tolist()

@@ -3,45 +3,19 @@
 import pytest
 import torch
 
-from heedful.tasks.catalog import parse_config
-from heedful.tasks.classify_video.task import ClassifyVideo
-from heedful.testing.questions import check_question
-from heedful.training.start import build
-
 pytest.importorskip("sklearn", reason="the extra images is not installed")
 
 
-def asked(model):
-    torch.manual_seed(1)
-    config = parse_config(
-        {
-            "task": "classify-video",
-            **{
-                "data": {"examples": 60, "dev": 12, "test": 12},
-                "model": {
-                    "width": 8,
-                    "heads": 2,
-                    "layers": 1,
-                    "feedforward": 8,
-                    "frames": 3,
-                    "patch": 10,
-                    **model,
-                },
-            },
-        }
-    )
-    splits = ClassifyVideo.read(config)
-    task = ClassifyVideo.fit(config, splits.train)
-    model, example = build(task).eval(), splits.test[0]
-    (answer,) = task.answer(model, task.encode([example]))
-    question = task.question(model, example, answer)
-    check_question(question, model)
-    return task, model, example, question
+@pytest.fixture
+def asked(ask):
+    data = {"examples": 60, "dev": 12, "test": 12}
+    small = {"width": 8, "heads": 2, "layers": 1, "feedforward": 8, "frames": 3, "patch": 10}
+    return lambda **model: ask("classify-video", data=data, model={**small, **model})
 
 
 @pytest.mark.parametrize("time", ["attention", "mean"])
-def test_the_frames_stand_side_by_side(time):
-    task, _, example, question = asked({"time": time})
+def test_the_frames_stand_side_by_side(asked, time):
+    task, _, example, question = asked(time=time)
     side = task.size // 10
     assert question.shape == (side, 3 * side)
     whole = task.encode([example]).batch([0], "cpu")["videos"]

@@ -18,6 +18,7 @@ from heedful.metrics.metric import Metric
 from heedful.metrics.rows import UNKNOWN
 from heedful.tasks.detect.examples import Boxed, pixels_of
 from heedful.tasks.parts import SameSize
+from heedful.tasks.standardised import standardised
 
 if TYPE_CHECKING:
     import torch
@@ -126,9 +127,8 @@ class BoxedImages(SameSize):
             for row in range(len(chosen)):
                 pixels[row], boxes[row] = turned(pixels[row], boxes[row], random)
         images = torch.from_numpy(pixels).permute(0, 3, 1, 2).to(device, torch.float32)
-        means, spreads = images.mean((1, 2, 3), keepdim=True), images.std((1, 2, 3), keepdim=True)
         labels = torch.from_numpy(self.labels[chosen]).to(device)
-        return (images - means) / (spreads + 1), labels, torch.from_numpy(boxes).to(device)
+        return standardised(images), labels, torch.from_numpy(boxes).to(device)
 
     def things(self, names: Sequence[str]) -> list[Truth]:
         """Return the true boxes of each image, in pixels of the file."""

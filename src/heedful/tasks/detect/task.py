@@ -26,6 +26,8 @@ from heedful.tasks.detect.images import (
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from heedful.explaining.question import Question
+
 ANSWERED = 32  # images at a time
 
 
@@ -81,18 +83,8 @@ class Detect(Task[Boxed, Detection]):
     @classmethod
     def load(cls, config: Config, folder: Path) -> Self:
         """Read labels, and how large images are."""
-        path = folder / cls.files[0]
-        about = read_json(path)
-        try:
-            labels = [name for name in about["labels"] if isinstance(name, str)]
-            sizes = [about["frame"][name] for name in ("height", "width", "channels")]
-            whole = 0 < len(labels) == len(about["labels"]) == len(set(labels))
-        except (KeyError, TypeError) as error:
-            raise RunError(f"{path} must hold labels and a frame, got: {error!r:.80}") from None
-        if not whole or not all(type(size) is int and 0 < size <= 100_000 for size in sizes):
-            raise RunError(f"{path} must hold labels and a frame, got {about!r:.80}")
-        height, width, channels = sizes
-        return cls(config, labels, Frame(height=height, width=width, channels=channels))
+        labels, frame = _things(folder / cls.files[0])
+        return cls(config, labels, frame)
 
     def encode(self, examples: Sequence[Boxed], *, training: bool = False) -> BoxedImages:
         """Read images, and make boxes ready."""
@@ -162,6 +154,12 @@ class Detect(Task[Boxed, Detection]):
         """Return no boxes."""
         return {"image": text, "boxes": []}
 
+    def question(self, model: Any, example: Boxed, answer: Detection) -> "Question":
+        """Ask which cells speak for each box."""
+        from heedful.tasks.detect.question import why_found
+
+        return why_found(self, model, example, answer)
+
     def picture(
         self, model: "nn.Module", example: Boxed, answer: Detection
     ) -> ImageAttention | None:
@@ -176,3 +174,18 @@ class Detect(Task[Boxed, Detection]):
 
         images, labels, boxes = batch
         return rows_of(model(images), labels, boxes)
+
+
+def _things(path: Path) -> tuple[list[str], Frame]:
+    """Labels, and how large images are, of a file that somebody else may have written."""
+    about = read_json(path)
+    try:
+        labels = [name for name in about["labels"] if isinstance(name, str)]
+        sizes = [about["frame"][name] for name in ("height", "width", "channels")]
+        whole = 0 < len(labels) == len(about["labels"]) == len(set(labels))
+    except (KeyError, TypeError) as error:
+        raise RunError(f"{path} must hold labels and a frame, got: {error!r:.80}") from None
+    if not whole or not all(type(size) is int and 0 < size <= 100_000 for size in sizes):
+        raise RunError(f"{path} must hold labels and a frame, got {about!r:.80}")
+    height, width, channels = sizes
+    return labels, Frame(height=height, width=width, channels=channels)

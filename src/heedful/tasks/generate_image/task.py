@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, Self
 
 from pydantic import Field
 
@@ -20,7 +20,7 @@ from heedful.data.load_images import (
     problem_of,
     source_of,
 )
-from heedful.errors import DataError
+from heedful.errors import DataError, UnsupportedError
 from heedful.tasks.base import Rows, Task, device_of
 from heedful.tasks.generate_image.images import (
     LabelledImages,
@@ -182,15 +182,7 @@ class GenerateImage(Task[ImageReference, MadeImage]):
 
     def parse(self, text: str) -> ImageReference:
         """Take a class, or a class and the seed of its noise, such as `7:12`."""
-        label, colon, seed = text.strip().rpartition(":")
-        if text.strip() in self.labels or not colon:
-            label, seed = text.strip(), "0"
-        if label not in self.labels:
-            raise DataError(unknown_choice("class", self.labels, label))
-        digits = seed.isascii() and seed.isdigit() and len(seed) < 20
-        if not (digits and int(seed) < 2**63):
-            raise DataError(f"seed must be a whole number below 2^63, got {seed!r:.60}")
-        return ImageReference("", 0, label, seed=int(seed))
+        return _wanted(text, self.labels)
 
     def identity(self, example: ImageReference) -> Hashable:
         """Return the pixels of an image, wherever it is."""
@@ -199,6 +191,13 @@ class GenerateImage(Task[ImageReference, MadeImage]):
     def to_json(self, example: ImageReference, answer: MadeImage) -> dict[str, Any]:
         """Return pixels, and what is known of them."""
         return answer.plain()
+
+    def question(self, model: Any, example: ImageReference, answer: MadeImage) -> NoReturn:
+        """Say why not: noise has no pieces that anybody knows."""
+        raise UnsupportedError(
+            "an input must have pieces that can be taken away to be explained, got "
+            f"noise for {answer.label}; predict --attention shows where its places looked"
+        )
 
     def picture(self, model: Any, example: ImageReference, answer: MadeImage) -> ImageAttention:
         """Return the image, and where some of its places looked."""
@@ -223,6 +222,19 @@ class GenerateImage(Task[ImageReference, MadeImage]):
         from heedful.tasks.generate_image.gan import Drawing
 
         return Drawing(model, data)
+
+
+def _wanted(text: str, labels: Sequence[str]) -> ImageReference:
+    """The class and the seed that a user typed."""
+    label, colon, seed = text.strip().rpartition(":")
+    if text.strip() in labels or not colon:
+        label, seed = text.strip(), "0"
+    if label not in labels:
+        raise DataError(unknown_choice("class", labels, label))
+    digits = seed.isascii() and seed.isdigit() and len(seed) < 20
+    if not (digits and int(seed) < 2**63):
+        raise DataError(f"seed must be a whole number below 2^63, got {seed!r:.60}")
+    return ImageReference("", 0, label, seed=int(seed))
 
 
 def _in_order(label: str) -> str:

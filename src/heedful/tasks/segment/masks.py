@@ -31,6 +31,7 @@ from heedful.metrics.reading import itself
 from heedful.metrics.rows import UNKNOWN
 from heedful.tasks.parts import SameSize
 from heedful.tasks.segment.config import Data, FolderData, ShapesData
+from heedful.tasks.standardised import standardised
 
 if TYPE_CHECKING:
     import torch
@@ -66,8 +67,7 @@ class SegmentImages(SameSize):
             for row in range(len(chosen)):
                 pixels[row], masks[row] = _turned(pixels[row], masks[row], random)
         images = torch.from_numpy(pixels).permute(0, 3, 1, 2).to(device, torch.float32)
-        means, spreads = images.mean((1, 2, 3), keepdim=True), images.std((1, 2, 3), keepdim=True)
-        return (images - means) / (spreads + 1), torch.from_numpy(masks).to(device)
+        return standardised(images), torch.from_numpy(masks).to(device)
 
     def fingerprint(self) -> list[int]:
         """Return how many there are, and checksums of pixels and labels."""

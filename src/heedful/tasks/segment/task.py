@@ -28,6 +28,8 @@ from heedful.tasks.segment.masks import (
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from heedful.explaining.question import Question
+
 ANSWERED = 32  # images at a time
 
 
@@ -86,14 +88,7 @@ class Segment(Task[SegmentReference, SegmentedImage]):
     @classmethod
     def load(cls, config: Config, folder: Path) -> Self:
         """Read how large images are."""
-        path = folder / cls.files[0]
-        about: Any = read_json(path)
-        known: dict[str, Any] = about if isinstance(about, dict) else {}
-        sizes: list[Any] = [known.get(name) for name in ("height", "width", "channels")]
-        if not all(type(size) is int and 0 < size <= 100_000 for size in sizes):
-            raise RunError(f"{path} must hold height, width and channels, got {about!r:.80}")
-        height, width, channels = sizes
-        return cls(config, Frame(height=height, width=width, channels=channels))
+        return cls(config, _frame(folder / cls.files[0]))
 
     def encode(
         self, examples: Sequence[SegmentReference], *, training: bool = False
@@ -156,6 +151,12 @@ class Segment(Task[SegmentReference, SegmentedImage]):
         """Return no labels."""
         return {"image": text, "height": None, "width": None, "labels": {}}
 
+    def question(self, model: Any, example: SegmentReference, answer: SegmentedImage) -> "Question":
+        """Ask which cells speak for each label."""
+        from heedful.tasks.segment.question import why_labelled
+
+        return why_labelled(self, model, example, answer)
+
     def picture(
         self, model: Any, example: SegmentReference, answer: SegmentedImage
     ) -> ImageAttention | None:
@@ -180,6 +181,17 @@ class Segment(Task[SegmentReference, SegmentedImage]):
     def truth(self, batch: Any) -> "Tensor":
         """Return the labels of every pixel."""
         return batch[1].flatten()
+
+
+def _frame(path: Path) -> Frame:
+    """How large images are, of a file that somebody else may have written."""
+    about: Any = read_json(path)
+    known: dict[str, Any] = about if isinstance(about, dict) else {}
+    sizes: list[Any] = [known.get(name) for name in ("height", "width", "channels")]
+    if not all(type(size) is int and 0 < size <= 100_000 for size in sizes):
+        raise RunError(f"{path} must hold height, width and channels, got {about!r:.80}")
+    height, width, channels = sizes
+    return Frame(height=height, width=width, channels=channels)
 
 
 def _check_halvings(halvings: int, frame: Frame) -> None:
