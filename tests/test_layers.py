@@ -29,7 +29,7 @@ ROWS = (
     ("config", "data", "metrics", "explaining", "tasks"),
     ("training", "evaluation", "explanation"),
     ("bench",),
-    ("optimizing", "profiling", "tuning"),
+    ("optimizing", "profiling", "tuning", "checkpoints"),
     ("testing",),
     ("report",),
     ("reporting",),

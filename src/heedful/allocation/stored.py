@@ -12,7 +12,7 @@ manifest.json       sizes and hashes of the others
 import importlib
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -45,7 +45,12 @@ DEEPEST = 10_000  # layers: with more, no machine gets to the end of building th
 
 
 def save_model(
-    folder: Path, model: nn.Module, plan: Plan, *, report: dict[str, Any] | None = None
+    folder: Path,
+    model: nn.Module,
+    plan: Plan,
+    *,
+    report: dict[str, Any] | None = None,
+    beside: Mapping[str, bytes] | None = None,
 ) -> None:
     """Write a model that a plan was applied to; the folder appears whole or not at all.
 
@@ -54,6 +59,7 @@ def save_model(
         model: After the plan.
         plan: From the original to it.
         report: Written beside it.
+        beside: Further files by their path in the folder, such as a tokeniser.
 
     Raises:
         RunError: The folder exists, or cannot be written.
@@ -66,9 +72,14 @@ def save_model(
         write_json(temporary / MODEL, describe(model))
         if report is not None:
             write_json(temporary / REPORT, report)
-        seal(temporary, [path.name for path in temporary.iterdir()])
+        for name, content in (beside or {}).items():
+            (temporary / name).parent.mkdir(parents=True, exist_ok=True)
+            write_bytes(temporary / name, content)
+        files = (path for path in temporary.rglob("*") if path.is_file())
+        seal(temporary, [path.relative_to(temporary).as_posix() for path in files])
 
-    write_into(folder, write, last=MODEL, holds=(WEIGHTS, PLAN, MODEL, REPORT, MANIFEST))
+    holds = (WEIGHTS, PLAN, MODEL, REPORT, MANIFEST, *(beside or {}))
+    write_into(folder, write, last=MODEL, holds=holds)
 
 
 def load_model(

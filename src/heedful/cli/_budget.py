@@ -53,6 +53,25 @@ def check_budget(lose: str | None, keep: str | None = None, *, kind: "AnyTask") 
     return budget
 
 
+def budget_of(lose: str | None, keep: str | None) -> "str | Budget":
+    """Return what may be lost of what is no run, as it is written, or as older versions took it.
+
+    Args:
+        lose: What may be lost, e.g. `cosine 0.02`.
+        keep: The same as older versions took it, e.g. `cosine >= -0.02`.
+
+    Raises:
+        ConfigError: Neither is given, or the older form cannot be read.
+    """
+    from heedful.optimizing.budget import parse_budget
+
+    if keep is not None:
+        return parse_budget(keep)
+    if lose is None:
+        raise ConfigError("--lose must say what may be lost, such as 'cosine 0.02', got nothing")
+    return lose
+
+
 def newer(value: T, old: T | None, names: str) -> T:
     """Return an option, by its older name where that was given.
 

@@ -11,6 +11,8 @@ from rich.progress import BarColumn, Progress, TextColumn
 from heedful.cli.progress import SECONDS_BETWEEN_LINES, duration, on_terminal
 
 if TYPE_CHECKING:
+    from heedful.checkpoints.examples import CheckpointData
+    from heedful.checkpoints.problem import UserQuality
     from heedful.optimizing.budget import Budget
     from heedful.optimizing.events import OptimizeEvent
     from heedful.optimizing.settings import OptimizeSettings
@@ -35,6 +37,34 @@ def optimize_with_progress(
     with OptimizingProgress() as progress:
         return optimize_run(
             run, lose=lose, output=output, test=test, settings=settings, on_event=progress
+        ).report
+
+
+def checkpoint_with_progress(
+    folder: Path,
+    data: "CheckpointData",
+    *,
+    lose: "str | Budget",
+    output: Path,
+    settings: "OptimizeSettings",
+    quality: "UserQuality | None" = None,
+) -> dict[str, Any]:
+    """Optimise a checkpoint; return the report, which stands in the new folder as well.
+
+    Raises:
+        BudgetError: It was refused.
+    """
+    from heedful.checkpoints.optimize import optimize_checkpoint
+
+    with OptimizingProgress() as progress:
+        return optimize_checkpoint(
+            folder,
+            data,
+            lose=lose,
+            output=output,
+            quality=quality,
+            settings=settings,
+            on_event=progress,
         ).report
 
 

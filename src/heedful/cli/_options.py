@@ -15,6 +15,13 @@ WIDEST_BEAM = 1_000  # wider searches need more memory than they bring
 RunFolder = Annotated[
     Path, typer.Argument(metavar="RUN", help="Folder written by `heedful train`.")
 ]
+RunOrCheckpoint = Annotated[
+    Path,
+    typer.Argument(
+        metavar="RUN|FOLDER",
+        help="Folder written by `heedful train`, or a checkpoint of Hugging Face.",
+    ),
+]
 Seed = Annotated[
     int,
     typer.Option(

@@ -1,21 +1,28 @@
 """`heedful optimize`: spend less attention, keep the quality, prove both."""
 
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
 from heedful.cli._budget import OldHeal, OldKeep
-from heedful.cli._options import LONGEST, MOST, AsJson, RunFolder, Seed, TaskFrom
+from heedful.cli._checkpoints import Columns, DataFile
+from heedful.cli._options import LONGEST, MOST, AsJson, RunOrCheckpoint, Seed, TaskFrom
 from heedful.cli._program import typed
 from heedful.cli._signals import STOPS
 from heedful.errors import BudgetError
 
+RUN_STEPS, CHECKPOINT_STEPS = 3000, 300  # of fine-tuning: what was trained for long needs few
+
+Search = Callable[..., dict[str, Any]]
+
 
 def optimize(
     context: typer.Context,
-    run: RunFolder,
+    run: RunOrCheckpoint,
     *,
     lose: Annotated[
         str | None,
@@ -38,8 +45,15 @@ def optimize(
     ] = None,
     test: Annotated[
         Path | None,
+        typer.Option(metavar="FILE", help="Examples to judge with, not the run's own test split."),
+    ] = None,
+    data: DataFile = None,
+    column: Columns = None,
+    quality: Annotated[
+        str | None,
         typer.Option(
-            metavar="FILE", help="Tab-separated pairs to judge with, not the run's own test split."
+            metavar="MODULE:FUNCTION",
+            help="Of a checkpoint: your own metric, one number for each example of the batches.",
         ),
     ] = None,
     minutes: Annotated[
@@ -52,25 +66,25 @@ def optimize(
         ),
     ] = None,
     finetune_steps: Annotated[
-        int,
+        int | None,
         typer.Option(
             min=0,
             max=MOST,
             metavar="STEPS",
-            help="How long the best candidates are trained at the end.",
+            help="How long the best candidates are trained at the end; 3000, of a checkpoint 300.",
         ),
-    ] = 3000,
+    ] = None,
     seed: Seed = 0,
     keep: OldKeep = None,
     heal: OldHeal = None,
     as_json: AsJson = False,
     task_from: TaskFrom = None,
 ) -> None:
-    """Search for the fastest run that keeps the budget; exit code 3 where there is none."""
-    from heedful.cli._budget import check_budget, newer
-    from heedful.cli._optimizing import optimize_with_progress, refused
+    """Search for the fastest model that keeps the budget; exit code 3 where there is none."""
+    from heedful.cli._budget import newer
+    from heedful.cli._checkpoints import check_run, data_of, how_to_open, takes_checkpoint
+    from heedful.cli._optimizing import refused
     from heedful.cli._output import check_replaced, named
-    from heedful.cli._runs import open_run
     from heedful.optimizing.outcome import summary_of
     from heedful.optimizing.run_folder import output_of
     from heedful.optimizing.settings import OptimizeSettings
@@ -78,16 +92,20 @@ def optimize(
     run = named(run)
     output = output_of(run, None if output is None else named(output))
     check_replaced(output)
-    opened = open_run(run, task_from)
-    budget = check_budget(lose, keep, kind=opened.kind)
+    of_checkpoint = takes_checkpoint(run)
+    if of_checkpoint:
+        search = _search_checkpoint(run, lose, keep, data_of(data, column, test), quality)
+    else:
+        check_run(data=data, column=column, quality=quality)
+        search = _search_run(run, lose, keep, test, task_from)
     steps = newer(finetune_steps, heal, "--heal is now --finetune-steps")
+    if steps is None:
+        steps = CHECKPOINT_STEPS if of_checkpoint else RUN_STEPS
     settings = OptimizeSettings(
         goal=goal, trials=trials, minutes=minutes, final_steps=steps, seed=seed
     )
     try:
-        report = optimize_with_progress(
-            opened, lose=budget, output=output, test=test, settings=settings
-        )
+        report = search(output=output, settings=settings)
     except BudgetError:
         if as_json:
             typer.echo(json.dumps(summary_of(refused(output)), ensure_ascii=False))
@@ -99,6 +117,31 @@ def optimize(
         typer.echo(json.dumps(summary_of(report), ensure_ascii=False))
     else:
         show_outcome(report)
+        if of_checkpoint:
+            typer.echo(how_to_open(output))
+
+
+def _search_run(
+    run: Path, lose: str | None, keep: str | None, test: Path | None, task_from: str | None
+) -> Search:
+    from heedful.cli._budget import check_budget
+    from heedful.cli._optimizing import optimize_with_progress
+    from heedful.cli._runs import open_run
+
+    opened = open_run(run, task_from)
+    budget = check_budget(lose, keep, kind=opened.kind)
+    return partial(optimize_with_progress, opened, lose=budget, test=test)
+
+
+def _search_checkpoint(
+    folder: Path, lose: str | None, keep: str | None, data: Any, quality: str | None
+) -> Search:
+    from heedful.cli._budget import budget_of
+    from heedful.cli._checkpoints import quality_of
+    from heedful.cli._optimizing import checkpoint_with_progress
+
+    budget, own = budget_of(lose, keep), quality_of(quality)
+    return partial(checkpoint_with_progress, folder, data, lose=budget, quality=own)
 
 
 def show_outcome(report: dict[str, Any]) -> None:

@@ -1,0 +1,1 @@
+"""Checkpoint folders of Hugging Face: opened, profiled and optimised without writing code."""

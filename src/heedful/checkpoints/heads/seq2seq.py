@@ -1,0 +1,109 @@
+"""Encoder-decoders: what they write, against targets or against what the original writes."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from heedful.checkpoints.folder import Checkpoint
+from heedful.checkpoints.heads._likelihood import likelihood_metrics, likelihoods
+from heedful.checkpoints.heads._texts import targets_of, with_targets, written_labels
+from heedful.checkpoints.heads.base import Batch, Group, Head, batches_of, words_together
+from heedful.checkpoints.inputs.base import Inputs
+from heedful.checkpoints.inputs.text import TextInputs, tokenizer_of
+from heedful.errors import UnsupportedError
+from heedful.metrics.metric import Metric
+from heedful.metrics.reading import itself
+from heedful.metrics.texts import bleu, chrf, exact_match, word_error_rate
+from heedful.optimizing.outputs import LABELS, call_model
+
+LONGEST = 128  # tokens that are written, at most
+TIMED = 32  # tokens that are written to measure time, of each example
+LIKELIHOODS = ("loss", "perplexity")
+
+
+class Seq2SeqHead(Head):
+    """A text for a text or a sound.
+
+    Where the data has no targets, those of the original are what should be written.
+
+    Args:
+        checkpoint: Opened.
+        inputs: How it reads examples.
+
+    Raises:
+        UnsupportedError: It has no encoder of its own.
+        RunError: The tokeniser is missing or damaged.
+    """
+
+    wants = "target"
+
+    def __init__(self, checkpoint: Checkpoint, inputs: Inputs) -> None:
+        super().__init__(checkpoint, inputs)
+        if not getattr(checkpoint.config, "is_encoder_decoder", False):
+            raise UnsupportedError(
+                f"a model that writes must be an encoder and a decoder, got "
+                f"{checkpoint.architecture}"
+            )
+        self.tokenizer = (
+            inputs.tokenizer if isinstance(inputs, TextInputs) else tokenizer_of(checkpoint)
+        )
+
+    @property
+    def processors(self) -> tuple[Any, ...]:
+        """What reads, and the tokeniser of what is written."""
+        return tuple(dict.fromkeys((self.inputs.processor, self.tokenizer)))
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """Of texts, in per cent; and the loss and the perplexity of the targets."""
+        texts = (each(truth=itself) for each in (chrf, bleu, exact_match, word_error_rate))
+        return (*texts, *likelihood_metrics())
+
+    @property
+    def cells(self) -> int:
+        """Tokens of a batch: the logits of a large vocabulary are what fills memory."""
+        return words_together(self.config)
+
+    def prepared(self, model: nn.Module, examples: Group) -> Group:
+        """Return examples whose targets are what the original writes, where they have none."""
+        return with_targets(self, model, examples)
+
+    def batch(self, group: Group) -> Batch:
+        """Return inputs and what should be written."""
+        found = self.inputs.batch(group)
+        if all(example.target for example in group):
+            found[LABELS] = written_labels(self.tokenizer, group, LONGEST)
+        return found
+
+    def answers(self, model: nn.Module, groups: Sequence[Group], metric: str) -> list[Any]:
+        """Return what is written for each example; of a likelihood, what the targets cost."""
+        if metric in LIKELIHOODS:
+            found: list[Any] = []
+            for batch in batches_of(self, model, groups):
+                with torch.inference_mode():
+                    found += likelihoods(call_model(model, batch).logits, batch[LABELS])
+            return found
+        rows = [self._written(model, batch) for batch in batches_of(self, model, groups)]
+        return [text for texts in rows for text in texts]
+
+    def _written(self, model: Any, batch: Batch) -> list[str]:
+        inputs = {name: value for name, value in batch.items() if name != LABELS}
+        with torch.inference_mode():
+            tokens = model.generate(**inputs, max_new_tokens=LONGEST, do_sample=False)
+        return self.tokenizer.batch_decode(tokens, skip_special_tokens=True)
+
+    def truths(self, groups: Sequence[Group], metric: str) -> list[Any] | None:
+        """Return the targets."""
+        return targets_of(groups)
+
+    def work(self, model: Any, groups: Sequence[Group]) -> object | None:
+        """Write as many tokens for each of these examples, whatever they are."""
+        for batch in batches_of(self, model, groups):
+            inputs = {name: value for name, value in batch.items() if name != LABELS}
+            with torch.inference_mode():
+                model.generate(
+                    **inputs, max_new_tokens=TIMED, min_new_tokens=TIMED, do_sample=False
+                )
+        return True

@@ -1,0 +1,66 @@
+"""Images as the checkpoint's own processor makes them: resized, cut and normalised."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+from torch import Tensor
+
+from heedful.checkpoints.examples import CheckpointExample
+from heedful.checkpoints.folder import Checkpoint, offline
+from heedful.checkpoints.inputs.base import Inputs
+from heedful.data.hashes import hash_array
+from heedful.data.pictures import SUFFIXES, open_picture
+from heedful.errors import RunError
+from heedful.files import reason
+
+
+class ImageInputs(Inputs):
+    """PNG and JPEG files; each is read anew whenever it is needed.
+
+    Args:
+        checkpoint: Which brings its processor along.
+        longest: Not used: all images have one size.
+
+    Raises:
+        RunError: There is no processor, or it is damaged.
+    """
+
+    needs = "file"
+    suffixes = SUFFIXES
+    most: ClassVar[Mapping[str, int]] = {"calibration": 512, "dev": 384, "test": 1_024}
+
+    def __init__(self, checkpoint: Checkpoint, longest: int | None = None) -> None:
+        from transformers import AutoImageProcessor
+
+        try:
+            with offline():
+                self._processor: Any = AutoImageProcessor.from_pretrained(
+                    checkpoint.folder,
+                    config=checkpoint.config,
+                    local_files_only=True,
+                    trust_remote_code=False,
+                )
+        except Exception as error:  # transformers raises anything where a folder is damaged
+            raise RunError(
+                f"{checkpoint.folder} must hold its image processor, got: {reason(error):.200}"
+            ) from None
+
+    @property
+    def processor(self) -> Any:
+        """The image processor."""
+        return self._processor
+
+    def identity(self, example: CheckpointExample) -> str:
+        """Return a hash of the pixels and their number."""
+        pixels = np.asarray(open_picture(example.file, "RGB"))
+        return f"{pixels.shape}{hash_array(pixels)}"
+
+    def size(self, example: CheckpointExample) -> int:
+        """Return 0: all are resized."""
+        return 0
+
+    def batch(self, examples: Sequence[CheckpointExample]) -> dict[str, Tensor]:
+        """Return the pixels of a batch."""
+        pictures = [open_picture(example.file, "RGB") for example in examples]
+        return dict(self._processor(images=pictures, return_tensors="pt"))

@@ -1,0 +1,116 @@
+"""Checkpoint folders of Hugging Face, where a verb takes a run or one of them."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from heedful.errors import ConfigError, RunError
+
+if TYPE_CHECKING:
+    from heedful.checkpoints.examples import CheckpointData
+    from heedful.checkpoints.problem import UserQuality
+
+DataFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        metavar="FILE",
+        help="Of a checkpoint: examples as *.txt, *.csv, *.tsv, *.jsonl, or a folder of files.",
+    ),
+]
+Columns = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--column",
+        metavar="ROLE=NAME",
+        help="Which column is the text, pair, label, target or file, e.g. text=review.",
+    ),
+]
+
+
+def takes_checkpoint(folder: Path) -> bool:
+    """Is this a checkpoint of Hugging Face, or what `heedful optimize` made of one?
+
+    Raises:
+        RunError: It is a folder, but neither that nor a run.
+    """
+    if os.path.isfile(folder / "run.json"):
+        return False
+    if os.path.isfile(folder / "config.json") or os.path.isfile(folder / "model.json"):
+        return True
+    if os.path.isdir(folder):
+        raise RunError(
+            "a folder must be one written by heedful train (run.json) or a checkpoint of "
+            f"Hugging Face (config.json), got neither in {folder}"
+        )
+    return False
+
+
+def data_of(
+    data: Path | None, columns: Sequence[str] | None, test: Path | None
+) -> "CheckpointData":
+    """Return where the examples of a checkpoint are.
+
+    Raises:
+        ConfigError: That is not said, or a column is not written as `ROLE=NAME`.
+    """
+    from heedful.checkpoints.examples import CheckpointData
+
+    if data is None:
+        raise ConfigError("--data must name a file of examples for a checkpoint, got nothing")
+    named: dict[str, str] = {}
+    for text in columns or ():
+        role, found, name = text.partition("=")
+        if not found or not role or not name:
+            raise ConfigError(f"--column must read ROLE=NAME, such as text=review, got {text!r}")
+        named[role] = name
+    return CheckpointData(path=data, columns=named, test=test)
+
+
+def check_run(**only: Any) -> None:
+    """Refuse options of checkpoints where a run is given.
+
+    Raises:
+        ConfigError: One is there.
+    """
+    given = [name for name, value in only.items() if value]
+    if given:
+        raise ConfigError(f"--{given[0]} must come with a checkpoint of Hugging Face, got a run")
+
+
+def quality_of(target: str | None) -> "UserQuality | None":
+    """Return a metric of the user's own from `MODULE:FUNCTION`.
+
+    Raises:
+        ConfigError: There is no such function.
+    """
+    from heedful.cli._outside import users_code
+    from heedful.testing.targets import find_target
+
+    if target is None:
+        return None
+    function = find_target(target)
+    if not callable(function):
+        raise ConfigError(f"{target} must be a function, got {type(function).__name__}")
+
+    def quality(model: Any, batches: Any) -> Any:
+        with users_code(target, "return one number for each example"):
+            return function(model, batches)
+
+    return quality
+
+
+def how_to_open(folder: Path) -> str:
+    """Return the lines of Python that open an optimised checkpoint."""
+    reads = {
+        "tokenizer_config.json": "AutoTokenizer",
+        "preprocessor_config.json": "AutoProcessor",
+    }
+    kind = next((kind for file, kind in reads.items() if (folder / file).is_file()), None)
+    lines = [f"model = heedful.load({str(folder)!r})"]
+    if kind is not None:
+        lines.append(f"reader = transformers.{kind}.from_pretrained({str(folder)!r})")
+    return "\n".join(["Open it in Python with", *(f"    {line}" for line in lines)])

@@ -1,0 +1,77 @@
+"""From one checkpoint folder to another: verified, saved, and opened in a new process."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from heedful.allocation.saved_files import is_model
+from heedful.checkpoints.examples import CheckpointData
+from heedful.checkpoints.folder import open_checkpoint
+from heedful.checkpoints.optimize import optimize_checkpoint
+from heedful.errors import BudgetError, ConfigError
+from heedful.optimizing.events import Note
+from heedful.optimizing.settings import OptimizeSettings
+
+torch = pytest.importorskip("torch")
+T = pytest.importorskip("transformers")
+
+QUICK = OptimizeSettings(
+    goal="macs", rounds=1, trials=2, finalists=1, finalist_steps=0, finetune_steps=1, final_steps=2
+)
+OPEN = """
+import json, sys, torch, transformers, heedful
+model = heedful.load(sys.argv[1])
+reader = transformers.AutoTokenizer.from_pretrained(sys.argv[1])
+with torch.inference_mode():
+    said = model(**reader("a b c", return_tensors="pt")).last_hidden_state
+print(json.dumps(said.tolist()))
+"""
+
+
+@pytest.mark.usefixtures("faster")
+def test_an_encoder_becomes_a_folder_that_opens_elsewhere(encoder, lines, tmp_path):
+    (encoder / "1_Pooling").mkdir()
+    (encoder / "1_Pooling" / "config.json").write_text('{"pooling_mode_cls_token": true}')
+    events = []
+    out = tmp_path / "out"
+    outcome = optimize_checkpoint(
+        encoder, CheckpointData(path=lines), lose="cosine 0.9", output=out, settings=QUICK,
+        on_event=events.append,
+    )  # fmt: skip
+    assert is_model(out)
+    report = json.loads((out / "report.json").read_text())
+    assert report["accepted"]
+    assert report["data"]["examples"].keys() == {"calibration", "dev", "test"}
+    assert sum(report["data"]["examples"].values()) == 400
+    assert any(isinstance(event, Note) and "for calibration" in event.text for event in events)
+    assert (encoder / "test-looks.jsonl").read_bytes().count(b"\n") == 1
+    assert json.loads((out / "1_Pooling" / "config.json").read_text())
+    done = subprocess.run([sys.executable, "-c", OPEN, str(out)], capture_output=True, check=True)
+    reader = T.AutoTokenizer.from_pretrained(encoder)
+    with torch.inference_mode():
+        said = outcome.model(**reader("a b c", return_tensors="pt")).last_hidden_state
+    assert torch.equal(torch.tensor(json.loads(done.stdout)), said)
+    assert open_checkpoint(out).architecture == "BertModel"
+    assert not (tmp_path / "out.search").exists()
+
+
+def test_a_budget_that_nothing_keeps_leaves_a_report(encoder, lines, tmp_path):
+    out = tmp_path / "out"
+    with pytest.raises(BudgetError):
+        optimize_checkpoint(
+            encoder, CheckpointData(path=lines), lose="cosine 1e-9", output=out, settings=QUICK
+        )
+    assert [path.name for path in out.iterdir()] == ["report.json"]
+
+
+def test_a_metric_must_be_one_of_the_head(encoder, lines, tmp_path):
+    with pytest.raises(ConfigError, match=r'metric must be "cosine", got "chrf"'):
+        optimize_checkpoint(
+            encoder,
+            CheckpointData(path=lines),
+            lose="chrf 1",
+            output=tmp_path / "o",
+            settings=QUICK,
+        )
