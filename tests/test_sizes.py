@@ -21,10 +21,10 @@ class Excess(NamedTuple):
 # (what, file or file:name) -> how much is right there, and why
 EXCEPTIONS = {
     ("lines of class", "mask/__init__.py:Mask"): Excess(
-        431, "one value object: thin constructors, algebra and lowerings, each with its contract"
+        453, "one value object: thin constructors, algebra and lowerings, each with its contract"
     ),
     ("lines of file", "mask/__init__.py"): Excess(
-        480, "the class below, two thirds of it the contracts of its methods"
+        502, "the class below, two thirds of it the contracts of its methods"
     ),
     ("lines of class", "tasks/recommend/task.py:Recommend"): Excess(
         225, "one task is one class, and its interface has many small questions"

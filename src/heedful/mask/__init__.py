@@ -10,6 +10,7 @@ from torch import Tensor
 from heedful.mask._base import Align as Align
 from heedful.mask._base import At, Rule
 from heedful.mask._combined import both, either
+from heedful.mask._cut import Cut, Whole
 from heedful.mask._factors import Factors as Factors
 from heedful.mask._factors import factors
 from heedful.mask._lower import to_additive, to_block_mask, to_bool
@@ -237,6 +238,26 @@ class Mask:
         """
         check_rows(rows)
         return self._holding(self._rule.select(rows))
+
+    def cut(
+        self, *, heads: range, queries: range, keys: range, whole: tuple[int, int, int]
+    ) -> "Mask":
+        """The mask of a part of a text, which asks for places in the whole.
+
+        Args:
+            heads: Query heads of the part; ranges have no steps.
+            queries: Its queries.
+            keys: Its keys.
+            whole: Heads, queries and keys of the text.
+
+        Raises:
+            ShapeError: On lowering: a tensor of the mask does not fit the whole, or the part does
+                not lie in it.
+        """
+        if self._rule is FULL:
+            return self
+        first = Whole(heads.start, queries.start, keys.start)
+        return Mask(Cut(self._rule, first, Whole(*whole)))
 
     def to(self, device: torch.device | str) -> "Mask":
         """The same mask with its tensors on `device`."""

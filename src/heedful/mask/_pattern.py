@@ -8,6 +8,7 @@ from torch import Tensor
 
 from heedful.mask._base import Align, Rule
 from heedful.mask._combined import Both
+from heedful.mask._cut import Cut
 from heedful.mask._lower import to_bool
 from heedful.mask._rules import Anticausal, Blocks, Causal, Dense, Full, Lengths, Segments, Window
 
@@ -64,6 +65,11 @@ class Pattern(NamedTuple):
         there = [part for part in parts if part is not None]
         return functools.reduce(torch.logical_and, there) if there else None
 
+    def hides_all(self, queries: int, keys: int) -> bool:
+        """Is it plain, without a look at pairs, that no query sees any key?"""
+        beyond = self.high <= -queries or (self.low >= keys and not self.sinks)
+        return beyond or (self.lengths is not None and not self.lengths.any())
+
     def _band(self, query: Tensor, key: Tensor) -> Tensor | None:
         away = key - query
         # a bound that is a symbol is one; to compare it would settle it
@@ -82,10 +88,18 @@ def _is(bound: int, number: int) -> bool:
 def pattern(rule: Rule, size: Size) -> Pattern:
     """The parts of a rule, each where it belongs; those that belong nowhere in `dense`."""
     rule.check_sizes(*size)
+    if isinstance(rule, Cut):
+        return _of_cut(rule, size)
+    found, rest = _taken_apart(rule, size)
+    return found._replace(dense=_dense(rest, size, rule))
+
+
+def _taken_apart(rule: Rule, size: Size) -> tuple[Pattern, list[Rule]]:
+    """All but `dense`, and the rules that belong nowhere else."""
     _, _, queries, keys = size
     rule = rule.within(queries, keys)
     if isinstance(rule, Full):
-        return Pattern()
+        return Pattern(), []
     band: Band = (None, None, 0)
     lengths: Tensor | None = None
     segments: Segments | None = None
@@ -107,7 +121,7 @@ def pattern(rule: Rule, size: Size) -> Pattern:
         else:
             rest.append(part)
     low, high, sinks = band
-    return Pattern(
+    found = Pattern(
         -NO_BOUND if low is None else low,
         NO_BOUND if high is None else high,
         sinks,
@@ -116,7 +130,34 @@ def pattern(rule: Rule, size: Size) -> Pattern:
         None if segments is None else segments.key_ids.contiguous(),
         None if blocks is None else blocks.grid,
         1 if blocks is None else blocks.block,
-        _dense(rest, size, rule),
+    )
+    return found, rest
+
+
+def _of_cut(cut: Cut, size: Size) -> Pattern:
+    """The parts of the whole, each moved to where the cut begins."""
+    batch, heads, queries, keys = size
+    found, rest = _taken_apart(cut.rule, (batch, *cut.whole))
+    head, query, key = cut.first
+    away, grid, block = key - query, found.grid, found.block
+    if grid is not None and (query % block or key % block):  # squares begin elsewhere
+        rest, grid, block = [*rest, Blocks(grid, block)], None, 1
+    if grid is not None:
+        some = slice(None) if grid.shape[1] == 1 else slice(head, head + heads)
+        rows = slice(query // block, -(-(query + queries) // block))
+        columns = slice(key // block, -(-(key + keys) // block))
+        grid = grid[:, some, rows, columns]
+    lengths, query_ids, key_ids = found.lengths, found.query_ids, found.key_ids
+    return Pattern(
+        found.low if found.low == -NO_BOUND else found.low - away,
+        found.high if found.high == NO_BOUND else found.high - away,
+        max(found.sinks - key, 0),
+        None if lengths is None else (lengths - key).clamp(0, keys),
+        None if query_ids is None else query_ids[:, query : query + queries].contiguous(),
+        None if key_ids is None else key_ids[:, key : key + keys].contiguous(),
+        grid,
+        block,
+        _dense([Cut(rule, cut.first, cut.whole) for rule in rest], size, cut.rule),
     )
 
 
