@@ -25,7 +25,7 @@ ROWS = (
     ("kernels", "selection"),
     ("ops",),
     ("nn",),
-    ("probing", "models", "allocation"),
+    ("distributed", "probing", "models", "allocation"),
     ("config", "data", "metrics", "explaining", "tasks"),
     ("training", "evaluation", "explanation"),
     ("bench",),

@@ -137,7 +137,9 @@ def _taken_apart(rule: Rule, size: Size) -> tuple[Pattern, list[Rule]]:
 def _of_cut(cut: Cut, size: Size) -> Pattern:
     """The parts of the whole, each moved to where the cut begins."""
     batch, heads, queries, keys = size
-    found, rest = _taken_apart(cut.rule, (batch, *cut.whole))
+    found, rest = _taken_apart(
+        cut.rule, (batch, cut.whole.heads, cut.whole.queries, cut.whole.keys)
+    )
     head, query, key = cut.first
     away, grid, block = key - query, found.grid, found.block
     if grid is not None and (query % block or key % block):  # squares begin elsewhere
