@@ -57,6 +57,7 @@ EXCEPTIONS = {
     ("parameters", "optimizing/optimize.py:optimize"): Excess(
         9, "one argument for each thing that only the caller knows, keyword-only"
     ),
+    ("parameters", "cli/serve.py:serve"): Excess(11, "one argument for each option"),
     ("parameters", "cli/report.py:report"): Excess(9, "one argument for each option"),
     ("parameters", "cli/apply.py:apply"): Excess(
         10, "one argument for each option, older ones too"
@@ -124,7 +125,7 @@ EXCEPTIONS = {
         196, "one task is one class, and its interface has many small questions"
     ),
     ("lines of class", "tasks/classify_sequence/task.py:ClassifySequence"): Excess(
-        156, "one task is one class, and its interface has many small questions"
+        157, "one task is one class, and its interface has many small questions"
     ),
     ("lines of class", "tasks/fuse/task.py:Fuse"): Excess(
         155, "one task is one class, and its interface has many small questions"
@@ -133,7 +134,7 @@ EXCEPTIONS = {
         155, "one task is one class, and its interface has many small questions"
     ),
     ("lines of class", "tasks/base.py:Task"): Excess(
-        215, "all that a task may say, each with its contract; most of it is a default of a line"
+        216, "all that a task may say, each with its contract; most of it is a default of a line"
     ),
     ("lines of class", "tasks/translation/task.py:Translation"): Excess(
         255, "one task is one class: a short method for each thing that is asked of it"

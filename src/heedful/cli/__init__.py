@@ -31,6 +31,7 @@ from heedful.cli.optimize import optimize
 from heedful.cli.predict import predict
 from heedful.cli.profile import profile
 from heedful.cli.report import report
+from heedful.cli.serve import serve
 from heedful.cli.train import train
 from heedful.cli.tune import tune
 from heedful.cli.verify import verify
@@ -48,6 +49,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "optimize": optimize,
     "apply": apply,
     "report": report,
+    "serve": serve,
     "verify": verify,
     "bench": bench,
     "doctor": doctor,

@@ -49,6 +49,9 @@ class Task(abc.ABC, Generic[Example, Answer]):
         inference: Sections of the config that only change how answers are made: `--set` may change
             them for `evaluate` and `predict`.
         remarks: Words for what `remark` counts.
+        takes: What an input is that comes over HTTP: `text`, `sequence`, `image`, `sound`, `video`,
+            `rows`. A task whose `parse` opens the file that a text names must not say `text`:
+            whoever asks could read files of the server.
     """
 
     config_class: ClassVar[type[TaskConfig]]
@@ -59,6 +62,7 @@ class Task(abc.ABC, Generic[Example, Answer]):
     unit: ClassVar[str] = "examples"
     inference: ClassVar[tuple[str, ...]] = ()
     remarks: ClassVar[Mapping[str, str]] = {}
+    takes: ClassVar[tuple[str, ...]] = ("text",)
 
     def __init__(self, config: Any) -> None:
         self.config = config

@@ -217,6 +217,7 @@ class HearsSounds:
 
     config: Any
     example_class = SoundReference
+    takes = ("sound",)
     unit = "sounds"
 
     @classmethod

@@ -43,6 +43,7 @@ class ClassifyImage(Classification[ImageReference]):
 
     config_class = Config
     example_class = ImageReference
+    takes = ("image",)
     files = (LABELS, SHAPE)
     unit = "images"
 

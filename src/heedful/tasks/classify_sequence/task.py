@@ -38,6 +38,7 @@ class ClassifySequence(Classification[Sequence]):
 
     config_class = Config
     example_class = Sequence
+    takes = ("sequence",)
     unit = "sequences"
 
     @classmethod

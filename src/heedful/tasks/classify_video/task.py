@@ -44,6 +44,7 @@ class ClassifyVideo(Classification[VideoReference]):
 
     config_class = Config
     example_class = VideoReference
+    takes = ("video",)
     files = (LABELS, SHAPE)
     unit = "videos"
 

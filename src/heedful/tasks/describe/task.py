@@ -43,6 +43,7 @@ class Describe(Task[Captioned, "Description"]):
 
     config_class = Config
     example_class = Captioned
+    takes = ("image",)
     metrics = (
         exact_match(answer=TEXT, truth=CAPTION),
         chrf(answer=TEXT, truth=CAPTION),

@@ -42,6 +42,7 @@ class Detect(Task[Boxed, Detection]):
 
     config_class = Config
     example_class = Boxed
+    takes = ("image",)
     metrics = (*detection_metrics(), row_loss())
     files = ("task/things.json",)
     monitor = "ap50"

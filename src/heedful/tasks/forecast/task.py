@@ -91,6 +91,7 @@ class ForecastTask(Task[Window, Forecast]):
 
     config_class = Config
     example_class = Window
+    takes = ("rows",)
     metrics = (_errors(mean_squared_error(**SIDES)), _errors(mean_absolute_error(**SIDES)))
     files = ("task/scale.json",)
     unit = "windows"

@@ -52,6 +52,7 @@ class Fuse(Classification[Observation]):
 
     config_class = Config
     example_class = Observation
+    takes = ("image", "sound", "text")
     files = (LABELS, TOKENS)
     remarks: ClassVar[Mapping[str, str]] = {
         "without_image": "examples have no image that the model reads",

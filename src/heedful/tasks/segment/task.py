@@ -43,6 +43,7 @@ class Segment(Task[SegmentReference, SegmentedImage]):
 
     config_class = Config
     example_class = SegmentReference
+    takes = ("image",)
     metrics = (*segment_metrics(), row_loss())
     files = ("task/frame.json",)
     monitor = "iou"

@@ -1,0 +1,167 @@
+"""The application: what is asked over HTTP is queued, and answered or refused in one line."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from time import monotonic
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+
+from heedful.errors import DataError, HeedfulError, UnsupportedError
+from heedful.report.run_page.data import Shown
+from heedful.serving.batching import Batcher, Work
+from heedful.serving.limits import Limits
+from heedful.serving.metrics import TYPE, Metrics
+from heedful.serving.openapi import describe
+from heedful.serving.refusals import as_line, refusal
+from heedful.serving.requests import Reader
+from heedful.serving.service import Asked, Service, finite
+
+Respond = Callable[[Request, float], Awaitable[Response]]
+
+
+class Server:
+    """A service behind HTTP.
+
+    Args:
+        service: Answers.
+        limits: Of what is taken.
+        failed: Called where the first answer of all cannot be given, with the reason.
+
+    Attributes:
+        app: The application, for any ASGI server.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        limits: Limits,
+        *,
+        failed: Callable[[BaseException], object] = lambda _: None,
+    ) -> None:
+        self.service, self.limits, self._failed = service, limits, failed
+        self.reader = Reader(service.takes, len(service.examples), limits)
+        self.batcher = Batcher(limits.queue, heard=self._worked)
+        self.metrics = Metrics(self.batcher.depth, limits.batch)
+        self._predicting = Work(service.predict, most=limits.batch, wait=limits.wait)
+        self._explaining = Work(service.explain)
+        self._ready = False
+        self.app = self._application()
+
+    def _application(self) -> FastAPI:
+        app = FastAPI(
+            title=f"heedful serve: {self.service.run.config.task}",
+            version=version("heedful"),
+            docs_url=None,  # their scripts come from another host
+            redoc_url=None,
+            lifespan=self._lifespan,
+        )
+        app.add_api_route("/predict", self._counted("/predict", self._predict), methods=["POST"])
+        app.add_api_route("/explain", self._counted("/explain", self._explain), methods=["POST"])
+        app.add_api_route("/healthz", self._healthz)
+        app.add_api_route("/metrics", self._metrics)
+        app.add_exception_handler(HTTPException, as_line)
+        describe(app, self.reader)
+        return app
+
+    @asynccontextmanager
+    async def _lifespan(self, app: FastAPI) -> AsyncGenerator[None]:
+        self.batcher.start()
+        first = Work(lambda _: [self.service.warm_up()])
+        [warm] = self.batcher.put(first, [None], until=float("inf"))
+        warm.add_done_callback(self._warmed_up)
+        try:
+            yield
+        finally:
+            self.batcher.close()
+            await run_in_threadpool(self.batcher.join)
+
+    def _warmed_up(self, done: "asyncio.Future[None]") -> None:
+        error = None if done.cancelled() else done.exception()
+        self._ready = error is None
+        if error is not None:
+            self._failed(error)
+
+    def _worked(self, inputs: int, seconds: float) -> None:
+        self.metrics.worked(inputs, seconds)
+
+    # ---- what is asked ---------------------------------------------------------------------------
+
+    async def _predict(self, request: Request, until: float) -> Response:
+        self.batcher.check()
+        async with self.reader.inputs(request, until=until) as inputs:
+            found = await self._done(self._predicting, inputs, until)
+        for number, each in enumerate(found):
+            if isinstance(each, HeedfulError):
+                raise each if len(found) == 1 else DataError(f"inputs.{number}: {each}")
+        return JSONResponse({"answers": found})
+
+    async def _explain(self, request: Request, until: float) -> Response:
+        shown = await self.explained(request, until, picture=False)
+        found = shown.explanation
+        if found is None:
+            raise UnsupportedError(shown.reason)
+        plain = await run_in_threadpool(lambda: finite(found.to_json()))
+        return JSONResponse({"answer": shown.answer, "explanation": plain})
+
+    async def explained(self, request: Request, until: float, *, picture: bool) -> Shown:
+        """Read what is asked, and return its explanation.
+
+        Args:
+            request: As `/explain` takes it.
+            until: When nobody wants it any more.
+            picture: See `Asked`.
+
+        Raises:
+            HeedfulError: It cannot be read, or not be explained.
+            TimeoutError: It takes too long.
+        """
+        self.batcher.check()
+        async with self.reader.question(request, until=until) as (given, options):
+            asked = Asked(given, options, picture=picture)
+            [found] = await self._done(self._explaining, [asked], until)
+        if isinstance(found, HeedfulError):
+            raise found
+        return found
+
+    async def _healthz(self) -> Response:
+        status = "ready" if self._ready else "warming up"
+        return JSONResponse({"status": status}, 200 if self._ready else 503)
+
+    async def _metrics(self) -> Response:
+        return Response(self.metrics.text(), media_type=TYPE)
+
+    # ---- how -------------------------------------------------------------------------------------
+
+    def _counted(self, path: str, respond: Respond) -> Callable[[Request], Awaitable[Response]]:
+        """An endpoint whose refusals are one line each, and which is counted."""
+
+        async def endpoint(request: Request) -> Response:
+            begun = monotonic()
+            try:
+                response = await respond(request, begun + self.limits.seconds)
+            except Exception as error:
+                response = refusal(error, self.limits)
+            self.metrics.answered(path, response.status_code, monotonic() - begun)
+            return response
+
+        return endpoint
+
+    async def _done(self, work: Work, inputs: Sequence[Any], until: float) -> list[Any]:
+        """Results of inputs; an error of ours stands for what it is about.
+
+        Raises:
+            TimeoutError: They are not there in time.
+        """
+        waiting = self.batcher.put(work, inputs, until=until)
+        async with asyncio.timeout(max(0.0, until - monotonic())):
+            found = await asyncio.gather(*waiting, return_exceptions=True)
+        for each in found:
+            if isinstance(each, BaseException) and not isinstance(each, HeedfulError):
+                raise each
+        return found

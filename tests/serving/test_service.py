@@ -1,0 +1,132 @@
+"""A real run, asked directly: the same answers as on the command line, together and one by one."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from heedful.errors import ConfigError, DataError
+from heedful.explanation import explain
+from heedful.serving.inputs import Input, Options
+from heedful.serving.service import Asked, Service, finite
+from heedful.training.run import Run
+
+RUN = Path(__file__).parents[1] / "training" / "fixtures" / "translation" / "transformer"
+
+
+@pytest.fixture(scope="module")
+def run():
+    return Run(RUN)
+
+
+@pytest.fixture(scope="module")
+def service(run):
+    return Service(run)
+
+
+@pytest.fixture(scope="module")
+def texts(run):
+    return [each.source for each in run.examples("test")[:6]]
+
+
+def test_answers_are_those_of_the_command_line(service, texts, capfdbinary):
+    from heedful.cli import main
+
+    with pytest.raises(SystemExit):
+        main(["predict", str(RUN), *texts, "--json"])
+    said = [json.loads(line) for line in capfdbinary.readouterr().out.decode().splitlines()]
+    found = service.predict([Input(text=text) for text in texts])
+    assert [each["data"] for each in found] == said
+
+
+def test_together_is_one_by_one(service, texts):
+    together = service.predict([Input(text=text) for text in texts])
+    alone = [service.predict([Input(text=text)])[0] for text in texts]
+    assert together == alone
+
+
+def test_a_blank_text_has_the_answer_that_the_command_line_gives_it(service):
+    [blank, _] = service.predict([Input(text=" \n"), Input(text="one")])
+    assert blank == {"answer": "", "data": service.task.blank(""), "warnings": []}
+
+
+def test_a_held_out_example_by_its_number(service, texts):
+    assert service.predict([Input(index=2)]) == service.predict([Input(text=texts[2])])
+
+
+def test_an_explanation_is_that_of_the_library(service, run, texts):
+    options = Options(draws=20)
+    [found] = service.explain([Asked(Input(text=texts[0]), options)])
+    assert found.explanation.to_json() == explain(run, texts[0], draws=20).to_json()
+    assert found.answer == service.predict([Input(text=texts[0])])[0]["answer"]
+    assert found.asked["source"] == texts[0]
+
+
+def test_what_cannot_be_explained_is_said(service):
+    blank, odd = service.explain(
+        [
+            Asked(Input(text=" "), Options()),
+            Asked(Input(text="one"), Options(method="guessing")),
+        ]
+    )
+    assert isinstance(blank, DataError)
+    assert "must hold something to explain, got a blank one" in str(blank)
+    assert isinstance(odd, ConfigError)
+
+
+class Task:
+    """Parses what is no number not, and encodes odd ones not either."""
+
+    takes = ("text",)
+
+    def parse(self, text):
+        if not text.isdigit():
+            raise DataError(f"a text must be a number, got {text}")
+        return int(text)
+
+    def encode(self, examples):
+        if any(each % 2 for each in examples):
+            raise DataError(f"numbers must be even, got {examples}")
+        return examples
+
+    def answer(self, model, data):
+        return [10 * each for each in data]
+
+    def show(self, answer):
+        return str(answer)
+
+    def to_json(self, example, answer):
+        return {"n": example, "nan": float("nan"), "deep": [{"inf": float("-inf")}]}
+
+    def warnings(self, example, answer):
+        return []
+
+    def blank(self, text):
+        return {"n": None}
+
+
+@pytest.fixture
+def small(monkeypatch, run, service):
+    made = Service(run)
+    made.task, made.takes, made.examples = Task(), Task.takes, []
+    return made
+
+
+def test_a_fault_is_of_the_input_that_has_it(small):
+    found = small.predict([Input(text=text) for text in ("2", "x", "3", "", "4")])
+    assert [each["data"]["n"] for each in (found[0], found[3], found[4])] == [2, None, 4]
+    assert (str(found[1]), str(found[2])) == (
+        "a text must be a number, got x",
+        "numbers must be even, got [3]",
+    )
+
+
+def test_what_is_no_number_is_null(small):
+    [found] = small.predict([Input(text="2")])
+    assert found["data"] == {"n": 2, "nan": None, "deep": [{"inf": None}]}
+    assert finite({1: (0.5, "a")}) == {"1": [0.5, "a"]}
+
+
+def test_nothing_to_warm_up_with(small):
+    with pytest.raises(DataError, match="must hold an example to warm up with, got none"):
+        small.warm_up()
