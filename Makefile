@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup browser demo test check format lint types shapes docs sanitize clean
+.PHONY: setup browser demo test check format lint types shapes docs dist matrix sanitize clean
 
 setup: $(READY)
 
@@ -56,6 +56,16 @@ shapes: $(READY)
 docs: $(READY)
 	$(BIN)/python docs/build_site.py site
 
+# what is published: a wheel and a source archive, in dist/
+dist: $(READY)
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist .
+
+# that wheel under Python 3.11, 3.12 and 3.13 and three versions of torch, from bare environments;
+# an hour or two, and a package index; needs these Pythons on the PATH
+matrix: dist
+	$(BIN)/nox
+
 # random calls of the native kernel while every access to memory is watched; not part of `check`,
 # because it needs a compiler with its sanitizers, and minutes
 SANITIZED_SHAPES ?= 400
@@ -70,4 +80,4 @@ sanitize: $(READY)
 	done
 
 clean:
-	rm -rf $(VENV) site .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .nox dist site .pytest_cache .ruff_cache .hypothesis

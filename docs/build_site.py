@@ -27,7 +27,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 # the essays in the order in which they are read; other files of docs/ come behind, tasks last
 FIRST = (
     *("README.md", "docs/train_your_data.md", "docs/tasks.md", "docs/write_a_task.md"),
-    "docs/mechanisms.md",
+    *("docs/write_a_mechanism.md", "docs/write_a_move.md", "docs/mechanisms.md"),
 )
 LAST = ("docs/architecture.md", "CONTRIBUTING.md", "CHANGELOG.md")
 
