@@ -1,0 +1,104 @@
+"""What stands beside exported files: `export.json`, real inputs with torch's answers, tokenisers."""
+
+import platform
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from heedful.exporting.graph import Graph
+from heedful.exporting.run_graphs import RunGraphs
+from heedful.files import write_bytes
+from heedful.training.run import Run
+
+ABOUT, EXAMPLES = "export.json", "examples.safetensors"
+FORMAT = 1
+
+
+def describe(graph: Graph, suffix: str) -> dict[str, Any]:
+    """Return a graph's file, and its inputs and outputs with their shapes, as plain data.
+
+    A size with a name may be any; the same name is the same size.
+    """
+    case = graph.cases[0]
+    shapes = {
+        name: [graph.axes.get(name, {}).get(axis, size) for axis, size in enumerate(x.shape)]
+        for name, x in zip(graph.inputs, case, strict=True)
+    }
+    return {
+        "file": f"{graph.name}{suffix}",
+        "inputs": [
+            {"name": name, "dtype": _dtype(x), "shape": shapes[name]}
+            for name, x in zip(graph.inputs, case, strict=True)
+        ],
+        "outputs": [
+            {"name": name, "dtype": _dtype(x)}
+            for name, x in zip(graph.outputs, graph.run(case), strict=True)
+        ],
+        "largest": dict(graph.largest),
+    }
+
+
+def versions(packages: Sequence[str]) -> dict[str, str]:
+    """Return the versions that made it."""
+    return {
+        "python": platform.python_version(),
+        **{name: version(name) for name in ("heedful", "torch", *packages)},
+    }
+
+
+def examples_of(graphs: Sequence[Graph]) -> dict[str, Tensor]:
+    """Return real inputs of every graph with what torch made of them, for any program to compare.
+
+    Names are `graph.inputs.name` and `graph.outputs.name`.
+    """
+    found: dict[str, Tensor] = {}
+    for graph in graphs:
+        case = graph.cases[0]
+        for kind, names, tensors in (
+            ("inputs", graph.inputs, case),
+            ("outputs", graph.outputs, graph.run(case)),
+        ):
+            for name, x in zip(names, tensors, strict=True):
+                found[f"{graph.name}.{kind}.{name}"] = x.detach().contiguous().clone()
+    return found
+
+
+def writing(run: Run, graphs: RunGraphs) -> dict[str, Any] | None:
+    """Return how `start` and `step` are used together; `None` where there is one graph."""
+    if len(graphs.graphs) == 1:
+        return None
+    start, step = graphs.graphs
+    batch = {
+        name: axis
+        for name in step.inputs
+        for axis, size in step.axes.get(name, {}).items()
+        if size == "batch" and name != "tokens"
+    }
+    decode = getattr(run.config, "decode", None)
+    told = {} if decode is None else decode.model_dump()
+    files = run.kind.files
+    sides = {side: f"tokens/{side}.json" for side in ("source", "target")}
+    return {
+        "carried": dict(graphs.carried),
+        "kept": list(graphs.kept),
+        "batch_axis": batch,
+        "longest": start.largest.get("keys"),
+        **{name: told[name] for name in ("max_length", "beam", "length_penalty") if name in told},
+        **{side: file for side, file in sides.items() if file in files},
+    }
+
+
+def _dtype(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
+
+
+def copy_task(run: Run, folder: Path) -> None:
+    """Copy what a run knows beside its weights: vocabularies, labels, scales, its settings."""
+    for name in run.kind.files:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(folder / name, (run.folder / name).read_bytes())
+    if run.plan is not None:
+        run.plan.save(folder / "plan.toml")

@@ -1,0 +1,94 @@
+"""One graph of a model: what goes in, what comes out, and which axes may have any size."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from heedful.errors import HeedfulError, UnsupportedError
+from heedful.files import reason
+
+Tensors = tuple[Tensor, ...]
+Axes = Mapping[str, Mapping[int, str]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Graph:
+    """What other programs run as one piece.
+
+    Args:
+        name: Of its file.
+        module: Takes the inputs in order and returns a tuple of the outputs.
+        inputs: Their names.
+        outputs: Their names.
+        cases: Real inputs of several sizes. The first is what is traced: no axis of any size is 1.
+        axes: Of the inputs: name -> axis -> the name of its size. Axes not named are fixed.
+        largest: Sizes that go no further, by name.
+    """
+
+    name: str
+    module: nn.Module
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    cases: Sequence[Tensors]
+    axes: Axes
+    largest: Mapping[str, int] = field(default_factory=dict[str, int])
+
+    @torch.no_grad()
+    def run(self, case: Tensors) -> Tensors:
+        """Return what torch says."""
+        return self.module(*case)
+
+    @torch.no_grad()
+    def program(self, *, plain: bool = True) -> Any:
+        """Return the `torch.export.ExportedProgram`.
+
+        Args:
+            plain: In operations of torch alone? Else the native kernel's may be among them.
+
+        Raises:
+            UnsupportedError: What the module does depends on more than a graph can say.
+        """
+        sizes = {name for axes in self.axes.values() for name in axes.values()}
+        dims = {
+            name: torch.export.Dim(name, min=1, max=self.largest.get(name)) for name in sorted(sizes)
+        }
+        shapes = tuple(
+            {axis: dims[size] for axis, size in self.axes.get(name, {}).items()}
+            for name in self.inputs
+        )
+        try:
+            traced = self._traced(shapes)
+            return traced.run_decompositions(_plain()) if plain else traced
+        except HeedfulError:
+            raise
+        except Exception as error:  # torch raises what it likes where tracing ends
+            raise UnsupportedError(
+                f"{self.name} must be a graph for any {' and '.join(sorted(sizes)) or 'size'}, "
+                f"got: {told(error)}"
+            ) from error
+
+    def _traced(self, shapes: Any) -> Any:
+        told: dict[str, Any] = {"dynamic_shapes": (shapes,), "strict": False}
+        try:
+            return torch.export.export(self.module, self.cases[0], **told)
+        except torch._dynamo.exc.UserError:  # pyright: ignore[reportPrivateUsage]
+            # What is always true, such as `n + 1 == min(n + 1, 2 n + 2)`, torch cannot always see.
+            # Then it is asked of every call: whoever takes the program must try all its cases.
+            return torch.export.export(
+                self.module, self.cases[0], prefer_deferred_runtime_asserts_over_guards=True, **told
+            )
+
+
+def _plain() -> dict[Any, Any]:
+    """What stands for the native kernel's operator where nobody has it."""
+    ours = getattr(torch.ops.heedful, "attend", None)
+    return {} if ours is None else dict(torch._decomp.get_decompositions([ours.default]))  # pyright: ignore[reportPrivateUsage]
+
+
+def told(error: BaseException) -> str:
+    """What torch says, without the pages around it."""
+    lines = [line.strip() for line in reason(error).splitlines()]
+    return next((line for line in lines if line), type(error).__name__)[:300]

@@ -1,0 +1,126 @@
+"""ONNX: graphs for ONNX Runtime and whoever else reads them."""
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Callable, Generator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save
+from torch import Tensor
+
+from heedful.errors import HeedfulError, UnsupportedError
+from heedful.exporting import translate
+from heedful.exporting.about import EXAMPLES, copy_task, describe, examples_of, writing
+from heedful.exporting.checks import Check, check
+from heedful.exporting.graph import Graph, Tensors, told
+from heedful.exporting.run_graphs import graphs_of
+from heedful.files import write_bytes
+from heedful.training.run import Run
+
+SUFFIX = ".onnx"
+PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+OPSET = 18  # read by every ONNX Runtime since 1.14, and it has no Attention operator: see `NOTE`
+NOTE = (
+    "A row that sees nothing gives 0: the graph says so itself. The Attention operator of opset 23, "
+    "which is not used, gives 0 there since ONNX Runtime 1.28, and the mean or NaN in 1.23 to 1.27."
+)
+
+
+def write_run(run: Run, folder: Path) -> dict[str, Any]:
+    """Write the graphs of a run, its tokenisers, real inputs with torch's answers.
+
+    Args:
+        run: Opened on the CPU.
+        folder: New.
+
+    Returns:
+        What `export.json` says of it.
+
+    Raises:
+        UnsupportedError: A site or an operation has no words in ONNX.
+        VerificationError: ONNX Runtime says something else than torch.
+    """
+    made = graphs_of(run)
+    checks = [write(graph, folder) for graph in made.graphs]
+    write_bytes(folder / EXAMPLES, save(examples_of(made.graphs)))
+    copy_task(run, folder)
+    about: dict[str, Any] = {
+        "opset": OPSET,
+        "graphs": {graph.name: describe(graph, SUFFIX) for graph in made.graphs},
+        "rows_that_see_nothing": NOTE,
+        "rounded": list(made.rounded),
+        "checks": [each.to_json() for each in checks],
+    }
+    used = writing(run, made)
+    if used is not None:
+        about["writing"] = used
+        if "source" in used:
+            write_bytes(folder / "translate.py", Path(translate.__file__).read_bytes())
+    return about
+
+
+def write(graph: Graph, folder: Path) -> Check:
+    """Write one graph, and compare what ONNX Runtime makes of it with what torch does.
+
+    Args:
+        graph: What is written.
+        folder: Where.
+
+    Raises:
+        UnsupportedError: ONNX has no word for something in it.
+        VerificationError: ONNX Runtime says something else than torch.
+    """
+    program = graph.program(plain=False)  # the exporter takes its operators apart
+    try:
+        with _quietly():
+            made: Any = torch.onnx.export(
+                program,
+                dynamo=True,
+                optimize=True,
+                opset_version=OPSET,
+                input_names=list(graph.inputs),
+                output_names=list(graph.outputs),
+            )
+            content: bytes = made.model_proto.SerializeToString()
+    except HeedfulError:
+        raise
+    except Exception as error:  # the exporter raises what it likes
+        raise UnsupportedError(f"{graph.name} must be a graph of ONNX, got: {told(error)}") from error
+    path = folder / f"{graph.name}{SUFFIX}"
+    write_bytes(path, content)
+    return check(graph, session(path, graph.inputs))
+
+
+def session(path: Path, inputs: Sequence[str]) -> Callable[[Tensors], list[Tensor]]:
+    """Return a function that runs a file by ONNX Runtime."""
+    import onnxruntime
+
+    settings = onnxruntime.SessionOptions()
+    settings.log_severity_level = 3  # errors; warnings tell of its own optimisations
+    run = onnxruntime.InferenceSession(path, settings, providers=["CPUExecutionProvider"])
+    known = {each.name for each in run.get_inputs()}
+
+    def call(case: Tensors) -> list[Tensor]:
+        named = zip(inputs, case, strict=True)
+        given = {name: x.numpy() for name, x in named if name in known}
+        return [torch.from_numpy(each) for each in run.run(None, given)]
+
+    return call
+
+
+@contextlib.contextmanager
+def _quietly() -> Generator[None]:
+    """Without the exporter's progress, and its notes on packages that are not there."""
+    loud = logging.getLogger("torch.onnx")
+    level = loud.level
+    loud.setLevel(logging.ERROR)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        loud.setLevel(level)
