@@ -28,7 +28,7 @@ ROWS = (
     ("distributed", "probing", "models", "allocation"),
     ("config", "data", "metrics", "explaining", "tasks"),
     ("training", "evaluation", "explanation"),
-    ("bench",),
+    ("bench", "exporting"),
     ("optimizing", "profiling", "tuning", "checkpoints"),
     ("testing",),
     ("report",),

@@ -26,6 +26,7 @@ from heedful.cli.demo import demo
 from heedful.cli.doctor import doctor
 from heedful.cli.evaluate import evaluate
 from heedful.cli.explain import explain
+from heedful.cli.export import export
 from heedful.cli.new import new
 from heedful.cli.optimize import optimize
 from heedful.cli.predict import predict
@@ -48,6 +49,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "profile": profile,
     "optimize": optimize,
     "apply": apply,
+    "export": export,
     "report": report,
     "serve": serve,
     "verify": verify,

@@ -1,4 +1,4 @@
-"""What stands beside exported files: `export.json`, real inputs with torch's answers, tokenisers."""
+"""What stands beside exported files: `export.json`, real inputs and answers, tokenisers."""
 
 import platform
 from collections.abc import Sequence

@@ -1,12 +1,12 @@
 """`heedful.export`: a model as a folder that other programs run."""
 
-import importlib
 import importlib.util
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 from heedful.config.problems import unknown_choice
 from heedful.errors import ConfigError, MissingExtraError
+from heedful.exporting import onnx
 from heedful.exporting.about import ABOUT, EXAMPLES, FORMAT, versions
 from heedful.files import remove_written, write_into, write_json
 from heedful.locks import LOCK, is_unused
@@ -14,9 +14,6 @@ from heedful.manifest import MANIFEST, seal
 from heedful.tasks.catalog import AnyTask
 from heedful.training.run import Run
 
-FORMATS = {
-    "onnx": "heedful.exporting.onnx",
-}
 HOLDS = (
     *(ABOUT, EXAMPLES, MANIFEST, LOCK, "config.toml", "plan.toml", "translate.py", "README.md"),
     *("*.onnx", "*.onnx.data", "*.pt2", "*.bin", "*.json", "*.safetensors", "*.txt"),
@@ -36,6 +33,9 @@ class Format(Protocol):
     def write_run(self, run: Run, folder: Path) -> dict[str, Any]:
         """Write the model of a run and return what `export.json` says of it."""
         ...
+
+
+FORMATS: dict[str, Format] = {"onnx": onnx}
 
 
 def export(
@@ -93,7 +93,7 @@ def format_of(to: str) -> Format:
     """
     if to not in FORMATS:
         raise ConfigError(unknown_choice("to", FORMATS, to))
-    kind = cast(Format, importlib.import_module(FORMATS[to]))
+    kind = FORMATS[to]
     missing = [name for name in kind.PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
         raise MissingExtraError(

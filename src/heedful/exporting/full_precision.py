@@ -1,6 +1,8 @@
 """Layers of few bits as other programs know them: rounded numbers that multiply in full."""
 
-from torch import nn
+from typing import cast
+
+from torch import Tensor, nn
 
 from heedful.allocation.attached import copied
 from heedful.nn.low_precision import LowPrecisionLinear
@@ -15,10 +17,11 @@ def in_full(model: nn.Module) -> tuple[nn.Module, list[str]]:
     rounded: list[str] = []
     for name, layer in list(new.named_modules()):
         if isinstance(layer, LowPrecisionLinear):
-            plain = nn.Linear(layer.in_features, layer.out_features, layer.bias is not None)
+            bias = cast(Tensor | None, layer.bias)
+            plain = nn.Linear(layer.in_features, layer.out_features, bias is not None)
             plain.weight.data = layer.rounded().to(layer.weight.dtype)
-            if layer.bias is not None:
-                plain.bias.data = layer.bias.data
+            if bias is not None:
+                plain.bias.data = bias.data
             new.set_submodule(name, plain)
             rounded.append(name)
     return new, rounded

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._decomp import get_decompositions
 
 from heedful.errors import HeedfulError, UnsupportedError
 from heedful.files import reason
@@ -53,7 +54,8 @@ class Graph:
         """
         sizes = {name for axes in self.axes.values() for name in axes.values()}
         dims = {
-            name: torch.export.Dim(name, min=1, max=self.largest.get(name)) for name in sorted(sizes)
+            name: torch.export.Dim(name, min=1, max=self.largest.get(name))
+            for name in sorted(sizes)
         }
         shapes = tuple(
             {axis: dims[size] for axis, size in self.axes.get(name, {}).items()}
@@ -74,7 +76,7 @@ class Graph:
         told: dict[str, Any] = {"dynamic_shapes": (shapes,), "strict": False}
         try:
             return torch.export.export(self.module, self.cases[0], **told)
-        except torch._dynamo.exc.UserError:  # pyright: ignore[reportPrivateUsage]
+        except Exception:  # torch has a class for it that is not public
             # What is always true, such as `n + 1 == min(n + 1, 2 n + 2)`, torch cannot always see.
             # Then it is asked of every call: whoever takes the program must try all its cases.
             return torch.export.export(
@@ -85,7 +87,7 @@ class Graph:
 def _plain() -> dict[Any, Any]:
     """What stands for the native kernel's operator where nobody has it."""
     ours = getattr(torch.ops.heedful, "attend", None)
-    return {} if ours is None else dict(torch._decomp.get_decompositions([ours.default]))  # pyright: ignore[reportPrivateUsage]
+    return {} if ours is None else dict(get_decompositions([ours.default]))
 
 
 def told(error: BaseException) -> str:

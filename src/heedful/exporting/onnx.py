@@ -22,11 +22,11 @@ from heedful.files import write_bytes
 from heedful.training.run import Run
 
 SUFFIX = ".onnx"
-PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+PACKAGES: tuple[str, ...] = ("onnx", "onnxscript", "onnxruntime")
 OPSET = 18  # read by every ONNX Runtime since 1.14, and it has no Attention operator: see `NOTE`
 NOTE = (
-    "A row that sees nothing gives 0: the graph says so itself. The Attention operator of opset 23, "
-    "which is not used, gives 0 there since ONNX Runtime 1.28, and the mean or NaN in 1.23 to 1.27."
+    "A row that sees nothing gives 0: the graph says so itself. The Attention operator of opset "
+    "23, which is not used, gives 0 there since ONNX Runtime 1.28, the mean or NaN in 1.23 to 1.27."
 )
 
 
@@ -89,7 +89,9 @@ def write(graph: Graph, folder: Path) -> Check:
     except HeedfulError:
         raise
     except Exception as error:  # the exporter raises what it likes
-        raise UnsupportedError(f"{graph.name} must be a graph of ONNX, got: {told(error)}") from error
+        raise UnsupportedError(
+            f"{graph.name} must be a graph of ONNX, got: {told(error)}"
+        ) from error
     path = folder / f"{graph.name}{SUFFIX}"
     write_bytes(path, content)
     return check(graph, session(path, graph.inputs))

@@ -15,7 +15,13 @@ from heedful.probing.replace import replaced
 from heedful.tasks.base import Task
 
 ENTRIES = ("start", "advance", "heard", "forward")  # what models are called by
-SIZES = (3, 5, 2, 4, 1)  # examples that are answered at a time: of an axis of any size, several are seen
+SIZES = (
+    3,
+    5,
+    2,
+    4,
+    1,
+)  # examples that are answered at a time: of an axis of any size, several are seen
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,8 +12,9 @@ from heedful.errors import UnsupportedError
 from heedful.exporting.full_precision import in_full
 from heedful.exporting.graph import Graph
 from heedful.exporting.recording import Call, Sizes, names_of, record
+from heedful.exporting.state_layout import Writer
 from heedful.exporting.states import joined
-from heedful.exporting.writing import Writer, graphs_of_writer
+from heedful.exporting.writing import graphs_of_writer
 from heedful.training.run import Run
 
 EXAMPLES = 14
@@ -65,7 +66,9 @@ def graphs_of(run: Run) -> RunGraphs:
         return RunGraphs(
             graphs=made.graphs, carried=made.carried, kept=made.kept, rounded=tuple(rounded)
         )
-    return RunGraphs(graphs=(_forward(model, calls[0], cases, names, words),), rounded=tuple(rounded))
+    return RunGraphs(
+        graphs=(_forward(model, calls[0], cases, names, words),), rounded=tuple(rounded)
+    )
 
 
 class _Forward(nn.Module):
@@ -80,7 +83,9 @@ class _Forward(nn.Module):
         given = iter(tensors)
         leaves = [next(given) if isinstance(leaf, Tensor) else leaf for leaf in self.leaves]
         args, kwargs = _pytree.tree_unflatten(leaves, self.spec)
-        return tuple(tensor for _, tensor in _named(getattr(self.model, self.entry)(*args, **kwargs)))
+        return tuple(
+            tensor for _, tensor in _named(getattr(self.model, self.entry)(*args, **kwargs))
+        )
 
 
 def _forward(
@@ -112,7 +117,10 @@ def _named(said: Any) -> list[tuple[str, Tensor]]:
     found: list[tuple[str, Tensor]] = []
     for path, leaf in _pytree.tree_flatten_with_path(said)[0]:
         if isinstance(leaf, Tensor):
-            words = [str(getattr(key, "name", getattr(key, "key", getattr(key, "idx", key)))) for key in path]
+            words = [
+                str(getattr(key, "name", getattr(key, "key", getattr(key, "idx", key))))
+                for key in path
+            ]
             word = "_".join(words)
             found.append((f"output_{word}" if word[:1].isdigit() else word or "output", leaf))
     return found
@@ -120,13 +128,18 @@ def _named(said: Any) -> list[tuple[str, Tensor]]:
 
 def _cases(calls: list[Call]) -> list[tuple[Tensor, ...]]:
     """The tensors of every call, the one to be traced first: no size of it may be 1."""
-    constant = [[x for x in _pytree.tree_leaves((c.args, c.kwargs)) if not isinstance(x, Tensor)] for c in calls]
+    constant = [
+        [x for x in _pytree.tree_leaves((c.args, c.kwargs)) if not isinstance(x, Tensor)]
+        for c in calls
+    ]
     if any(each != constant[0] for each in constant):
         raise UnsupportedError(
             f"a model must be called with tensors alone to be exported, got {constant[0]!r:.200}"
         )
     cases = [tuple(x.clone() for x in call.tensors) for call in calls]  # no inference tensors
-    return sorted(cases, key=lambda case: min((n for x in case for n in x.shape), default=1), reverse=True)
+    return sorted(
+        cases, key=lambda case: min((n for x in case for n in x.shape), default=1), reverse=True
+    )
 
 
 def _seq2seq(model: Any, run: Run) -> Any:

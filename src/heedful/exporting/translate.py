@@ -45,10 +45,11 @@ class Exported:
             raise SystemExit(f"{folder} must hold a model that writes, got none")
         settings = onnxruntime.SessionOptions()
         settings.intra_op_num_threads = threads
-        self._start, self._step = (
+        sessions: list[Any] = [
             onnxruntime.InferenceSession(folder / f"{name}.onnx", settings)
             for name in ("start", "step")
-        )
+        ]
+        self._start, self._step = sessions
         self.writing: dict[str, Any] = about["writing"]
         self.carried: Mapping[str, str] = self.writing["carried"]
         self.batch_axis: Mapping[str, int] = self.writing["batch_axis"]
@@ -125,7 +126,7 @@ def beam(
         total = scores[:, None] + _log_softmax(logits)
         total[:, BOS] = -np.inf
         order = np.argsort(-total, axis=None, kind="stable")[: 2 * width]
-        old, likeliest = beginnings, scores[0]
+        old = beginnings
         kept: list[tuple[int, int, float]] = []
         for rank, place in enumerate(order):
             row, token = divmod(int(place), total.shape[1])

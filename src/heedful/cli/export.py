@@ -1,0 +1,50 @@
+"""`heedful export`: a model as a folder that other programs run."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from heedful.cli._options import AsJson, TaskFrom
+
+
+def export(
+    run: Annotated[
+        Path, typer.Argument(metavar="RUN", help="Folder written by `heedful train` or `optimize`.")
+    ],
+    *,
+    to: Annotated[str, typer.Option("--to", metavar="FORMAT", help="One of: onnx.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="New folder.")],
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace what an earlier export wrote.")
+    ] = False,
+    as_json: AsJson = False,
+    task_from: TaskFrom = None,
+) -> None:
+    """Write a model for other programs, and check that they say what torch says."""
+    from heedful.cli._output import check_replaced, named
+    from heedful.cli._runtime import loading
+    from heedful.cli.progress import working
+
+    output = named(output)
+    check_replaced(output)
+    with loading():
+        from heedful.exporting.export import export as write
+    with working(f"exporting {run} to {to}"):
+        about = write(named(run), to=to, output=output, force=force, task=task_from)
+    if as_json:
+        typer.echo(json.dumps(about, ensure_ascii=False))
+    else:
+        show_export(about, output)
+
+
+def show_export(about: dict[str, Any], output: Path) -> None:
+    """Print what was written, and how far it is from torch."""
+    for check in about["checks"]:
+        typer.echo(
+            f"{check['graph']}: {check['cases']} calls with real inputs, at most "
+            f"{check['largest_difference']:.2g} from torch (numbers up to "
+            f"{check['largest_value']:.3g})"
+        )
+    typer.echo(output)
