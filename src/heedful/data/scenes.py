@@ -116,7 +116,7 @@ class Scene:
         return self._told(language)[0]
 
     def spans(self, language: Language) -> list[Span]:
-        """Say which characters of the caption name size, colour and shape of which object."""
+        """Say which words of the caption name size, colour and shape of which object."""
         return self._told(language)[1]
 
     def boxes(self) -> list[tuple[float, float, float, float]]:
@@ -134,9 +134,11 @@ class Scene:
                 text += RELATIONS[_direction(self.things[number - 1], thing)][not english]
             words = (thing.size, thing.colour, thing.shape)
             text += "a " if english else "一个"
-            named = " ".join(words) if english else "".join(WORDS[word] for word in words)
-            spans.append(Span(len(text), len(text) + len(named), number))
-            text += named
+            for place, word in enumerate(words):
+                text += " " if english and place else ""
+                named = word if english else WORDS[word]
+                spans.append(Span(len(text), len(text) + len(named), number))
+                text += named
         return text, spans
 
 

@@ -111,6 +111,9 @@ def places_of_words(
 ) -> NDArray[np.bool_]:
     """Say which cells each piece of a sentence names something of, where the images are scenes.
 
+    Of a word that is several pieces the first one counts: what the image is asked for is which word
+    it is, and the rest of it follows from its beginning, as 色 does from 红.
+
     Args:
         examples: Scenes with their sentences.
         pieces: Of each sentence, one after the other.
@@ -118,8 +121,8 @@ def places_of_words(
         patch: Pixels a side of a cell.
 
     Returns:
-        `(examples, pieces, cells)`; all false for pieces that name no object, and for images that
-        are no scene or have another sentence than their own.
+        `(examples, pieces, cells)`; all false for pieces that begin no such word, and for images
+        that are no scene or have another sentence than their own.
     """
     edges = np.arange(0, SIDE, patch)
     longest = max((len(each) for each in pieces), default=0)
@@ -134,9 +137,9 @@ def places_of_words(
         ]
         spans, end = scene.spans(data.language), 0
         for place, piece in enumerate(pieces[row]):
-            end += len(piece)
+            start, end = end, end + len(piece)
             for span in spans:
-                if span.start < end <= span.end:
+                if start <= span.start < end:
                     named[row, place] = touched[span.object]
     return named
 
