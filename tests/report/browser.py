@@ -16,7 +16,7 @@ PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (
     *("--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0"),
     *("--no-first-run", "--disable-background-networking", "--disable-component-update"),
-    *("--disable-dev-shm-usage", "--host-resolver-rules=MAP * ~NOTFOUND"),
+    *("--disable-dev-shm-usage", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"),
 )
 PATIENCE = 30  # seconds
 
@@ -61,12 +61,13 @@ class Page:
             self.complaints.append(str(params["args"]))
 
     def open(self, path, *, scripts=True, width=1100, height=900, dark=False):
-        """Open a file, and wait until all of it is there."""
+        """Open a file or an address, and wait until all of it is there."""
         self("Emulation.setScriptExecutionDisabled", value=not scripts)
         self.size(width, height)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self("Emulation.setEmulatedMedia", media="", features=[scheme])
-        self("Page.navigate", url=Path(path).resolve().as_uri())
+        there = str(path).startswith("http:")
+        self("Page.navigate", url=path if there else Path(path).resolve().as_uri())
         while self._receive().get("method") != "Page.loadEventFired":
             pass
 

@@ -8,7 +8,7 @@ from time import monotonic
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
@@ -18,6 +18,7 @@ from heedful.serving.batching import Batcher, Work
 from heedful.serving.limits import Limits
 from heedful.serving.metrics import TYPE, Metrics
 from heedful.serving.openapi import describe
+from heedful.serving.page import Page
 from heedful.serving.refusals import as_line, refusal
 from heedful.serving.requests import Reader
 from heedful.serving.service import Asked, Service, finite
@@ -51,6 +52,8 @@ class Server:
         self._predicting = Work(service.predict, most=limits.batch, wait=limits.wait)
         self._explaining = Work(service.explain)
         self._ready = False
+        config, examples = service.run.config, len(service.examples)
+        self.page = Page(str(service.run.folder), config.task, service.takes, examples)
         self.app = self._application()
 
     def _application(self) -> FastAPI:
@@ -63,6 +66,8 @@ class Server:
         )
         app.add_api_route("/predict", self._counted("/predict", self._predict), methods=["POST"])
         app.add_api_route("/explain", self._counted("/explain", self._explain), methods=["POST"])
+        app.add_api_route("/page/explain", self._counted("/explain", self._show), methods=["POST"])
+        app.add_api_route("/", self._page)
         app.add_api_route("/healthz", self._healthz)
         app.add_api_route("/metrics", self._metrics)
         app.add_exception_handler(HTTPException, as_line)
@@ -102,25 +107,20 @@ class Server:
         return JSONResponse({"answers": found})
 
     async def _explain(self, request: Request, until: float) -> Response:
-        shown = await self.explained(request, until, picture=False)
+        shown = await self._explained(request, until, picture=False)
         found = shown.explanation
         if found is None:
             raise UnsupportedError(shown.reason)
         plain = await run_in_threadpool(lambda: finite(found.to_json()))
         return JSONResponse({"answer": shown.answer, "explanation": plain})
 
-    async def explained(self, request: Request, until: float, *, picture: bool) -> Shown:
-        """Read what is asked, and return its explanation.
+    async def _show(self, request: Request, until: float) -> Response:
+        shown = await self._explained(request, until, picture=True)
+        language = _language(request)
+        part = await run_in_threadpool(lambda: self.page.answer(shown, language))
+        return HTMLResponse(part, headers=self.page.headers)
 
-        Args:
-            request: As `/explain` takes it.
-            until: When nobody wants it any more.
-            picture: See `Asked`.
-
-        Raises:
-            HeedfulError: It cannot be read, or not be explained.
-            TimeoutError: It takes too long.
-        """
+    async def _explained(self, request: Request, until: float, *, picture: bool) -> Shown:
         self.batcher.check()
         async with self.reader.question(request, until=until) as (given, options):
             asked = Asked(given, options, picture=picture)
@@ -128,6 +128,14 @@ class Server:
         if isinstance(found, HeedfulError):
             raise found
         return found
+
+    async def _page(self, request: Request) -> Response:
+        address = f"{request.url.scheme}://{request.url.netloc}"
+        try:
+            whole = self.page.whole(_language(request), address)
+        except HeedfulError as error:
+            return refusal(error, self.limits)
+        return HTMLResponse(whole, headers=self.page.headers)
 
     async def _healthz(self) -> Response:
         status = "ready" if self._ready else "warming up"
@@ -165,3 +173,9 @@ class Server:
             if isinstance(each, BaseException) and not isinstance(each, HeedfulError):
                 raise each
         return found
+
+
+def _language(request: Request) -> str:
+    """The language that a page is asked for in; else the one that its reader prefers."""
+    preferred = request.headers.get("accept-language", "").strip().lower()
+    return request.query_params.get("lang", "zh" if preferred.startswith("zh") else "en")

@@ -93,6 +93,7 @@ _TYPES: Mapping[str, Any] = {
     "sound": Annotated[_File, Field(description="A WAV or FLAC file.")],
     "video": Annotated[_File, Field(description="An NPZ file, whose first video is read.")],
     "rows": _Rows,
+    "table": Annotated[str, Field(description="The same as CSV or TSV, its first line a header.")],
 }
 
 
@@ -128,6 +129,9 @@ class _Object(BaseModel):
         }
         if given.get("rows") is not None:
             files["rows"] = (".csv", _table(given["rows"]))
+        if given.get("table") is not None:
+            header = given["table"].partition("\n")[0]
+            files["rows"] = (".tsv" if "\t" in header else ".csv", given["table"].encode())
         text = next((given[name] for name in TEXTS if name in given), None)
         return Input(text=text, files=files, index=given.get("index"))
 
@@ -152,7 +156,8 @@ def bodies(takes: Sequence[str], examples: int) -> tuple[type[BaseModel], type[B
         takes: Kinds of inputs of the task.
         examples: Held-out examples there are.
     """
-    fields: dict[str, Any] = {kind: (_TYPES[kind], None) for kind in takes}
+    named = [name for kind in takes for name in ((kind, "table") if kind == "rows" else (kind,))]
+    fields: dict[str, Any] = {name: (_TYPES[name], None) for name in named}
     index = Field(ge=0, lt=max(1, examples), description="A held-out example of the test split.")
     fields["index"] = (Annotated[int, index], None)
     one: Any = create_model("Input", __base__=_Object, **fields)

@@ -15,6 +15,7 @@ from heedful.explaining.explain import explain_question
 from heedful.report.run_page.data import Shown
 from heedful.reporting.examples import cut, fields_of
 from heedful.serving.inputs import Input, Options, written
+from heedful.tasks.base import Picture
 from heedful.training.run import Run
 
 Outcome = dict[str, Any] | HeedfulError
@@ -27,7 +28,8 @@ class Asked:
     Args:
         input: To be answered.
         options: How it is explained.
-        picture: Is a map without a verdict better than none, where the task cannot be asked why?
+        picture: Is it also shown where the model looked? Then a task that cannot be asked why is no
+            error.
     """
 
     input: Input
@@ -148,10 +150,17 @@ class Service:
         except UnsupportedError as error:
             if not asked.picture:
                 raise
-            picture = self.task.picture(self.model, example, answer)
-            return Shown(asked=fields, answer=said, picture=picture, reason=str(error))
-        found = replace(found, title=_pathless(found.title, folder))
-        return Shown(asked=fields, answer=said, explanation=found)
+            found, reason = None, str(error)
+        else:
+            found, reason = replace(found, title=_pathless(found.title, folder)), ""
+        picture = self._picture(example, answer) if asked.picture else None
+        return Shown(asked=fields, answer=said, explanation=found, picture=picture, reason=reason)
+
+    def _picture(self, example: Any, answer: Any) -> Picture | None:
+        try:
+            return self.task.picture(self.model, example, answer)
+        except HeedfulError:  # the model has no such attention
+            return None
 
 
 def _is_none_or_wrong(example: Any) -> bool:

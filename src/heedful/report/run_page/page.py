@@ -30,7 +30,7 @@ def render(data: PageData, *, language: str = "en") -> bytes:
         MissingExtraError: The extra `report` is not installed.
     """
     words = Words(language)
-    environment = _environment()
+    templates = environment()
     style = (TEMPLATES / "page.css").read_text(encoding="utf-8").replace("FONT", FONT)
     program = (TEMPLATES / "page.js").read_text(encoding="utf-8")
     parts: list[str] = []
@@ -38,16 +38,16 @@ def render(data: PageData, *, language: str = "en") -> bytes:
         view = section.view(data, words)
         if view is not None:
             name = section.__name__.rpartition(".")[2]
-            template = environment.get_template(f"{name}.html")
+            template = templates.get_template(f"{name}.html")
             parts.append(template.render(words=words, **view))
-    page: str = environment.get_template("page.html").render(
+    page: str = templates.get_template("page.html").render(
         data=data,
         words=words,
         title=f"{data.task}: {Path(data.run).name}",
-        style=_safe(style),
-        program=_safe(program),
-        hashes={"style": _hash(style), "script": _hash(program)},
-        parts=[_safe(part) for part in parts],
+        style=safe(style),
+        program=safe(program),
+        hashes={"style": hash_of(style), "script": hash_of(program)},
+        parts=[safe(part) for part in parts],
     )
     return page.encode()
 
@@ -59,10 +59,18 @@ def check_installed() -> None:
         MissingExtraError: The extra `report` is not installed.
     """
     libraries()
-    _environment()
+    environment()
 
 
-def _environment() -> Any:
+def environment(*folders: Path) -> Any:
+    """Return what fills in the templates of pages.
+
+    Args:
+        folders: Of more templates.
+
+    Raises:
+        MissingExtraError: jinja2 is not installed.
+    """
     try:
         import jinja2
     except ImportError:
@@ -71,7 +79,7 @@ def _environment() -> Any:
             "Install it with: pip install 'heedful[report]'"
         ) from None
     return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
+        loader=jinja2.FileSystemLoader([TEMPLATES, *folders]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -79,12 +87,13 @@ def _environment() -> Any:
     )
 
 
-def _safe(text: str) -> Any:
-    """Ours, and escaped where it has to be."""
+def safe(text: str) -> Any:
+    """Return HTML as such: it is ours, and escaped where it has to be."""
     from markupsafe import Markup
 
     return Markup(text)
 
 
-def _hash(text: str) -> str:
+def hash_of(text: str) -> str:
+    """Return by what a strict page knows a script or a style."""
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"

@@ -1,5 +1,7 @@
 """Every word of the page, in English and in Chinese."""
 
+from collections.abc import Mapping
+
 from heedful.errors import ConfigError
 
 LANGUAGES = ("en", "zh")
@@ -258,16 +260,18 @@ class Words:
 
     Args:
         language: `en` or `zh`.
+        more: Words of another page, as in `TABLE`.
 
     Raises:
         ConfigError: There is no such language.
     """
 
-    def __init__(self, language: str) -> None:
+    def __init__(self, language: str, more: Mapping[str, tuple[str, str]] = {}) -> None:
         if language not in LANGUAGES:
             raise ConfigError(f"lang must be one of {', '.join(LANGUAGES)}, got {language!r}")
         self._place = LANGUAGES.index(language)
+        self._table = {**TABLE, **more}
 
     def __call__(self, name: str, /, **told: object) -> str:
         """Return the words of this name, filled in."""
-        return TABLE[name][self._place].format(**told)
+        return self._table[name][self._place].format(**told)

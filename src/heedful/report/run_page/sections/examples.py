@@ -25,10 +25,11 @@ def view(data: PageData, words: Words) -> dict[str, Any] | None:
     """Return the examples; `None` where there are none."""
     if not data.shown:
         return None
-    return {"examples": [_example(each, words) for each in data.shown]}
+    return {"examples": [example_view(each, words) for each in data.shown]}
 
 
-def _example(shown: Shown, words: Words) -> dict[str, Any]:
+def example_view(shown: Shown, words: Words) -> dict[str, Any]:
+    """Return what `example.html` shows of one example."""
     found = shown.explanation
     word = "not tested" if found is None else found.word
     state = STATES.get(word, "bad")
