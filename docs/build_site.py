@@ -29,7 +29,10 @@ FIRST = (
     *("README.md", "docs/train_your_data.md", "docs/tasks.md", "docs/write_a_task.md"),
     *("docs/write_a_mechanism.md", "docs/write_a_move.md", "docs/mechanisms.md"),
 )
-LAST = ("docs/architecture.md", "CONTRIBUTING.md", "CHANGELOG.md")
+CHINESE = tuple(
+    f"docs/zh/{name}.md" for name in ("start", "train_your_data", "optimising", "explaining")
+)
+LAST = (*CHINESE, "docs/architecture.md", "CONTRIBUTING.md", "CHANGELOG.md")
 
 # what is in the reference: packages that list their names, and what one imports to write a task of
 # one's own or to test a mechanism; everything else is explained in its source
@@ -82,7 +85,9 @@ def essays() -> dict[str, str]:
     there = {path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md")}
     between = sorted(there - {*FIRST, *LAST}, key=lambda file: ("/tasks/" in file, file))
     found = [file for file in (*FIRST, *between, *LAST) if (ROOT / file).exists()]
-    return {file: f"{Path(file).stem.lower()}.html" for file in found} | {"README.md": "index.html"}
+    pages = {file: f"{Path(file).stem.lower()}.html" for file in found}
+    pages |= {file: f"zh_{Path(file).stem}.html" for file in CHINESE}
+    return pages | {"README.md": "index.html"}
 
 
 def title(file: str) -> str:
@@ -116,7 +121,8 @@ def write(path: Path, name: str, text: str, pages: list[tuple[str, str]]) -> Non
     template = pdoc.render.env.get_template("page.html.jinja2")
     path.parent.mkdir(parents=True, exist_ok=True)
     page = template.render(title=name, body=body, contents=body.toc_html, pages=pages)
-    path.write_text(page, encoding="utf-8")
+    language = "zh" if path.name.startswith("zh_") else "en"  # for voices, fonts and line breaks
+    path.write_text(page.replace('<html lang="en">', f'<html lang="{language}">'), encoding="utf-8")
 
 
 # ---- reference -----------------------------------------------------------------------------------

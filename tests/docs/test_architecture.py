@@ -49,6 +49,6 @@ def test_a_line_without_words_or_drawn_twice_is_found(line):
 
 
 def test_links_lead_somewhere():
-    for page in (*(ROOT / "docs").glob("*.md"), *ROOT.glob("*.md")):
+    for page in (*(ROOT / "docs").rglob("*.md"), *ROOT.glob("*.md")):
         for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"

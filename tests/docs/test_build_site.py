@@ -122,6 +122,15 @@ def test_links_lead_somewhere(site):
     assert broken(site) == []
 
 
+def test_chinese_pages_say_so_and_link_to_each_other(site):
+    chinese = {name for name in site if name.startswith("zh_")}
+    assert chinese == {f"zh_{path.stem}.html" for path in (ROOT / "docs" / "zh").glob("*.md")}
+    assert len(chinese) == 4
+    assert {name for name, text in site.items() if '<html lang="zh">' in text} == chinese
+    for name in chinese - {"zh_start.html"}:
+        assert f'href="{name}"' in site["zh_start.html"].partition("<main")[2]
+
+
 def test_there_is_a_search_and_no_doc_of_another_library(site):
     assert "api/search.js" in site
     assert not [name for name, text in site.items() if "ScriptModule" in text]
