@@ -183,3 +183,11 @@ def test_whole_matrices_see_a_step_that_is_left_out():
     found = rollout(asked.model, replace(asked.question, route=less)).weights
     mean = partial(by_matrices, asked, weigh=lambda weights, _: weights.mean(0))
     assert abs(found[0] - mean(0, kept=0.5, found=0.5)).max() > 1e-3
+
+
+def test_a_call_that_was_not_made_is_refused():
+    asked = routed("row")
+    looks, _ = look(asked.model, asked.question)
+    with pytest.raises(UnsupportedError, match=r"must be called for each step, got no call 1"):
+        list(looks.of("encoder.own.0", 1))
+    assert len(list(looks.of("encoder.own.0", 0))) == 1

@@ -1,17 +1,15 @@
 """From an answer back to its input, step by step: what attention-based methods have in common."""
 
-import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from heedful.errors import UnsupportedError
+from heedful.explaining._hops import Weigh, check_places, hops, sizes
 from heedful.explaining.looks import Look, Looks
 from heedful.explaining.question import NOWHERE, Question, Step
-
-Weigh = Callable[[Look], Tensor]
 
 
 class Mixture(NamedTuple):
@@ -84,53 +82,21 @@ def _at_the_answer(looks: Looks, targets: Sequence[int]) -> Tensor:
 
 def _places(looks: Looks, sequence: str) -> int:
     for step in looks.route.steps:
-        rows, keys = _sizes(looks, step)
+        rows, keys = sizes(looks, step)
         if sequence in (step.queries, step.keys):
             return rows if step.queries == sequence else keys
     raise UnsupportedError(f"a route must have a step at its answer, got none at {sequence!r}")
 
 
-def _sizes(looks: Looks, step: Step) -> tuple[int, int]:
-    """How many places the sequences of a step have."""
-    if not step.query_places:
-        return looks.size(step.site)
-    rows, keys = (
-        1 + max(itertools.chain(*places)) for places in (step.query_places, step.key_places)
-    )
-    return rows, keys
-
-
-def _groups(looks: Looks, step: Step) -> list[tuple[Tensor, Tensor]]:
-    """For each row of the batch that one input takes: the places of its rows and of its keys."""
-    if not step.query_places:
-        rows, keys = looks.size(step.site)
-        return [(torch.arange(rows), torch.arange(keys))]
-    pairs = zip(step.query_places, step.key_places, strict=True)
-    return [(torch.tensor(rows), torch.tensor(keys)) for rows, keys in pairs]
-
-
 def _found(looks: Looks, step: Step, asked: Tensor, weigh: Weigh) -> Tensor:
-    rows, keys = _sizes(looks, step)
-    if asked.shape[1] != rows:
-        raise UnsupportedError(
-            f"{step.site} must look from {asked.shape[1]} places of {step.queries}, got {rows} rows"
-        )
-    if step.queries == step.keys and rows != keys:
-        raise UnsupportedError(
-            f"{step.site} must look once from each place of {step.queries} at these places, "
-            f"got {rows} rows and {keys} keys"
-        )
-    groups = _groups(looks, step)
+    rows, keys = sizes(looks, step)
+    check_places(step, asked.shape[1], rows, keys)
     found = torch.zeros(len(asked), keys)
-    for look in looks.of(step.site):
-        weights = weigh(look).float().cpu().unflatten(0, (-1, len(groups)))
-        for number, (places, key_places) in enumerate(groups):
-            here = asked[:, places[look.rows]]
-            if here.any():
-                seen = key_places[: weights.shape[3]]
-                part = weights[:, number, : here.shape[1], : len(seen)]
-                part = part.expand(len(asked), -1, -1)
-                found.index_add_(1, seen, (here[:, None] @ part)[:, 0])
+    for hop in hops(looks, step, weigh):
+        here = asked[:, hop.queries]
+        if here.any():
+            part = hop.weights.expand(len(asked), -1, -1)
+            found.index_add_(1, hop.keys, (here[:, None] @ part)[:, 0])
     return found
 
 

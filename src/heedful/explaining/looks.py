@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from heedful.errors import UnsupportedError
 from heedful.explaining.question import Question, Route
+from heedful.probing.call import ProbedCall
 from heedful.probing.fidelity import differs, fidelity
 from heedful.probing.gradients import WeightGradients
 from heedful.probing.probe import Probe, probe
@@ -54,10 +55,10 @@ class Looks:
         """Return the same maps along another route."""
         return Looks(self._heard, route, gradients=self._gradients)
 
-    def of(self, site: str) -> Iterator[Look]:
-        """Go through the rows of a site."""
+    def of(self, site: str, only: int | None = None) -> Iterator[Look]:
+        """Go through the rows of a site, of one of its calls or of all."""
         start = 0
-        for number, call in enumerate(self._heard.calls(site)):
+        for number, call in self._calls(site, only):
             slopes = WeightGradients(call) if self._gradients else None
             for block in self._heard.blocks(site, call=number, block=BLOCK):
                 rows = slice(start, start + len(block.rows))
@@ -66,10 +67,22 @@ class Looks:
                 yield Look(rows, block.weights, slope)
                 start = rows.stop
 
-    def size(self, site: str) -> tuple[int, int]:
-        """Return how many rows and how many keys a site has."""
-        calls = self._heard.calls(site)
+    def size(self, site: str, only: int | None = None) -> tuple[int, int]:
+        """Return how many rows and how many keys a site has, in one of its calls or in all."""
+        calls = [call for _, call in self._calls(site, only)]
         return sum(call.queries for call in calls), max(call.weights.keys for call in calls)
+
+    def calls(self, site: str) -> list[int]:
+        """Return how many rows each call of a site has."""
+        return [call.queries for call in self._heard.calls(site)]
+
+    def _calls(self, site: str, only: int | None) -> list[tuple[int, ProbedCall]]:
+        calls = [*enumerate(self._heard.calls(site))]
+        if only is None:
+            return calls
+        if not 0 <= only < len(calls):
+            raise UnsupportedError(f"{site} must be called for each step, got no call {only}")
+        return [calls[only]]
 
     def heads(self, site: str) -> int:
         """Return how many heads a site has."""

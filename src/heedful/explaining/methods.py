@@ -7,6 +7,7 @@ from torch import nn
 from heedful.config.problems import unknown_choice
 from heedful.errors import ConfigError
 from heedful.explaining.attention import attention
+from heedful.explaining.flow import flow
 from heedful.explaining.gradient_attention import gradient_attention
 from heedful.explaining.integrated_gradients import integrated_gradients
 from heedful.explaining.maps import Maps
@@ -20,6 +21,7 @@ METHODS: Mapping[str, Method] = {
     "gradient-attention": gradient_attention,
     "attention": attention,
     "rollout": rollout,
+    "flow": flow,
     "occlusion": occlusion,
     "integrated-gradients": integrated_gradients,
 }

@@ -28,6 +28,8 @@ class Step:
         query_places: Where one input takes several rows of the site's batch, e.g. one for each
             review or frame: for each of these, which places of `queries` its rows are.
         key_places: For each of these, which places of `keys` its keys are; padding stands behind.
+        call: Which call of the site, where layers share one and each is a step; `None` means that
+            all calls are rows of one step, as those of a decoder that writes token by token.
     """
 
     site: str
@@ -36,6 +38,7 @@ class Step:
     residual: bool = True
     query_places: Places = ()
     key_places: Places = ()
+    call: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

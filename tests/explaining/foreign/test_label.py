@@ -14,6 +14,7 @@ from heedful.explaining.foreign.label import mean_state, why_label, why_similar
 from heedful.explaining.foreign.tokens import Copies, numbered
 from heedful.explaining.methods import METHODS, find_method
 from heedful.explaining.scores import log_odds
+from heedful.probing.probe import probe
 
 sys.path.insert(0, str(Path(__file__).parent))
 from small_models import PAIR, TEXT, bert, build, llama
@@ -146,11 +147,26 @@ def test_a_decoder_that_reads_the_text_again_is_not_followed():
     assert abs(find_method("occlusion")(model, question).weights).max() > 1e-6
 
 
-def test_rejects_layers_that_run_several_times():
+def test_layers_that_share_a_site_are_a_step_each():
     model = build("AlbertForSequenceClassification", "AlbertConfig", **TEXT, embedding_size=16)
     question = why_label(model, text(), 0)
+    (site,) = {step.site for step in question.route.steps}
+    assert [step.call for step in question.route.steps] == [0, 1]
+    assert question.route.rows == (0,)
+    with torch.no_grad(), probe(model, sites=site) as heard:
+        model(input_ids=torch.tensor([NUMBERS]))
+    maps = [heard.maps(site, call=call)[0].mean(0).double().numpy() for call in (0, 1)]
+    first, second = (weights / 2 + np.eye(7) / 2 for weights in maps)
+    found = find_method("rollout")(model, question).weights[0]
+    np.testing.assert_allclose(found, (second @ first)[0, 1:6], atol=1e-6)
+    assert np.abs(first - second).max() > 0.01
+
+
+def test_rejects_sites_that_several_layers_share_in_turns():
+    shared = {"num_hidden_groups": 2, "num_hidden_layers": 4, "embedding_size": 16}
+    model = build("AlbertForSequenceClassification", "AlbertConfig", **TEXT | shared)
     with pytest.raises(UnsupportedError, match=r"must look once from .* got 14 rows and 7 keys"):
-        find_method("rollout")(model, question)
+        find_method("rollout")(model, why_label(model, text(), 0))
 
 
 def test_rejects_labels_directions_and_models():

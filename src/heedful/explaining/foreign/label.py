@@ -137,7 +137,10 @@ def _of_encoder(
 def _read(
     model: nn.Module, text: Tokens, scores: Callable[[nn.Module, Copies], Tensor], route: Route
 ) -> Route:
-    """Say where the answer is read: behind the last attention no place knows of another."""
+    """Say where the answer is read: behind the last attention no place knows of another.
+
+    One site that is called again and again is all the layers of a model, one call each.
+    """
     site = route.steps[-1].site
     with differentiable(model) as parameters:
         with probe(model, sites=site.replace("[", "[[]"), gradients=True) as heard:
@@ -145,6 +148,10 @@ def _read(
         torch.autograd.grad(total, parameters, allow_unused=True)
     if site in heard.unobservable:
         return route
+    calls = len(heard.calls(site))
+    if len(route.steps) == 1 and calls > 1:
+        steps = tuple(replace(route.steps[0], call=call) for call in range(calls))
+        route = replace(route, steps=steps)
     places = sum(slope.abs() for slope in heard.calls(site)[-1].gradients)
     if not isinstance(places, Tensor):
         return route
