@@ -1,5 +1,6 @@
 """`heedful.explain`: why a run answers what it answers, and whether that explanation holds."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from heedful.errors import ConfigError, DataError
 from heedful.explaining.explain import explain_question
 from heedful.explaining.explanation import Explanation
 from heedful.explaining.pass_rate import PassRate, pass_rate
+from heedful.explaining.paths import decision_paths
 from heedful.training.run import Run
 
 
@@ -24,6 +26,7 @@ def explain(
     draws: int = 200,
     seed: int = 0,
     split: str = "test",
+    paths: int = 0,
 ) -> Explanation:
     """Answer an input and say which of its pieces the answer rests on.
 
@@ -44,6 +47,8 @@ def explain(
         draws: Random maps that it is judged against.
         seed: Of what is random.
         split: Where a number counts: `dev` or `test`.
+        paths: How many of the strongest paths through heads are cut for each target; see
+            `heedful.explaining.paths.decision_paths`.
 
     Raises:
         ConfigError: There is no such method, site, head, split or example.
@@ -64,9 +69,12 @@ def explain(
     with torch.inference_mode():
         (answer,) = run.task.answer(model, run.task.encode([example]))
     question = run.task.question(model, example, answer)
-    return explain_question(
+    found = explain_question(
         model, question, method=method, site=site, head=head, test=test, draws=draws, seed=seed
     )
+    if not paths:
+        return found
+    return replace(found, paths=decision_paths(model, question, paths=paths, seed=seed))
 
 
 def explain_examples(

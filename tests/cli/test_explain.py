@@ -37,6 +37,16 @@ def test_json_has_weights_and_verdict(heedful, run):
     assert found["verdict"]["draws"] == 20
 
 
+def test_paths_are_cut_for_those_who_ask(heedful, run):
+    words = ("--index", "1", "--paths", "2", "--json")
+    paths = json.loads(heedful("explain", run, *words)[1])["paths"]
+    assert len(paths) == 2
+    assert paths[0]["strength"] >= paths[1]["strength"] > 0
+    assert {site for path in paths for site, _ in path["heads"]} == {"pooling"}
+    drawn = heedful("explain", run, *words[:-1])[1]
+    assert f"cut: {paths[0]['drop']:.2f}" in drawn
+
+
 def test_examples_have_a_rate(heedful, run):
     code, out, _ = heedful("explain", run, "--examples", "3", "--draws", "20")
     assert code == 0
@@ -65,6 +75,7 @@ def test_a_file_has_the_badge_and_the_command(heedful, run, tmp_path):
         (("--text", "a", "--method", "guess"), "method must be one of"),
         (("--index", "20"), "index must be in 0 to 19 of the test split, got 20"),
         (("--examples", "2", "-o", "x.html"), "--output must come with one input"),
+        (("--examples", "2", "--paths", "1"), "--paths must come with one input"),
         (("--text", "a", "-o", "x.pdf"), "must end in"),
         (("--text", " "), "must hold something"),
     ],

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from heedful.errors import ConfigError, UnsupportedError
-from heedful.explaining.explain import explain_example, explain_question
+from heedful.explaining.explain import explain_question
 from heedful.explaining.question import Question
 from heedful.explaining.routes import encoder
 from heedful.nn.pooling import AttentionPooling
@@ -103,18 +103,6 @@ def test_what_there_is_not_is_refused(given, message):
 def test_attention_that_is_not_there_cannot_explain():
     with pytest.raises(UnsupportedError, match="occlusion asks for no attention"):
         explain_question(*model_and_question(attention=False), method="attention", test=False)
-
-
-def test_a_task_asks_its_own_question():
-    model, question = model_and_question()
-
-    class Task:
-        def question(self, *given):
-            assert given == (model, "example", "answer")
-            return question
-
-    found = explain_example(Task(), model, "example", "answer", test=False)
-    assert found.title == "what it is"
 
 
 def test_a_model_of_inference_mode_has_no_gradients():

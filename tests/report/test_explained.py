@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from heedful.data.image_attention import ImageAttention
-from heedful.explaining.explanation import Effect, Explanation, Verdict
+from heedful.explaining.explanation import DecisionPath, Effect, Explanation, Verdict
 from heedful.report.explained import as_picture, badge, render_explanation
 
 
@@ -83,6 +83,20 @@ def test_of_many_pieces_the_strongest_are_listed():
 def test_a_map_of_nothing_is_drawn_without_bars():
     drawn = plain(explanation(weights=np.zeros((1, 3))))
     assert "█" not in drawn
+
+
+def test_paths_are_told_with_what_cutting_them_does():
+    path = DecisionPath(
+        target=0,
+        piece=1,
+        heads=(("decoder.0", 3), ("encoder.1", 2)),
+        strength=0.25,
+        drop=1.5,
+        random_drop=-0.125,
+    )
+    drawn = plain(explanation(paths=(path,)))
+    assert "  animal ← decoder.0 head 3 ← encoder.1 head 2 ← ␣cat" in drawn
+    assert "25% of all paths; cut: 1.50, others through as many heads: -0.12" in drawn
 
 
 def test_several_targets_are_a_table_of_shares():

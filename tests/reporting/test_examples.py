@@ -5,7 +5,6 @@ import pytest
 
 from heedful.data.alignment import Alignment
 from heedful.errors import UnsupportedError
-from heedful.reporting import examples
 from heedful.reporting.examples import LONGEST, cut, fields_of, show_examples
 
 
@@ -46,6 +45,9 @@ class Task:
     def show(self, answer):
         return f"{answer}\n!"
 
+    def question(self, model, example, answer):
+        raise UnsupportedError("the task must say more, got less")
+
     def picture(self, model, example, answer):
         return self.picture_of
 
@@ -55,15 +57,7 @@ def run():
     return SimpleNamespace(task=Task(), model="a model")
 
 
-def explained_by(monkeypatch, function):
-    monkeypatch.setattr(examples, "explain_example", function)
-
-
-def test_where_nothing_can_be_asked_the_picture_and_the_reason_are_shown(run, monkeypatch):
-    def refuse(*given, **settings):
-        raise UnsupportedError("the task must say more, got less")
-
-    explained_by(monkeypatch, refuse)
+def test_where_nothing_can_be_asked_the_picture_and_the_reason_are_shown(run):
     said = []
     (shown,) = show_examples(run, [Asked(text="ab")], draws=9, seed=1, tell=said.append)
     assert (shown.answer, shown.asked["text"]) == ("ba !", "ab")

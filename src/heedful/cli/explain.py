@@ -51,6 +51,10 @@ def explain(
     draws: Annotated[
         int, typer.Option(min=1, max=100_000, help="Random maps that --test compares with.")
     ] = DRAWS,
+    paths: Annotated[
+        int,
+        typer.Option(min=0, max=100, help="Cut the strongest paths through heads, so many each."),
+    ] = 0,
     seed: Seed = 0,
     output: Annotated[
         Path | None,
@@ -67,6 +71,8 @@ def explain(
 
     named = {"--text": text, "--image": image, "--sound": sound, "--input": given}
     asked = _asked(named, index=index, examples=examples)
+    if paths and examples is not None:
+        raise ConfigError(f"--paths must come with one input, got --examples {examples}")
     if output is not None:
         _check_output(output, examples, force=force)
     options: Any = {"method": method, "site": site, "head": head, "draws": draws, "seed": seed}
@@ -79,7 +85,7 @@ def explain(
         _say_rate(found, as_json=as_json)
         return
     with working("explaining"):
-        explanation = explain(opened, asked, test=test, split=split, **options)
+        explanation = explain(opened, asked, test=test, split=split, paths=paths, **options)
     if output is not None:
         _write(explanation, output, command=str(context.obj))
     if as_json:

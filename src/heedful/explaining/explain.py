@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any, Protocol
 
 from torch import nn
 
@@ -15,35 +14,6 @@ from heedful.explaining.methods import Method, find_method
 from heedful.explaining.question import Question
 from heedful.explaining.randomised import resemblance
 from heedful.explaining.verdict import judge
-
-
-class Asked(Protocol):
-    """What can be asked why: a task."""
-
-    @property
-    def question(self) -> Callable[[nn.Module, Any, Any], Question]:
-        """From a model, an example and the model's answer to a question."""
-        ...
-
-
-def explain_example(
-    task: Asked,
-    model: nn.Module,
-    example: Any,
-    answer: Any,
-    *,
-    method: str | None = None,
-    test: bool = True,
-    draws: int = 200,
-    seed: int = 0,
-) -> Explanation:
-    """Explain an answer that a model gave to an example; see `explain_question`.
-
-    Raises:
-        UnsupportedError: The task does not say what its inputs are made of.
-    """
-    question = task.question(model, example, answer)
-    return explain_question(model, question, method=method, test=test, draws=draws, seed=seed)
 
 
 def explain_question(

@@ -65,7 +65,8 @@ class DecisionPath:
     Args:
         target: Number of the target.
         piece: Number of the piece.
-        heads: `(site, head)` on the way, from the answer back to the input.
+        heads: `(site, head)` on the way, from the answer back to the input; a site that is called
+            by several layers names the call.
         strength: Its share of all paths of the target.
         drop: By how much the target's score falls when the path is cut.
         random_drop: The mean of it over paths drawn at random through as many heads.

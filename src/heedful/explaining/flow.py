@@ -1,6 +1,5 @@
 """Attention flow: as much as pipes as wide as the weights could carry from a target to a piece."""
 
-import importlib
 from typing import Any
 
 import numpy as np
@@ -107,7 +106,7 @@ class _Network:
         self._edges.append((tails, heads, widths))
 
     def _joined(self) -> Any:
-        """All edges as a sparse matrix, with a node behind each piece, and one before the answer."""
+        """All edges as a sparse matrix; a node behind each piece, and one before the answer."""
         self._sinks = self._new(self._pieces)
         for name, places in self._route.places.items():
             pieces = np.array(places)
@@ -128,10 +127,9 @@ class _Network:
 
 def _scipy() -> tuple[Any, Any]:
     try:
-        found = (importlib.import_module(f"scipy.sparse{part}") for part in (".csgraph", ""))
-        csgraph, sparse = found
+        from scipy.sparse import csgraph, csr_array
     except ImportError:
         raise MissingExtraError(
             "attention flow needs the package scipy, got none. Run: pip install 'heedful[explain]'"
         ) from None
-    return csgraph, sparse.csr_array
+    return csgraph, csr_array

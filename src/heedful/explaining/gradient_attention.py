@@ -33,10 +33,11 @@ def gradient_attention(model: nn.Module, question: Question) -> Maps:
     for start in range(0, len(question.targets), TARGETS):
         targets = range(len(question.targets))[start : start + TARGETS]
         looks, _ = look(model, question, targets)
-        found.append(relevance(looks, question, targets, _helpful, Mixture(1.0, 1.0)))
+        found.append(relevance(looks, question, targets, helpful, Mixture(1.0, 1.0)))
         error = None if error is None or looks.error is None else max(error, looks.error)
     return Maps.of(torch.cat(found), error)
 
 
-def _helpful(each: Look) -> Tensor:
+def helpful(each: Look) -> Tensor:
+    """Return weights times their gradients where these are positive, the heads' mean."""
     return (each.gradients * each.weights).clamp(min=0).mean(1)

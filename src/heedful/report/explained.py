@@ -39,7 +39,8 @@ def render_explanation(explanation: Explanation, width: int = 80) -> Group:
     if explanation.verdict is not None:
         head.append(f": {explanation.verdict.reason}")
     head.append("\n")
-    return Group(head, _body(explanation, width))
+    parts = [head, _body(explanation, width)]
+    return Group(*parts, _paths(explanation)) if explanation.paths else Group(*parts)
 
 
 def _body(explanation: Explanation, width: int) -> Text:
@@ -79,6 +80,25 @@ def as_picture(explanation: Explanation, *, title: bool = True) -> Alignment | I
         maps.append(AttentionMap(row=int(row), column=int(column), weights=cells, word=target))
     pixels = tuple(tuple(map(tuple, line)) for line in explanation.canvas.tolist())
     return ImageAttention(pixels=pixels, maps=tuple(maps), title=words)
+
+
+def _paths(explanation: Explanation) -> Text:
+    """The paths that were cut, target by target, and what that did."""
+    lines = ["", "the strongest paths, and by how much the score falls when they are cut"]
+    for path in explanation.paths:
+        way = " ← ".join(
+            [
+                shown(explanation.targets[path.target]),
+                *(f"{site} head {head}" for site, head in path.heads),
+                shown(explanation.pieces[path.piece]),
+            ]
+        )
+        lines.append(f"  {way}")
+        lines.append(
+            f"      {path.strength:.0%} of all paths; cut: {path.drop:.2f}, "
+            f"others through as many heads: {path.random_drop:.2f}"
+        )
+    return Text("\n".join(lines))
 
 
 def _bars(explanation: Explanation, width: int) -> Text:

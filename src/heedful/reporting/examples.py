@@ -1,13 +1,15 @@
 """Held-out examples as the page shows them: answered, and explained where the task can be asked."""
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 import torch
 
-from heedful.errors import HeedfulError
-from heedful.explaining.explain import explain_example
+from heedful.errors import HeedfulError, UnsupportedError
+from heedful.explaining.explain import explain_question
+from heedful.explaining.paths import decision_paths
 from heedful.report.run_page.data import Shown
 from heedful.training.run import Run
 
@@ -76,7 +78,10 @@ def _told(value: Any) -> str:
 def _explained(run: Run, example: Any, answer: Any, *, draws: int, seed: int) -> dict[str, Any]:
     """An explanation with its verdict; else where the model looked, and why nobody tested that."""
     try:
-        found = explain_example(run.task, run.model, example, answer, draws=draws, seed=seed)
+        question = run.task.question(run.model, example, answer)
+        found = explain_question(run.model, question, draws=draws, seed=seed)
+        with contextlib.suppress(UnsupportedError):  # no attention leads to the input
+            found = replace(found, paths=decision_paths(run.model, question, seed=seed))
         return {"explanation": found}
     except HeedfulError as error:
         reason = str(error)

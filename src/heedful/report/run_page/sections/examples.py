@@ -142,5 +142,5 @@ def _paths(found: Explanation) -> list[dict[str, str]] | None:
             "drop": f"{path.drop:+.3g}",
             "random": f"{path.random_drop:+.3g}",
         }
-        for path in found.paths[:3]
+        for path in sorted(found.paths, key=lambda each: -each.strength)[:3]
     ] or None
