@@ -1,7 +1,7 @@
 """Tiny checkpoints of many kinds, as `save_pretrained` writes them, and texts for them."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,16 +28,16 @@ SIZES: dict[str, Any] = {
 Save = Callable[..., Path]
 
 
-def texts(count: int, *, seed: int = 0, words: Sequence[str] = WORDS) -> list[str]:
+def make_texts(count: int, *, seed: int = 0) -> list[str]:
     """Different texts of two to nine words."""
     draw = random.Random(seed)
     found: dict[str, None] = {}
     while len(found) < count:
-        found[" ".join(draw.choices(words, k=draw.randint(2, 9)))] = None
+        found[" ".join(draw.choices(WORDS, k=draw.randint(2, 9)))] = None
     return list(found)
 
 
-def tokenizer() -> Any:
+def make_tokenizer() -> Any:
     """A word is a token; [CLS] before and [SEP] behind a text."""
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
@@ -64,7 +64,7 @@ def save(tmp_path: Path) -> Save:
         torch.manual_seed(0)
         folder = tmp_path / name
         getattr(T, kind)(config).save_pretrained(folder)
-        (tokenizer() if processor is None else processor).save_pretrained(folder)
+        (make_tokenizer() if processor is None else processor).save_pretrained(folder)
         return folder
 
     return made
@@ -80,7 +80,7 @@ def encoder(save: Save) -> Path:
 def lines(tmp_path: Path) -> Path:
     """A file of 400 different texts."""
     path = tmp_path / "texts.txt"
-    path.write_text("".join(f"{text}\n" for text in texts(400)), encoding="utf-8")
+    path.write_text("".join(f"{text}\n" for text in make_texts(400)), encoding="utf-8")
     return path
 
 
@@ -89,3 +89,21 @@ def faster(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every model that was changed be faster, whatever else the machine does."""
     latency = {"before": 2.0, "after": 1.0}
     monkeypatch.setattr(proof, "_timed", lambda *_: (Ratio(2, 1.9, 2.1), latency))
+
+
+@pytest.fixture
+def texts() -> Callable[..., list[str]]:
+    """Different texts of two to nine words."""
+    return make_texts
+
+
+@pytest.fixture
+def tokenizer() -> Callable[[], Any]:
+    """A tokeniser to which a word is a token."""
+    return make_tokenizer
+
+
+@pytest.fixture
+def sizes() -> dict[str, Any]:
+    """Of a tiny BERT."""
+    return SIZES

@@ -85,14 +85,25 @@ def open_checkpoint(folder: Path | str) -> Checkpoint:
 
 
 @contextmanager
-def offline() -> Generator[None]:
-    """Let transformers look for nothing on the network, whatever a folder names."""
+def reading() -> Generator[None]:
+    """Let transformers read a folder: nothing from the network, whatever the folder names, and
+    nothing to say but errors.
+    """
     from unittest.mock import patch
 
     import huggingface_hub.constants as hub
+    from transformers.utils import logging
 
-    with patch.object(hub, "HF_HUB_OFFLINE", True):
-        yield
+    bars, loud = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    try:
+        with patch.object(hub, "HF_HUB_OFFLINE", True):
+            yield
+    finally:
+        logging.set_verbosity(loud)
+        if bars:
+            logging.enable_progress_bar()
 
 
 def _class_of(folder: Path) -> Any:
@@ -151,14 +162,8 @@ def _check_weights(folder: Path) -> None:
 
 
 def _read(kind: Any, folder: Path) -> nn.Module:
-    from transformers.utils import logging
-
-    bars = logging.is_progress_bar_enabled()
-    loud = logging.get_verbosity()
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
     try:
-        with offline():
+        with reading():
             model, found = kind.from_pretrained(
                 folder,
                 local_files_only=True,
@@ -172,10 +177,6 @@ def _read(kind: Any, folder: Path) -> nn.Module:
         raise RunError(
             f"{folder} must be a whole checkpoint of {kind.__name__}, got: {reason(error):.200}"
         ) from None
-    finally:
-        logging.set_verbosity(loud)
-        if bars:
-            logging.enable_progress_bar()
     missing = [
         name for name in sorted(found["missing_keys"]) if not set(UNUSED) & set(name.split("."))
     ]

@@ -39,7 +39,8 @@ class LabelsHead(Head):
                 f"{problem or f'{config.num_labels} labels'}"
             )
         self.numbers = {str(name): int(number) for number, name in config.id2label.items()}
-        if config.pad_token_id is None and hasattr(inputs.processor, "pad_token_id"):
+        text = hasattr(inputs.processor, "pad_token_id")
+        if text and getattr(config, "pad_token_id", None) is None:
             config.pad_token_id = inputs.processor.pad_token_id  # decoders look for the last token
 
     @property

@@ -7,7 +7,7 @@ import numpy as np
 from torch import Tensor
 
 from heedful.checkpoints.examples import CheckpointExample
-from heedful.checkpoints.folder import Checkpoint, offline
+from heedful.checkpoints.folder import Checkpoint, reading
 from heedful.checkpoints.inputs.base import Inputs
 from heedful.data.hashes import hash_array
 from heedful.data.pictures import SUFFIXES, open_picture
@@ -34,7 +34,7 @@ class ImageInputs(Inputs):
         from transformers import AutoImageProcessor
 
         try:
-            with offline():
+            with reading():
                 self._processor: Any = AutoImageProcessor.from_pretrained(
                     checkpoint.folder,
                     config=checkpoint.config,

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from heedful.checkpoints.examples import CheckpointExample
-from heedful.checkpoints.folder import Checkpoint, offline
+from heedful.checkpoints.folder import Checkpoint, reading
 from heedful.checkpoints.inputs.base import Inputs
 from heedful.data.hashes import hash_array
 from heedful.data.sounds import SUFFIXES, SoundReader
@@ -35,7 +35,7 @@ class SoundInputs(Inputs):
         from transformers import AutoFeatureExtractor
 
         try:
-            with offline():
+            with reading():
                 self._processor: Any = AutoFeatureExtractor.from_pretrained(
                     checkpoint.folder, local_files_only=True, trust_remote_code=False
                 )

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from heedful.checkpoints.examples import CheckpointExample
-from heedful.checkpoints.folder import Checkpoint, offline
+from heedful.checkpoints.folder import Checkpoint, reading
 from heedful.checkpoints.inputs.base import Inputs
 from heedful.errors import DataError, RunError
 from heedful.files import reason
@@ -89,7 +89,7 @@ def tokenizer_of(checkpoint: Checkpoint) -> Any:
     from transformers import AutoTokenizer
 
     try:
-        with offline():
+        with reading():
             found: Any = AutoTokenizer.from_pretrained(
                 checkpoint.folder,
                 config=checkpoint.config,
