@@ -58,6 +58,7 @@ EXCEPTIONS = {
         9, "one argument for each thing that only the caller knows, keyword-only"
     ),
     ("parameters", "cli/serve.py:serve"): Excess(11, "one argument for each option"),
+    ("parameters", "cli/profile.py:profile"): Excess(10, "one argument for each option"),
     ("parameters", "cli/report.py:report"): Excess(9, "one argument for each option"),
     ("parameters", "cli/apply.py:apply"): Excess(
         10, "one argument for each option, older ones too"

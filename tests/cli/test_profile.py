@@ -60,6 +60,9 @@ def report():
             site("silent", [silent, head(2.0, look=None, query_key=None)], 0.16),
         ],
         "not_adaptable": {"other": "it has [slopes]"},
+        "findings": [
+            {"name": "padding", "text": "31% is [padding]", "remedy": "sort", "gain": 1.25}
+        ],
         "importance": {"heads": 4, "fisher": 0.875, "gate_gradient": -0.25},
         "key_block": 16,
         "summary": "attention takes 58% of the work: no plan can win more than 2.38x",
@@ -143,6 +146,8 @@ def test_people_get_tables(heedful, asked):
         "7,654,321 parameters, 3.0 MiB at most",
         "order of 4 heads left out one by one: correlation with Fisher +0.88, "
         "with the gate gradient -0.25",
+        "free: 31% is [padding].",
+        "sort",
         "attention takes 58% of the work: no plan can win more than 2.38x.",
     ):
         assert row in rows
@@ -204,6 +209,7 @@ def test_a_function_gives_any_model(heedful, asked, mine):
 
 def test_a_folder_may_have_a_colon_and_a_task_of_the_users(heedful, asked, tmp_path):
     (tmp_path / "a:b").mkdir()
+    (tmp_path / "a:b" / "run.json").touch()
     assert heedful("profile", "a:b", "--json", "--task-from", "mine:Task")[0] == 0
     assert (asked.run[0]["run"], asked.task_from) == ("a:b", "mine:Task")
 

@@ -50,7 +50,7 @@ def takes_checkpoint(folder: Path) -> bool:
 
 
 def data_of(
-    data: Path | None, columns: Sequence[str] | None, test: Path | None
+    data: Path | None, columns: Sequence[str] | None, test: Path | None = None
 ) -> "CheckpointData":
     """Return where the examples of a checkpoint are.
 

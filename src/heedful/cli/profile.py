@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from heedful.cli._checkpoints import Columns, DataFile
 from heedful.cli._options import MOST, AsJson, Force, Seed, TaskFrom
 from heedful.cli._output import check_file, named
 from heedful.cli._outside import users_code
@@ -21,11 +22,14 @@ def profile(
     target: Annotated[
         str,
         typer.Argument(
-            metavar="RUN|MODULE:FUNCTION",
-            help="Folder of a run, or a function that returns (model, batches).",
+            metavar="RUN|FOLDER|MODULE:FUNCTION",
+            help="A run, a checkpoint of Hugging Face, or a function that returns "
+            "(model, batches).",
         ),
     ],
     *,
+    data: DataFile = None,
+    column: Columns = None,
     leave_out: Annotated[
         int, typer.Option(min=0, max=MOST, help="Heads that are left out one by one, at most.")
     ] = 64,
@@ -48,7 +52,7 @@ def profile(
         check_file(output, force=force)
     settings = {"leave_out": leave_out, "key_block": key_block, "seed": seed}
     with working(f"profiling {target}") as tell:
-        found = _profiled(target, task_from, {**settings, "listen": tell})
+        found = _profiled(target, task_from, data, column, {**settings, "listen": tell})
     if output is not None:
         from heedful.files import write_json
 
@@ -59,12 +63,27 @@ def profile(
         show_profile(found)
 
 
-def _profiled(target: str, task_from: str | None, settings: dict[str, Any]) -> dict[str, Any]:
+def _profiled(
+    target: str,
+    task_from: str | None,
+    data: Path | None,
+    column: list[str] | None,
+    settings: dict[str, Any],
+) -> dict[str, Any]:
+    from heedful.cli._checkpoints import check_run, data_of, takes_checkpoint
     from heedful.cli._runs import open_run
     from heedful.profiling import profile as profiling
 
+    folder = named(Path(target))
+    if Path(target).exists() and takes_checkpoint(folder):
+        from heedful.checkpoints.profile import profile_checkpoint
+
+        where = data_of(data, column) if data or column else None
+        found = profile_checkpoint(folder, where, **settings)
+        return {"target": target, **found.to_json()}
+    check_run(data=data, column=column)
     if ":" not in target or Path(target).exists():
-        found = profiling.profile_run(open_run(named(Path(target)), task_from), **settings)
+        found = profiling.profile_run(open_run(folder, task_from), **settings)
     else:
         model, batches = _made(target)
         with users_code(target, "return a model that takes its batches"):
@@ -91,6 +110,7 @@ def show_profile(found: dict[str, Any]) -> None:
     from rich.console import Console
 
     console = Console(highlight=False)
+    _show_findings(console, found)
     _show_costs(console, found)
     _show_heads(console, found)
     _show_sinks(console, found)
@@ -110,6 +130,15 @@ def show_profile(found: dict[str, Any]) -> None:
             f"{agree['fisher']:+.2f}, with the gate gradient {agree['gate_gradient']:+.2f}"
         )
     console.print(f"{found['summary']}.", markup=False)
+
+
+def _show_findings(console: Any, found: dict[str, Any]) -> None:
+    """What could be faster at once, before anything is cut."""
+    for finding in found["findings"]:
+        console.print(f"free: {finding['text']}.", markup=False)
+        console.print(f"      {finding['remedy']}", markup=False, style="dim", soft_wrap=True)
+    if found["findings"]:
+        console.print()
 
 
 def _show_costs(console: Any, found: dict[str, Any]) -> None:

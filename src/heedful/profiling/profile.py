@@ -33,6 +33,8 @@ from heedful.profiling._results import (
 )
 from heedful.profiling._site_times import ROUNDS, Times, plain_shares, shapes_of, time_sites
 from heedful.profiling._usage import usage_of
+from heedful.profiling.findings import cheap_findings
+from heedful.profiling.findings.finding import Finding
 from heedful.training.run import Run
 
 LEFT_OUT = 64  # heads that are left out one by one
@@ -53,6 +55,7 @@ class Profile:
         key_block: Keys in a block of `KeyUse`.
         seed: Of what was drawn.
         machine: On what it was measured.
+        findings: What could be faster at once, the largest gain first.
     """
 
     whole: Whole
@@ -62,6 +65,7 @@ class Profile:
     key_block: int
     seed: int
     machine: dict[str, Any]
+    findings: tuple[Finding, ...] = ()
 
     @property
     def summary(self) -> str:
@@ -112,7 +116,7 @@ def profile(
         UnsupportedError: The model has no attention or no parameters.
 
     Cost:
-        Some twenty passes over the batches, two of them with gradients, and one for each head that
+        Some fifty passes over the batches, two of them with gradients, and one for each head that
         is left out.
     """
     _check(leave_out, key_block)
@@ -180,8 +184,7 @@ def _profile(
     own = {name: found.own for name, found in usage.items()}
     key_uses = key_use_of(problem, own, block=block)
     listen("measuring dimensions")
-    runs = [lambda batch=batch: problem.outputs(model, batch) for batch in problem.calibration]
-    moments = collect_moments(model, sites, runs)
+    moments = collect_moments(model, sites, problem.runs(model))
     profiles: list[SiteProfile] = []
     for site in sites:
         projections, name = site.read(model), site.name
@@ -189,6 +192,7 @@ def _profile(
         divided = plain_shares(projections.geometry, shapes.get(name, ()), _like(site, model))
         spent, used = _milliseconds(name, times, divided), usage.get(name, Usage())
         profiles.append(_site(site, problem, projections, spent, used, times.total, heads))
+    listen("looking for what is free")
     return Profile(
         whole=whole,
         sites=tuple(profiles),
@@ -197,6 +201,7 @@ def _profile(
         key_block=block,
         seed=seed,
         machine=asdict(environment()) | {"device": str(problem.device)},
+        findings=cheap_findings(problem),
     )
 
 

@@ -1,0 +1,43 @@
+"""A checkpoint is profiled as a file would be read: in its order, with its padding."""
+
+import pytest
+
+from heedful.checkpoints import profile as file
+from heedful.checkpoints.examples import CheckpointData
+from heedful.checkpoints.profile import profile_checkpoint
+from heedful.errors import ConfigError
+
+T = pytest.importorskip("transformers")
+
+
+def test_sites_costs_and_padding(encoder, lines):
+    found = profile_checkpoint(encoder, CheckpointData(path=lines), leave_out=0)
+    assert [site.name for site in found.sites] == [f"encoder.layer.{n}.attention" for n in (0, 1)]
+    padding = next(each for each in found.findings if each.name == "padding")
+    assert "in the order of the file" in padding.text
+    assert padding.gain is not None
+    assert found.to_json()["findings"]
+
+
+def test_texts_need_no_data(encoder):
+    assert profile_checkpoint(encoder, leave_out=0).whole.longest == 30  # the tokeniser's limit
+
+
+def test_images_need_data(save):
+    pytest.importorskip("PIL")
+    config = T.ViTConfig(
+        hidden_size=12, num_hidden_layers=1, num_attention_heads=3, intermediate_size=8,
+        image_size=8, patch_size=4,
+    )  # fmt: skip
+    folder = save("ViTModel", config, T.ViTImageProcessor(size={"height": 8, "width": 8}))
+    with pytest.raises(ConfigError, match=r"--data must name a folder for a model that reads no"):
+        profile_checkpoint(folder)
+
+
+def test_so_many_examples_are_looked_at(encoder, lines, monkeypatch):
+    monkeypatch.setattr(file, "LOOKED_AT", 40)
+    seen = []
+    monkeypatch.setattr(file, "profile", lambda model, batches, **_: seen.append(batches) or 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        profile_checkpoint(encoder, CheckpointData(path=lines))
+    assert [len(batch["input_ids"]) for batch in seen[0]] == [32, 8]
