@@ -8,6 +8,7 @@ from heedful.allocation import precision
 from heedful.allocation.moves import LowPrecision
 from heedful.bench.timing import Times
 from heedful.optimizing import free_moves as file
+from heedful.optimizing import rounds
 from heedful.optimizing.budget import Budget
 from heedful.optimizing.clock import Clock, TimeUp
 from heedful.optimizing.events import Verified
@@ -68,11 +69,11 @@ def test_each_plan_makes_its_model(kit, told):
     assert precision.precision_of(search.problem.model) is None
 
 
-def test_the_fastest_that_promises_to_pass_is_what_is_cut(kit, told):
+def test_the_fastest_that_promises_to_pass_is_what_is_cut(kit, told, monkeypatch):
     search, _ = made(kit, 1.0, -1.0, 1.0)
     starts = []
     search._cut = lambda: starts.append(search.base) or iter(())
-    search._cut_less = lambda: iter(())
+    monkeypatch.setattr(rounds, "cut_less", lambda _: iter(()))
     found = list(search.run())
     assert starts == found[2:]
     assert search.base_costs is not search.costs

@@ -9,8 +9,8 @@ from heedful.errors import TrainingError
 from heedful.optimizing import judging
 from heedful.optimizing.budget import Budget
 from heedful.optimizing.clock import Clock
-from heedful.optimizing.descent import STOP
 from heedful.optimizing.events import Note, ignore
+from heedful.optimizing.finetune import Finetuning
 from heedful.optimizing.judging import Judging
 from heedful.optimizing.optimize_data import OptimizeData
 
@@ -47,18 +47,6 @@ def test_within_is_the_difference_without_its_bound(kit, monkeypatch, difference
     assert (found.within, found.promising) == (within, False)
 
 
-def test_fine_tuning_stops_while_there_is_time_to_judge(kit):
-    clock = Clock(1.0, now=(now := Now()))
-    search = made(kit, clock=clock)
-    clock.took["dev"] = 5.0
-    after = search._step(100)
-    now.seconds = 20.0
-    assert after(2) is None
-    assert clock.took["step"] == 10.0
-    now.seconds = 51.0
-    assert after(3) is STOP
-
-
 def test_too_few_steps_leave_a_candidate_as_it_is(kit):
     search = made(kit, clock=Clock(5.0, now=Now()))
     judged = search.judged(search.original)
@@ -72,6 +60,7 @@ def test_healing_that_makes_it_worse_is_undone(search, monkeypatch):
     def spoil(model, *_, **__):
         with torch.no_grad():
             model.head.weight.neg_()
+        return 1
 
     monkeypatch.setattr(judging, "finetune", spoil)
     assert search.finetuned(before, 1, 0) is before
@@ -83,6 +72,7 @@ def test_of_what_was_not_judged_the_damage_decides_and_then_it_is(search, monkey
     def spoil(model, *_, **__):
         with torch.no_grad():
             model.head.weight.neg_()
+        return 1
 
     monkeypatch.setattr(judging, "finetune", spoil)
     kept = search.finetuned(unavailable, 1, 0)
@@ -95,7 +85,7 @@ def test_of_what_was_not_judged_the_damage_decides_and_then_it_is(search, monkey
 
 def test_healing_works_on_a_copy(search, monkeypatch):
     before = search.judged(search.original)
-    monkeypatch.setattr(judging, "finetune", lambda model, *_, **__: model.train())
+    monkeypatch.setattr(judging, "finetune", lambda model, *_, **__: len([model.train()]))
     after = search.finetuned(before, 1, 0)
     assert after.model is not before.model
     assert not after.model.training
@@ -145,3 +135,9 @@ def test_slack_is_what_a_test_as_large_as_it_is_would_leave(kit, higher):
         assert candidate.slack == pytest.approx(sign * bound + 0.4)
         assert (factor == 1) == (data is same)
     assert candidate.divergence == search.reference.divergence(search.start)
+
+
+def test_what_a_candidate_was_trained_for_is_kept_with_it(kit):
+    search = made(kit)
+    once = search.finetuned(search.original, 3, 7, rate_scale=0.5)
+    assert once.trained in ((), (Finetuning(steps=3, seed=7, rate_scale=0.5),))

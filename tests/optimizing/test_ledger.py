@@ -1,8 +1,10 @@
 """Every look at a test split is counted, also behind a line that a kill cut off."""
 
+import copy
+
 import pytest
 
-from heedful.optimizing.ledger import add_look, count_looks, counted
+from heedful.optimizing.ledger import Looks, add_look, count_looks, counted
 from heedful.training.splits import LEDGER
 
 
@@ -39,3 +41,8 @@ def test_a_ledger_that_cannot_be_written_is_said(kit, tmp_path):
     (tmp_path / LEDGER).write_text('[1]\nnot json\n{"test": "abd"}\n{"test": "abc"}\n')
     problem = counted(kit.problem(), tmp_path, "abc", "loss 1", events.append)
     assert (problem.looked, problem.count_look(model), problem.count_look(model)) == (1, 2, 2)
+
+
+def test_looks_are_counted_by_what_is_looked_at(kit):
+    looks, one, other = Looks(2), kit.planted(seed=1), kit.planted(seed=2)
+    assert [looks(one), looks(other), looks(one), looks(copy.deepcopy(other))] == [3, 4, 3, 4]

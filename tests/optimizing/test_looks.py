@@ -1,6 +1,5 @@
 """All looks together err no more often than one was allowed to."""
 
-import copy
 import math
 from itertools import pairwise
 
@@ -10,7 +9,7 @@ import pytest
 from heedful.errors import ConfigError
 from heedful.metrics.metric import mean_metric, per_example
 from heedful.optimizing.budget import parse_lose
-from heedful.optimizing.looks import ERROR, Looks, confidence_of_look
+from heedful.optimizing.looks import ERROR, confidence_of_look
 from heedful.optimizing.verdict import judge
 
 
@@ -73,8 +72,3 @@ def test_who_looks_again_until_it_is_accepted_errs_no_more_often():
                 for number, after in enumerate(tried, 1)
             )
     assert ever["wider"] <= 6 < ever["the same for each"] + 4  # 3 are expected, and 11
-
-
-def test_looks_are_counted_by_what_is_looked_at(kit):
-    looks, one, other = Looks(2), kit.planted(seed=1), kit.planted(seed=2)
-    assert [looks(one), looks(other), looks(one), looks(copy.deepcopy(other))] == [3, 4, 3, 4]

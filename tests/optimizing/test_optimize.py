@@ -26,6 +26,7 @@ from heedful.optimizing import proof as proof_file
 from heedful.optimizing import site_options
 from heedful.optimizing.budget import Budget
 from heedful.optimizing.events import Note, RoundDone, Stage
+from heedful.optimizing.finetuned_original import UNLABELLED, UNTRAINED
 from heedful.optimizing.of_model import ModelSpec
 from heedful.optimizing.operations import parameters
 from heedful.optimizing.optimize import as_budget
@@ -34,7 +35,7 @@ from heedful.optimizing.rounds import Search
 KEYS = {"accepted", "reason", "quality", "speedup", "speedup_middle_half", "latency_ms"} | {
     *("attention_operations", "parameters", "seconds", "plan", "goal", "attention_share"),
     *("speedup_bound", "sites", "not_adaptable", "rounds", "machine", "seed", "taken_apart"),
-    *("baseline", "test_looks", "left_out", "steps", "refused"),
+    *("finetuned_original", "test_looks", "left_out", "steps", "refused"),
 }
 
 
@@ -69,11 +70,11 @@ def test_what_does_nothing_is_cut_and_proved_not_to_matter(kit, timed, kind):
     assert report["quality"]["bound"] >= report["quality"]["budget"] == -0.1
     assert report["quality"]["split"] == "test"
     assert outcome.verdict.examples == report["quality"]["examples"] == 120
-    assert report["baseline"] in outcome.reason
-    assert outcome.reason.removesuffix(f". {report['baseline']}").endswith(
+    assert report["finetuned_original"] in outcome.reason
+    assert outcome.reason.removesuffix(f". {report['finetuned_original']}").endswith(
         "; 1.50x (1.40 to 1.60) faster"
     )
-    assert "had none of the training that fine-tuning is" in report["baseline"]
+    assert report["finetuned_original"] in (UNLABELLED, UNTRAINED)
     assert report["test_looks"] == 1
     assert report["left_out"] == {}
     assert ".;" not in outcome.reason

@@ -221,6 +221,20 @@ def test_no_round_begins_too_late(kit, later, played_ones):
     assert len(script.calls) == played_ones
 
 
+def test_within_minutes_rounds_go_on_from_the_small_step_that_lost_too_much(kit, monkeypatch):
+    search = made(kit, layers=2, rounds=5, cut=0.4, clock=Clock(5.0, now=Now()))
+    lost = [(0.05, True), (0.1, True), (0.2, False)]
+    steps = [(cut, replace(search.original, slack=1.0 if ok else -1.0)) for cut, ok in lost]
+    monkeypatch.setattr(rounds, "small_steps", lambda *_: iter(steps))
+    limits, slacks = [], [1.0, 1.0, -1.0]
+    monkeypatch.setattr(Prepared, "limit", lambda self, cut: limits.append(cut) or cut)
+    search._finalists = lambda *_: ["one"]
+    search._best_finetuned = lambda *_: replace(search.original, slack=slacks.pop(0))
+    found = list(search._rounds())
+    assert limits == [0.2, 0.4, 0.4]  # faster again where that loses little
+    assert not found[-1].promising  # and no further where it does
+
+
 def test_with_no_site_left_there_is_no_round(search):
     dropped = Plan(moves={"own.0": (DropSite(),)}).apply(search.start)
     assert search.round(replace(search.original, model=dropped), 0.5, 1) is None

@@ -50,10 +50,11 @@ def judged(search, *slacks):
 )
 def test_each_takes_twice_as_much_until_one_loses_too_much(search, slacks, shares):
     judged(search, *slacks)
-    found = list(small_steps(search, prepared(search), 0.5))
+    cuts, found = zip(*small_steps(search, prepared(search), 0.5), strict=True)
     assert [each.share for each in found] == shares
+    assert cuts == (1 / 16, 1 / 8, 1 / 4)[: len(shares)]
     told = [event for event in search.events if isinstance(event, Verified)]
-    assert [event.candidate for event in told] == found
+    assert [event.candidate for event in told] == list(found)
     assert told[0].text == "a cut of 6%"
 
 

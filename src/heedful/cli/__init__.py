@@ -35,6 +35,7 @@ from heedful.cli.report import report
 from heedful.cli.serve import serve
 from heedful.cli.train import train
 from heedful.cli.tune import tune
+from heedful.cli.verdict import verdict
 from heedful.cli.verify import verify
 from heedful.errors import BudgetError, HeedfulError, VerificationError
 
@@ -50,6 +51,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "optimize": optimize,
     "apply": apply,
     "export": export,
+    "verdict": verdict,
     "report": report,
     "serve": serve,
     "verify": verify,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from heedful.allocation.plan import Plan
+from heedful.optimizing.finetune import Finetuning
 from heedful.optimizing.verdict import Verdict
 
 
@@ -21,6 +22,7 @@ class Candidate:
         slack: How far inside the budget its bound would be on a test split, as far as dev
             tells; negative where it is outside.
         within: Does the difference on the dev split keep the budget, certain or not?
+        trained: The fine-tunings behind it, with the steps that each took.
     """
 
     plan: Plan
@@ -30,6 +32,7 @@ class Candidate:
     verdict: Verdict | None = None
     slack: float = float("-inf")
     within: bool = False
+    trained: tuple[Finetuning, ...] = ()
 
     @property
     def promising(self) -> bool:

@@ -20,8 +20,10 @@ def descend(
     steps: int,
     learning_rate: float,
     on_step: Callable[[int], object] | None = None,
-) -> None:
-    """Change parameters, in place, so that a loss falls; without steps or parameters do nothing.
+) -> int:
+    """Change parameters, in place, so that a loss falls; return how many steps were taken.
+
+    Without steps or parameters nothing happens.
 
     Args:
         learned: Those that change.
@@ -34,10 +36,11 @@ def descend(
         TrainingError: The loss is no longer a number.
     """
     if not steps or not learned:
-        return
+        return 0
     optimizer = torch.optim.AdamW(
         learned, learning_rate, betas=(0.9, 0.98), weight_decay=0.0, fused=True
     )
+    step = 0
     for step in range(1, steps + 1):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate * rate((step - 0.5) / steps, warmup=WARM_UP)
@@ -54,3 +57,4 @@ def descend(
         if on_step is not None and on_step(step) is STOP:
             break
     optimizer.zero_grad()  # copies of the model would carry the gradients along
+    return step

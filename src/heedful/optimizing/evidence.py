@@ -13,6 +13,7 @@ from torch import nn
 from heedful.allocation.sites import Site
 from heedful.optimizing.candidate import Candidate
 from heedful.optimizing.events import RoundDone, Verified
+from heedful.optimizing.finetuned_original import FinetunedOriginal
 from heedful.optimizing.importance import fisher
 from heedful.optimizing.latency_table import LatencyTable
 from heedful.optimizing.operations import operations, parameters, total_operations
@@ -21,10 +22,7 @@ from heedful.optimizing.rounds import Search
 from heedful.optimizing.search_state import machine_of
 from heedful.optimizing.speedup_bound import WorkShare, why_not_faster
 
-BASELINE = (
-    "The original is judged as it was given: it had none of the training that fine-tuning is, and "
-    "might have gained from it too."
-)
+AS_GIVEN = "The original is judged as it was given."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,11 +33,13 @@ class Evidence:
         search: Behind its last round.
         proof: The one that decides.
         others: Those of candidates that were refused besides.
+        original: The original fine-tuned for as long, or why there is none to compare with.
     """
 
     search: Search
     proof: Proof
     others: Sequence[Proof] = ()
+    original: FinetunedOriginal | str = AS_GIVEN
 
     @property
     def reason(self) -> str:
@@ -52,7 +52,7 @@ class Evidence:
             )
         if proof.verdict is None:
             return why_not_faster(self.share, str(proof.speed))
-        reason = f"{proof.verdict.reason.removesuffix('.')}; {proof.speed} faster. {BASELINE}"
+        reason = f"{proof.verdict.reason.removesuffix('.')}; {proof.speed} faster. {self.original}"
         if proof.looks > 1:
             reason += f" This is look {proof.looks} at the test split: each must be surer."
         if proof.accepted and self.others:
@@ -119,7 +119,9 @@ class Evidence:
             "sites": self._sites(),
             "not_adaptable": dict(not_adaptable),
             "rounds": list(history),
-            "baseline": BASELINE,
+            "finetuned_original": self.original
+            if isinstance(self.original, str)
+            else self.original.to_json(),
             "test_looks": max(each.looks for each in (proof, *self.others)),
             "refused": [other.to_json() for other in self.others],
             "left_out": dict(search.problem.left_out),

@@ -85,7 +85,7 @@ def finetune(
     *,
     sites: Sequence[Site] = (),
     on_step: Callable[[int], object] | None = None,
-) -> None:
+) -> int:
     """Train a model, in place, towards the outputs of the original, and the truth where known.
 
     Both count the same: the original says more to an example, and where it errs the truth is right.
@@ -104,6 +104,9 @@ def finetune(
         sites: Those that were changed and are to give again what they gave; none means that only
             the outputs count.
         on_step: Called after each step with its number, from 1; `STOP` of it ends fine-tuning.
+
+    Returns:
+        How many steps were taken.
 
     Raises:
         TrainingError: The loss is no longer a number.
@@ -130,7 +133,7 @@ def finetune(
                 student = problem.outputs(model, batch)
                 return imitation_loss(problem.kind, student, said, truth) + hints.loss()
 
-        descend(
+        return descend(
             [parameter for parameter in model.parameters() if parameter.requires_grad],
             loss,
             steps=finetuning.steps,

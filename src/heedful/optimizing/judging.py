@@ -1,7 +1,6 @@
 """Candidates made, fine-tuned and judged: what every way to search stands on."""
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
 
 from heedful.allocation.plan import Plan, unfused
@@ -13,9 +12,9 @@ from heedful.optimizing.budget import Budget
 from heedful.optimizing.candidate import Candidate
 from heedful.optimizing.clock import FEWEST, Clock
 from heedful.optimizing.compression_levels import Assignment
-from heedful.optimizing.descent import STOP
 from heedful.optimizing.events import EventListener, Note, Stage
 from heedful.optimizing.finetune import Finetuning, finetune, rate_scale_for
+from heedful.optimizing.finetuning_time import FinetuningTime
 from heedful.optimizing.looks import confidence_of_look
 from heedful.optimizing.operations import record_usage
 from heedful.optimizing.prepared import Prepared
@@ -70,6 +69,9 @@ class Judging:
         self.original = Candidate(plan=Plan(was=was), model=self.start, share=1.0, divergence=0.0)
         self.base, self.base_costs = self.original, self.costs
         self.answers = Answers()
+        self.finetuning_time = FinetuningTime(
+            self.clock, labelled=problem.truth is not None, tell=listener
+        )
         self.confidence = confidence_of_look(problem.looked + 1)
 
     def judged(self, candidate: Candidate) -> Candidate:
@@ -114,12 +116,15 @@ class Judging:
         rate_scale = rate_scale_for(candidate.divergence) if rate_scale is None else rate_scale
         finetuning = Finetuning(steps=steps, seed=self.settings.seed + seed, rate_scale=rate_scale)
         try:
-            finetune(model, self.problem, finetuning, on_step=self._step(steps))
+            watched = self.finetuning_time.watched(steps)
+            taken = finetune(model, self.problem, finetuning, on_step=watched)
         except TrainingError as error:
             self.tell(Note(text=f"left not fine-tuned: {error}"))
             return candidate if candidate.verdict else self.judged(candidate)
         model.eval()
-        new = replace(candidate, model=model)
+        trained = (*candidate.trained, replace(finetuning, steps=taken))
+        self.finetuning_time.keep(trained)
+        new = replace(candidate, model=model, trained=trained)
         if candidate.verdict is None:
             worse = self.reference.divergence(model) > candidate.divergence
             return self.judged(candidate if worse else new)
@@ -158,18 +163,6 @@ class Judging:
             if self.costs.table is not None:
                 self.state.keep_costs(self.costs.table.to_json())
             self.state.keep(stage, number, candidate)
-
-    def _step(self, steps: int) -> Callable[[int], object]:
-        """What is done after each of so many steps: time is noted, and ends them where it is up."""
-        began = self.clock.spent
-
-        def after(step: int) -> object:
-            self.clock.took["step"] = (self.clock.spent - began) / step
-            if step % 10 == 0:
-                self.tell(Stage(text="fine-tuning", done=step / steps))
-            return STOP if self.clock.left < 2 * self.clock.took["dev"] else None
-
-        return after
 
 
 def _bound_on(examples: int, verdict: Verdict) -> float:

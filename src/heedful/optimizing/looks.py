@@ -1,10 +1,6 @@
 """How sure each look at one test split must be, so that all together err no more than one."""
 
-from torch import nn
-
-from heedful.allocation.weights import weights_of
 from heedful.errors import ConfigError
-from heedful.optimizing.digest import digest
 
 ERROR = 0.05
 """How often a test split may accept, over all looks at it, what it should refuse."""
@@ -36,27 +32,3 @@ def confidence_of_look(number: int) -> float:
         raise ConfigError(f"the number of a look must be at least 1, got {number}")
     share = FIRST if number == 1 else (1 - FIRST) / (number * (number - 1))
     return 1 - ERROR * share
-
-
-class Looks:
-    """Looks at one test split that nothing but this process remembers.
-
-    Args:
-        before: How many there were.
-    """
-
-    def __init__(self, before: int = 0) -> None:
-        self._before = before
-        self._seen: list[str] = []
-
-    def __call__(self, model: nn.Module) -> int:
-        """Return the number of a look, from 1; a model seen before is the same look."""
-        seen = looked_at(model)
-        if seen not in self._seen:
-            self._seen.append(seen)
-        return self._before + 1 + self._seen.index(seen)
-
-
-def looked_at(model: nn.Module) -> str:
-    """Return what tells a model that is looked at from others: its numbers."""
-    return digest(weights_of(model)).hex()

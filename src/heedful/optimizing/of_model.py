@@ -13,7 +13,7 @@ from heedful.allocation.attached import copied
 from heedful.errors import ConfigError, DataError, ShapeError, UnsupportedError
 from heedful.metrics.metric import Floats, mean_metric, per_example
 from heedful.optimizing.digest import digest
-from heedful.optimizing.looks import Looks
+from heedful.optimizing.ledger import Looks
 from heedful.optimizing.optimize_data import OptimizeData
 from heedful.optimizing.outputs import (
     Kind,

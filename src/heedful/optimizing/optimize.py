@@ -23,7 +23,8 @@ from heedful.optimizing.events import (
     Verified,
     ignore,
 )
-from heedful.optimizing.evidence import Evidence, round_of, step_of
+from heedful.optimizing.evidence import AS_GIVEN, Evidence, round_of, step_of
+from heedful.optimizing.finetuned_original import finetune_original
 from heedful.optimizing.of_model import ModelSpec, Quality, identity, problem_of_model
 from heedful.optimizing.optimize_data import OptimizeData
 from heedful.optimizing.outcome import Outcome
@@ -165,7 +166,10 @@ def optimize_problem(
     proofs = prove(search, on_event)
     proof = decisive(proofs)
     found = Evidence(
-        search=search, proof=proof, others=[other for other in proofs if other is not proof]
+        search=search,
+        proof=proof,
+        others=[other for other in proofs if other is not proof],
+        original=finetune_original(search, proof.best, on_event) if proof.accepted else AS_GIVEN,
     )
     return Outcome(
         accepted=proof.accepted,

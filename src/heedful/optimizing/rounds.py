@@ -18,9 +18,10 @@ from heedful.optimizing.search_state import SearchState
 from heedful.optimizing.settings import OptimizeSettings
 from heedful.optimizing.site_costs import SiteCosts
 from heedful.optimizing.site_options import SCREENED, find_options, moves_of, residual_of
-from heedful.optimizing.small_steps import small_steps
+from heedful.optimizing.small_steps import cut_less, small_steps
 
 ROUND, FINAL = "round", "final"
+FASTER = 2  # times the cut of a round that lost little
 LONG = 3  # times the pace of a short fine-tuning
 # shares of the time left that may go into choosing, into a short fine-tuning and into a long one
 CHOOSING, SHORT, LAST = 1 / 4, 1 / 5, 4 / 5
@@ -41,7 +42,7 @@ class Search(Judging):
         super().__init__(problem, budget, settings, listener, state, clock)
         self.prepared: Prepared | None = None
         self.small: list[Candidate] = []
-        self.trials = settings.trials
+        self.trials, self.cut = settings.trials, settings.cut
 
     def run(self) -> Iterator[Candidate]:
         """Yield candidates that may pass the test, as soon as they are judged.
@@ -59,7 +60,7 @@ class Search(Judging):
                 yield candidate
                 passed |= candidate.promising
             if not passed:
-                yield from self._cut_less()
+                yield from cut_less(self)
         except TimeUp:
             self.tell(Note(text="the time is up: going on with the best so far"))
 
@@ -70,19 +71,6 @@ class Search(Judging):
         self.base_costs = SiteCosts(
             self.settings.goal, candidate.model, self.sites, self.usage, self.problem.work
         )
-
-    def _cut_less(self) -> Iterator[Candidate]:
-        """What loses too much when it is cut as rounds do is cut less, and then fine-tuned."""
-        prepared = self.prepared or self._prepared(self.base, 1)
-        if prepared is None:
-            return
-        tried = self.small
-        if not tried:
-            for candidate in small_steps(self, prepared, self.settings.cut):
-                yield candidate
-                tried.append(candidate)
-        if tried and not tried[-1].promising:
-            yield self.finetuned(tried[-1], self.settings.finetune_steps, 20_000)
 
     def _cut(self) -> Iterator[Candidate]:
         """Yield the candidates of the rounds, then the fine-tuned ones.
@@ -117,7 +105,7 @@ class Search(Judging):
                 if self.trials < 1:
                     return
                 self.clock.check()
-                candidate = self.round(current, self.settings.cut, number)
+                candidate = self.round(current, self.cut, number)
                 if candidate is None:
                     return
                 self.remember(ROUND, number, candidate)
@@ -125,7 +113,9 @@ class Search(Judging):
             yield candidate
             if candidate.divergence > self.settings.max_divergence:
                 return
-            current = candidate
+            if self.clock.limited and not candidate.promising:
+                return  # what follows loses more: the time is for fine-tuning this one
+            current, self.cut = candidate, min(self.settings.cut, FASTER * self.cut)
 
     def _finetuned_for_long(self, candidate: Candidate, number: int) -> Candidate:
         finetuned = self.recalled(FINAL, number)
@@ -134,7 +124,7 @@ class Search(Judging):
             # so long that it comes to rest again: what is far off gains from a faster beginning
             rate_scale = min(1.0, LONG * rate_scale_for(candidate.divergence))
             self.clock.check("dev")
-            steps = self.clock.times(self.settings.final_steps, "step", share=LAST)
+            steps = self.finetuning_time.steps(self.settings.final_steps, share=LAST)
             finetuned = self.finetuned(candidate, steps, 10_000 + number, rate_scale=rate_scale)
             self.remember(FINAL, number, finetuned)
         self.tell(RoundDone(number=number, candidate=finetuned, final=True))
@@ -143,18 +133,23 @@ class Search(Judging):
     def round(self, current: Candidate, cut: float, number: int) -> Candidate | None:
         """Return the best candidate that costs less by this share of what can still be cut.
 
-        `None` means that nothing is left to cut.
+        Where time is limited, small steps come before the first round, which then takes no more
+        than the step that lost too much: what fine-tuning may mend. `None` means that nothing is
+        left to cut.
         """
-        prepared = self._prepared(current, number)
+        prepared = self.prepare(current, number)
         if prepared is None:
             return None
         self.prepared = self.prepared or prepared  # of the first round
         if number == 1 and self.clock.limited:
-            self.small += small_steps(self, prepared, cut)
+            for step, candidate in small_steps(self, prepared, cut):
+                self.small.append(candidate)
+                if not candidate.promising:
+                    self.cut = cut = step
         finalists = self._finalists(prepared, prepared.limit(cut), number)
         return self._best_finetuned(prepared, finalists, number) if finalists else None
 
-    def _prepared(self, current: Candidate, number: int) -> Prepared | None:
+    def prepare(self, current: Candidate, number: int) -> Prepared | None:
         """Measure what the sites of a candidate can become; `None` where that is nothing."""
         self.tell(Stage(text=f"round {number}: how much each head matters"))
         options = find_options(
@@ -217,11 +212,11 @@ class Search(Judging):
             which = f"{rank} of {len(finalists)} finalists"
             self.tell(Stage(text=f"round {number}: fine-tuning {which}"))
             candidate = self.candidate(prepared, assignment)
-            few = self.clock.times(steps, "step", share=SHORT)
+            few = self.finetuning_time.steps(steps, share=SHORT)
             tried.append(self.finetuned(candidate, few, 1000 * number))
         best = max(tried, key=lambda candidate: candidate.slack)
         self.tell(Stage(text=f"round {number}: fine-tuning the best, at {_said(best)}"))
-        steps = self.clock.times(self.settings.finetune_steps, "step", share=SHORT)
+        steps = self.finetuning_time.steps(self.settings.finetune_steps, share=SHORT)
         return self.finetuned(best, steps, 1000 * number + 1)
 
     def _go_on(self, text: str, done: float) -> None:

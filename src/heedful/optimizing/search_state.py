@@ -5,7 +5,7 @@ import os
 import platform
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from heedful.optimizing.budget import Budget
 from heedful.optimizing.candidate import Candidate
 from heedful.optimizing.digest import digest
 from heedful.optimizing.events import EventListener, Note
+from heedful.optimizing.finetune import Finetuning
 from heedful.optimizing.journal import Journal
 from heedful.optimizing.problem import Problem
 from heedful.optimizing.settings import OptimizeSettings
@@ -119,6 +120,7 @@ class SearchState:
             plan = replace(read, was=kept["was"])
             verdict = Verdict(**kept["verdict"])
             found = {name: kept[name] for name in ("share", "slack", "within")}
+            found["trained"] = tuple(Finetuning(**each) for each in kept.get("trained", ()))
             found["divergence"], whole = kept["damage"], kept["weights"]
         except (KeyError, TypeError) as error:
             raise RunError(f"{self.folder} must hold a search of heedful, got no {error}") from None
@@ -147,9 +149,8 @@ class SearchState:
         """Write down what a stage came to; first the weights, so that a kill leaves no gap."""
         if candidate.verdict is None:
             return
-        for key, value in self._first.items():  # no earlier: what came to nothing leaves nothing
-            if key not in self.journal:
-                self.journal.put(key, value)
+        for key in [key for key in self._first if key not in self.journal]:
+            self.journal.put(key, self._first[key])
         weights = weights_of(candidate.model)
         write_bytes(self._weights(stage, number), save(weights))
         self.journal.put(
@@ -161,6 +162,7 @@ class SearchState:
                 "damage": candidate.divergence,  # the name that older versions read
                 "slack": candidate.slack,
                 "within": candidate.within,
+                "trained": [asdict(each) for each in candidate.trained],
                 "verdict": candidate.verdict.to_json(),
                 "weights": digest(weights).hex(),
             },

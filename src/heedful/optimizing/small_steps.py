@@ -14,8 +14,10 @@ if TYPE_CHECKING:
 PARTS = (1 / 8, 1 / 4, 1 / 2)  # of the cut of a round
 
 
-def small_steps(search: "Search", prepared: "Prepared", cut: float) -> Iterator[Candidate]:
-    """Yield candidates that cost less and less, until one loses too much, which is the last.
+def small_steps(
+    search: "Search", prepared: "Prepared", cut: float
+) -> Iterator[tuple[float, Candidate]]:
+    """Yield cuts and what they make, larger and larger, until one loses too much: the last.
 
     None is fine-tuned: least squares let what stays stand in for what goes.
 
@@ -37,6 +39,24 @@ def small_steps(search: "Search", prepared: "Prepared", cut: float) -> Iterator[
         search.tell(Stage(text=f"a cut of {part * cut:.0%}"))
         candidate = search.judged(search.candidate(prepared, assignment))
         search.tell(Verified(text=f"a cut of {part * cut:.0%}", candidate=candidate))
-        yield candidate
+        yield part * cut, candidate
         if not candidate.promising:
             return
+
+
+def cut_less(search: "Search") -> Iterator[Candidate]:
+    """Yield smaller cuts, where all that rounds made loses too much, and the last one fine-tuned.
+
+    Args:
+        search: Behind its rounds; small steps that it took before them are not taken again.
+    """
+    prepared = search.prepared or search.prepare(search.base, 1)
+    if prepared is None:
+        return
+    tried = search.small
+    if not tried:
+        for _, candidate in small_steps(search, prepared, search.settings.cut):
+            yield candidate
+            tried.append(candidate)
+    if tried and not tried[-1].promising:
+        yield search.finetuned(tried[-1], search.settings.finetune_steps, 20_000)

@@ -1,0 +1,55 @@
+"""How long candidates may be fine-tuned, where the original is to be fine-tuned for as long."""
+
+from collections.abc import Callable, Sequence
+
+from heedful.optimizing.clock import Clock
+from heedful.optimizing.descent import STOP
+from heedful.optimizing.events import EventListener, Stage
+from heedful.optimizing.finetune import Finetuning
+
+SLOWER = 1.25  # as a rule a step of the original takes no more than so many of a candidate's
+
+
+class FinetuningTime:
+    """A share of the time that is left, halved where the original needs as much.
+
+    Args:
+        clock: Of the whole optimisation.
+        labelled: Is there a truth to learn from? Without, the original has nothing to learn from
+            itself, and needs no time.
+        tell: Told how far a fine-tuning is.
+    """
+
+    def __init__(self, clock: Clock, *, labelled: bool, tell: EventListener) -> None:
+        self.clock, self.tell = clock, tell
+        self.as_long = SLOWER if labelled else 0.0
+        self._kept = 0.0
+
+    def steps(self, wanted: int, *, share: float) -> int:
+        """Return how many steps fit into a share of what is left, at most as wanted."""
+        return self.clock.times(wanted, "step", share=share / (1 + self.as_long))
+
+    def watched(self, steps: int) -> Callable[[int], object]:
+        """Return what is called after each of so many steps: the last one where time is up."""
+        clock, began = self.clock, self.clock.spent
+
+        def after(step: int) -> object:
+            taken = clock.spent - began
+            clock.took["step"] = taken / step
+            if step % 10 == 0:
+                self.tell(Stage(text="fine-tuning", done=step / steps))
+            left = clock.left - self.as_long * taken
+            return STOP if left < 2 * clock.took["dev"] else None
+
+        return after
+
+    def keep(self, trained: Sequence[Finetuning]) -> None:
+        """Keep back the time in which the original is fine-tuned as a candidate was.
+
+        Args:
+            trained: All fine-tunings of the candidate; the last of them was watched.
+        """
+        steps = sum(each.steps for each in trained)
+        needed = self.as_long * steps * self.clock.took.get("step", 0.0)
+        self.clock.kept += max(0.0, needed - self._kept)
+        self._kept = max(needed, self._kept)
