@@ -3,6 +3,7 @@
 from heedful.allocation.adapters.base import Adapter, HookPoints
 from heedful.allocation.adapters.heedful import HeedfulAdapter
 from heedful.allocation.adapters.pooling import PoolingAdapter
+from heedful.allocation.adapters.structural import StructuralAdapter
 from heedful.allocation.adapters.timm import TimmAdapter
 from heedful.allocation.adapters.torch import TorchAdapter
 from heedful.allocation.adapters.transformers import TransformersAdapter
@@ -14,6 +15,7 @@ ADAPTERS: tuple[Adapter, ...] = (
     TorchAdapter(),
     TimmAdapter(),
     TransformersAdapter(),
+    StructuralAdapter(),
 )
 
 __all__ = [
@@ -22,6 +24,7 @@ __all__ = [
     "HeedfulAdapter",
     "HookPoints",
     "PoolingAdapter",
+    "StructuralAdapter",
     "TimmAdapter",
     "TorchAdapter",
     "TransformersAdapter",

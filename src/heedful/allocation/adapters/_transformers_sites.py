@@ -6,6 +6,9 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+# by what names modules of transformers take the vectors that look around
+LOOKING = ("hidden_states", "query", "queries", "query_tensor", "latents")
+
 
 class Dropped(nn.Module):
     """Return one vector wherever an attention module of transformers would have looked around.
@@ -17,28 +20,37 @@ class Dropped(nn.Module):
         width: Size of the vector.
         layer: Which layer of a cache is that of the site.
         after: A dropout that the site ended with.
+        gives: How many things it gives, all but the first of them `None`; `None`: the one alone.
     """
 
     heedful_reason = "it was dropped, and gives one vector for every position"
 
-    def __init__(self, width: int, layer: int | None = None, after: nn.Module | None = None):
+    def __init__(
+        self,
+        width: int,
+        layer: int | None = None,
+        after: nn.Module | None = None,
+        gives: int | None = 2,
+    ):
         super().__init__()
         self.vector = nn.Parameter(torch.zeros(width))
         self.layer = layer
         self.after = nn.Identity() if after is None else after
+        self.gives = gives
 
     def forward(
         self,
-        hidden_states: Tensor,
         *rest: Any,
         key_value_states: Tensor | None = None,
         encoder_hidden_states: Tensor | None = None,
         **given: Any,
-    ) -> tuple[Tensor, None]:
+    ) -> Any:
         """Return the vector for every position."""
+        looking = rest[0] if rest else next(given[name] for name in LOOKING if name in given)
         other = encoder_hidden_states if key_value_states is None else key_value_states
-        count(cache_of(given), self.layer, hidden_states, other)
-        return self.after(everywhere(self.vector, hidden_states)), None
+        count(cache_of(given), self.layer, looking, other)
+        output = self.after(everywhere(self.vector, looking))
+        return output if self.gives is None else (output, *(None,) * (self.gives - 1))
 
 
 class BiasedHeads(nn.Module):
@@ -130,3 +142,18 @@ def count(cache: Any, layer: int | None, x: Tensor, other: Tensor | None) -> Non
         cache, x = cache.cross_attention_cache, other
     nothing = x.new_zeros(len(x), 1, x.shape[1], 1)  # of no number at all, they count as none
     cache.update(nothing, nothing, layer)
+
+
+def present(
+    args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> tuple[Tensor | None, Tensor | None]:
+    """Return which queries and which keys of a call are no padding, as `Adapter.present` does."""
+    given = (kwargs.get("attention_mask"), kwargs.get("mask"), *args[1:2])
+    mask = next((x for x in given if isinstance(x, Tensor) and x.ndim == 4), None)
+    if mask is None or mask.shape[2] not in (1, mask.shape[3]):
+        return None, None
+    visible = mask if mask.dtype == torch.bool else mask > torch.finfo(mask.dtype).min / 2
+    keys = visible.any(2).any(1)  # what nobody sees is padding
+    others = ("key_value_states", "encoder_hidden_states")
+    crossing = any(kwargs.get(name) is not None for name in others)
+    return (None, None) if crossing else (keys, keys)

@@ -20,13 +20,12 @@ from heedful.allocation.adapters._transformers_layouts import (
     core_in,
     layout_of,
 )
-from heedful.allocation.adapters._transformers_sites import BiasedHeads, Dropped
+from heedful.allocation.adapters._transformers_sites import BiasedHeads, Dropped, present
 from heedful.allocation.adapters.base import Adapter, HookPoints
 from heedful.allocation.adapters.heedful import CACHED, PLAIN, mixing_of, nothing, settled
 from heedful.allocation.projections import Projections, Rotary
 from heedful.kernels.transformers import ALLOCATED, NAME, register_allocated
 from heedful.nn.mechanisms import MECHANISMS
-from heedful.probing.transformers import TransformersAttention
 
 # implementations with masks of truth values: mechanisms add nothing to scores
 BOOLEAN = (ALLOCATED, NAME, "sdpa")
@@ -49,7 +48,6 @@ class TransformersAdapter(Adapter):
             _constant(module) is not None
             or isinstance(module, BiasedHeads)
             or layout_of(module) is not None
-            or TransformersAttention().claims(module)
         )
 
     def reason_against(self, module: nn.Module) -> str | None:
@@ -144,15 +142,7 @@ class TransformersAdapter(Adapter):
     def present(
         self, args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> tuple[Tensor | None, Tensor | None]:
-        given = (kwargs.get("attention_mask"), kwargs.get("mask"), *args[1:2])
-        mask = next((x for x in given if isinstance(x, Tensor) and x.ndim == 4), None)
-        if mask is None or mask.shape[2] not in (1, mask.shape[3]):
-            return None, None
-        visible = mask if mask.dtype == torch.bool else mask > torch.finfo(mask.dtype).min / 2
-        keys = visible.any(2).any(1)  # what nobody sees is padding
-        others = ("key_value_states", "encoder_hidden_states")
-        crossing = any(kwargs.get(name) is not None for name in others)
-        return (None, None) if crossing else (keys, keys)
+        return present(args, kwargs)
 
     def hook_points(self, module: nn.Module) -> HookPoints:
         site, layout, _ = _parts(module)

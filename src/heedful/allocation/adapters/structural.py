@@ -1,0 +1,131 @@
+"""Sites of Hugging Face transformers that no table describes: found by running them alone."""
+
+import sys
+from collections.abc import Mapping
+from typing import Any, cast, final
+
+from torch import Tensor, nn
+
+from heedful.allocation.adapters._transformers_layers import why_uncuttable
+from heedful.allocation.adapters._transformers_sites import Dropped, present
+from heedful.allocation.adapters.base import Adapter, HookPoints
+from heedful.allocation.adapters.heedful import nothing
+from heedful.allocation.adapters.structure.dropping import CLOSED, check_dropped, drop
+from heedful.allocation.adapters.structure.find import NO_OUTPUT, find
+from heedful.allocation.adapters.structure.known import kept, signature_of
+from heedful.allocation.adapters.structure.reads import put
+from heedful.allocation.adapters.structure.sizes import Sizes, sizes_for
+from heedful.allocation.adapters.structure.structure import (
+    Structure,
+    fill_layers,
+    geometry_of,
+    read,
+)
+from heedful.allocation.projections import Geometry, Projections
+from heedful.errors import UnsupportedError
+from heedful.probing.transformers import TransformersAttention
+
+
+@final
+class StructuralAdapter(Adapter):
+    """Finds which rows of which layers each head is made of, and which attributes count heads.
+
+    A module is called alone, as a copy with random numbers; gradients tell its heads apart. A
+    smaller one counts only where it computes what the full one does with the other heads silenced.
+    """
+
+    def claims(self, module: nn.Module) -> bool:
+        if "transformers" not in sys.modules:
+            return False
+        if CLOSED in vars(module) or _is_core(module):
+            return True
+        inner = [child for child in module.children() if _is_core(child)]
+        if len(inner) != 1 or _why_not_found(inner[0]) != NO_OUTPUT:
+            return False
+        return _why_not_found(module) is None
+
+    def reason_against(self, module: nn.Module) -> str | None:
+        if CLOSED in vars(module):
+            return "it was dropped already"
+        reason = _why_not_found(module)
+        if reason is not None:
+            return reason
+        found = _found(module)
+        for path in (*found.layers, found.out.path):
+            reason = why_uncuttable(module.get_submodule(path))
+            if reason is not None:
+                return f"its {path} is {reason}"
+        return None
+
+    def read(self, module: nn.Module) -> Projections:
+        if CLOSED in vars(module):
+            core = next(x for x in module.modules() if isinstance(x, Dropped))
+            return nothing(core.vector)
+        return read(module, _found(module))
+
+    def why_not(self, module: nn.Module, projections: Projections) -> str | None:
+        geometry = projections.geometry
+        if geometry.mixing is not None:
+            return f"nobody knows if its forward leaves room for {geometry.mixing.name}"
+        try:
+            if not geometry.heads:
+                kept(lambda: check_dropped(module, _found(module)), "drop", signature_of(module))
+            else:
+                _sizes(module, geometry)
+        except UnsupportedError as error:
+            return str(error)
+        return None
+
+    def write(self, module: nn.Module, projections: Projections) -> nn.Module:
+        found = _found(module)
+        if not projections.geometry.heads:
+            vector = cast(Tensor, projections.out_bias)
+            return drop(module, found, vector)
+        sizes = _sizes(module, projections.geometry)
+        fill_layers(module, found, projections)
+        put(module, sizes)
+        return module
+
+    def present(
+        self, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> tuple[Tensor | None, Tensor | None]:
+        return present(args, kwargs)
+
+    def hook_points(self, module: nn.Module) -> HookPoints:
+        found = _found(module)
+        return HookPoints(
+            query=module.get_submodule(found.query.path),
+            context=module.get_submodule(found.key.path),
+            value=module.get_submodule(found.value.path),
+            out=module.get_submodule(found.out.path),
+        )
+
+
+def _is_core(module: nn.Module) -> bool:
+    return TransformersAttention().claims(module)
+
+
+def _found(module: nn.Module) -> Structure:
+    return kept(lambda: find(module), "find", signature_of(module))
+
+
+def _why_not_found(module: nn.Module) -> str | None:
+    try:
+        _found(module)
+    except UnsupportedError as error:
+        return str(error)
+    return None
+
+
+def _sizes(module: nn.Module, new: Geometry) -> Sizes:
+    found = _found(module)
+    own = cast(Any, module.get_submodule(found.core)).config._attn_implementation
+    own = own if own in ("eager", "sdpa") else "sdpa"
+    old = geometry_of(module, found)
+    alike = old.heads * new.kv_heads == new.heads * old.kv_heads
+    attentions = ("eager", "sdpa") if alike else (own,)
+    return kept(
+        lambda: sizes_for(module, found, new, attentions),
+        ("sizes", attentions, new.heads, new.kv_heads, new.dim, new.value_dim),
+        signature_of(module),
+    )

@@ -1,0 +1,163 @@
+"""How an attention module can be called alone: arguments of the kinds that such modules take."""
+
+import inspect
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from heedful.allocation.adapters._transformers_sites import LOOKING
+from heedful.errors import UnsupportedError
+
+Arguments = dict[str, Any]
+LENGTH, OTHER = 6, 5  # positions: of the text, and of the one that it may look at
+MOST = 400  # calls that are tried before one works
+
+# arguments that say nothing of heads: their defaults do, or these values where they have none
+HARMLESS: dict[str, Any] = {
+    "attention_mask": None,
+    "mask": None,
+    "past_key_values": None,
+    "layer_past": None,
+    "use_cache": False,
+    "output_attentions": False,
+    "position_ids": None,
+    "cache_position": None,
+    "encoder_attention_mask": None,
+    "max_seqlen": None,
+    "layer_idx": 0,
+    "attention_similarity": None,
+    "input_features_mask": None,
+    "conv_mask": None,
+    "cycle_offset": 0,
+    "num_k_exclude_rope": 0,
+    "position_mask": None,
+    "shared_kv_states": None,
+    "prev_topk_indices": None,
+    "kwargs": None,
+}
+OTHERS = ("key_value_states", "encoder_hidden_states", "cross_attention_states", "context")
+KEYS = ("key", "keys", "key_tensor", "key_hidden_states")
+VALUES = ("value", "values", "value_tensor", "value_hidden_states")
+ADDED = ("object_queries", "query_position_embeddings", "encoder_position_embeddings")
+
+
+def calls_of(module: nn.Module) -> Iterator[Arguments]:
+    """Yield arguments with which the forward of a module might run, the likelier first.
+
+    Args:
+        module: A scratch copy, so with numbers of 64 bits.
+
+    Raises:
+        UnsupportedError: It takes an argument of which nobody knows whether it belongs to heads.
+    """
+    signature = inspect.signature(module.forward)
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    parameters = [x for x in signature.parameters.values() if x.kind in named]
+    flat = "cu_seqlens" in signature.parameters
+    choices: dict[str, list[Callable[[int], Any]]] = {}
+    maker = _Maker(module, flat)
+    for parameter in parameters:
+        optional = parameter.default is not inspect.Parameter.empty
+        given = maker.values(parameter.name, optional=optional)
+        if given is not None:
+            choices[parameter.name] = given
+        elif not optional or parameter.name not in HARMLESS:
+            raise UnsupportedError(
+                f"its forward takes {parameter.name}, of which nobody knows if it belongs to heads"
+            )
+    tried = itertools.product(maker.lengths(), *choices.values())
+    for length, *makers in itertools.islice(tried, MOST):
+        generator = torch.Generator().manual_seed(5)
+        maker.generator = generator
+        yield {
+            name: make(length)
+            for name, make in zip(choices, makers, strict=True)
+            if make is not _left_out
+        }
+
+
+def _left_out(length: int) -> None:
+    """Stands for an argument that is not given."""
+
+
+class _Maker:
+    """Values for the arguments of one module."""
+
+    def __init__(self, module: nn.Module, flat: bool) -> None:
+        self.module, self.flat = module, flat
+        self.generator = torch.Generator()
+        layers = [x for x in module.modules() if hasattr(x, "weight") and x.weight is not None]
+        wide = [x for x in layers if getattr(x.weight, "ndim", 0) == 2]
+        widths = [getattr(x, "in_features", None) or getattr(x, "nx", None) for x in wide]
+        self.widths = list(dict.fromkeys(x for x in widths if isinstance(x, int)))[:3]
+
+    def lengths(self) -> list[int]:
+        """Lengths of texts; of images where tables of positions say how many places there are."""
+        squares = [
+            x.shape[0]
+            for x in self.module.buffers()
+            if x.ndim == 2 and x.shape[0] == x.shape[1] and not x.is_floating_point()
+        ]
+        return list(dict.fromkeys((LENGTH, 16, *squares)))
+
+    def values(self, name: str, *, optional: bool) -> list[Callable[[int], Any]] | None:
+        """Makers of what may be given by this name; `None` where the name says nothing."""
+        shorter = {
+            **dict.fromkeys(LOOKING, self._vectors),
+            **dict.fromkeys((*KEYS, *VALUES), self._vectors),
+            **dict.fromkeys(ADDED, self._vectors),
+            "position_embeddings": self._positions,
+            "rotary_pos_emb": self._positions,
+        }
+        if name in shorter:
+            found = shorter[name](name)
+            return [_left_out, *found] if optional else found
+        if name in OTHERS:
+            found = self._others()
+            return [_left_out, *found] if optional else found
+        if name == "cu_seqlens":
+            return [lambda length: torch.tensor([0, length], dtype=torch.int32)]
+        if name in ("height", "width"):
+            return [lambda length: int(length**0.5)]
+        if name not in HARMLESS:
+            return None
+        return [_left_out] if optional else [lambda _: HARMLESS[name]]
+
+    def _vectors(self, name: str) -> list[Callable[[int], Any]]:
+        return [lambda length, width=width: self._randn(length, width) for width in self.widths]
+
+    def _others(self) -> list[Callable[[int], Any]]:
+        return [lambda _, width=width: self._randn(OTHER, width) for width in self.widths]
+
+    def _randn(self, length: int, width: int) -> Tensor:
+        shape = (length, width) if self.flat else (2, length, width)
+        return torch.randn(shape, generator=self.generator, dtype=torch.float64)
+
+    def _positions(self, name: str) -> list[Callable[[int], Any]]:
+        """Cosines and sines, in any of the forms that models make them; or vectors to be added."""
+        dims = [getattr(self.module, x, None) for x in ("head_dim", "attention_head_size")]
+        dim = next((x for x in dims if isinstance(x, int)), 8)
+        config = getattr(self.module, "config", None)
+        special = getattr(config, "qk_rope_head_dim", None)
+        sizes = dict.fromkeys(x for x in (special, dim, dim // 2, dim // 4, 2 * dim) if x)
+        found: list[Callable[[int], Any]] = []
+        for size in sizes:
+            found.append(lambda length, size=size: self._turns(length, size))
+        for size in sizes:
+            found.append(
+                lambda length, size=size: torch.polar(
+                    torch.ones(1, length, size // 2, dtype=torch.float64),
+                    torch.randn(
+                        1, length, size // 2, generator=self.generator, dtype=torch.float64
+                    ),
+                )
+            )
+        return found + self._vectors(name)
+
+    def _turns(self, length: int, size: int) -> tuple[Tensor, Tensor]:
+        shape = (length, size) if self.flat else (1, length, size)
+        angles = torch.randn(shape, generator=self.generator, dtype=torch.float64)
+        return angles.cos(), angles.sin()

@@ -1,0 +1,305 @@
+"""Which rows of its layers each head of an attention module is made of, from one run of it."""
+
+from inspect import signature
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from heedful.allocation.adapters.structure.scratch import scratch
+from heedful.allocation.adapters.structure.structure import Companion, Part, Structure
+from heedful.allocation.adapters.structure.trace import (
+    Trace,
+    channels,
+    influence,
+    traced,
+)
+from heedful.allocation.projections import Rotary
+from heedful.errors import UnsupportedError
+
+NO_OUTPUT = "no linear layer follows its heads"
+MASKS = ("attention_mask", "mask")
+KINDS = ("query", "key", "value")
+
+
+def find(module: nn.Module) -> Structure:
+    """Return how an attention module is built.
+
+    Raises:
+        UnsupportedError: Its heads are not made of rows of their own, and why.
+    """
+    site = scratch(module)
+    trace = traced(site)
+    heads, dim = trace.asked[0]["query"].shape[1], trace.asked[0]["query"].shape[3]
+    makers = {kind: _maker(trace, kind) for kind in KINDS}
+    rows = {kind: _rows(trace, kind, makers[kind]) for kind in KINDS}
+    groups = heads // len(rows["key"])
+    if len(rows["query"]) != heads or len(rows["key"]) != len(rows["value"]) or heads % groups:
+        counts = {kind: len(x) for kind, x in rows.items()}
+        raise UnsupportedError(f"its heads must come in equal groups, got {counts}")
+    out = _out(trace)
+    _check_alone(site, trace, makers, out)
+    parts = {kind: Part(makers[kind], rows[kind]) for kind in KINDS}
+    gates = _gates(trace, out)
+    _check_all_used(trace, parts, gates)
+    basis = _basis(trace, parts)
+    return Structure(
+        core=trace.core,
+        **parts,
+        out=out,
+        gates=gates,
+        companions=_companions(site, trace),
+        scale=trace.scale,
+        rotary=basis.rotary,
+        fixed=basis.fixed,
+        arguments=trace.arguments,
+        gives=trace.forms[trace.core],
+        masked=next((x for x in MASKS if x in signature(site.forward).parameters), ""),
+    )
+
+
+def _check_alone(site: nn.Module, trace: Trace, makers: dict[str, str], out: Part) -> None:
+    """Raise where a module holds more than attention, if the attention itself is inside of it."""
+    if not trace.core:
+        return
+    around = [
+        path for path in trace.layers if path != out.path and not path.startswith(f"{trace.core}.")
+    ]
+    if around:
+        raise UnsupportedError(f"its output stands among others: {', '.join(around)}")
+
+
+def _of_head(trace: Trace, kind: str, head: int, on: dict[str, Tensor]) -> dict[str, Tensor]:
+    """How a head depends on these, in all times that attention was asked for."""
+    found: dict[str, Tensor] = {}
+    for asked in trace.asked:
+        for name, gradient in influence(asked[kind][:, head], on).items():
+            found[name] = found[name] + gradient.abs() if name in found else gradient.abs()
+    return found
+
+
+def _per_head(trace: Trace, kind: str) -> dict[str, list[set[int]]]:
+    """By layer, the rows that each head depends on."""
+    heads = trace.asked[0][kind].shape[1]
+    found = {path: [set[int]() for _ in range(heads)] for path in trace.layers}
+    for head in range(heads):
+        for path, gradient in _of_head(trace, kind, head, trace.layers).items():
+            found[path][head] = set(channels(gradient).tolist())
+    return {path: rows for path, rows in found.items() if any(rows)}
+
+
+def _maker(trace: Trace, kind: str) -> str:
+    """The one layer in which every head has rows of its own; others may have what all share."""
+    found = _per_head(trace, kind)
+    size = trace.asked[0][kind].shape[3]
+    own = {path: rows for path, rows in found.items() if _apart(rows, size)}
+    several = {path: rows for path, rows in own.items() if len(rows) > 1 and rows[0] != rows[-1]}
+    own = several or own
+    if len(own) == 1:
+        return next(iter(own))
+    plural = {"query": "queries", "key": "keys", "value": "values"}[kind]
+    if not found:
+        raise UnsupportedError(f"no linear layer makes its {plural}")
+    if own:
+        raise UnsupportedError(f"its {plural} are made by {len(own)} layers: {', '.join(own)}")
+    raise UnsupportedError(
+        f"its {plural} have no rows of their own in {', '.join(found)}: each head needs all heads"
+    )
+
+
+def _apart(rows: list[set[int]], size: int) -> bool:
+    """Has every head rows of its own, at most as many as it has components, or all the same?"""
+    if max(map(len, rows)) > size:
+        return False
+    distinct = {tuple(sorted(x)) for x in rows}
+    if len({len(x) for x in distinct}) != 1 or not all(rows):
+        return False
+    if len(distinct) == 1:
+        return True  # one head, or one that all share
+    return sum(map(len, distinct)) == len(set().union(*distinct))
+
+
+def _rows(trace: Trace, kind: str, path: str) -> Tensor:
+    """The rows of each head, of every key/value head once, in the order of its components."""
+    asked = trace.asked[0][kind]
+    per_head = [tuple(sorted(x)) for x in _per_head(trace, kind)[path]]
+    distinct = list(dict.fromkeys(per_head))
+    shared = len(per_head) // len(distinct)
+    if per_head != [x for x in distinct for _ in range(shared)]:
+        raise UnsupportedError("its heads must share keys with their neighbours")
+    ordered = permutation(asked[:, ::shared], trace.layers[path])
+    if ordered is not None:
+        return ordered
+    return torch.tensor(distinct)
+
+
+def permutation(of: Tensor, on: Tensor, axes: int = -1) -> Tensor | None:
+    """Return at which component of `on` each of `of` stands; `None` where that is not so.
+
+    Args:
+        of: `(batch, heads, positions, size)`.
+        on: What it is made of, components last; of its own, or each with a factor.
+        axes: From which axis on `on` has components.
+    """
+    _, heads, _, size = of.shape
+    generator = torch.Generator().manual_seed(11)
+    one, other = (
+        torch.rand(heads, 1, size, generator=generator, dtype=torch.float64) + 1 for _ in range(2)
+    )
+    gradients = [influence(of, {"on": on}, weights.expand_as(of)) for weights in (one, other)]
+    if not all(gradients):
+        return None
+    first, second = (gradient["on"].flatten(axes).flatten(0, -2) for gradient in gradients)
+    row = int(first.abs().sum(1).argmax())
+    used = first[row].nonzero().flatten()
+    if len(used) != heads * size:
+        return None
+    ratios = second[row, used] / first[row, used]
+    wanted, order = (other / one).flatten().sort()
+    place = ratios.argsort()
+    if not torch.allclose(ratios[place], wanted, rtol=1e-9, atol=0):
+        return None
+    found = torch.empty(heads * size, dtype=torch.long)
+    found[order] = used[place]
+    return found.unflatten(0, (heads, size))
+
+
+def _out(trace: Trace) -> Part:
+    """The layer that is given what the heads mixed, and the columns of each head."""
+    mixed = {str(number): x for number, x in enumerate(trace.mixed)}
+    found = [path for path, given in trace.inputs.items() if influence(given, mixed)]
+    if not found:
+        raise UnsupportedError(NO_OUTPUT)
+    if len(found) > 1:
+        raise UnsupportedError(f"several layers follow its heads: {', '.join(found)}")
+    given = trace.inputs[found[0]]
+    columns = _columns(given, trace.mixed[0])
+    if columns is None:
+        raise UnsupportedError("what stands between its heads and its output mixes them")
+    return Part(found[0], columns)
+
+
+def _columns(given: Tensor, mixed: Tensor) -> Tensor | None:
+    """The column of `given` at which each component of a head stands."""
+    heads, size = mixed.shape[2:]
+    width = given.shape[-1]
+    if width != heads * size:
+        return None
+    wide = given.flatten(0, -2)[None, None]  # as one head of the whole width
+    found = permutation(wide, mixed, axes=2)
+    if found is None:
+        return None
+    columns = torch.empty(width, dtype=torch.long)
+    columns[found[0]] = torch.arange(width)
+    return columns.unflatten(0, (heads, size))
+
+
+def _gates(trace: Trace, out: Part) -> tuple[Part, ...]:
+    """Rows of layers that weigh what a head gives, besides what is mixed."""
+    given = trace.inputs[out.path]
+    found: dict[str, list[set[int]]] = {}
+    for head, columns in enumerate(out.rows):
+        for path, gradient in influence(given[..., columns], trace.layers).items():
+            rows = found.setdefault(path, [set[int]() for _ in out.rows])
+            rows[head] = set(channels(gradient).tolist())
+    for path, rows in found.items():
+        if not _apart(rows, len(out.rows[0])) or (len(rows) > 1 and rows[0] == rows[1]):
+            raise UnsupportedError(f"its {path} weighs all heads together")
+    return tuple(
+        Part(path, torch.tensor([sorted(x) for x in rows])) for path, rows in found.items()
+    )
+
+
+def _check_all_used(trace: Trace, parts: dict[str, Part], gates: tuple[Part, ...]) -> None:
+    """Raise unless every row of the layers that are cut belongs to one head, for one thing."""
+    taken: dict[str, list[int]] = {}
+    for part in (*parts.values(), *gates):
+        taken.setdefault(part.path, []).extend(part.rows.flatten().tolist())
+    for path, rows in taken.items():
+        if path not in {part.path for part in parts.values()}:
+            continue  # gates of a layer of their own
+        if sorted(rows) != list(range(trace.layers[path].shape[-1])):
+            raise UnsupportedError(f"its {path} has rows that belong to no head, or to several")
+
+
+class _Basis(NamedTuple):
+    rotary: Rotary | None
+    fixed: bool
+
+
+def _basis(trace: Trace, parts: dict[str, Part]) -> _Basis:
+    """What stands behind the projections of queries and keys: nothing, turns of pairs, or more."""
+    pairs = [_mates(trace, kind, parts[kind]) for kind in ("query", "key")]
+    size = parts["query"].rows.shape[1]
+    if all(x == [{i} for i in range(size)] for x in pairs):
+        return _Basis(None, False)
+    half = size // 2
+    if all(x == [{i % half, i % half + half} for i in range(size)] for x in pairs):
+        return _Basis(Rotary(pairs=tuple(range(half)), whole=size), False)
+    return _Basis(None, True)
+
+
+def _mates(trace: Trace, kind: str, part: Part) -> list[set[int]]:
+    """By component of the first head, the components of its projection that it is made of."""
+    asked, layer = trace.asked[0][kind], {"on": trace.layers[part.path]}
+    place = {int(row): i for i, row in enumerate(part.rows[0])}
+    found: list[set[int]] = []
+    for component in range(asked.shape[3]):
+        gradient = influence(asked[:, 0, :, component], layer).get("on")
+        rows = [] if gradient is None else channels(gradient).tolist()
+        found.append({place[row] for row in rows if row in place})
+    return found
+
+
+def _companions(site: nn.Module, trace: Trace) -> tuple[Companion, ...]:
+    """Parameters besides those of layers that have something for each query head."""
+    layers = (*trace.layers,)
+    own = {name: x for name, x in site.named_parameters() if name.rpartition(".")[0] not in layers}
+    heads = trace.asked[0]["query"].shape[1]
+    found: dict[str, Companion] = {}
+    for asked in trace.asked:
+        for kind, tensor in asked.items():
+            by_head = [_slice(tensor, kind, head, heads) for head in range(heads)]
+            if any(x is None for x in by_head):
+                continue
+            for name, x in own.items():
+                if name not in found:
+                    companion = _axis(
+                        name,
+                        x,
+                        [influence(one, {"x": x}).get("x") for one in by_head if one is not None],
+                    )
+                    if companion is not None:
+                        found[name] = companion
+    return tuple(found.values())
+
+
+def _slice(tensor: Tensor, kind: str, head: int, heads: int) -> Tensor | None:
+    """What of an argument of attention belongs to a head; `None` where nothing does."""
+    if kind in ("key", "value"):
+        return tensor[:, head * tensor.shape[1] // heads]
+    axis = 1 if tensor.ndim == 4 else 0
+    if not tensor.ndim or tensor.shape[axis] != heads or not tensor.is_floating_point():
+        return None
+    return tensor.select(axis, head)
+
+
+def _axis(name: str, x: Tensor, gradients: list[Tensor | None]) -> Companion | None:
+    """Along which axis of a parameter its heads stand; `None` where all depend on it alike."""
+    if all(gradient is None for gradient in gradients):
+        return None
+    touched = [torch.zeros_like(x, dtype=torch.bool) if g is None else g != 0 for g in gradients]
+    if all(torch.equal(t, touched[0]) for t in touched) and len(touched) > 1:
+        return None
+    for axis in range(x.ndim):
+        along = [
+            t.movedim(axis, 0).flatten(1).any(1).nonzero().flatten()
+            if x.ndim > 1
+            else t.nonzero().flatten()
+            for t in touched
+        ]
+        sizes = {len(a) for a in along}
+        every = torch.cat(along)
+        if len(sizes) == 1 and len(every.unique()) == len(every) == x.shape[axis]:
+            return Companion(name, axis, torch.stack(along))
+    raise UnsupportedError(f"its {name} belongs to heads in a way that cannot be cut")

@@ -1,0 +1,71 @@
+"""A copy of a module to try things on: random numbers of 64 bits, on the CPU, without hooks."""
+
+import copy
+import math
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from heedful.allocation.attached import HOOKS, STORED
+from heedful.errors import UnsupportedError
+from heedful.nn.low_precision import LowPrecisionLinear
+
+
+def scratch(module: nn.Module, *, attention: str = "eager") -> Any:
+    """Return a copy with the structure of a module and numbers of its own.
+
+    What it computes tells nothing of the original but how its numbers are put together. Its
+    configs are copies too, and ask for this attention.
+
+    Raises:
+        UnsupportedError: It cannot be copied, or holds what is no number.
+    """
+    generator = torch.Generator().manual_seed(len(list(module.parameters())))
+    memo: dict[int, Any] = {}
+    for part in module.modules():
+        for name, parameter in part.named_parameters(recurse=False):
+            if not parameter.is_floating_point():
+                raise UnsupportedError(f"its {name} holds {parameter.dtype}")
+            memo[id(parameter)] = nn.Parameter(_random(name, parameter.shape, generator), False)
+        for name, buffer in part.named_buffers(recurse=False):
+            if buffer.is_meta:
+                raise UnsupportedError(f"its {name} is on the meta device")
+            memo[id(buffer)] = _double(buffer.detach().cpu().clone())
+        for value in vars(part).values():
+            if isinstance(value, Tensor) and not value.is_leaf:
+                memo[id(value)] = _double(value.detach().cpu().clone())
+    try:
+        new = copy.deepcopy(module, memo)
+    except Exception as error:  # whatever modules of others hold
+        raise UnsupportedError(f"it cannot be copied: {error!s:.80}") from None
+    _plain(new)
+    for part in new.modules():
+        for hooks in (*HOOKS, *STORED):
+            getattr(part, hooks).clear()
+        config = vars(part).get("config")
+        if hasattr(config, "_attn_implementation"):
+            cast(Any, config)._attn_implementation_internal = attention
+    return new.eval()
+
+
+def _random(name: str, shape: torch.Size, generator: torch.Generator) -> Tensor:
+    numbers = torch.randn(shape, generator=generator, dtype=torch.float64)
+    if len(shape) > 1:
+        return numbers * (2 / math.sqrt(shape[-1] if shape[-1] > 1 else shape.numel()))
+    return numbers * 0.3 + (name == "weight")
+
+
+def _double(tensor: Tensor) -> Tensor:
+    return tensor.double() if tensor.is_floating_point() else tensor
+
+
+def _plain(module: nn.Module) -> None:
+    """Let layers of few bits be those that they stand for."""
+    for path, part in list(module.named_modules()):
+        if isinstance(part, LowPrecisionLinear) and path:
+            layer = nn.Linear(1, 1, bias=False)
+            layer.weight = part.weight
+            layer.bias = part.bias
+            layer.out_features, layer.in_features = part.weight.shape
+            module.set_submodule(path, layer)

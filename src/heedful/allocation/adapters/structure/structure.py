@@ -1,0 +1,189 @@
+"""What was found of an attention module: which rows of which layers each head is made of."""
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from heedful.allocation.adapters._transformers_layers import (
+    fill,
+    is_transposed,
+    matrix,
+    parameter,
+)
+from heedful.allocation.adapters.structure.calls import Arguments
+from heedful.allocation.projections import Geometry, Projections, Rotary
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Where the heads of one kind stand in a layer.
+
+    Args:
+        path: Of the layer.
+        rows: Their rows, `(heads, size)`, in the order of the components; of an output projection,
+            its columns.
+    """
+
+    path: str
+    rows: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Companion:
+    """A parameter or buffer that has something for each query head besides.
+
+    Args:
+        path: Of it.
+        axis: Along which heads stand.
+        rows: Where along it, `(heads, size)`.
+    """
+
+    path: str
+    axis: int
+    rows: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Structure:
+    """How one attention module is built. All paths are below the site.
+
+    Args:
+        core: The module with the forward that asks for attention.
+        query: Rows of each query head.
+        key: Rows of each key/value head.
+        value: Rows of each key/value head.
+        out: Columns of each query head.
+        gates: Rows of the same layers that weigh what a query head gives.
+        companions: What else belongs to query heads.
+        scale: Of the scores.
+        rotary: Which components positions turn, where they turn all of them in pairs.
+        fixed: Is the basis of queries and keys fixed by what stands behind their projections?
+        arguments: With which the module runs alone.
+        gives: How many things its core gives, of which all but the first are `None` here; `None`
+            where it gives one alone.
+        masked: By what name it takes a mask; empty where it takes none.
+    """
+
+    core: str
+    query: Part
+    key: Part
+    value: Part
+    out: Part
+    scale: float
+    arguments: Arguments
+    gives: int | None = None
+    masked: str = ""
+    gates: tuple[Part, ...] = ()
+    companions: tuple[Companion, ...] = ()
+    rotary: Rotary | None = None
+    fixed: bool = False
+
+    @property
+    def parts(self) -> dict[str, Part]:
+        """What is made of rows, by its name."""
+        return {"query": self.query, "key": self.key, "value": self.value}
+
+    @property
+    def layers(self) -> list[str]:
+        """The layers that make queries, keys and values."""
+        return list(dict.fromkeys(part.path for part in self.parts.values()))
+
+
+def read(site: nn.Module, found: Structure) -> Projections:
+    """Return what a site computes."""
+    numbers: dict[str, Any] = {}
+    for name, part in found.parts.items():
+        weight, bias = matrix(site.get_submodule(part.path))
+        rows = part.rows.to(weight.device)
+        numbers[name] = weight[rows]
+        numbers[f"{name}_bias"] = None if bias is None else bias[rows]
+    out, out_bias = matrix(site.get_submodule(found.out.path))
+    return Projections(
+        **numbers,
+        out=out.T[found.out.rows.to(out.device)],
+        out_bias=out_bias,
+        scale=found.scale,
+        origin=tuple(range(len(found.query.rows))),
+        rotary=found.rotary,
+        normed=found.fixed,
+    )
+
+
+def slots_of(old: Geometry, new: Geometry) -> tuple[list[int], list[int]] | None:
+    """Return in whose places the heads of a smaller geometry stand, and its key/value heads.
+
+    Query heads that shared a key/value head do so in their places as well, so that a module with
+    its heads all there and these alone counted computes the same; `None` where that cannot be.
+    """
+    group, wanted = old.heads // old.kv_heads, new.heads // new.kv_heads
+    wide = -(-wanted // group)  # key/value heads that have to give the same
+    if new.kv_heads * wide > old.kv_heads:
+        return None
+    heads = [kv * wide * group + i for kv in range(new.kv_heads) for i in range(wanted)]
+    return heads, [kv * wide for kv in range(new.kv_heads)]
+
+
+def fill_layers(site: nn.Module, found: Structure, new: Projections) -> None:
+    """Give the layers of a site the numbers of other projections, in the order that they have."""
+    old = geometry_of(site, found)
+    heads, kv_heads = cast(tuple[list[int], list[int]], slots_of(old, new.geometry))
+    origin = list(new.origin)
+    cells: dict[str, list[tuple[Tensor, Tensor, Tensor | None]]] = {}
+    for name, part in found.parts.items():
+        weight, bias = getattr(new, name), getattr(new, f"{name}_bias")
+        rows = part.rows[heads if name == "query" else kv_heads][:, : weight.shape[1]]
+        cells.setdefault(part.path, []).append((rows, weight, bias))
+    for part in found.gates:
+        weight, bias = matrix(site.get_submodule(part.path))
+        rows = part.rows[origin].to(weight.device)
+        cells[part.path].append(
+            (part.rows[heads], weight[rows], None if bias is None else bias[rows])
+        )
+    for path, pieces in cells.items():
+        order = torch.cat([rows.flatten() for rows, _, _ in pieces]).argsort()
+        weight = torch.cat([weight.flatten(0, 1) for _, weight, _ in pieces])
+        bias = None
+        if any(bias is not None for _, _, bias in pieces):
+            bias = torch.cat(
+                [(w.new_zeros(w.shape[:2]) if b is None else b).flatten() for _, w, b in pieces]
+            )[order.to(weight.device)]
+        fill(site.get_submodule(path), weight[order.to(weight.device)], bias)
+    columns = found.out.rows[heads][:, : new.out.shape[1]]
+    order = columns.flatten().argsort().to(new.out.device)
+    fill(site.get_submodule(found.out.path), new.out.flatten(0, 1)[order].T, new.out_bias)
+    for companion in found.companions:
+        _cut(site, companion, origin)
+
+
+def geometry_of(site: nn.Module, found: Structure) -> Geometry:
+    """Return the numbers of a site, without a look at its weights."""
+
+    def shape(path: str) -> tuple[int, int]:
+        weight = cast(Tensor, site.get_submodule(path).weight)
+        outs, ins = (
+            reversed(weight.shape) if is_transposed(site.get_submodule(path)) else weight.shape
+        )
+        return outs, ins
+
+    return Geometry(
+        width=shape(found.query.path)[1],
+        context=shape(found.value.path)[1],
+        out=shape(found.out.path)[0],
+        heads=len(found.query.rows),
+        kv_heads=len(found.value.rows),
+        dim=found.query.rows.shape[1],
+        value_dim=found.value.rows.shape[1],
+    )
+
+
+def _cut(site: nn.Module, companion: Companion, origin: list[int]) -> None:
+    holder_path, _, name = companion.path.rpartition(".")
+    holder = site.get_submodule(holder_path)
+    old = cast(Tensor, getattr(holder, name))
+    rows = companion.rows[origin].flatten().sort().values
+    if origin != sorted(origin):
+        rows = companion.rows[origin].flatten()
+    new = old.detach().index_select(companion.axis, rows.to(old.device))
+    setattr(holder, name, parameter(new, old) if isinstance(old, nn.Parameter) else new)
