@@ -76,8 +76,8 @@ OWN: dict[str, dict[str, Any]] = {
 }
 
 
-def small(kind: type, name: str) -> Any:
-    """The config of a family with small sizes, and so those of its parts."""
+def small(kind: type, name: str, own: dict[str, Any] | None = None) -> Any:
+    """The config of a family with small sizes, and so those of its parts; `own` are others."""
     known = set(inspect.signature(kind.__init__).parameters)
     for owner in kind.__mro__:
         known |= set(vars(owner).get("__annotations__", {}))
@@ -94,7 +94,7 @@ def small(kind: type, name: str) -> Any:
     for part, its in parts.items():
         if inspect.isclass(its) and its.__name__ != "AutoConfig":
             settings[part] = small(its, its.model_type).to_dict()
-    return kind(**settings | OWN.get(name, {}))
+    return kind(**settings | (OWN.get(name, {}) if own is None or not own else own))
 
 
 def model_kind(config: Any) -> type:

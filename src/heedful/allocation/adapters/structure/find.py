@@ -30,7 +30,7 @@ def find(module: nn.Module) -> Structure:
     """
     site = scratch(module)
     trace = traced(site)
-    heads, dim = trace.asked[0]["query"].shape[1], trace.asked[0]["query"].shape[3]
+    heads = trace.asked[0]["query"].shape[1]
     makers = {kind: _maker(trace, kind) for kind in KINDS}
     rows = {kind: _rows(trace, kind, makers[kind]) for kind in KINDS}
     groups = heads // len(rows["key"])

@@ -46,7 +46,8 @@ def signature_of(module: nn.Module) -> Hashable:
         parts.append((path, type(part), _plain(vars(part)), tuple(shapes)))
         config = vars(part).get("config")
         if config is not None:
-            parts.append(_plain(vars(config)))
+            parts.append(_plain(vars(getattr(config, "seen", config))))
+            parts.append(_plain(getattr(config, "own", {})))
     return tuple(parts)
 
 

@@ -2,11 +2,12 @@
 
 import copy
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import nn
 
+from heedful.allocation.adapters.structure.scratch import attend_by
 from heedful.allocation.adapters.structure.trace import is_layer
 
 # what says how many heads there are, whether anybody looks or not
@@ -37,27 +38,48 @@ def reads_of(module: nn.Module, cases: Iterable[tuple[str, dict[str, Any]]]) -> 
         for name in TOLD:
             _keep(found, Place(path, name), vars(part).get(name))
         _listen(part, path, found)
-    configs = [(p, x) for p, part in copied.named_modules() if (x := vars(part).get("config"))]
+        config = vars(part).get("config")
+        if hasattr(config, "_attn_implementation"):
+            part.config = _Heard(cast(Any, config), path, found)
     for attention, arguments in cases:
-        for path, config in configs:
-            if hasattr(config, "_attn_implementation"):
-                config._attn_implementation_internal = attention
-                copied.get_submodule(path).config = _Heard(config, path, found)
+        attend_by(copied, attention)
         with torch.no_grad():
             copied(**arguments)
     return found
 
 
 def put(module: nn.Module, sizes: Iterable[tuple[Place, Any]]) -> None:
-    """Set attributes; a config becomes one of the module's own."""
+    """Set attributes; a config becomes a view of the one of the model, in which some differ."""
     for place, value in sizes:
         holder: Any = module.get_submodule(place.path)
-        if place.config:
-            holder.config = copy.copy(holder.config)
-            holder = holder.config
         if isinstance(getattr(holder, place.name, None), list):
             value = list(value)
-        setattr(holder, place.name, value)
+        if place.config:
+            holder.config = ConfigView(holder.config, {place.name: value})
+        else:
+            setattr(holder, place.name, value)
+
+
+class ConfigView:
+    """A config in which some attributes are others; all else is looked up when it is asked for.
+
+    A copy would not hear when its model is told to attend in another way.
+
+    Args:
+        config: Of the model.
+        own: What differs.
+    """
+
+    def __init__(self, config: Any, own: dict[str, Any]) -> None:
+        if isinstance(config, ConfigView):
+            config, own = config.seen, config.own | own
+        self.seen, self.own = config, own
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("seen", "own") or name.startswith("__"):  # before there is anything to ask
+            raise AttributeError(name)
+        own = self.own
+        return own[name] if name in own else getattr(self.seen, name)
 
 
 def _keep(found: dict[Place, Any], place: Place, value: Any) -> None:
@@ -84,6 +106,7 @@ class _Heard:
     """A config that notes what is looked up in it."""
 
     def __init__(self, config: Any, path: str, found: dict[Place, Any]) -> None:
+        self.seen = getattr(config, "seen", config)
         self._parts = config, path, found
 
     def __getattr__(self, name: str) -> Any:

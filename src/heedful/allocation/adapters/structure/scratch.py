@@ -43,10 +43,17 @@ def scratch(module: nn.Module, *, attention: str = "eager") -> Any:
     for part in new.modules():
         for hooks in (*HOOKS, *STORED):
             getattr(part, hooks).clear()
+    attend_by(new, attention)
+    return new.eval()
+
+
+def attend_by(module: nn.Module, attention: str) -> None:
+    """Let a scratch copy ask for this attention."""
+    for part in module.modules():
         config = vars(part).get("config")
+        config = getattr(config, "seen", config)  # behind a view
         if hasattr(config, "_attn_implementation"):
             cast(Any, config)._attn_implementation_internal = attention
-    return new.eval()
 
 
 def _random(name: str, shape: torch.Size, generator: torch.Generator) -> Tensor:

@@ -7,13 +7,13 @@ heads, all others silenced. So what is found is right, or nothing is found.
 import copy
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from heedful.allocation.adapters.structure.reads import Place, put, reads_of
-from heedful.allocation.adapters.structure.scratch import scratch
+from heedful.allocation.adapters.structure.scratch import attend_by, scratch
 from heedful.allocation.adapters.structure.structure import (
     Structure,
     fill_layers,
@@ -160,10 +160,7 @@ def cases_of(found: Structure, attentions: Sequence[str]) -> Iterator[Case]:
 @torch.no_grad()
 def run(module: nn.Module, case: Case) -> Tensor | None:
     """Return what a scratch copy gives, or `None` where it does not run."""
-    for part in module.modules():
-        config = vars(part).get("config")
-        if hasattr(config, "_attn_implementation"):
-            cast(Any, config)._attn_implementation_internal = case.attention
+    attend_by(module, case.attention)
     try:
         output = module(**case.arguments)
     except Exception:  # whatever the forward of others raises

@@ -51,6 +51,8 @@ def traced(module: nn.Module) -> Trace:
     for arguments in calls_of(module):
         trace = Trace(arguments)
         try:
+            with torch.no_grad():
+                module(**arguments)
             with _heard(module, trace), torch.enable_grad():
                 module(**arguments)
         except UnsupportedError:
