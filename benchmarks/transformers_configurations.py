@@ -1,4 +1,4 @@
-"""196 configurations of transformers, small: their classes, settings, and what they are called with.
+"""196 small configurations of transformers: classes, settings, and what they are called with.
 
 Most sizes are those of `transformers_families`; what a family needs besides stands here.
 """
@@ -231,7 +231,6 @@ def given_to(name: str, model: Any, padding: str | None) -> dict[str, Any]:
         return torch.randn(shape, generator=draw)
 
     ids = torch.randint(6, 60, (2, 9), generator=draw)
-    seen = torch.ones(2, 9, dtype=torch.long)
     own: dict[str, Any] = {
         "audio_spectrogram": lambda: {"input_values": randn(2, 64, 16)},
         "bert_decoder_cross": lambda: {"encoder_hidden_states": randn(2, 5, 32)},

@@ -1,6 +1,7 @@
 """Where the attention modules of transformers keep their projections and sizes, as data."""
 
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any
 
 from torch import nn
@@ -188,7 +189,16 @@ def _named(module: nn.Module) -> list[Layout]:
     kind = type(module)
     if not kind.__module__.startswith("transformers.models."):
         return []
+    if kind.__name__ not in T5.kinds and _like_t5(module):
+        return [T5]
     return [layout for layout in LAYOUTS if kind.__name__ in layout.kinds]
+
+
+def _like_t5(module: nn.Module) -> bool:
+    """Is this one of the many copies of T5's attention, which hands its bias on to other layers?"""
+    parts = ("compute_bias", "key_value_proj_dim", "inner_dim", "scaling")
+    takes = signature(module.forward).parameters
+    return all(hasattr(module, part) for part in parts) and "position_bias" in takes
 
 
 def _has(module: nn.Module, path: str) -> bool:

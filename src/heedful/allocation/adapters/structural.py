@@ -1,7 +1,8 @@
 """Sites of Hugging Face transformers that no table describes: found by running them alone."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, cast, final
 
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from heedful.allocation.adapters.heedful import nothing
 from heedful.allocation.adapters.structure.dropping import CLOSED, check_dropped, drop
 from heedful.allocation.adapters.structure.find import NO_OUTPUT, find
 from heedful.allocation.adapters.structure.known import kept, signature_of
+from heedful.allocation.adapters.structure.outside import cut_masks
 from heedful.allocation.adapters.structure.reads import put
 from heedful.allocation.adapters.structure.sizes import Sizes, sizes_for
 from heedful.allocation.adapters.structure.structure import (
@@ -55,7 +57,12 @@ class StructuralAdapter(Adapter):
             reason = why_uncuttable(module.get_submodule(path))
             if reason is not None:
                 return f"its {path} is {reason}"
-        return None
+        whole = geometry_of(module, found)
+        shared = max(1, whole.kv_heads // 2)
+        fewer = replace(whole, heads=shared * (whole.heads // whole.kv_heads), kv_heads=shared)
+        if whole.kv_heads == 1:
+            fewer = replace(whole, heads=max(1, whole.heads // 2))
+        return None if fewer == whole else self._why_no_sizes(module, fewer)
 
     def read(self, module: nn.Module) -> Projections:
         if CLOSED in vars(module):
@@ -67,14 +74,13 @@ class StructuralAdapter(Adapter):
         geometry = projections.geometry
         if geometry.mixing is not None:
             return f"nobody knows if its forward leaves room for {geometry.mixing.name}"
-        try:
-            if not geometry.heads:
-                kept(lambda: check_dropped(module, _found(module)), "drop", signature_of(module))
-            else:
-                _sizes(module, geometry)
-        except UnsupportedError as error:
-            return str(error)
-        return None
+        if geometry.heads:
+            return self._why_no_sizes(module, geometry)
+        found, key = _found(module), signature_of(module)
+        return _reason(lambda: kept(lambda: check_dropped(module, found), "drop", key))
+
+    def _why_no_sizes(self, module: nn.Module, geometry: Geometry) -> str | None:
+        return _reason(lambda: _sizes(module, geometry))
 
     def write(self, module: nn.Module, projections: Projections) -> nn.Module:
         found = _found(module)
@@ -82,6 +88,7 @@ class StructuralAdapter(Adapter):
             vector = cast(Tensor, projections.out_bias)
             return drop(module, found, vector)
         sizes = _sizes(module, projections.geometry)
+        cut_masks(module, len(found.query.rows), list(projections.origin))
         fill_layers(module, found, projections)
         put(module, sizes)
         return module
@@ -110,8 +117,13 @@ def _found(module: nn.Module) -> Structure:
 
 
 def _why_not_found(module: nn.Module) -> str | None:
+    return _reason(lambda: _found(module))
+
+
+def _reason(ask: Callable[[], object]) -> str | None:
+    """Return why something raises, or `None`."""
     try:
-        _found(module)
+        ask()
     except UnsupportedError as error:
         return str(error)
     return None

@@ -13,7 +13,7 @@ from heedful.errors import UnsupportedError
 
 Arguments = dict[str, Any]
 LENGTH, OTHER = 6, 5  # positions: of the text, and of the one that it may look at
-MOST = 400  # calls that are tried before one works
+MOST = 200  # calls with texts of one length that are tried
 
 # arguments that say nothing of heads: their defaults do, or these values where they have none
 HARMLESS: dict[str, Any] = {
@@ -41,7 +41,12 @@ HARMLESS: dict[str, Any] = {
 OTHERS = ("key_value_states", "encoder_hidden_states", "cross_attention_states", "context")
 KEYS = ("key", "keys", "key_tensor", "key_hidden_states")
 VALUES = ("value", "values", "value_tensor", "value_hidden_states")
-ADDED = ("object_queries", "query_position_embeddings", "encoder_position_embeddings")
+ADDED = (
+    "layer_input",
+    "object_queries",
+    "query_position_embeddings",
+    "encoder_position_embeddings",
+)
 
 
 def calls_of(module: nn.Module) -> Iterator[Arguments]:
@@ -68,15 +73,14 @@ def calls_of(module: nn.Module) -> Iterator[Arguments]:
             raise UnsupportedError(
                 f"its forward takes {parameter.name}, of which nobody knows if it belongs to heads"
             )
-    tried = itertools.product(maker.lengths(), *choices.values())
-    for length, *makers in itertools.islice(tried, MOST):
-        generator = torch.Generator().manual_seed(5)
-        maker.generator = generator
-        yield {
-            name: make(length)
-            for name, make in zip(choices, makers, strict=True)
-            if make is not _left_out
-        }
+    for length in maker.lengths():
+        for makers in itertools.islice(itertools.product(*choices.values()), MOST):
+            maker.generator.manual_seed(5)
+            yield {
+                name: make(length)
+                for name, make in zip(choices, makers, strict=True)
+                if make is not _left_out
+            }
 
 
 def _left_out(length: int) -> None:
@@ -89,10 +93,8 @@ class _Maker:
     def __init__(self, module: nn.Module, flat: bool) -> None:
         self.module, self.flat = module, flat
         self.generator = torch.Generator()
-        layers = [x for x in module.modules() if hasattr(x, "weight") and x.weight is not None]
-        wide = [x for x in layers if getattr(x.weight, "ndim", 0) == 2]
-        widths = [getattr(x, "in_features", None) or getattr(x, "nx", None) for x in wide]
-        self.widths = list(dict.fromkeys(x for x in widths if isinstance(x, int)))[:3]
+        wide = [getattr(x, "in_features", None) or getattr(x, "nx", None) for x in module.modules()]
+        self.widths = list(dict.fromkeys(x for x in wide if isinstance(x, int)))[:3]
 
     def lengths(self) -> list[int]:
         """Lengths of texts; of images where tables of positions say how many places there are."""

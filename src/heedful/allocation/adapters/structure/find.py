@@ -6,8 +6,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from heedful.allocation.adapters.structure.companions import companions
 from heedful.allocation.adapters.structure.scratch import scratch
-from heedful.allocation.adapters.structure.structure import Companion, Part, Structure
+from heedful.allocation.adapters.structure.structure import Part, Structure
 from heedful.allocation.adapters.structure.trace import (
     Trace,
     channels,
@@ -48,7 +49,7 @@ def find(module: nn.Module) -> Structure:
         **parts,
         out=out,
         gates=gates,
-        companions=_companions(site, trace),
+        companions=companions(site, trace),
         scale=trace.scale,
         rotary=basis.rotary,
         fixed=basis.fixed,
@@ -249,57 +250,3 @@ def _mates(trace: Trace, kind: str, part: Part) -> list[set[int]]:
         rows = [] if gradient is None else channels(gradient).tolist()
         found.append({place[row] for row in rows if row in place})
     return found
-
-
-def _companions(site: nn.Module, trace: Trace) -> tuple[Companion, ...]:
-    """Parameters besides those of layers that have something for each query head."""
-    layers = (*trace.layers,)
-    own = {name: x for name, x in site.named_parameters() if name.rpartition(".")[0] not in layers}
-    heads = trace.asked[0]["query"].shape[1]
-    found: dict[str, Companion] = {}
-    for asked in trace.asked:
-        for kind, tensor in asked.items():
-            by_head = [_slice(tensor, kind, head, heads) for head in range(heads)]
-            if any(x is None for x in by_head):
-                continue
-            for name, x in own.items():
-                if name not in found:
-                    companion = _axis(
-                        name,
-                        x,
-                        [influence(one, {"x": x}).get("x") for one in by_head if one is not None],
-                    )
-                    if companion is not None:
-                        found[name] = companion
-    return tuple(found.values())
-
-
-def _slice(tensor: Tensor, kind: str, head: int, heads: int) -> Tensor | None:
-    """What of an argument of attention belongs to a head; `None` where nothing does."""
-    if kind in ("key", "value"):
-        return tensor[:, head * tensor.shape[1] // heads]
-    axis = 1 if tensor.ndim == 4 else 0
-    if not tensor.ndim or tensor.shape[axis] != heads or not tensor.is_floating_point():
-        return None
-    return tensor.select(axis, head)
-
-
-def _axis(name: str, x: Tensor, gradients: list[Tensor | None]) -> Companion | None:
-    """Along which axis of a parameter its heads stand; `None` where all depend on it alike."""
-    if all(gradient is None for gradient in gradients):
-        return None
-    touched = [torch.zeros_like(x, dtype=torch.bool) if g is None else g != 0 for g in gradients]
-    if all(torch.equal(t, touched[0]) for t in touched) and len(touched) > 1:
-        return None
-    for axis in range(x.ndim):
-        along = [
-            t.movedim(axis, 0).flatten(1).any(1).nonzero().flatten()
-            if x.ndim > 1
-            else t.nonzero().flatten()
-            for t in touched
-        ]
-        sizes = {len(a) for a in along}
-        every = torch.cat(along)
-        if len(sizes) == 1 and len(every.unique()) == len(every) == x.shape[axis]:
-            return Companion(name, axis, torch.stack(along))
-    raise UnsupportedError(f"its {name} belongs to heads in a way that cannot be cut")

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Iterable
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -40,7 +40,7 @@ def reads_of(module: nn.Module, cases: Iterable[tuple[str, dict[str, Any]]]) -> 
         _listen(part, path, found)
         config = vars(part).get("config")
         if hasattr(config, "_attn_implementation"):
-            part.config = _Heard(cast(Any, config), path, found)
+            vars(part)["config"] = _Heard(config, path, found)
     for attention, arguments in cases:
         attend_by(copied, attention)
         with torch.no_grad():

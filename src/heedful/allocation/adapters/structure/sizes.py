@@ -66,14 +66,8 @@ def sizes_for(
     """
     big = scratch(module)
     numbers = read(big, found)
-    slots = slots_of(numbers.geometry, new)
-    if slots is None:
-        raise UnsupportedError(f"its forward cannot share keys as {new} does")
-    fewer = _fewer(numbers, slots, new)
-    silenced = copy.deepcopy(big)
-    fill_layers(silenced, found, _silenced(numbers, fewer, slots))
-    small = copy.deepcopy(big)
-    fill_layers(small, found, fewer)
+    small, silenced = copy.deepcopy(big), copy.deepcopy(big)
+    _fill(small, silenced, numbers, found, new)
     cases = [
         (case, want)
         for case in cases_of(found, attentions)
@@ -97,6 +91,18 @@ def sizes_for(
         if all(apart(run(trial, case), want) < CLOSE for case, want in cases):
             return sizes
     raise UnsupportedError(f"its forward cannot take {new}")
+
+
+def _fill(
+    small: nn.Module, silenced: nn.Module, numbers: Projections, found: Structure, new: Geometry
+) -> None:
+    """Give two copies the same heads: one has no others, in the other these are silent."""
+    slots = slots_of(numbers.geometry, new)
+    if slots is None:
+        raise UnsupportedError(f"its forward cannot share keys as {new} does")
+    fewer = _fewer(numbers, slots, new)
+    fill_layers(silenced, found, _silenced(numbers, fewer, slots))
+    fill_layers(small, found, fewer)
 
 
 def _fewer(numbers: Projections, slots: tuple[list[int], list[int]], new: Geometry) -> Projections:

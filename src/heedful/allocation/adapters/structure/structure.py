@@ -1,7 +1,7 @@
 """What was found of an attention module: which rows of which layers each head is made of."""
 
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from heedful.allocation.adapters._transformers_layers import (
     fill,
     is_transposed,
+    joined,
     matrix,
     parameter,
 )
@@ -130,31 +131,39 @@ def fill_layers(site: nn.Module, found: Structure, new: Projections) -> None:
     old = geometry_of(site, found)
     heads, kv_heads = cast(tuple[list[int], list[int]], slots_of(old, new.geometry))
     origin = list(new.origin)
-    cells: dict[str, list[tuple[Tensor, Tensor, Tensor | None]]] = {}
+    cells: dict[str, list[_Cell]] = {}
     for name, part in found.parts.items():
         weight, bias = getattr(new, name), getattr(new, f"{name}_bias")
         rows = part.rows[heads if name == "query" else kv_heads][:, : weight.shape[1]]
-        cells.setdefault(part.path, []).append((rows, weight, bias))
+        cells.setdefault(part.path, []).append(_Cell(rows, weight, bias))
     for part in found.gates:
         weight, bias = matrix(site.get_submodule(part.path))
         rows = part.rows[origin].to(weight.device)
-        cells[part.path].append(
-            (part.rows[heads], weight[rows], None if bias is None else bias[rows])
-        )
+        kept = None if bias is None else bias[rows]
+        cells.setdefault(part.path, []).append(_Cell(part.rows[heads], weight[rows], kept))
     for path, pieces in cells.items():
-        order = torch.cat([rows.flatten() for rows, _, _ in pieces]).argsort()
-        weight = torch.cat([weight.flatten(0, 1) for _, weight, _ in pieces])
-        bias = None
-        if any(bias is not None for _, _, bias in pieces):
-            bias = torch.cat(
-                [(w.new_zeros(w.shape[:2]) if b is None else b).flatten() for _, w, b in pieces]
-            )[order.to(weight.device)]
-        fill(site.get_submodule(path), weight[order.to(weight.device)], bias)
+        weights = [cell.weight.flatten(0, 1) for cell in pieces]
+        bias = joined([cell.bias for cell in pieces], weights)
+        order = torch.cat([cell.rows.flatten() for cell in pieces]).argsort()
+        order = order.to(weights[0].device)
+        fill(
+            site.get_submodule(path),
+            torch.cat(weights)[order],
+            None if bias is None else bias[order],
+        )
     columns = found.out.rows[heads][:, : new.out.shape[1]]
     order = columns.flatten().argsort().to(new.out.device)
     fill(site.get_submodule(found.out.path), new.out.flatten(0, 1)[order].T, new.out_bias)
     for companion in found.companions:
         _cut(site, companion, origin)
+
+
+class _Cell(NamedTuple):
+    """Rows of a layer: where they stood, and what shall stand there."""
+
+    rows: Tensor
+    weight: Tensor
+    bias: Tensor | None
 
 
 def geometry_of(site: nn.Module, found: Structure) -> Geometry:
@@ -182,8 +191,6 @@ def _cut(site: nn.Module, companion: Companion, origin: list[int]) -> None:
     holder_path, _, name = companion.path.rpartition(".")
     holder = site.get_submodule(holder_path)
     old = cast(Tensor, getattr(holder, name))
-    rows = companion.rows[origin].flatten().sort().values
-    if origin != sorted(origin):
-        rows = companion.rows[origin].flatten()
+    rows = companion.rows[origin].flatten()
     new = old.detach().index_select(companion.axis, rows.to(old.device))
     setattr(holder, name, parameter(new, old) if isinstance(old, nn.Parameter) else new)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -83,6 +83,9 @@ def _heard(module: nn.Module, trace: Trace) -> Generator[None]:
         trace.mixed.append(mixed)
         return mixed, None
 
+    def get_interface(*_: Any) -> Callable[..., Any]:
+        return attend
+
     def made(path: str) -> Callable[..., Tensor]:
         def hook(_: nn.Module, given: tuple[Any, ...], output: Tensor) -> Tensor:
             if path in trace.layers:
@@ -93,20 +96,21 @@ def _heard(module: nn.Module, trace: Trace) -> Generator[None]:
 
         return hook
 
-    def noted(path: str) -> Callable[..., None]:
-        def hook(_: nn.Module, given: Any, output: Any) -> None:
-            trace.forms[path] = len(output) if isinstance(output, tuple) else None
-
-        return hook
-
     from transformers import AttentionInterface
 
     with ExitStack() as stack:
-        stack.enter_context(replaced(AttentionInterface, "get_interface", lambda *_, **__: attend))
+        stack.enter_context(replaced(AttentionInterface, "get_interface", get_interface))
         for path, part in module.named_modules():
-            heard = made(path) if is_layer(part) else noted(path)
+            heard = made(path) if is_layer(part) else _noted(path, trace)
             stack.callback(part.register_forward_hook(heard).remove)
         yield
+
+
+def _noted(path: str, trace: Trace) -> Callable[..., None]:
+    def hook(_: nn.Module, given: Any, output: Any) -> None:
+        trace.forms[path] = len(cast(Any, output)) if isinstance(output, tuple) else None
+
+    return hook
 
 
 def is_layer(part: nn.Module) -> bool:
@@ -130,8 +134,11 @@ def influence(of: Tensor, on: dict[str, Tensor], by: Tensor | None = None) -> di
         return {}
     if by is None:
         by = torch.randn(of.shape, generator=torch.Generator().manual_seed(3), dtype=of.dtype)
-    gradients = torch.autograd.grad(
-        (of * by).sum(), list(on.values()), retain_graph=True, allow_unused=True
+    gradients = cast(
+        tuple[Tensor | None, ...],
+        torch.autograd.grad(
+            (of * by).sum(), list(on.values()), retain_graph=True, allow_unused=True
+        ),
     )
     return {
         name: gradient
