@@ -108,6 +108,7 @@ CROSS = {"is_decoder": True, "add_cross_attention": True}
 OWN: dict[str, dict[str, Any]] = {
     "audio_spectrogram": {"max_length": 64, "frequency_stride": 8, "time_stride": 8},
     "autoformer": {"label_length": 3},
+    "bamba": {"attn_layer_indices": [1]},
     "beit": {"use_relative_position_bias": True},
     "beit_shared": {"use_shared_relative_position_bias": True},
     "bert_decoder_cross": CROSS,
@@ -137,6 +138,9 @@ OWN: dict[str, dict[str, Any]] = {
     "hiera": {"image_size": [224, 224], "patch_size": [7, 7], "embed_dim": 16},
     "informer_full": {"attention_type": "full"},
     "inkling2": {"layer_types": ["hybrid_sliding", "hybrid"]},
+    "granitemoehybrid": {"layer_types": ["mamba", "attention"]},
+    "jamba": {"attn_layer_period": 2, "attn_layer_offset": 1, "expert_layer_period": 2},
+    "lfm2": {"layer_types": ["conv", "full_attention"]},
     "levit": {
         "image_size": 64, "hidden_sizes": [16, 32, 48], "num_attention_heads": [2, 2, 2],
         "depths": [1, 1, 1], "key_dim": [8, 8, 8], "patch_size": 16,
@@ -183,6 +187,7 @@ OWN: dict[str, dict[str, Any]] = {
     },
     "qwen2_window": {"use_sliding_window": True, "max_window_layers": 1},
     "qwen3_next": {"layer_types": ["linear_attention", "full_attention"]},
+    "recurrent_gemma": {"block_types": ["recurrent", "attention"], "attention_window_size": 16},
     "reformer": {"is_decoder": True, "axial_pos_shape": [4, 16], "axial_pos_embds_dim": [16, 16],
                  "attn_layers": ["local", "lsh"], "attention_head_size": 8},
     "segformer": {
