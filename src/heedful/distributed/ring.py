@@ -1,5 +1,6 @@
 """Ring attention: exact attention over a text that several processes hold a part of each."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -140,15 +141,18 @@ class _Ring(Function):
         ctx: Any, by_output: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, None]:
         query, key, value, output, log_sum = ctx.saved_tensors
-        turned = [torch.empty_like(each) for each in (query, key, value)]
+        by_query, by_key, by_value = (torch.zeros_like(each) for each in (query, key, value))
         for head in range(key.shape[1]):
             heads = _served(ctx.plan, head, key)
             some, one = slice(heads.start, heads.stop), slice(head, head + 1)
             rows = [x[:, some] for x in (query, by_output, output, log_sum)]
-            found = _back_around(rows, (key[:, one], value[:, one]), ctx.plan, heads)
-            for whole, part, place in zip(turned, found, (some, one, one), strict=True):
-                whole[:, place] = part
-        return turned[0], turned[1], turned[2], None
+            turned = [by_query[:, some], by_key[:, one], by_value[:, one]]
+            sums = [x.to(log_sum.dtype) for x in turned]  # themselves, where that is their dtype
+            _back_around(rows, (key[:, one], value[:, one]), sums, ctx.plan, heads)
+            for whole, found in zip(turned, sums, strict=True):
+                if found is not whole:
+                    whole.copy_(found)
+        return by_query, by_key, by_value, None
 
 
 def _served(plan: _Plan, head: int, key: Tensor) -> range:
@@ -180,45 +184,41 @@ def _around(
 
 
 def _back_around(
-    rows: list[Tensor], pair: tuple[Tensor, ...], plan: _Plan, heads: range
-) -> list[Tensor]:
-    """The gradients of query, key and value; what others owe to this one's keys comes back last.
+    rows: list[Tensor], pair: tuple[Tensor, ...], sums: list[Tensor], plan: _Plan, heads: range
+) -> None:
+    """Let one key/value head visit all processes once more, and collect what each of them owes it.
 
     Args:
         rows: Query, gradient of the output, output and logarithms, of this process.
         pair: Its key and its value, of one head.
+        sums: The gradients of query, key and value, to which is added.
         plan: Of the whole.
         heads: The query heads that the pair serves.
     """
     ring = plan.ring
-    by_query, home = torch.zeros_like(rows[0], dtype=wide(rows[0].dtype)), list[Tensor]()
+    by_query, *by_pair = sums
     owed: Exchange | None = None
     for step in range(ring.size):
         source, coming = ring.rank - step, None
         if step + 1 < ring.size:
             coming = Exchange.begin(ring, pair, length=plan.length_of(source - 1))
-        sums = [torch.zeros_like(x, dtype=by_query.dtype) for x in pair]
+        # of its own keys they stay; of the keys of others they travel on, to whom they belong
+        turned = by_pair if step == 0 else [torch.zeros_like(x, dtype=by_query.dtype) for x in pair]
         for queries, here in _laid_out(plan.own_queries()):
             for keys, there in _laid_out(plan.keys_of(source)):
                 query, *rest = (x[:, :, here] for x in rows)
                 tensors = query, *(x[:, :, there] for x in pair)
                 found = plan.part(tensors, heads, queries, keys).backward(*rest)
                 if found is not None:
-                    for whole, part in zip(
-                        (by_query[:, :, here], *(x[:, :, there] for x in sums)), found, strict=True
-                    ):
-                        whole += part
-        if step == 0:  # of its own keys: they stay
-            home = sums
-        else:
+                    _add([by_query[:, :, here], *(x[:, :, there] for x in turned)], found)
+        if step:
             if owed is not None:
-                _add(sums, owed.wait())
-            owed = Exchange.begin(ring, sums, length=plan.length_of(source - 1))
+                _add(turned, owed.wait())
+            owed = Exchange.begin(ring, turned, length=plan.length_of(source - 1))
         if coming is not None:
             pair = (*coming.wait(),)
     if owed is not None:
-        _add(home, owed.wait())
-    return [by_query, *home]
+        _add(by_pair, owed.wait())
 
 
 def _laid_out(places: tuple[range, range]) -> list[tuple[range, slice]]:
@@ -239,6 +239,6 @@ def _merge(output: Tensor, log_sum: Tensor, part: Tensor, part_log_sum: Tensor) 
     output += part * (now / total)[..., None].to(part.dtype)
 
 
-def _add(sums: list[Tensor], more: list[Tensor]) -> None:
+def _add(sums: list[Tensor], more: Sequence[Tensor]) -> None:
     for one, other in zip(sums, more, strict=True):
         one += other
