@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from heedful.distributed import ring_attend
+from heedful.distributed.ring import _laid_out
 from heedful.distributed.zigzag import cells
 from heedful.errors import ConfigError, ShapeError
 from heedful.kernels.attend import attend
@@ -51,6 +52,8 @@ def note(name, sizes, dtype, mask, spoil=None):
     for which, gradient in zip(("query", "key", "value"), gradients):
         found[f"{name} {which}"] = gradient
 
+from heedful.distributed import ring
+ring.QUERIES, ring.KEYS = 2, 1  # as if cells were long
 sizes = Sizes(kv_heads=2, queries=9, keys=11)
 for kind, make in MASKS.items():
     note(kind, sizes, torch.float32, make(sizes)[0])
@@ -186,3 +189,14 @@ def test_without_a_group_nothing_begins():
     tensors = draw(SIZES, torch.float32)[:3]
     with pytest.raises(ConfigError, match=re.escape("a process group must be there, got none")):
         ring_attend(*tensors)
+
+
+def test_long_cells_are_taken_some_at_a_time():
+    cells_of_it = range(2, 7), range(20, 23)
+    assert [*_laid_out(cells_of_it, most=2)] == [
+        (range(2, 4), slice(0, 2)),
+        (range(4, 6), slice(2, 4)),
+        (range(6, 7), slice(4, 5)),
+        (range(20, 22), slice(5, 7)),
+        (range(22, 23), slice(7, 8)),
+    ]

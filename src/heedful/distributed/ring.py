@@ -1,6 +1,6 @@
 """Ring attention: exact attention over a text that several processes hold a part of each."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -21,6 +21,9 @@ from heedful.listeners import may_look
 from heedful.mask import Mask
 
 NEVER = float("-inf")
+# Positions that a kernel gets at once, at most: what it needs beside the result grows with queries,
+# and it shares out keys among its threads.
+QUERIES, KEYS = 2_048, 4_096
 
 
 def ring_attend(
@@ -172,8 +175,8 @@ def _around(
         source, coming = ring.rank - step, None
         if step + 1 < ring.size:
             coming = Exchange.begin(ring, pair, length=plan.length_of(source - 1))
-        for queries, rows in _laid_out(plan.own_queries()):
-            for keys, columns in _laid_out(plan.keys_of(source)):
+        for queries, rows in _laid_out(plan.own_queries(), most=QUERIES):
+            for keys, columns in _laid_out(plan.keys_of(source), most=KEYS):
                 tensors = query[:, :, rows], *(x[:, :, columns] for x in pair)
                 found = plan.part(tensors, heads, queries, keys).forward()
                 if found is not None:
@@ -204,8 +207,8 @@ def _back_around(
             coming = Exchange.begin(ring, pair, length=plan.length_of(source - 1))
         # of its own keys they stay; of the keys of others they travel on, to whom they belong
         turned = by_pair if step == 0 else [torch.zeros_like(x, dtype=by_query.dtype) for x in pair]
-        for queries, here in _laid_out(plan.own_queries()):
-            for keys, there in _laid_out(plan.keys_of(source)):
+        for queries, here in _laid_out(plan.own_queries(), most=QUERIES):
+            for keys, there in _laid_out(plan.keys_of(source), most=KEYS):
                 query, *rest = (x[:, :, here] for x in rows)
                 tensors = query, *(x[:, :, there] for x in pair)
                 found = plan.part(tensors, heads, queries, keys).backward(*rest)
@@ -221,10 +224,14 @@ def _back_around(
         _add(by_pair, owed.wait())
 
 
-def _laid_out(places: tuple[range, range]) -> list[tuple[range, slice]]:
-    """Where the cells are in the whole, and where in what their process holds."""
-    first, last = places
-    return [(first, slice(0, len(first))), (last, slice(len(first), len(first) + len(last)))]
+def _laid_out(cells: tuple[range, range], *, most: int) -> Iterator[tuple[range, slice]]:
+    """Positions in the whole, and where they are in what their process holds, some at a time."""
+    held = 0
+    for cell in cells:
+        for start in range(0, len(cell), most):
+            some = cell[start : start + most]
+            yield some, slice(held + start, held + start + len(some))
+        held += len(cell)
 
 
 def _merge(output: Tensor, log_sum: Tensor, part: Tensor, part_log_sum: Tensor) -> None:
