@@ -1,7 +1,7 @@
 """Who takes a training step, and where."""
 
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -12,6 +12,7 @@ from heedful.config.base import Train
 from heedful.errors import UnsupportedError
 from heedful.training.learners import NoNumberError, OwnLearner, Supervised, stepper
 
+ONE_BATCH = SimpleNamespace(task="generate-image", train=Train(steps=5))
 META: Any = SimpleNamespace(device=torch.device("meta"), num_processes=1)
 
 
@@ -27,21 +28,21 @@ class Given:
 
 
 def test_a_learner_of_a_tasks_own_gets_the_model_where_batches_are():
-    task: Any = SimpleNamespace(learner=lambda model: Given(model, loss=1.0))
+    task: Any = SimpleNamespace(learner=lambda model: Given(model, loss=1.0), config=ONE_BATCH)
     taken = stepper(task, nn.Linear(2, 3), META)
     assert taken.bare.weight.device.type == "meta"
     assert isinstance(taken, OwnLearner)
 
 
 def test_the_first_value_is_the_loss_and_all_are_logged():
-    taken = OwnLearner(Given(nn.Linear(2, 3).eval(), one=4.0, two=5.0)).step(None, 0.5)
+    taken = OwnLearner(Given(nn.Linear(2, 3).eval(), one=4.0, two=5.0)).step([None], 0.5)
     assert (taken.loss, taken.decisions) == (4.0, 1.0)
     assert taken.values == {"one": 4.0, "two": 5.0, "rate": 0.5}
 
 
 def test_a_value_that_is_no_number_ends_the_training():
     with pytest.raises(NoNumberError, match=r"one = 4\.0, two = nan"):
-        OwnLearner(Given(nn.Linear(2, 3), one=4.0, two=float("nan"))).step(None, 0.5)
+        OwnLearner(Given(nn.Linear(2, 3), one=4.0, two=float("nan"))).step([None], 0.5)
 
 
 def test_it_trains_in_one_process():
@@ -51,6 +52,10 @@ def test_it_trains_in_one_process():
     several: Any = SimpleNamespace(device=torch.device("cpu"), num_processes=2)
     with pytest.raises(UnsupportedError, match="generate-image must be trained in one process"):
         stepper(task, nn.Linear(2, 3), several)
+    task.config = SimpleNamespace(task="control", train=Train(steps=5, accumulate=3))
+    message = r"control must learn from one batch a step, got train\.accumulate = 3"
+    with pytest.raises(UnsupportedError, match=message):
+        stepper(task, nn.Linear(2, 3), META)
 
 
 class Squares:
@@ -90,7 +95,7 @@ def test_a_step_is_that_of_adamw_bit_for_bit(clip):
     for seed, (batch, rate) in enumerate(zip(batches, rates, strict=True)):
         torch.manual_seed(seed)
         taken.bare.eval()
-        told = taken.step(batch, rate)
+        told = taken.step([batch], rate)
         torch.manual_seed(seed)
         loss = mine.train()(batch).square().sum()
         (loss / 14).backward()
@@ -109,10 +114,10 @@ def test_a_step_is_that_of_adamw_bit_for_bit(clip):
 def test_weights_do_not_move_where_the_loss_is_no_number(bad):
     task: Any = Squares()
     taken = stepper(task, network(), Accelerator(cpu=True))
-    taken.step(torch.randn(7, 3), 0.1)
+    taken.step([torch.randn(7, 3)], 0.1)
     before = [x.detach().clone() for x in taken.bare.parameters()]
     with pytest.raises(NoNumberError, match="with a gradient of norm"):
-        taken.step(torch.full((7, 3), bad), 0.1)
+        taken.step([torch.full((7, 3), bad)], 0.1)
     assert all(map(torch.equal, before, taken.bare.parameters()))
 
 
@@ -122,7 +127,7 @@ def test_a_gradient_that_is_no_number_counts_too():
     taken = stepper(task, network(), Accelerator(cpu=True))
     before = [x.detach().clone() for x in taken.bare.parameters()]
     with pytest.raises(NoNumberError, match=r"0\.0 with a gradient of norm nan"):
-        taken.step(torch.randn(7, 3), 0.1)
+        taken.step([torch.randn(7, 3)], 0.1)
     assert all(map(torch.equal, before, taken.bare.parameters()))
 
 
@@ -146,4 +151,19 @@ def test_a_batch_without_decisions_ends_the_training():
     task: Any = Squares()
     task.loss = lambda model, batch: (model(batch).sum(), 0)
     with pytest.raises(NoNumberError, match=r"^-?inf with a gradient of norm"):
-        stepper(task, network(), Accelerator(cpu=True)).step(torch.ones(7, 3), 0.1)
+        stepper(task, network(), Accelerator(cpu=True)).step([torch.ones(7, 3)], 0.1)
+
+
+@pytest.mark.parametrize("parts", [[7], [3, 4], [1, 4, 2]])
+def test_some_batches_make_the_step_of_one_that_holds_them_all(parts):
+    """Batches of unlike sizes: each decision counts as much as any other."""
+    batch = torch.randn(7, 3, dtype=torch.float64)
+    found = []
+    for pieces in ([7], parts):
+        taken = stepper(cast(Any, Squares()), network().double(), Accelerator(cpu=True))
+        taken.bare[1] = nn.Identity()  # draws would differ
+        told = taken.step([*batch.split(pieces)], 0.1)
+        found.append((told.loss, *(x.detach() for x in taken.bare.parameters())))
+        assert told.decisions == 14
+    for one, other in zip(*found, strict=True):
+        assert other == pytest.approx(one, rel=1e-12) or torch.allclose(other, one, rtol=1e-9)

@@ -61,12 +61,15 @@ def test_all_processes_notice_that_one_is_different(monkeypatch, others):
     ],
 )
 def test_what_a_training_cannot_keep_is_refused(monkeypatch, kind, steps, message):
-    def begun(*, mixed_precision):
+    def begun(*, mixed_precision, cpu):
         assert mixed_precision == "no"
+        assert not cpu
         if kind is None:
             raise ValueError("another one")
         value = SimpleNamespace(value=kind)
-        return SimpleNamespace(distributed_type=value, gradient_accumulation_steps=steps)
+        return SimpleNamespace(
+            distributed_type=value, gradient_accumulation_steps=steps, num_processes=1
+        )
 
     monkeypatch.setattr(processes, "Accelerator", begun)
     if message is None:
@@ -89,3 +92,22 @@ def test_what_is_drawn_depends_on_seed_process_and_step_alone():
         assert [drawn(*place) for place in places] == [drawn(*place) for place in places]
     finally:
         torch.set_rng_state(state)
+
+
+@pytest.mark.parametrize("found", [1, 2])
+def test_processes_that_were_started_together_find_each_other_or_none_trains(monkeypatch, found):
+    def begun(*, mixed_precision, cpu):
+        assert cpu is not torch.accelerator.is_available()  # else it looks on GPUs alone
+        return SimpleNamespace(
+            distributed_type=SimpleNamespace(value="MULTI_CPU"),
+            gradient_accumulation_steps=1,
+            num_processes=found,
+        )
+
+    monkeypatch.setattr(processes, "Accelerator", begun)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    if found == 2:
+        assert accelerator().num_processes == 2
+        return
+    with pytest.raises(UnsupportedError, match="all 2 processes must train together, got 1 that"):
+        accelerator()

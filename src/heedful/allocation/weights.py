@@ -8,6 +8,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor, nn
 
+from heedful.distributed.fsdp import spread_like
 from heedful.errors import RunError
 from heedful.files import read_whole, reason
 
@@ -82,7 +83,7 @@ def fill(model: nn.Module, stored: Mapping[str, Tensor], path: Path) -> None:
         if name in parameters and stored[name].is_floating_point() and stored[name].isnan().any():
             raise RunError(f"{path} must hold numbers, got some that are none (NaN) in {name}")
     for name, tensor in wanted.items():
-        tensor.copy_(stored[name])
+        tensor.copy_(spread_like(stored[name], tensor))
 
 
 def _alike(stored: torch.dtype, wanted: torch.dtype) -> bool:

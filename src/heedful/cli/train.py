@@ -1,6 +1,7 @@
 """`heedful train`: train what a config file describes."""
 
 import json
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -52,4 +53,6 @@ def train(
             check_folder(Path(loaded.output))
     raised = overrides if resume is not None else []
     folder = run_training(loaded, resume=resume, overrides=raised, quiet=quiet, task=task_from)[1]
+    if int(os.environ.get("RANK") or 0):  # of several processes that train, the first one tells
+        return
     typer.echo(json.dumps({"run": str(folder)}, ensure_ascii=False) if as_json else folder)

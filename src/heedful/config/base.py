@@ -69,6 +69,8 @@ class Train(Section):
     warmup: Fraction = 0.05  # share of the training
     weight_decay: Annotated[float, Field(ge=0, le=1_000)] = 0.01
     clip: Positive = 1.0  # largest gradient norm
+    accumulate: Count = 1  # batches of each process whose gradients make one step
+    strategy: Literal["ddp", "fsdp"] = "ddp"  # several processes: a whole model in each, or a share
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     evaluate_every: Positive = 0.1  # share of the training
     checkpoint_seconds: Annotated[float, Field(ge=0, le=1e9)] = 30.0  # at least, between two

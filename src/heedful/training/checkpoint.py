@@ -18,10 +18,11 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from heedful.allocation.weights import LARGEST, fill, parse_tensors, weights_of
+from heedful.distributed.fsdp import gathered
 from heedful.errors import RunError
 from heedful.files import read_json, remove_written, write_bytes, write_folder, write_json
 from heedful.manifest import MANIFEST, Sealed, seal, sealed
-from heedful.training.optimizer_state import optimizer_state, parse_state
+from heedful.training.optimizer_state import moments_of, optimizer_state, parse_state
 
 WEIGHTS, OPTIMIZER, PROGRESS = "model.safetensors", "optimizer.safetensors", "progress.json"
 FOLDER, POINTER = "checkpoints", "checkpoints.json"
@@ -36,7 +37,8 @@ class Progress:
 
     step: int = 0
     epoch: int = 0
-    batch: int = 0  # next one of the epoch
+    batch: int = 0  # next one of the epoch, of each process
+    processes: int | None = None  # that share the batches; older checkpoints do not say
     seconds: float = 0.0
     evaluations: int = 0
     best_score: float | None = None  # on the dev split; None: not evaluated yet
@@ -79,10 +81,11 @@ def save_checkpoint(
     root = _root(folder)
     before = read_pointer(folder) if (folder / POINTER).exists() else None
     name = _unused(root, f"step-{progress.step:07d}")
+    weights = {key: gathered(tensor) for key, tensor in weights_of(model).items()}
     remembered = optimizer_state(model, optimizers, begun=progress.step > 0)
 
     def write(temporary: Path) -> None:
-        write_bytes(temporary / WEIGHTS, save(weights_of(model)))
+        write_bytes(temporary / WEIGHTS, save(weights))
         write_bytes(temporary / OPTIMIZER, save(remembered))
         write_json(temporary / PROGRESS, asdict(progress))
         seal(temporary, (WEIGHTS, OPTIMIZER, PROGRESS), name=name)
@@ -93,6 +96,20 @@ def save_checkpoint(
     for child in list(root.iterdir()):
         if child.name not in (pointer.last, pointer.best) and _written_here(child, before):
             remove_written(child, FILES)
+
+
+def give_shares(model: nn.Module, optimizers: Mapping[str, Optimizer]) -> None:
+    """Give this process's share of a spread model to whoever saves a checkpoint meanwhile.
+
+    Args:
+        model: As of the process that saves.
+        optimizers: Of its parameters.
+    """
+    for tensor in weights_of(model).values():
+        gathered(tensor)
+    for *_, moments in moments_of(model, optimizers):
+        for value in moments.values():
+            gathered(value)
 
 
 def read_pointer(folder: Path) -> Pointer:
@@ -218,7 +235,9 @@ def _progress(content: Any, path: Path) -> Progress:
         "seconds": lambda x: _is_finite(x) and x >= 0,
         "best_score": lambda x: x is None or _is_finite(x),
         "finished": lambda x: type(x) is bool,
+        "processes": lambda x: x is None or (_is_count(x) and x > 0),
     }
+    content = {"processes": None} | content
     if "best_loss" in content:  # as runs before 0.2 call it
         content = {**content, "best_score": content["best_loss"]}
     for field in fields(Progress):

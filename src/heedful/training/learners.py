@@ -1,7 +1,7 @@
 """What takes a training step: one optimizer on one loss, or a learner that a task brings along."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, cast
 
 import torch
@@ -9,6 +9,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from heedful.config.base import Train
+from heedful.distributed.fsdp import norm_of, shard_model, synchronise
 from heedful.errors import TrainingError, UnsupportedError
 from heedful.tasks.base import Learner, Task
 from heedful.training.optimizer import adamw
@@ -42,8 +43,8 @@ class Stepper(Protocol):
 
     precision: str
 
-    def step(self, batch: Any, learning_rate: float) -> Taken:
-        """Learn from a batch.
+    def step(self, batches: Sequence[Any], learning_rate: float) -> Taken:
+        """Learn from some batches: one step.
 
         Raises:
             NoNumberError: The loss is not finite.
@@ -55,7 +56,8 @@ def stepper(task: Task[Any, Any], model: nn.Module, accelerator: Accelerator) ->
     """Return what learns a task.
 
     Raises:
-        UnsupportedError: Several processes are to train what a learner of the task's own trains.
+        UnsupportedError: Several processes are to train what a learner of the task's own trains, or
+            it is to accumulate gradients.
     """
     learner = task.learner(model.to(accelerator.device))
     if learner is None:
@@ -64,11 +66,16 @@ def stepper(task: Task[Any, Any], model: nn.Module, accelerator: Accelerator) ->
         raise UnsupportedError(
             f"{task.config.task} must be trained in one process, got {accelerator.num_processes}"
         )
+    if task.config.train.accumulate > 1:
+        raise UnsupportedError(
+            f"{task.config.task} must learn from one batch a step, got train.accumulate = "
+            f"{task.config.train.accumulate}"
+        )
     return OwnLearner(learner)
 
 
 class Supervised:
-    """AdamW on the mean of a task's loss, over all processes.
+    """AdamW on the mean of a task's loss, over all batches of a step and all processes.
 
     Args:
         task: Whose loss.
@@ -80,36 +87,63 @@ class Supervised:
         self.task, self.accelerator = task, accelerator
         self.settings: Train = task.config.train
         self.precision = str(self.settings.precision)
-        self.draws_anew: bool = accelerator.num_processes > 1  # a checkpoint holds those of one
+        self.several = accelerator.num_processes > 1
+        self.draws_anew: bool = self.several  # a checkpoint holds those of one
+        spread = self.several and self.settings.strategy == "fsdp"
+        if spread:
+            shard_model(model, device=accelerator.device.type)
         self.bare, plain = model, adamw(model, self.settings)
-        self.model: nn.Module
-        self.optimizer: torch.optim.Optimizer
-        self.model, self.optimizer = accelerator.prepare(model, plain)
+        self.model: nn.Module = model if spread else accelerator.prepare(model)
+        self.optimizer: torch.optim.Optimizer = accelerator.prepare(plain)
         self.optimizers = {"main": plain}
 
-    def step(self, batch: Any, learning_rate: float) -> Taken:
-        """Learn from a batch."""
-        accelerator = self.accelerator
+    def step(self, batches: Sequence[Any], learning_rate: float) -> Taken:
+        """Learn from some batches, of which each process has as many."""
         self.model.train()
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
-        low = self.precision == "bf16"
-        with torch.autocast(accelerator.device.type, dtype=torch.bfloat16, enabled=low):
-            total, count = self.task.loss(self.model, batch)
-        # DDP averages over processes, but each holds a different number of decisions
-        everywhere, loss = torch.tensor(count, device=total.device), total.detach()
-        several = accelerator.num_processes > 1
-        if several:
-            sums = torch.stack([loss.float(), everywhere.float()])
-            loss, everywhere = cast(Tensor, accelerator.reduce(sums))
-        accelerator.backward(total * accelerator.num_processes / everywhere)
-        norm = accelerator.clip_grad_norm_(self.model.parameters(), self.settings.clip)
-        summed, decisions = loss.item(), everywhere.item() if several else count
-        if not math.isfinite(summed) or norm is None or not math.isfinite(norm.item()):
-            raise NoNumberError(f"{(loss / everywhere).item()} with a gradient of norm {norm}")
+        first, *more = batches
+        synchronise(self.model, not more)
+        loss, count = self._add_gradient(first, None)
+        unit = count
+        for number, batch in enumerate(more, 1):
+            synchronise(self.model, number == len(more))
+            found = self._add_gradient(batch, unit)
+            loss, count = loss + found[0], count + found[1]
+        if more:  # each was divided by what the first one holds
+            self._scale_gradients(unit / count)
+        parameters = self.model.parameters()
+        norm = norm_of(self.accelerator.clip_grad_norm_(parameters, self.settings.clip))
+        summed = loss.item()
+        if not math.isfinite(summed) or not math.isfinite(norm):
+            raise NoNumberError(f"{(loss / count).item()} with a gradient of norm {norm}")
         self.optimizer.step()
         self.optimizer.zero_grad()
-        return Taken(summed, decisions, {})
+        return Taken(summed, float(count), {})
+
+    def _add_gradient(self, batch: Any, unit: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Add the gradient of the loss of a batch, in this unit or in that of how much it holds.
+
+        Returns:
+            The sum of its losses and how many there are, over all processes.
+        """
+        accelerator = self.accelerator
+        low = self.precision == "bf16"
+        with torch.autocast(accelerator.device.type, dtype=torch.bfloat16, enabled=low):
+            total, own = self.task.loss(self.model, batch)
+        # processes are averaged over, but each holds a different number of decisions
+        count, loss = torch.tensor(own, device=total.device), total.detach()
+        if self.several:
+            sums = torch.stack([loss.float(), count.float()])
+            loss, count = cast(Tensor, accelerator.reduce(sums))
+        everywhere = count if unit is None else unit
+        accelerator.backward(total * accelerator.num_processes / everywhere)
+        return loss, count
+
+    def _scale_gradients(self, factor: Tensor) -> None:
+        for parameter in self.model.parameters():
+            if parameter.grad is not None:
+                parameter.grad *= factor.item()
 
 
 class OwnLearner:
@@ -142,9 +176,10 @@ class OwnLearner:
                 f"{len(moved) - len(set(moved))} more than once"
             )
 
-    def step(self, batch: Any, learning_rate: float) -> Taken:
-        """Let the learner take its step."""
+    def step(self, batches: Sequence[Any], learning_rate: float) -> Taken:
+        """Let the learner take its step, from one batch."""
         self.bare.train()
+        (batch,) = batches
         values = self.learner.step(batch, learning_rate)
         loss = next(iter(values.values()))
         if not all(map(math.isfinite, values.values())):

@@ -10,14 +10,15 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
+from heedful.distributed.fsdp import whole
 from heedful.errors import TrainingError, UnsupportedError
 from heedful.tasks.base import Dataset, Task
-from heedful.training.checkpoint import Progress, load_checkpoint, save_checkpoint
+from heedful.training.checkpoint import Progress, give_shares, load_checkpoint, save_checkpoint
 from heedful.training.events import Evaluated, Event, Finished, Step
 from heedful.training.interrupts import Interrupts
 from heedful.training.learners import NoNumberError, stepper
 from heedful.training.metrics import MetricsLog, Window, read_metrics
-from heedful.training.precision import faster_in_bf16
+from heedful.training.precision import measured_precision
 from heedful.training.processes import accelerator, decided, draw_apart, same_everywhere
 from heedful.training.schedule import rate
 from heedful.training.stream import Stream
@@ -68,10 +69,14 @@ class Training:
         self.emit: Listener = listener if self.main else ignore
         self.learner = stepper(task, model, self.accelerator)
         self.bare = self.learner.bare  # as checkpoints hold it
-        self.progress = Progress()
+        self.progress = Progress(processes=self.accelerator.num_processes)
         self.metrics = MetricsLog(folder, tensorboard=self.settings.tensorboard and self.main)
         self.stream = Stream(
-            task, data.train, device=self.accelerator.device, share=_share(self.accelerator)
+            task,
+            data.train,
+            device=self.accelerator.device,
+            share=(self.accelerator.process_index, self.accelerator.num_processes),
+            accumulate=self.settings.accumulate,
         )
         self.watch = Watch(task.config, on=self.settings.watch and self.main)
         self._interrupts, self._saved = Interrupts(), 0
@@ -79,22 +84,11 @@ class Training:
     def choose_precision(self) -> str:
         """Settle `auto` by measuring passes over batches of three shapes, once for all ranks."""
         if self.learner.precision == "auto":
-            self.learner.precision = decided(self._measured_precision)
+            model, device = self.bare, self.accelerator.device
+            self.learner.precision = decided(
+                lambda: measured_precision(self.task, model, self.data.train, self.stream, device)
+            )
         return self.learner.precision
-
-    def _measured_precision(self) -> str:
-        ranked = sorted(self.stream.batches(epoch=0), key=len)
-        chosen = [ranked[len(ranked) * quarter // 4] for quarter in (1, 2, 3)]
-
-        def step() -> None:
-            for rows in chosen:
-                self.bare.zero_grad()
-                batch = self.data.train.batch(rows, self.accelerator.device)
-                self.task.loss(self.bare, batch)[0].backward()
-
-        low = faster_in_bf16(step, device=self.accelerator.device.type)
-        self.bare.zero_grad()
-        return "bf16" if low else "fp32"
 
     def restore(self) -> None:
         """Go back to the last checkpoint.
@@ -103,6 +97,10 @@ class Training:
             RunError: It is missing or damaged.
         """
         self.progress = load_checkpoint(self.folder, self.bare, self.learner.optimizers)
+        now, before = self.accelerator.num_processes, self.progress.processes
+        if before != now:  # as many batches of the epoch are behind all of them together
+            batch = self.progress.batch * (before or now) // now
+            self.progress = replace(self.progress, batch=batch, processes=now)
         self._saved = self.progress.step
         if self.main:
             self.metrics.forget_after(self.progress.step)
@@ -120,6 +118,8 @@ class Training:
         if self.main:
             place, optimizers = folder or self.folder, self.learner.optimizers
             save_checkpoint(place, self.bare, optimizers, self.progress, best=best)
+        else:
+            give_shares(self.bare, self.learner.optimizers)
 
     def run(self) -> None:
         """Train until a limit is reached; every checkpoint on the way can be gone on from.
@@ -137,9 +137,13 @@ class Training:
             learning_rate = self.settings.learning_rate * rate(
                 fraction, warmup=self.settings.warmup
             )
-            self._step(*next(batches), learning_rate, window)
-            seconds, signal = same_everywhere(
-                self.accelerator, time.monotonic() - began, self._interrupts.number
+            some = [next(batches) for _ in range(self.settings.accumulate)]
+            self._step(some, learning_rate, window)
+            seconds, signal, unsaved = same_everywhere(
+                self.accelerator,
+                time.monotonic() - began,
+                self._interrupts.number,
+                time.monotonic() - saved,
             )
             self.progress = replace(self.progress, step=self.progress.step + 1, seconds=seconds)
             if self.progress.step % LOG_EVERY == 0:
@@ -148,7 +152,7 @@ class Training:
             if self._evaluation_is_due():
                 self._evaluate()
                 saved = time.monotonic()
-            elif signal or time.monotonic() - saved >= self.settings.checkpoint_seconds:
+            elif signal or unsaved >= self.settings.checkpoint_seconds:
                 self.save()
                 saved = time.monotonic()
             if signal:
@@ -164,20 +168,21 @@ class Training:
             self.progress = replace(self.progress, epoch=place.epoch, batch=place.batch + 1)
             yield batch, amount
 
-    def _step(self, batch: Any, amount: int, learning_rate: float, window: Window) -> None:
+    def _step(self, some: list[tuple[Any, int]], learning_rate: float, window: Window) -> None:
         if self.learner.draws_anew:
             draw_apart(
                 self.config.seed, process=self.accelerator.process_index, step=self.progress.step
             )
         try:
-            loss, count, values = self.learner.step(batch, learning_rate)
+            batches = [batch for batch, _ in some]
+            loss, count, values = self.learner.step(batches, learning_rate)
         except NoNumberError as error:
             raise TrainingError(
                 f"the loss must stay a number, got {error} at step {self.progress.step}. "
                 f"{self._what_is_left()} "
                 'Try a lower train.learning_rate or train.precision = "fp32".'
             ) from None
-        window.add(loss, count, amount, values)
+        window.add(loss, count, sum(amount for _, amount in some), values)
 
     def _what_is_left(self) -> str:
         if self._saved == 0:
@@ -235,11 +240,10 @@ class Training:
             self.metrics.write(event)
         self.emit(event)
 
-    @torch.inference_mode()
     def _evaluate(self) -> None:
         """Measure the dev split, and save: as the best too where it is."""
         self.bare.eval()
-        with self.watch.hear(self.bare):
+        with whole(self.bare), torch.inference_mode(), self.watch.hear(self.bare):
             found = self.task.scores(self.bare, self.data.dev)
         numbers = same_everywhere(self.accelerator, *found.values())
         scores = dict(zip(found, numbers, strict=True))
@@ -288,8 +292,3 @@ class Training:
                 reason="no better for a while" if stopped_early else "limit reached",
             )
         )
-
-
-def _share(of: Any) -> tuple[int, int]:
-    """This process and how many there are."""
-    return of.process_index, of.num_processes

@@ -1,13 +1,14 @@
 """What optimizers remember of each parameter, and the random numbers, as tensors with names."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
+from heedful.distributed.fsdp import gathered, spread_like
 from heedful.errors import RunError, UnsupportedError
 from heedful.files import reason
 
@@ -48,7 +49,7 @@ class Remembered(NamedTuple):
 def optimizer_state(
     model: nn.Module, optimizers: Mapping[str, Optimizer], *, begun: bool
 ) -> dict[str, Tensor]:
-    """Return what a checkpoint must hold beside the weights.
+    """Return what a checkpoint must hold beside the weights; of what is spread the whole.
 
     Args:
         model: Names the parameters.
@@ -61,27 +62,31 @@ def optimizer_state(
     state = {RANDOM[0]: torch.get_rng_state()}
     if torch.cuda.is_available():
         state[RANDOM[1]] = torch.cuda.get_rng_state()
-    owners = owners_of(optimizers)
-    for name, parameter in model.named_parameters():
-        if parameter not in owners:
-            continue
-        moments = {
-            key: value
-            for key, value in owners[parameter].state.get(parameter, {}).items()
-            if value is not None
-        }
+    for name, parameter, optimizer, moments in moments_of(model, optimizers):
         for key, value in moments.items():
             told = isinstance(value, Tensor)
             wrong = _wrong(value, key, parameter) if told else f"as {type(value).__name__}"
             if wrong:
                 raise UnsupportedError(
                     "an optimizer must remember tensors of the shape of each parameter, got "
-                    f"{key}/{name} {wrong} in {type(owners[parameter]).__name__}"
+                    f"{key}/{name} {wrong} in {type(optimizer).__name__}"
                 )
-            state[f"{key}/{name}"] = value.contiguous()
+            state[f"{key}/{name}"] = gathered(value).contiguous()
         if begun and not moments:
             state[f"{UNMOVED}/{name}"] = torch.zeros(0)
     return state
+
+
+def moments_of(
+    model: nn.Module, optimizers: Mapping[str, Optimizer]
+) -> Iterator[tuple[str, Tensor, Optimizer, dict[str, Any]]]:
+    """Yield each parameter with its name, its optimizer and what that remembers of it."""
+    owners = owners_of(optimizers)
+    for name, parameter in model.named_parameters():
+        if parameter in owners:
+            state = owners[parameter].state.get(parameter, {})
+            moments = {key: value for key, value in state.items() if value is not None}
+            yield name, parameter, owners[parameter], moments
 
 
 def parse_state(
@@ -154,7 +159,7 @@ def _wrong(tensor: Tensor, key: str, parameter: Tensor) -> str:
 def _placed(tensor: Tensor, key: str, parameter: Tensor, optimizer: Optimizer) -> Tensor:
     """Beside the parameter; step counters only where the optimizer has them there."""
     if key != STEP:
-        return tensor.to(parameter.device)
+        return spread_like(tensor.to(parameter.device), parameter)
     there = any(group.get("fused") or group.get("capturable") for group in optimizer.param_groups)
     return tensor.to(parameter.device) if there else tensor
 

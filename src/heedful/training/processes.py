@@ -1,5 +1,6 @@
 """Several processes of one training: what one decides for all, and what each draws for itself."""
 
+import os
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
@@ -19,20 +20,29 @@ def accelerator() -> Accelerator:
     """Return what Accelerate makes of the environment, without what the config decides.
 
     Raises:
-        UnsupportedError: It is to do more than to let every process hold the whole model.
+        UnsupportedError: It is to do more than to let every process hold the whole model, or the
+            processes that were started together do not find each other.
     """
+    started = int(os.environ.get("WORLD_SIZE") or 1)  # by torchrun
+    # else Accelerate looks for others on GPUs only, and each would train for itself
+    on_cpu = started > 1 and not torch.accelerator.is_available()
     try:
-        found = Accelerator(mixed_precision="no")  # train.precision decides
+        found = Accelerator(mixed_precision="no", cpu=on_cpu)  # train.precision decides
     except ValueError as error:  # somebody has begun another one in this process
         raise UnsupportedError(
             f"training must begin with mixed_precision = no in Accelerate, got: {error}"
         ) from None
+    if found.num_processes < started:
+        raise UnsupportedError(
+            f"all {started} processes must train together, got {found.num_processes} that found "
+            "each other. Begin no PartialState of Accelerate before the training."
+        )
     kind = found.distributed_type.value
     if kind not in KNOWN:
         raise UnsupportedError(f"every process must hold the whole model, got {kind}")
     if found.gradient_accumulation_steps != 1:
         raise UnsupportedError(
-            "the [train] section must decide what one step sees, got "
+            "train.accumulate must decide what one step sees, got "
             f"{found.gradient_accumulation_steps} gradient accumulation steps from Accelerate"
         )
     return found

@@ -17,9 +17,13 @@ from heedful.training.splits import LARGEST
 SomeConfig = TypeVar("SomeConfig", bound=TaskConfig)
 CONFIG = "config.toml"
 # What may change: how long it goes on, and how it keeps its books.
-FREE = ("steps", "epochs", "minutes", "patience", "checkpoint_seconds", "tensorboard", "watch")
+# And what other processes need that go on with it: so that a step sees as much as before.
+FREE = (
+    *("steps", "epochs", "minutes", "patience", "checkpoint_seconds", "tensorboard", "watch"),
+    *("accumulate", "strategy"),
+)
 
-LATER = {"train.watch"}  # files of older runs lack it
+LATER = {"train.watch", "train.accumulate", "train.strategy"}  # files of older runs lack them
 
 
 def settled(config: SomeConfig) -> SomeConfig:
@@ -30,7 +34,9 @@ def settled(config: SomeConfig) -> SomeConfig:
 
 def mark(config: TaskConfig) -> str:
     """Return a hash of all that must stay."""
-    text = dump_toml(settled(config)).replace('watch = ""\n', "")  # as it was before LATER
+    text = dump_toml(settled(config))
+    for key in LATER:  # as it was before them
+        text = text.replace(f'{key.removeprefix("train.")} = ""\n', "")
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -145,6 +145,8 @@ def _fresh(kind: AnyTask, config: TaskConfig, folder: Path, listener: Listener) 
         raise DataError("all processes must read the same examples, got others in one of them")
     if training.main:
         create(folder, task, splits, about, training.save)
+    else:  # what it holds of the model belongs to the first checkpoint, too
+        training.save()
     _announce(training, counts)
     for text in told(shared, left_out=left_out):
         training.emit(Message(text=text))

@@ -26,6 +26,7 @@ class Stream:
         data: The training split.
         device: Where batches go.
         share: This process and how many there are; each takes every so many batches.
+        accumulate: How many of them make one step; an epoch has no rest.
     """
 
     def __init__(
@@ -35,8 +36,10 @@ class Stream:
         *,
         device: torch.device,
         share: tuple[int, int] = (0, 1),
+        accumulate: int = 1,
     ) -> None:
         self.data, self.device, self.share = data, device, share
+        self.accumulate = accumulate
         self.sizes, self.amounts = data.sizes, data.amounts  # once, not for every batch
         self.seed, self.most = task.config.seed, task.batch_limit
         self._epochs: dict[int, list[list[int]]] = {}  # two: a batch of the next one is cut ahead
@@ -46,7 +49,8 @@ class Stream:
         if epoch not in self._epochs:
             batches = size_batches(self.sizes, most=self.most, seed=self.seed, epoch=epoch)
             process, processes = self.share
-            count = max(len(batches) // processes, 1)
+            each = max(len(batches) // processes, 1)
+            count = each // self.accumulate * self.accumulate or each
             own = batches[process % len(batches) :: processes][:count]
             near = {key: kept for key, kept in self._epochs.items() if abs(key - epoch) == 1}
             self._epochs = {**near, epoch: own}
@@ -73,7 +77,9 @@ class Stream:
         self, thread: ThreadPoolExecutor, what: tuple[Place, list[int]]
     ) -> tuple[Place, "Future[Batch]", int]:
         place, rows = what
-        # the same for the same batch of the same epoch, whatever was drawn before
-        random = np.random.default_rng([self.seed, *place, self.share[0]])
+        # the same for the same batch of the same epoch, whatever was drawn before and by whom
+        process, processes = self.share
+        number = place.batch * processes + process
+        random = np.random.default_rng([self.seed, place.epoch, number, 0])
         future = thread.submit(self.data.batch, rows, self.device, random=random)
         return place, future, int(self.amounts[rows].sum())

@@ -1,0 +1,106 @@
+"""Parameters spread over processes, by torch's FSDP2: each holds its share of every one of them."""
+
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeGuard
+
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from torch.distributed.fsdp import FSDPModule
+    from torch.distributed.tensor import DTensor
+
+
+def shard_model(model: nn.Module, *, device: str) -> None:
+    """Spread the parameters, and so their gradients and what optimizers remember, in place.
+
+    Every module of a `ModuleList` is gathered for its own forward and backward pass, and all else
+    with the model; an optimizer must be made after this. All processes hold the same parameters
+    before, and call the model, and nothing within it, for a gradient.
+
+    Args:
+        model: On its device.
+        device: Type of that, e.g. `cpu`.
+    """
+    from torch.distributed import get_world_size
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
+    mesh = init_device_mesh(device, (get_world_size(),))
+    for module in reversed([*model.modules()]):  # the innermost first
+        for part in module if isinstance(module, nn.ModuleList) else ():
+            if isinstance(part, nn.ModuleList | nn.ModuleDict) or not [*part.parameters()]:
+                continue  # a container has no forward pass
+            if not is_sharded(part):  # it is in one list alone
+                fully_shard(part, mesh=mesh)
+    fully_shard(model, mesh=mesh)
+
+
+@contextmanager
+def whole(model: nn.Module) -> Generator[None]:
+    """Hold every parameter as a whole meanwhile, so that any method of any module can be called.
+
+    All processes do so together. A model that is not spread stays as it is.
+
+    Args:
+        model: As `shard_model` left it, or any other.
+    """
+    parts = [module for module in model.modules() if is_sharded(module)]
+    for part in parts:
+        part.set_reshard_after_forward(False, recurse=False)
+        part.unshard()
+    try:
+        yield
+    finally:
+        for part in parts:
+            part.reshard()
+            part.set_reshard_after_forward(id(part) != id(model), recurse=False)
+
+
+def gathered(tensor: Tensor) -> Tensor:
+    """The whole of a tensor that is spread, on the CPU; all processes call this together."""
+    return tensor.full_tensor().cpu() if _is_spread(tensor) else tensor
+
+
+def spread_like(tensor: Tensor, like: Tensor) -> Tensor:
+    """This process's share of a tensor that all have, where `like` is spread; else the tensor."""
+    if not _is_spread(like):
+        return tensor
+    from torch.distributed.tensor import distribute_tensor
+
+    there = tensor.to(like.device)
+    return distribute_tensor(there, like.device_mesh, like.placements, src_data_rank=None)
+
+
+def synchronise(model: nn.Module, on: bool) -> None:
+    """Let backward passes average gradients over processes, or only add them up in each."""
+    if is_sharded(model):
+        model.set_requires_gradient_sync(on)
+    elif isinstance(model, nn.parallel.DistributedDataParallel):
+        model.require_backward_grad_sync = on
+
+
+def norm_of(norm: Tensor | None) -> float:
+    """A gradient norm as a number; NaN for none."""
+    return float("nan") if norm is None else float(gathered(norm.detach()))
+
+
+# What spreads models takes its time to load, and is not there in every build of torch.
+
+
+def is_sharded(module: object) -> "TypeGuard[FSDPModule]":
+    """Whether `shard_model` has spread the parameters of this very module."""
+    if "torch.distributed.fsdp" not in sys.modules:
+        return False
+    from torch.distributed.fsdp import FSDPModule
+
+    return isinstance(module, FSDPModule)
+
+
+def _is_spread(tensor: Tensor) -> "TypeGuard[DTensor]":
+    if "torch.distributed.tensor" not in sys.modules:
+        return False
+    from torch.distributed.tensor import DTensor
+
+    return isinstance(tensor, DTensor)
