@@ -320,7 +320,7 @@ POINTED = """    pointer = Pointer(last=name, best=name if best else before and 
 """
 RESTORED = "load_checkpoint(self.folder, self.bare, self.learner.optimizers)"
 STEPPED, EMPTIED = "        self.optimizer.step()\n", "        self.optimizer.zero_grad()\n"
-FINITE = "if not math.isfinite(summed) or norm is None or not math.isfinite(norm.item()):"
+FINITE = "if not math.isfinite(summed) or not math.isfinite(norm):"
 FAULTS = {
     "the pointer before the checkpoint": (
         checkpoint,
@@ -450,14 +450,14 @@ FAULTS = {
     "drawn by the clock": (
         stream,
         stream_holds,
-        "default_rng([self.seed, *place, self.share[0]])",
+        "default_rng([self.seed, place.epoch, number, 0])",
         "default_rng()",
     ),
     "drawn alike in every epoch": (
         stream,
         stream_holds,
-        "default_rng([self.seed, *place, self.share[0]])",
-        "default_rng([self.seed, place[1]])",
+        "default_rng([self.seed, place.epoch, number, 0])",
+        "default_rng([self.seed, number])",
     ),
     "all shares the same": (stream, stream_holds, "batches[process %", "batches[0 %"),
     "begun at the start of an epoch": (

@@ -1,4 +1,4 @@
-"""Two real processes train like one: whole models or shares, step by step, and gone on with by one."""
+"""Two real processes train like one: whole models or shares, step by step; one goes on with it."""
 
 import os
 import subprocess
@@ -101,7 +101,9 @@ def test_two_processes_train_like_one_whatever_each_of_them_holds(runs, monkeypa
             assert found == pytest.approx(steps_of(alone.folder, key), rel=1e-5), name
         for key, tensor in weights(folder / name).items():
             if not key.endswith("key.bias"):  # softmax does not see it: its gradient is rounding
-                torch.testing.assert_close(tensor, want[key], rtol=0, atol=1e-4, msg=f"{name} {key}")
+                torch.testing.assert_close(
+                    tensor, want[key], rtol=0, atol=1e-4, msg=f"{name} {key}"
+                )
     assert load(folder / "fsdp").about["processes"] == 2
     texts = ["1 2 3", "4 5"]
     told = [load(folder / name).answer(texts) for name in ("fsdp", "alone")]

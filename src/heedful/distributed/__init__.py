@@ -3,7 +3,6 @@
 All are loaded when one is asked of this package.
 """
 
-import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -11,14 +10,14 @@ if TYPE_CHECKING:
     from heedful.distributed.zigzag import gather, places, shard
 
 __all__ = ["gather", "places", "ring_attend", "shard"]
-_MODULES = {"ring_attend": "ring"}
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = importlib.import_module(f"heedful.distributed.{_MODULES.get(name, 'zigzag')}")
-    return getattr(module, name)
+    from heedful.distributed import ring, zigzag
+
+    return getattr(ring if name == "ring_attend" else zigzag, name)
 
 
 def __dir__() -> list[str]:

@@ -1,0 +1,111 @@
+"""A model in shares: less of it in each process, the same numbers in all of them together."""
+
+import pytest
+import torch
+from torch import nn
+
+from heedful.distributed.fsdp import (
+    gathered,
+    is_sharded,
+    norm_of,
+    spread_like,
+    synchronise,
+    whole,
+)
+
+MODEL = """
+from torch import nn
+
+class Model(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.first = nn.Linear(3, 4)
+        self.layers = nn.ModuleList([nn.Linear(4, 4), nn.Identity(), nn.ModuleList([nn.Linear(4, 4)])])
+
+    def forward(self, x):
+        x = self.first(x)
+        for layer in (self.layers[0], self.layers[2][0]):
+            x = layer(x).tanh()
+        return x.sum()
+
+    def looked_at(self):  # reads numbers outside of any forward pass
+        return self.first.weight.sum() + self.layers[0].bias.sum()
+"""
+CODE = (
+    MODEL
+    + """
+from heedful.distributed.fsdp import gathered, is_sharded, norm_of, shard_model, spread_like
+from heedful.distributed.fsdp import synchronise, whole
+model = Model()
+plain = [x.detach().clone() for x in model.parameters()]
+shard_model(model, device="cpu")
+own = sum(x.to_local().numel() for x in model.parameters())
+found["own"] = torch.tensor(own)
+found["sharded"] = torch.tensor([is_sharded(x) for x in (
+    model, model.first, *model.layers, model.layers[2][0])])
+for number, (name, x) in enumerate(model.named_parameters()):
+    assert torch.equal(gathered(x.detach()), plain[number]), name
+    assert torch.equal(spread_like(plain[number], x).to_local(), x.to_local())
+for on in (False, True):  # the first is added up in each process alone
+    synchronise(model, on)
+    model(torch.full((2, 3), 1.0 + rank)).backward()
+found["gradient"] = gathered(model.first.weight.grad)
+norm = nn.utils.clip_grad_norm_(model.parameters(), 1e9)
+found["norm"] = torch.tensor(norm_of(norm))
+with whole(model), torch.inference_mode():
+    found["looked"] = model.looked_at().clone()
+    found["said"] = model(torch.ones(1, 3)).clone()
+    assert model.first.weight.shape == (4, 3) and type(model.first.weight) is nn.Parameter
+assert sum(x.to_local().numel() for x in model.parameters()) == own
+"""
+)
+
+
+@pytest.fixture(scope="module")
+def said(in_processes):
+    return in_processes(CODE, 2)
+
+
+@pytest.fixture
+def model():
+    made = {}
+    exec(f"import torch\n{MODEL}", made)  # as in the processes
+    return made["Model"]()
+
+
+def test_each_process_holds_about_half(said, model):
+    count = sum(x.numel() for x in model.parameters())
+    own = [int(found["own"]) for found in said]
+    assert sum(own) == count
+    assert max(own) <= 0.6 * count
+
+
+def test_modules_of_lists_are_gathered_by_themselves(said):
+    assert said[0]["sharded"].tolist() == [True, False, True, False, False, True]
+
+
+def test_gradients_are_the_mean_over_processes_of_what_each_has_added_up(said, model):
+    for value in (1.0, 2.0):  # of each process two passes, half of both
+        model(torch.full((2, 3), value)).backward()
+    norm = nn.utils.clip_grad_norm_(model.parameters(), 1e9)
+    for found in said:
+        torch.testing.assert_close(found["gradient"], model.first.weight.grad)
+        torch.testing.assert_close(found["norm"], norm)
+
+
+def test_as_a_whole_any_method_can_be_called(said, model):
+    for found in said:
+        torch.testing.assert_close(found["looked"], model.looked_at().detach())
+        torch.testing.assert_close(found["said"], model(torch.ones(1, 3)).detach())
+
+
+def test_what_is_not_spread_stays_as_it_is():
+    layer = nn.Linear(2, 3)
+    assert not is_sharded(layer)
+    assert gathered(layer.weight) is layer.weight
+    assert spread_like(layer.bias, layer.weight) is layer.bias
+    with whole(layer):
+        synchronise(layer, on=False)
+    assert norm_of(torch.tensor(2.5)) == 2.5
+    assert norm_of(None) != norm_of(None)
