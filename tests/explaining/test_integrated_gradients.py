@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from heedful.errors import ConfigError, UnsupportedError
-from heedful.explaining import integrated_gradients as module
+from heedful.explaining import removal
 from heedful.explaining.integrated_gradients import integrated_gradients
 from heedful.explaining.question import NOWHERE, Question
 from heedful.testing.planted_evidence import BLANK, plant_evidence
@@ -35,7 +35,7 @@ def test_of_a_square_it_is_the_share_of_each_piece(sums):
 
 
 def test_pieces_add_up_to_the_difference(sums, monkeypatch):
-    monkeypatch.setattr(module, "COPIES", 10)
+    monkeypatch.setattr(removal, "COPIES", 10)
     asked = sums(PLACES, targets=3, bend=lambda x: torch.tanh(x / 4))
     ends = asked.question.inputs(torch.tensor([[False] * 4, [True] * 4]))
     first, last = asked.model(ends).detach().numpy()

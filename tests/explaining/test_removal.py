@@ -100,3 +100,13 @@ def test_rejects_scores_that_are_no_number(table, score):
     assert scores.whole().tolist() == [1, 2]
     with pytest.raises(DataError, match=r"scores must be finite .* got others of '1'"):
         scores.of(np.zeros((1, 2), bool))
+
+
+@pytest.mark.parametrize(
+    "pieces, targets, copies",
+    [(3, 1, 128), (512, 1, 128), (1024, 1, 64), (200_000, 1, 1), (3, 32, 128), (3, 256, 16)],
+)
+def test_long_inputs_and_answers_go_fewer_together(table, pieces, targets, copies):
+    question = table(lambda row: [0.0], pieces, targets).question
+    assert removal.copies_at_once(question) == copies
+    assert removal.copies_at_once(question, 32) == min(32, copies)

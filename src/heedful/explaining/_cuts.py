@@ -10,9 +10,8 @@ from heedful.explaining._hops import groups_of, hops, sizes
 from heedful.explaining._search import Path, Through
 from heedful.explaining.looks import Looks, device_of
 from heedful.explaining.question import NOWHERE, Question, Step
+from heedful.explaining.removal import copies_at_once
 from heedful.probing.edits import Edge, cut
-
-COPIES = 64  # of an input, each with a path of its own cut
 
 
 class Drawing:
@@ -74,8 +73,9 @@ def drops(
     model.eval()
     try:
         found: list[float] = []
-        for start in range(0, len(ways), COPIES):
-            some = ways[start : start + COPIES]
+        size = copies_at_once(question)
+        for start in range(0, len(ways), size):
+            some = ways[start : start + size]
             kept = torch.ones(
                 1 + len(some), len(question.pieces), dtype=torch.bool, device=device_of(model)
             )

@@ -1,5 +1,7 @@
 """Gradient x attention: weights that a target's score would rise with, layer upon layer."""
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 
@@ -7,6 +9,7 @@ from heedful.explaining._backwards import Mixture, relevance
 from heedful.explaining.looks import Look, look
 from heedful.explaining.maps import Maps
 from heedful.explaining.question import Question
+from heedful.explaining.removal import copies_at_once
 
 TARGETS = 32  # that are asked for together
 
@@ -25,17 +28,22 @@ def gradient_attention(model: nn.Module, question: Question) -> Maps:
         equations 8 and 9 between the parts of a model, and without relevance propagation.
 
     Cost:
-        One forward and one backward pass for each target, 32 at a time, through whatever kernels
-        the model uses; memory linear in the length of the input.
+        One forward and one backward pass for each target, at most 32 at a time, through whatever
+        kernels the model uses; memory linear in the length of the input.
     """
     found: list[Tensor] = []
     error: float | None = 0.0
-    for start in range(0, len(question.targets), TARGETS):
-        targets = range(len(question.targets))[start : start + TARGETS]
+    for targets in targets_at_once(question):
         looks, _ = look(model, question, targets)
         found.append(relevance(looks, question, targets, helpful, Mixture(1.0, 1.0)))
         error = None if error is None or looks.error is None else max(error, looks.error)
     return Maps.of(torch.cat(found), error)
+
+
+def targets_at_once(question: Question) -> Iterator[range]:
+    """Go through the targets, as many at a time as there is room for."""
+    size, targets = copies_at_once(question, TARGETS), range(len(question.targets))
+    return (targets[start : start + size] for start in targets[::size])
 
 
 def helpful(each: Look) -> Tensor:

@@ -13,7 +13,7 @@ from heedful.errors import ConfigError, UnsupportedError
 from heedful.explaining.looks import device_of, differentiable
 from heedful.explaining.maps import Maps
 from heedful.explaining.question import NOWHERE, Question
-from heedful.explaining.removal import COPIES
+from heedful.explaining.removal import copies_at_once
 
 
 def integrated_gradients(model: nn.Module, question: Question, *, steps: int = 32) -> Maps:
@@ -51,14 +51,14 @@ def integrated_gradients(model: nn.Module, question: Question, *, steps: int = 3
             "occlusion needs none"
         )
     nodes, shares = np.polynomial.legendre.leggauss(steps)
-    targets = len(question.targets)
+    targets, size = len(question.targets), copies_at_once(question)
     with differentiable(model):
         path = _Path(model, question)
         copies = torch.arange(targets * steps, device=device_of(model))
         at = torch.tensor((nodes + 1) / 2, device=copies.device)[copies % steps]
         slopes = [
             path.slopes(some // steps, where)
-            for some, where in zip(copies.split(COPIES), at.split(COPIES), strict=True)
+            for some, where in zip(copies.split(size), at.split(size), strict=True)
         ]
     found = torch.cat(slopes).double().cpu().numpy().reshape(targets, steps, -1)
     return Maps(np.einsum("tsp,s->tp", found, shares / 2))

@@ -14,7 +14,8 @@ from heedful.probing.fidelity import differs, fidelity
 from heedful.probing.gradients import WeightGradients
 from heedful.probing.probe import Probe, probe
 
-BLOCK = 128  # rows of a map at a time
+BLOCK = 128  # rows of a map at a time, of longer inputs fewer
+ROOM = 2**23  # weights at a time
 
 
 class Look(NamedTuple):
@@ -60,7 +61,9 @@ class Looks:
         start = 0
         for number, call in self._calls(site, only):
             slopes = WeightGradients(call) if self._gradients else None
-            for block in self._heard.blocks(site, call=number, block=BLOCK):
+            batch, heads, _, keys = call.shape
+            size = max(1, min(BLOCK, ROOM // max(1, batch * heads * keys)))
+            for block in self._heard.blocks(site, call=number, block=size):
                 rows = slice(start, start + len(block.rows))
                 nothing = block.weights.new_empty(0)
                 slope = nothing if slopes is None else slopes.at(block.rows.tolist())

@@ -10,7 +10,7 @@ from heedful.explaining._backwards import Mixture, relevance
 from heedful.explaining._cuts import Drawing, drops
 from heedful.explaining._search import Path, Through, strongest
 from heedful.explaining.explanation import DecisionPath
-from heedful.explaining.gradient_attention import TARGETS, helpful
+from heedful.explaining.gradient_attention import helpful, targets_at_once
 from heedful.explaining.looks import Looks, look
 from heedful.explaining.question import Question, Step
 
@@ -55,8 +55,7 @@ def decision_paths(
     random = np.random.default_rng(seed)
     found: list[tuple[int, Path, float, list[tuple[Through, ...]]]] = []
     looks = None
-    for start in range(0, len(question.targets), TARGETS):
-        targets = range(len(question.targets))[start : start + TARGETS]
+    for targets in targets_at_once(question):
         looks, _ = look(model, question, targets)
         totals = relevance(looks, question, targets, helpful, Mixture(1.0, 1.0)).sum(1).tolist()
         for number, (target, total) in enumerate(zip(targets, totals, strict=True)):

@@ -9,8 +9,16 @@ from heedful.errors import DataError, ShapeError
 from heedful.explaining.looks import device_of, differentiable
 from heedful.explaining.question import Question
 
-COPIES = 128  # of an input that go through the model together: memory is bounded by as many
+COPIES = 128  # of an input that go through the model together, of longer ones fewer
+PLACES = 2**16  # pieces of all of these
+DECISIONS = 2**12  # targets of all of these: each may be one of a vocabulary
 ROUNDINGS = 16  # by which scores differ at most because other copies went along
+
+
+def copies_at_once(question: Question, most: int = COPIES) -> int:
+    """Return how many copies of an input go through the model together: what bounds memory."""
+    places = max(len(question.pieces), len(question.embedded))
+    return max(1, min(most, PLACES // places, DECISIONS // len(question.targets)))
 
 
 class KeptScores:
@@ -24,8 +32,8 @@ class KeptScores:
         pieces: How many the input has.
 
     Cost:
-        One copy of the input for every set of pieces that was not asked for before, 128 at a time,
-        and a number for each target of it in memory.
+        One copy of the input for every set of pieces that was not asked for before, 128 at a time
+        (fewer of more than 512 pieces or 32 targets), and a number for each target of it in memory.
     """
 
     def __init__(self, model: nn.Module, question: Question) -> None:
@@ -45,8 +53,9 @@ class KeptScores:
         rows = {name: row for row, name in enumerate(names) if name not in self._known}
         missing = [*rows]
         with differentiable(self._model, on=False), torch.inference_mode():
-            for start in range(0, len(missing), COPIES):
-                some = missing[start : start + COPIES]
+            size = copies_at_once(self._question)
+            for start in range(0, len(missing), size):
+                some = missing[start : start + size]
                 scores = self._ask(kept[[rows[name] for name in some]])
                 self._known.update(zip(some, scores, strict=True))
         targets = len(self._question.targets)

@@ -5,23 +5,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from heedful.allocation.moves import DropSite, KeepHeads
 from heedful.errors import HeedfulError
 from heedful.explaining.question import NOWHERE
-from heedful.probing.call import ProbedCall
 from heedful.probing.probe import Probe, probe
 from heedful.probing.statistics import Statistics
 from heedful.profiling.site_names import site_names
-from heedful.report.run_page.data import Atlas, Head, Look, SinkKind, Tile
+from heedful.report.run_page.data import Atlas, Head, Look, SinkKind
 from heedful.reporting.examples import cut, fields_of
+from heedful.reporting.tiles import tiles_of
 from heedful.training.run import Run
 
-SIDE = 64  # cells of a tile
 Heads = dict[tuple[str, int], Head]
 Axes = tuple[tuple[str, ...], tuple[str, ...]]
 
@@ -51,19 +48,6 @@ def atlas_of(
         after, _ = _heads(smaller, examples)
         heads = _paired(heads, after, smaller)
     return replace(atlas, heads=tuple(heads.values()))
-
-
-def pooled(weights: NDArray[np.float64]) -> Tile:
-    """Return a map as a tile: at most 64 x 64 cells, each the largest share of what it covers."""
-    rows, keys = weights.shape
-    cells = np.maximum.reduceat(weights, _starts(rows), axis=0)
-    cells = np.maximum.reduceat(cells, _starts(keys), axis=1)
-    cells = np.clip(np.nan_to_num(np.abs(cells)), 0, None)
-    largest = float(cells.max())
-    scaled = np.sqrt(cells / max(largest, np.finfo(float).tiny))
-    return Tile(
-        cells=np.rint(255 * scaled).astype(np.uint8), largest=largest, queries=rows, keys=keys
-    )
 
 
 def kept_heads(smaller: Run) -> dict[str, tuple[int, ...] | None]:
@@ -100,17 +84,16 @@ def _heads(run: Run, examples: Sequence[Any]) -> tuple[Heads, Atlas]:
         if site not in one.sites:
             continue
         try:
-            weights = _map(one, site)
+            tiles = tiles_of(one, site)
         except HeedfulError:
             continue
         errors += [] if found.error is None else [found.error]
         for head, sink in enumerate(sinks[site].kinds):
-            own = weights[min(head, len(weights) - 1)]
             heads[site, head] = Head(
                 site=site,
                 number=head,
                 before=_look(found, head, sink or ""),
-                tile=pooled(own),
+                tile=tiles[min(head, len(tiles) - 1)],
             )
     with torch.inference_mode():
         answer = task.answer(model, task.encode(examples[:1]))[0]
@@ -128,28 +111,6 @@ def _probed(run: Run, examples: Sequence[Any]) -> Probe:
     with torch.inference_mode(), probe(run.model) as found:
         run.task.answer(run.model, run.task.encode(examples))
     return found
-
-
-def _map(found: Probe, site: str) -> NDArray[np.float64]:
-    """The map of a site, of the first of a batch.
-
-    A decoder that remembers calls it once for each token that it writes: their rows together.
-    """
-    calls = found.calls(site)
-    steps = [place for place, call in enumerate(calls) if _is_step(call)]
-    chosen = steps if len(steps) == len(calls) > 1 else [len(calls) - 1]
-    maps = [found.maps(site, call=place)[0] for place in chosen]
-    keys = max(each.shape[2] for each in maps)
-    rows = torch.cat([_wider(each, keys) for each in maps], dim=1)
-    return rows.double().cpu().numpy()
-
-
-def _is_step(call: ProbedCall) -> bool:
-    return call.shape[2] == 1
-
-
-def _wider(weights: Tensor, keys: int) -> Tensor:
-    return torch.nn.functional.pad(weights, (0, keys - weights.shape[2]))
 
 
 def _look(found: Statistics, head: int, sink: SinkKind) -> Look:
@@ -202,12 +163,6 @@ def _paired(before: Heads, after: Heads, smaller: Run) -> Heads:
 
 def _sites(heads: Iterable[tuple[str, int]]) -> list[str]:
     return list(dict.fromkeys(site for site, _ in heads))
-
-
-def _starts(places: int) -> NDArray[np.intp]:
-    """Where each cell of a tile begins: as `floor(cell * places / cells)`."""
-    cells = min(SIDE, places)
-    return np.arange(cells) * places // cells
 
 
 def _tokens(run: Run, example: Any, answer: Any) -> dict[str, Axes]:
