@@ -10,7 +10,7 @@ from heedful.probing.probe import Probe
 from heedful.report.run_page.data import Tile
 
 SIDE = 64
-ROOM = 2**22  # weights at a time
+ROOM = 2**20  # weights at a time
 
 
 def tiles_of(found: Probe, site: str) -> list[Tile]:
