@@ -20,7 +20,7 @@ PACKAGE = ROOT / "src" / "heedful"
 
 # A file imports from the rows above its own, and from what stands left of it in its own row.
 ROWS = (
-    ("errors", "texts", "files", "manifest", "locks", "renamed"),
+    ("errors", "texts", "files", "manifest", "locks", "renamed", "devices"),
     ("listeners", "mask"),
     ("kernels", "selection"),
     ("ops",),

@@ -40,7 +40,18 @@ def untested(files: list[str], tests: Path = ROOT / "tests") -> list[str]:
 
 @pytest.mark.parametrize(
     "folder",
-    ["ops", "nn", "bench", "kernels", "selection", "metrics", "config", "tasks", "training"],
+    [
+        "ops",
+        "nn",
+        "bench",
+        "kernels",
+        "selection",
+        "metrics",
+        "config",
+        "tasks",
+        "training",
+        "explaining",
+    ],
 )
 def test_every_file_has_its_tests(folder):
     files = public(folder)

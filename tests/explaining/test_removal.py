@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
+from heedful.devices import device_of
 from heedful.errors import DataError, ShapeError
 from heedful.explaining import removal
-from heedful.explaining.looks import device_of
 from heedful.explaining.question import Question
 from heedful.explaining.removal import KeptScores
 

@@ -6,9 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from heedful.devices import device_of
 from heedful.explaining._hops import groups_of, hops, sizes
 from heedful.explaining._search import Path, Through
-from heedful.explaining.looks import Looks, device_of
+from heedful.explaining.looks import Looks
 from heedful.explaining.question import NOWHERE, Question, Step
 from heedful.explaining.removal import copies_at_once
 from heedful.probing.edits import Edge, cut

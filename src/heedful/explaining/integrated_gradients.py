@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from heedful.devices import device_of
 from heedful.errors import ConfigError, UnsupportedError
-from heedful.explaining.looks import device_of, differentiable
+from heedful.explaining.looks import differentiable
 from heedful.explaining.maps import Maps
 from heedful.explaining.question import NOWHERE, Question
 from heedful.explaining.removal import copies_at_once

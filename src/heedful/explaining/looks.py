@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from heedful.devices import device_of
 from heedful.errors import UnsupportedError
 from heedful.explaining.question import Question, Route
 from heedful.probing.call import ProbedCall
@@ -163,12 +164,6 @@ def differentiable(model: nn.Module, *, on: bool = True) -> Generator[list[nn.Pa
             each.requires_grad_(flag)
         for module, training in modes:
             module.training = training
-
-
-def device_of(model: nn.Module) -> torch.device:
-    """Return where a model is; one without parameters is on the CPU."""
-    first: Tensor | None = next(model.parameters(), None)
-    return torch.device("cpu") if first is None else first.device
 
 
 def _error(heard: Probe, sites: Sequence[str]) -> float | None:

@@ -5,8 +5,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from heedful.devices import device_of
 from heedful.errors import DataError, ShapeError
-from heedful.explaining.looks import device_of, differentiable
+from heedful.explaining.looks import differentiable
 from heedful.explaining.question import Question
 
 COPIES = 128  # of an input that go through the model together, of longer ones fewer

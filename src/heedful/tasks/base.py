@@ -16,12 +16,12 @@ from heedful.data.alignment import Alignment
 from heedful.data.batches import size_batches
 from heedful.data.examples import Splits
 from heedful.data.image_attention import ImageAttention
+from heedful.devices import device_of
 from heedful.errors import UnsupportedError
 from heedful.metrics.metric import Metric
 from heedful.tasks.parts import Batch, Dataset, Learner, Rows
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor, nn
 
     from heedful.explaining.question import Question
@@ -247,8 +247,3 @@ class Task(abc.ABC, Generic[Example, Answer]):
         """Say whether a larger dev score chooses the checkpoint."""
         metric = cls.metric(cls.monitor)
         return metric is not None and metric.higher_is_better
-
-
-def device_of(model: "nn.Module") -> "torch.device":
-    """Return where a model is."""
-    return next(model.parameters()).device

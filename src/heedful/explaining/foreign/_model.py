@@ -5,8 +5,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from heedful.devices import device_of
 from heedful.explaining.foreign.tokens import Copies, Tokens
-from heedful.explaining.looks import device_of
 
 
 def whole(model: nn.Module, text: Tokens) -> Copies:
