@@ -57,8 +57,8 @@ EXCEPTIONS = {
     ("parameters", "optimizing/optimize.py:optimize"): Excess(
         9, "one argument for each thing that only the caller knows, keyword-only"
     ),
-    ("parameters", "cli/serve.py:serve"): Excess(11, "one argument for each option"),
     ("parameters", "cli/profile.py:profile"): Excess(10, "one argument for each option"),
+    ("parameters", "cli/serve.py:serve"): Excess(12, "one argument for each option"),
     ("parameters", "cli/report.py:report"): Excess(9, "one argument for each option"),
     ("parameters", "cli/apply.py:apply"): Excess(
         10, "one argument for each option, older ones too"
@@ -78,7 +78,7 @@ EXCEPTIONS = {
         166, "one task is one class, and its interface has many small questions"
     ),
     ("lines of class", "tasks/control/task.py:Control"): Excess(
-        155, "one task is one class, and its interface has many small questions"
+        156, "one task is one class, and its interface has many small questions"
     ),
     ("lines of class", "tasks/forecast/task.py:ForecastTask"): Excess(
         155, "one task is one class, and its interface has many small questions"

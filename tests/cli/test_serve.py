@@ -34,12 +34,12 @@ def test_options_reach_the_server(heedful, served):
     assert address[0] == "127.0.0.1"
     assert service.settings == ["decode.beam=4"]
     assert (limits.batch, limits.wait, limits.queue, limits.seconds) == (8, 0.002, 9, 3)
-    assert limits.bytes == 1 << 16
+    assert (limits.bytes, limits.characters) == (1 << 20, 10_000)
 
 
 def test_the_largest_body(heedful, served):
-    heedful("serve", "r", "--port", "0", "--max-bytes", "123")
-    assert served[0][2].bytes == 123
+    heedful("serve", "r", "--port", "0", "--max-bytes", "123", "--max-characters", "7")
+    assert (served[0][2].bytes, served[0][2].characters) == (123, 7)
 
 
 def test_a_port_that_is_taken_is_said_before_the_run_is_opened(heedful, served, library):

@@ -29,12 +29,13 @@ class Mirror:
         self.gate = threading.Event()
         self.gate.set()
         self.entered = threading.Event()
-        self.wrong = None
+        self.wrong, self.begun = None, 0
 
     def warm_up(self):
         self._pass()
 
     def predict(self, inputs):
+        self.begun += len(inputs)
         self._pass()
         self.batches.append(len(inputs))
         return [self._one(each) for each in inputs]

@@ -83,6 +83,7 @@ def test_by_keyboard_one_gets_an_answer_a_map_and_a_verdict(page, client):
 def test_what_was_typed_stays_text(page, client):
     page.open(f"{client.base_url}/")
     write(page, "<img src=x onerror=alert(1)> <b>one</b>")
+    page.value("document.getElementById('text').focus()")
     for kind in ("keyDown", "keyUp"):
         page("Input.dispatchKeyEvent", type=kind, key="Enter", code="Enter", modifiers=CONTROL)
     until(page, ANSWERED)

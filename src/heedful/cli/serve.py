@@ -45,9 +45,12 @@ def serve(
         typer.Option(
             min=1,
             max=MOST_BYTES,
-            help="Largest body of a request; by default 64 KiB of text, 8 MiB of files.",
+            help="Largest body of a request; by default 1 MiB of texts, 8 MiB of files.",
         ),
     ] = None,
+    max_characters: Annotated[
+        int, typer.Option(min=1, max=MOST_BYTES, help="Longest text or sequence.")
+    ] = 10_000,
     timeout: Annotated[
         float, typer.Option(min=0.001, max=LONGEST, help="Seconds that a request may take.")
     ] = 60.0,
@@ -75,6 +78,7 @@ def serve(
             wait=wait_ms / 1000,
             queue=queue,
             bytes=largest_body(service.takes) if max_bytes is None else max_bytes,
+            characters=max_characters,
             seconds=timeout,
         )
         try:

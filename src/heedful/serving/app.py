@@ -64,9 +64,9 @@ class Server:
             redoc_url=None,
             lifespan=self._lifespan,
         )
-        app.add_api_route("/predict", self._counted("/predict", self._predict), methods=["POST"])
-        app.add_api_route("/explain", self._counted("/explain", self._explain), methods=["POST"])
-        app.add_api_route("/page/explain", self._counted("/explain", self._show), methods=["POST"])
+        app.add_route("/predict", self._counted("/predict", self._predict), methods=["POST"])
+        app.add_route("/explain", self._counted("/explain", self._explain), methods=["POST"])
+        app.add_route("/page/explain", self._counted("/explain", self._show), methods=["POST"])
         app.add_api_route("/", self._page)
         app.add_api_route("/healthz", self._healthz)
         app.add_api_route("/metrics", self._metrics)

@@ -77,6 +77,13 @@ def _letters(text: str) -> str:
     return text
 
 
+def _alike(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    for number, row in enumerate(rows):
+        if not row or list(row) != list(rows[0]):
+            raise DataError(f"rows must have equal columns, got others in row {number}")
+    return rows
+
+
 _File = Annotated[
     bytes,
     BeforeValidator(_decoded),
@@ -84,6 +91,7 @@ _File = Annotated[
 ]
 _Rows = Annotated[
     list[dict[str, str | int | FiniteFloat | None]],
+    AfterValidator(_alike),
     Field(min_length=1, description="Rows of a table, the oldest first: column to value."),
 ]
 _TYPES: Mapping[str, Any] = {
@@ -113,8 +121,9 @@ class _Object(BaseModel):
         given = self.model_fields_set
         if not given or ("index" in given and len(given) > 1):
             names = [name for name in type(self).model_fields if name != "index"]
+            or_index = ", or an index alone" if "index" in type(self).model_fields else ""
             raise DataError(
-                f"an input must have {' or '.join(names)}, or an index alone, "
+                f"an input must have {' or '.join(names)}{or_index}, "
                 f"got {' and '.join(sorted(given)) or 'none'}"
             )
         return self
@@ -158,8 +167,9 @@ def bodies(takes: Sequence[str], examples: int) -> tuple[type[BaseModel], type[B
     """
     named = [name for kind in takes for name in ((kind, "table") if kind == "rows" else (kind,))]
     fields: dict[str, Any] = {name: (_TYPES[name], None) for name in named}
-    index = Field(ge=0, lt=max(1, examples), description="A held-out example of the test split.")
-    fields["index"] = (Annotated[int, index], None)
+    if examples:
+        index = Field(ge=0, lt=examples, description="A held-out example of the test split.")
+        fields["index"] = (Annotated[int, index], None)
     one: Any = create_model("Input", __base__=_Object, **fields)
     many: Any = Annotated[list[one], Field(min_length=1)]
     predict = create_model("Predict", __config__=ConfigDict(extra="forbid"), inputs=(many, ...))
@@ -235,9 +245,6 @@ def _suffix(kind: str, content: bytes) -> str:
 
 def _table(rows: list[dict[str, Any]]) -> bytes:
     names = list(rows[0])
-    for number, row in enumerate(rows):
-        if list(row) != names:
-            raise DataError(f"rows must have equal columns, got others in row {number}")
     text = io.StringIO()
     writer = csv.DictWriter(text, names, lineterminator="\n")
     writer.writeheader()

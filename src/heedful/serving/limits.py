@@ -12,7 +12,7 @@ from heedful.errors import HeedfulError
 from heedful.serving.batching import FullError
 from heedful.serving.inputs import TEXTS
 
-TEXT_BYTES = 1 << 16
+TEXT_BYTES = 1 << 20
 FILE_BYTES = 1 << 23
 HELD = 16  # largest bodies that are held at once
 LINGER = 2.0  # seconds that a body which is refused is still read, so that its sender sees why
@@ -28,6 +28,7 @@ class Limits:
         wait: Seconds that an input waits for others to come.
         queue: Inputs that may wait.
         bytes: Of the body of a request.
+        characters: Of one text or sequence: attention takes time with the square of its length.
         seconds: From the beginning of a request to its answer.
     """
 
@@ -35,6 +36,7 @@ class Limits:
     wait: float = 0.005
     queue: int = 256
     bytes: int = FILE_BYTES
+    characters: int = 10_000
     seconds: float = 60.0
 
 

@@ -55,7 +55,7 @@ class Reader:
                 raise TooLargeError(
                     f"a request must have at most {self._limits.queue} inputs, got {len(found)}"
                 )
-            yield found
+            yield [self._short(each) for each in found]
 
     @asynccontextmanager
     async def question(
@@ -73,13 +73,19 @@ class Reader:
         async with self._intake.body(request, until=until) as body:
             given = self._whole(request, body)
             if given is None:
-                yield await _parsed(self.explain, body, _question)
+                given, options = await _parsed(self.explain, body, _question)
             else:
                 try:
                     options = Options.model_validate(dict(request.query_params))
                 except ValidationError as error:
                     raise DataError(problem(error)) from None
-                yield given, options
+            yield self._short(given), options
+
+    def _short(self, given: Input) -> Input:
+        length, most = len(given.text or ""), self._limits.characters
+        if length > most:
+            raise TooLargeError(f"a text must have at most {most:,} characters, got {length:,}")
+        return given
 
     def _whole(self, request: Request, body: bytes) -> Input | None:
         """The one input that a body is; `None` where it is JSON."""

@@ -61,6 +61,7 @@ def engine_of(server: Server) -> uvicorn.Server:
             access_log=False,
             lifespan="on",
             server_header=False,
+            proxy_headers=False,  # nobody here asks where a request comes from
             timeout_keep_alive=IDLE,
             timeout_graceful_shutdown=int(min(server.limits.seconds, 1e6) + GRACE),
         )

@@ -61,6 +61,9 @@ class TestSasrec(Both):
             run.task.parse("crime 1, jaz 3")
         with pytest.raises(DataError, match="got ''"):
             run.task.parse("crime 1, ")
+        for text in ("crime 1\rjazz 3", "crime 1\njazz 3"):
+            with pytest.raises(DataError, match=re.escape(f"stand in one line, got {text!r}")):
+                run.task.parse(text)
 
     def test_what_new_items_are_is_said(self, run):
         task, new = run.task, History(("crime 1",), ("never met",))

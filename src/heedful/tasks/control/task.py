@@ -186,8 +186,11 @@ class Control(Task[Episode, PlayedEpisode]):
     def parse(self, text: str) -> Episode:
         """Take the seed of an episode."""
         seed = text.strip()
-        if not (seed.isascii() and seed.isdigit() and int(seed) < 2**63):
-            raise DataError(f"an episode must be a seed, a whole number below 2^63, got {text!r}")
+        digits = seed.isascii() and seed.isdigit() and len(seed) < 20
+        if not (digits and int(seed) < 2**63):
+            raise DataError(
+                f"an episode must be a seed, a whole number below 2^63, got {text!r:.80}"
+            )
         return Episode(int(seed))
 
     def show(self, answer: PlayedEpisode) -> str:

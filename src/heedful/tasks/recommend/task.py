@@ -174,7 +174,7 @@ class Recommend(Task[History, Answer]):
 
     def parse(self, text: str) -> History:
         """Take the items of a history, parted by commas, the oldest first."""
-        items = [each.strip() for each in next(csv.reader([text], skipinitialspace=True))]
+        items = _listed(text)
         for item in items:
             if item not in self.items:
                 near = difflib.get_close_matches(item, self.names[:100_000], n=1)
@@ -265,3 +265,11 @@ class Recommend(Task[History, Answer]):
 
     def _ranked(self, data: Any, rows: list[int], logits: "Tensor") -> Iterator[Answer]:
         return self.ranked(logits.cpu().numpy(), data, rows)
+
+
+def _listed(text: str) -> list[str]:
+    try:
+        [row] = csv.reader([text], skipinitialspace=True)
+    except (csv.Error, ValueError):
+        raise DataError(f"items must stand in one line, got {text!r:.80}") from None
+    return [each.strip() for each in row]
