@@ -115,5 +115,5 @@ def problem(config: Config) -> str | None:
     if isinstance(config.model, MemoryModel) and steps is not None:
         linear = config.model.linear_steps
         if steps <= linear:
-            return f"linear_steps must be fewer than train.steps, got {linear} and {steps}"
+            return f"model.linear_steps must be fewer than train.steps, got {linear} and {steps}"
     return None
