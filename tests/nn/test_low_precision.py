@@ -9,7 +9,9 @@ from torch import nn
 from torch.nn import functional
 
 from heedful.errors import ConfigError
-from heedful.nn.low_precision import LARGEST, MANY, LowPrecisionLinear
+from heedful.nn import _int8
+from heedful.nn._int8 import LARGEST
+from heedful.nn.low_precision import MANY, LowPrecisionLinear
 from heedful.testing.tolerance import assert_close
 
 PRECISIONS = ("bf16", "int8")
@@ -32,8 +34,7 @@ def quantised(x):
     """What eight bits between plus and minus the largest number of a row keep of it, in float64."""
     x = x.double()
     size = x.abs().amax(-1, keepdim=True)
-    step = 2 / 255
-    return ((x / size / step).round() + 128).clamp(0, 255).sub(128) * step * size
+    return (x / size * LARGEST).round() / LARGEST * size
 
 
 def product(layer, x):
@@ -57,7 +58,7 @@ def test_is_the_product_of_rounded_numbers(make, precision, bias, shape):
     want = product(layer, x)
     largest = want.abs().max().item()
     # bf16 rounds the result; a value of x half way between two of eight bits may go either way
-    step = 2 * x.abs().max().item() / 255 * layer.weight.abs().max().item()
+    step = x.abs().max().item() / LARGEST * layer.weight.abs().max().item()
     band = 2**-8 * 2 * largest if precision == "bf16" else 1.01 * step + 1e-5 * largest
     got = layer(x)
     assert got.shape == (*shape, OUTS)
@@ -143,6 +144,29 @@ def test_no_row_is_another_for_what_stands_beside_it(make, precision, beside):
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("bias", [True, False])
+def test_without_vnni_torch_multiplies_with_a_bit_less(make, monkeypatch, bias):
+    """One row loses no more than its own bits, whatever stands beside it."""
+    x = torch.randn(7, INS) * torch.logspace(-3, 3, 7)[:, None]
+    exact = functional.linear(x, (layer := make("int8", bias=bias)).weight, layer.bias)
+    with_it = layer(x)
+    monkeypatch.setattr(_int8, "_has_vnni", lambda: False)
+    layer = make("int8", bias=bias)
+    without = layer(x)
+    for got in (with_it, without):
+        assert ((got - exact).norm(dim=1) / exact.norm(dim=1)).max() < 0.05
+    assert not torch.equal(with_it, without)
+    assert layer(torch.randn(0, INS)).shape == (0, OUTS)
+
+
+@torch.no_grad()
+def test_many_rows_are_multiplied_as_few_are(make):
+    layer, x = make("int8"), torch.randn(2 * _int8.TOGETHER + 3, INS)
+    apart = torch.cat([layer(part) for part in x.split(100)])
+    torch.testing.assert_close(layer(x), apart, rtol=1e-6, atol=1e-6)
+
+
+@torch.no_grad()
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_nothing_gives_nothing_and_a_text_of_zeros_the_bias(make, precision):
     layer = make(precision)
@@ -219,7 +243,7 @@ CHANGES = [
 @torch.no_grad()
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize("rows", [1, 80])
+@pytest.mark.parametrize("rows", [1, 300])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 def test_follows_its_weight(make, precision, change, rows, dtype):
     if change is through_numpy and dtype == torch.bfloat16:

@@ -1,7 +1,6 @@
 """A linear layer that multiplies in few bits where nobody learns, and learns in as many as ever."""
 
 import math
-import warnings
 from dataclasses import dataclass
 from typing import Any, Literal, cast, final, get_args
 
@@ -12,12 +11,12 @@ from torch.autograd import forward_ad
 from torch.nn import functional
 
 from heedful.errors import ConfigError
+from heedful.nn._int8 import Int8Weight, steps_of
 
 Precision = Literal["bf16", "int8"]
 
 WORDS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
-MANY = 64  # rows, beside which reading the weight once takes little
-LARGEST = 127  # the range is symmetric, so that 0 stays 0
+MANY = 256  # rows, beside which reading the weight once takes little
 
 
 def check_precision(precision: str) -> None:
@@ -37,15 +36,15 @@ class _Packed:
     """A weight ready for use, and what it was made of: when that changes, it is made anew.
 
     Not every change is counted by torch: adapters, moving averages and numpy write past its
-    counter. So numbers are compared as well: some of every row and column, and the sum of all.
+    counter. So numbers are compared as well: some of every row and column, or the sums of all rows.
 
     Args:
         source: Held, so that no other tensor can come to lie where it lay.
         version: Of it, as it was.
-        words: Its numbers, read as whole ones where they lie; `None` where they lie scattered.
+        words: Its rows, read as whole numbers where they lie; `None` where they lie scattered.
         some: Some of these.
         were: What `some` were.
-        total: The sum of `words`, as it was.
+        sums: Those of the rows, as they were.
         weight: Ready for use.
     """
 
@@ -54,7 +53,7 @@ class _Packed:
     words: Tensor | None
     some: Tensor | None
     were: Tensor | None
-    total: int
+    sums: Tensor | None
     weight: Any
 
     @classmethod
@@ -62,15 +61,17 @@ class _Packed:
         """Note what `ready` was made of."""
         source, version = weight.detach(), _version(weight)
         if not weight.is_contiguous() or not weight.numel():
-            return cls(source, version, None, None, None, 0, ready)
+            return cls(source, version, None, None, None, None, ready)
         size = weight.shape[1] * weight.element_size()
         word = 8 if size % 8 == 0 else weight.element_size()
-        words = source.view(WORDS[word]).flatten()
+        words = source.view(WORDS[word])
         across = size // word
         most = min(len(weight), across)
         step = next(n for n in range(most, 0, -1) if math.gcd(n, across) == 1)
-        some = words[::step]  # meets every row, since it is no wider, and every column in turn
-        return cls(source, version, words, some, some.clone(), int(words.sum()), ready)
+        some = words.flatten()[
+            ::step
+        ]  # meets every row, since it is no wider, and every column in turn
+        return cls(source, version, words, some, some.clone(), words.sum(1), ready)
 
     def is_of(self, weight: Tensor, *, wholly: bool) -> bool:
         """Was it made of this tensor, and has that not been written to since?
@@ -83,11 +84,11 @@ class _Packed:
         same = source.data_ptr() == weight.data_ptr() and source.shape == weight.shape
         if not same or source.dtype != weight.dtype or self.version != _version(weight):
             return False
-        if self.words is None or self.some is None or self.were is None:
+        if self.words is None or self.some is None or self.were is None or self.sums is None:
             return False
-        if not torch.equal(self.some, self.were):
-            return False
-        return not wholly or int(self.words.sum()) == self.total
+        if wholly:
+            return torch.equal(self.words.sum(1), self.sums)
+        return torch.equal(self.some, self.were)
 
 
 def _version(weight: Tensor) -> int:
@@ -150,7 +151,7 @@ class LowPrecisionLinear(nn.Linear):
     Cost:
         Where the CPU has the instructions, down to half the time of float32 with bf16 and to a
         third with int8, for wide layers and many rows; below a width of some 200 nothing, or more
-        time than before. A second weight of a half or a quarter of the size is held. Calls of 64
+        time than before. A second weight of a half or a quarter of the size is held. Calls of 256
         rows or more read the first to see that it is what it was; with fewer, that would take as
         long as the product, and numbers of every row and column stand for all: what is written
         past torch's counter, as by `weight.data[i, j] = x`, to single numbers is then seen later.
@@ -193,12 +194,8 @@ class LowPrecisionLinear(nn.Linear):
         """Return the weight as it multiplies."""
         if self.precision == "bf16":
             return self.weight.bfloat16()
-        step = self._step()
+        step = steps_of(self.weight)
         return (self.weight / step).round() * step
-
-    def _step(self) -> Float[Tensor, "outs 1"]:
-        least = torch.finfo(torch.float32).tiny
-        return self.weight.abs().amax(1, keepdim=True).clamp(min=least) / LARGEST
 
     def _bf16(self, x: Tensor) -> Tensor:
         bias = cast(Tensor | None, self.bias)
@@ -208,42 +205,20 @@ class LowPrecisionLinear(nn.Linear):
         )
 
     def _int8(self, x: Tensor) -> Tensor:
-        # without VNNI sums of full range would overflow
-        reduced = not torch.cpu._is_vnni_supported()  # pyright: ignore[reportPrivateUsage]
-        multiply = torch.ops.quantized.linear_dynamic
         rows = x.float().reshape(-1, self.in_features)
-        sizes = rows.abs().amax(1, keepdim=True).clamp(min=torch.finfo(torch.float32).tiny)
-        scales = sizes
-        if len(rows) and not math.isfinite(float(sizes.amax())):
-            numbers = sizes.isfinite()
-            rows, scales = rows.masked_fill(~numbers, 0), sizes.masked_fill(~numbers, 1)
-        room = rows.new_empty(len(rows) + 2, self.in_features)
-        torch.div(rows, scales, out=room[:-2])
-        room[-2], room[-1] = 1, -1  # the one scale that torch gives all rows is then that of 1
-        made = multiply(room, self._ready(len(rows)), reduce_range=reduced)[:-2]
-        bias = cast(Tensor | None, self.bias)
-        made = made * sizes if bias is None else torch.addcmul(bias.float(), made, sizes)
-        return made.to(x.dtype).unflatten(0, x.shape[:-1]) if x.ndim > 1 else made[0].to(x.dtype)
+        made = self._ready(len(rows)).times(rows, self.bias).to(x.dtype)
+        return made.unflatten(0, x.shape[:-1]) if x.ndim > 1 else made[0]
 
     def _ready(self, rows: int) -> Any:
         weight = self.weight
         if self.precision == "bf16" and not weight.is_cpu:
             return weight.detach().bfloat16()
         if self._packed is None or not self._packed.is_of(weight, wholly=rows >= MANY):
-            ready = weight.detach().bfloat16() if self.precision == "bf16" else self._pack()
+            ready = (
+                weight.detach().bfloat16() if self.precision == "bf16" else Int8Weight.of(weight)
+            )
             self._packed = _Packed.of(weight, ready)
         return self._packed.weight
-
-    @torch.no_grad()
-    def _pack(self) -> Any:
-        step = self._step().float().flatten()
-        whole = (self.weight.float() / step[:, None]).round().to(torch.int8)
-        zeros = torch.zeros(len(step), dtype=torch.long)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that tensors like this one are deprecated
-            make: Any = vars(torch)["_make_per_channel_quantized_tensor"]
-            tensor = make(whole, step, zeros, 0)
-            return torch.ops.quantized.linear_prepack(tensor, None)
 
 
 def _listened_to() -> bool:
