@@ -306,12 +306,35 @@ def test_quality_sees_each_split_in_evaluation_mode(kit):
         return np.arange(40.0)
 
     problem = kit.problem(model, quality=quality, data=data)
-    assert problem.test_examples == 40
+    assert problem.test_examples == problem.dev_examples == 40
     problem.statistics(model.train(), "dev")
-    assert problem.dev_examples == 40
-    problem.statistics(problem.model, "test")  # known already
-    assert [split for _, split, _ in seen] == [data.dev, data.test, data.dev]
+    problem.statistics(problem.model, "dev")  # known already
+    assert [split for _, split, _ in seen] == [data.dev, data.dev]
+    for _ in range(2):
+        problem.statistics(problem.model, "test")
+    assert [split for _, split, _ in seen] == [data.dev, data.dev, data.test]
     assert all(inference and not training for training, _, inference in seen)
+
+
+@pytest.mark.parametrize(
+    "each, count",
+    [(lambda split: 1, 35), (lambda split: len(split), 3), (lambda split: len(split) / 40, 7)],
+)
+def test_the_examples_of_the_test_split_are_counted_without_a_run(kit, each, count):
+    """A number for each row, for each batch, or for several rows together."""
+    rows = kit.rows(16 + 40 + 35)
+    data = heedful.OptimizeData(
+        calibration=[rows[:16]],
+        dev=list(rows[16:56].split(8)),
+        test=list(rows[56:].split(15)),
+    )
+    wanted = {1: 40, 5: 5, 0.125: 8}[each(data.dev)]
+
+    def quality(model, split):
+        assert split is data.dev
+        return np.arange(float(wanted))
+
+    assert kit.problem(quality=quality, data=data).test_examples == count
 
 
 # ---- refused -------------------------------------------------------------------------------------

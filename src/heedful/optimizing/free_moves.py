@@ -9,6 +9,7 @@ from heedful.allocation.precision import wide_layers
 from heedful.bench.timing import in_turns, ratio
 from heedful.optimizing.candidate import Candidate
 from heedful.optimizing.events import Stage, Verified
+from heedful.optimizing.shared_weights import share_weights
 
 if TYPE_CHECKING:
     from heedful.optimizing.rounds import Search
@@ -55,7 +56,7 @@ def _verified(search: "Search", plan: Plan, what: str, number: int) -> Candidate
     search.clock.check(STAGE)
     search.tell(Stage(text=f"{what} in all wide layers"))
     with search.clock.watch(STAGE):
-        model = plan.apply(problem.model).eval()
+        model = share_weights(plan.apply(problem.model).eval(), problem.model)
         runs = {
             "before": lambda: problem.work(problem.model),
             "after": lambda: problem.work(model),

@@ -22,6 +22,7 @@ from heedful.optimizing.problem import Problem, Reference
 from heedful.optimizing.reconstruct import reconstruct
 from heedful.optimizing.search_state import SearchState
 from heedful.optimizing.settings import OptimizeSettings
+from heedful.optimizing.shared_weights import share_weights
 from heedful.optimizing.site_costs import SiteCosts
 from heedful.optimizing.site_options import moves_of
 from heedful.optimizing.verdict import Verdict, judge
@@ -50,7 +51,7 @@ class Judging:
     ) -> None:
         self.state, self.clock = state, clock or Clock(settings.minutes)
         self.problem, self.budget, self.settings, self.tell = problem, budget, settings, listener
-        self.start = unfused(problem.model)
+        self.start = share_weights(unfused(problem.model), problem.model)
         self.sites = find_sites(self.start)[0]
         self.tell(Stage(text="measuring the original"))
         self.reference = Reference(problem)
@@ -147,6 +148,7 @@ class Judging:
         changed = [site for site in self.sites if site.name in moves]
         with self.clock.watch("reconstruct"):
             reconstruct(model, current.model, changed, self.problem)
+        share_weights(model, current.model)
         share = self.base.share * self.base_costs.share(model, self.sites)
         divergence = self.reference.divergence(model)
         return Candidate(plan=plan, model=model, share=share, divergence=divergence)

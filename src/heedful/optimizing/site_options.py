@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import cast
 
-from torch import nn
+from torch import Tensor, nn
 
 from heedful.allocation.moments import Moments, collect_moments
 from heedful.allocation.moves import Move
@@ -33,7 +33,7 @@ class SiteOption:
     Args:
         label: For people.
         moves: In their order.
-        projections: After them.
+        projections: After them; without numbers, unless they were fitted.
         fitted: Were the projections fitted to what the site gave, since the moves alone give
             something that says nothing yet?
     """
@@ -198,7 +198,7 @@ def find_options(
             _option(site, model, label, moves, moments[site.name]) for label, moves in proposed
         ]
         made = [_fitted(option, site, model, problem) for option in options if option is not None]
-        found[site.name] = [SiteOption("as it is", (), here), *_mendable(made)]
+        found[site.name] = [SiteOption("as it is", (), _outline(here)), *_mendable(made)]
     return SiteOptions(model=model, moments=moments, sites=used, of=found)
 
 
@@ -236,4 +236,14 @@ def _option(
         return None
     if site.why_not(model, projections) is not None:
         return None
-    return SiteOption(label, tuple(made), projections)
+    return SiteOption(label, tuple(made), _outline(projections))
+
+
+def _outline(projections: Projections) -> Projections:
+    """The same without its numbers, which the moves make anew: all ways at once would be many."""
+    tensors = {
+        each.name: value.to("meta")
+        for each in fields(projections)
+        if isinstance(value := getattr(projections, each.name), Tensor)
+    }
+    return replace(projections, **tensors)
