@@ -1,15 +1,14 @@
 """`heedful serve` under load, asked from another process: throughput, latency, what is refused.
 
-    taskset -c 0 python benchmarks/serving.py RUN --server-core 1 -o benchmarks/results/serving.md
+    OMP_NUM_THREADS=1 taskset -c 0 python benchmarks/serving.py RUN... --server-core 1
 
-Offline is `Service.predict` on batches of as many inputs, in a process of its own on the core of the
-server, in turns with it. At half load and at overload requests come at random times that do not wait
-for answers, as those of many callers do; latency counts from when a request was due.
+Offline is `Service.predict` on batches of as many inputs, in a process of its own on the core of
+the server, in turns with it. At half load and at overload requests come at random times that do not
+wait for answers, as those of many callers do; latency counts from when a request was due.
 """
 
 import argparse
 import asyncio
-import json
 import os
 import random
 import statistics
@@ -18,16 +17,19 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any, NamedTuple
+
+from _measure import write
 
 OFFLINE = """
-import json, sys, time
+import sys, time
 from heedful.serving.inputs import Input
 from heedful.serving.service import Service
 from heedful.training.run import Run
 service = Service(Run(sys.argv[1]))
 batch, examples = int(sys.argv[2]), range(len(service.examples))
 service.warm_up()
-print(json.dumps([service.task.takes[0], len(examples)]), flush=True)
+print(len(examples), flush=True)
 for line in sys.stdin:
     end, done = time.perf_counter() + float(line), 0
     begun = time.perf_counter()
@@ -38,6 +40,15 @@ for line in sys.stdin:
 """
 HUNG = 90  # seconds without an answer
 CALLERS = 1_000  # at most that many at once; who finds none left is counted as turned away
+
+
+class Turn(NamedTuple):
+    """Answers a second, and seconds of a processor for each."""
+
+    alone: float
+    served: float
+    alone_cost: float
+    served_cost: float
 
 
 class Connection:
@@ -78,7 +89,9 @@ async def saturate(port: int, callers: int, seconds: float, examples: int) -> fl
         nonlocal done
         caller = Connection(port)
         while time.perf_counter() < end:
-            assert await caller.ask((first + done) % examples) == 200
+            status = await caller.ask((first + done) % examples)
+            if status != 200:
+                raise SystemExit(f"every answer must be 200 here, got {status}")
             done += 1
         caller.close()
 
@@ -137,12 +150,34 @@ def memory(process: int) -> float:
     return int(text.partition("VmRSS:")[2].split()[0]) / 1024
 
 
+def processor_time(process: int) -> float:
+    """Seconds that a process has had of a processor."""
+    words = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, words[11:13])) / os.sysconf("SC_CLK_TCK")
+
+
 def pinned(core: int, *words: str) -> list[str]:
     return ["taskset", "-c", str(core), sys.executable, *words]
 
 
-def start_server(options: argparse.Namespace) -> tuple[subprocess.Popen[str], int]:
-    words = ("-m", "heedful", "serve", options.run, "--port", "0", "--batch", str(options.batch))
+class Offline:
+    """The model in a process of its own, without a server."""
+
+    def __init__(self, run: str, options: argparse.Namespace) -> None:
+        words = pinned(options.server_core, "-c", OFFLINE, run, str(options.batch))
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        self.process = subprocess.Popen(words, **pipes)
+        self.examples = int(self.process.stdout.readline())
+
+    def throughput(self, seconds: float) -> float:
+        """Answers a second."""
+        self.process.stdin.write(f"{seconds}\n")
+        self.process.stdin.flush()
+        return float(self.process.stdout.readline())
+
+
+def start_server(run: str, options: argparse.Namespace) -> tuple[subprocess.Popen[str], int]:
+    words = ("-m", "heedful", "serve", run, "--port", "0", "--batch", str(options.batch))
     words += ("--queue", str(options.queue))
     server = subprocess.Popen(
         pinned(options.server_core, *words), stderr=subprocess.PIPE, text=True
@@ -151,44 +186,36 @@ def start_server(options: argparse.Namespace) -> tuple[subprocess.Popen[str], in
     return server, int(address.rpartition(":")[2])
 
 
-async def measure(options: argparse.Namespace) -> dict[str, object]:
-    offline = subprocess.Popen(
-        pinned(options.server_core, "-c", OFFLINE, options.run, str(options.batch)),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    _, examples = json.loads(offline.stdout.readline())
-    server, port = start_server(options)
+async def measure(run: str, options: argparse.Namespace) -> dict[str, Any]:
+    offline = Offline(run, options)
+    server, port = start_server(run, options)
+    examples, callers, seconds = offline.examples, 2 * options.batch, options.seconds
+    turns: list[Turn] = []
     try:
+        offline.throughput(2)
         await saturate(port, options.batch, 2, examples)  # kernels are chosen, caches are warm
-        pairs: list[tuple[float, float]] = []
         for _ in range(options.rounds):
-            offline.stdin.write(f"{options.seconds}\n")
-            offline.stdin.flush()
-            alone = float(offline.stdout.readline())
-            pairs.append(
-                (alone, await saturate(port, 2 * options.batch, options.seconds, examples))
-            )
-        offline.stdin.close()
-        rate = statistics.median(served for _, served in pairs)
-        before = memory(server.pid)
-        half, times = await arrive(port, rate / 2, 4 * options.seconds, examples)
-        calm = memory(server.pid)
-        over, over_times = await arrive(port, 10 * rate, 2 * options.seconds, examples)
-        after = memory(server.pid)
-        again = await saturate(port, 2 * options.batch, options.seconds, examples)
+            used = [processor_time(each) for each in (offline.process.pid, server.pid)]
+            alone = offline.throughput(seconds)
+            served = await saturate(port, callers, seconds, examples)
+            used[0] = processor_time(offline.process.pid) - used[0]
+            used[1] = processor_time(server.pid) - used[1]
+            costs = (used[0] / (alone * seconds), used[1] / (served * seconds))
+            turns.append(Turn(alone, served, *costs))
+        rate = statistics.median(turn.served for turn in turns)
+        kept = [memory(server.pid)]
+        half, times = await arrive(port, rate / 2, 4 * seconds, examples)
+        kept.append(memory(server.pid))
+        over, over_times = await arrive(port, 10 * rate, 2 * seconds, examples)
+        kept.append(memory(server.pid))
+        await arrive(port, 10 * rate, 2 * seconds, examples)
+        kept.append(memory(server.pid))
+        again = await saturate(port, callers, seconds, examples)
     finally:
         server.terminate()
-        offline.terminate()
-    return {
-        "pairs": pairs,
-        "half": (dict(half), spread(times)),
-        "over": (dict(over), spread(over_times)),
-        "memory": (before, calm, after),
-        "again": again,
-        "exit": server.wait(60),
-    }
+        offline.process.terminate()
+    found = {"half": half, "times": times, "over": over, "over_times": over_times}
+    return {**found, "turns": turns, "memory": kept, "again": again, "exit": server.wait(60)}
 
 
 def spread(times: list[float]) -> tuple[float, float, float]:
@@ -197,55 +224,67 @@ def spread(times: list[float]) -> tuple[float, float, float]:
     return 1e3 * cuts[49], 1e3 * cuts[98], 1e3 * max(times)
 
 
-def table(found: dict, options: argparse.Namespace) -> str:
-    from heedful.bench.environment import environment
+def told(found: Counter[int | str]) -> str:
+    return ", ".join(f"{count:,} x {status}" for status, count in sorted(found.items(), key=str))
 
-    here = environment()
-    ratios = sorted(served / alone for alone, served in found["pairs"])
-    middle = [statistics.median(each) for each in zip(*found["pairs"], strict=True)]
-    half, (p50, p99, most) = found["half"]
-    over, (o50, o99, o_most) = found["over"]
-    asked = sum(over.values())
-    before, calm, after = found["memory"]
-    versions = ", ".join(f"{name} {number}" for name, number in here.versions.items())
-    return f"""# Serving under load: {options.name or Path(options.run).name}
 
-{here.processor}, one core for the model and its server, another for who asks; {versions}; {here.date}.
-`{" ".join(["OMP_NUM_THREADS=1 taskset -c 0 python", *sys.argv])}`
-
-| | measured | target |
-|---|---|---|
-| offline, batches of {options.batch} | {middle[0]:.0f} inputs/s | |
-| served, {2 * options.batch} callers at once, one input a request | {middle[1]:.0f} inputs/s | |
-| served / offline, median of {len(ratios)} turns (lowest to highest) | {statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f}) | 0.80 |
-| at half of that load: median, p99, largest | {p50:.1f} ms, {p99:.1f} ms, {most:.1f} ms | |
-| p99 / median | {p99 / p50:.2f} | 2 |
-| statuses at half load | {half} | 200 alone |
-| at 10 times that load, {asked} requests: statuses | {over} | 200 and 429 |
-| hung or broken there | {over.get("hung", 0)}, {over.get("broken", 0)} | 0 |
-| answered there: median, p99, largest | {o50:.0f} ms, {o99:.0f} ms, {o_most:.0f} ms | |
-| throughput at once after it | {found["again"]:.0f} inputs/s | |
-| memory of the server: begun, after half load, after overload | {before:.0f}, {calm:.0f}, {after:.0f} MiB | bounded |
-| exit code after SIGTERM | {found["exit"]} | 0 |
-"""
+def lines(run: str, found: dict[str, Any], options: argparse.Namespace) -> list[str]:
+    turns: list[Turn] = found["turns"]
+    ratios = sorted(turn.served / turn.alone for turn in turns)
+    costs = [
+        1e3 * statistics.median(getattr(turn, name) for turn in turns)
+        for name in ("alone_cost", "served_cost")
+    ]
+    (p50, p99, most), (o50, o99, o_most) = spread(found["times"]), spread(found["over_times"])
+    over, mebibytes = found["over"], ", ".join(f"{each:.0f}" for each in found["memory"])
+    ends = f"{ratios[0]:.2f} to {ratios[-1]:.2f}"
+    rows = [
+        ("measured", "", "target"),
+        ("---", "---", "---"),
+        ("offline, inputs/s", f"{statistics.median(t.alone for t in turns):.0f}", ""),
+        ("served, inputs/s", f"{statistics.median(t.served for t in turns):.0f}", ""),
+        (
+            f"served / offline, of {len(ratios)} turns",
+            f"{statistics.median(ratios):.2f} ({ends})",
+            ">= 0.80",
+        ),
+        (
+            "processor time of an input, offline and served",
+            f"{costs[0]:.2f} ms, {costs[1]:.2f} ms ({costs[0] / costs[1]:.2f})",
+            "",
+        ),
+        ("half load: median, p99, longest", f"{p50:.1f}, {p99:.1f}, {most:.1f} ms", ""),
+        ("half load: p99 / median", f"{p99 / p50:.2f}", "< 2"),
+        ("half load: statuses", told(found["half"]), "200"),
+        ("10 times the load: statuses", told(over), "200, 429"),
+        ("10 times the load: hung, broken", f"{over['hung']}, {over['broken']}", "0, 0"),
+        ("10 times the load: answered after", f"{o50:.0f}, {o99:.0f}, {o_most:.0f} ms", ""),
+        ("after it, inputs/s", f"{found['again']:.0f}", ""),
+        ("memory: begun, half load, overload, overload again", f"{mebibytes} MiB", "bounded"),
+        ("exit code after SIGTERM", str(found["exit"]), "0"),
+    ]
+    return [f"## {Path(run).name}", "", *("| " + " | ".join(row) + " |" for row in rows), ""]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("run")
-    parser.add_argument("--name", default="")
+    parser.add_argument("runs", nargs="+")
     parser.add_argument("--server-core", type=int, default=1)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--queue", type=int, default=256)
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("-o", "--output", type=Path)
     options = parser.parse_args()
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    text = table(asyncio.run(measure(options)), options)
-    print(text)
-    if options.output:
-        options.output.write_text(text, encoding="utf-8")
+    said = [
+        f"Offline: batches of {options.batch} in one process, on one core. Served: the server on "
+        f"that core, asked by {2 * options.batch} callers from another one, one input a request. "
+        f'At 10 times the load {CALLERS:,} connections ask as fast as that; "not sent" found all '
+        "of them waiting.",
+        "",
+    ]
+    for run in options.runs:
+        said += lines(run, asyncio.run(measure(run, options)), options)
+    write("serving", said)
 
 
 if __name__ == "__main__":

@@ -18,8 +18,8 @@ def served(monkeypatch, library):
     def service(run, settings):
         return SimpleNamespace(run=run, settings=settings, takes=("text",))
 
-    def serve_on(door, made, limits, tell):
-        found.append((door.getsockname(), made, limits))
+    def serve_on(door, made, limits, names, tell):
+        found.append((door.getsockname(), made, limits, names))
         tell("Serving r")
 
     monkeypatch.setattr(services, "Service", service)
@@ -30,7 +30,8 @@ def served(monkeypatch, library):
 def test_options_reach_the_server(heedful, served):
     words = ("--port", "0", "--batch", "8", "--wait-ms", "2", "--queue", "9", "--timeout", "3")
     assert heedful("serve", "r", *words, "--beam", "4") == (0, "", "Serving r\n")
-    [(address, service, limits)] = served
+    [(address, service, limits, names)] = served
+    assert names == ()
     assert address[0] == "127.0.0.1"
     assert service.settings == ["decode.beam=4"]
     assert (limits.batch, limits.wait, limits.queue, limits.seconds) == (8, 0.002, 9, 3)
@@ -38,7 +39,19 @@ def test_options_reach_the_server(heedful, served):
 
 
 def test_the_largest_body(heedful, served):
-    heedful("serve", "r", "--port", "0", "--max-bytes", "123", "--max-characters", "7")
+    heedful(
+        "serve",
+        "r",
+        "--port",
+        "0",
+        "--max-bytes",
+        "123",
+        "--max-characters",
+        "7",
+        "--name",
+        "a.example",
+    )
+    assert served[0][3] == ["a.example"]
     assert (served[0][2].bytes, served[0][2].characters) == (123, 7)
 
 

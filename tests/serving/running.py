@@ -61,9 +61,9 @@ class Mirror:
 
 
 @contextmanager
-def served(service, **limits):
+def served(service, *, hosts=(), **limits):
     """A client of a server that has begun to listen; `client.server` and `client.engine` are it."""
-    server = Server(service, Limits(**{"seconds": PATIENCE, **limits}))
+    server = Server(service, Limits(**{"seconds": PATIENCE, **limits}), hosts=hosts)
     engine = engine_of(server)
     with listen("127.0.0.1", 0) as door:
         thread = threading.Thread(target=engine.run, args=([door],))

@@ -30,6 +30,10 @@ def serve(
     port: Annotated[
         int, typer.Option(min=0, max=LARGEST_PORT, help="The port; 0 means any that is free.")
     ] = 8000,
+    names: Annotated[
+        list[str] | None,
+        typer.Option("--name", help="A name by which a proxy on this machine asks for it."),
+    ] = None,
     batch: Annotated[
         int, typer.Option(min=1, max=MOST_INPUTS, help="Inputs that are answered together.")
     ] = 32,
@@ -82,7 +86,7 @@ def serve(
             seconds=timeout,
         )
         try:
-            serve_on(door, service, limits, tell=lambda line: typer.echo(line, err=True))
+            serve_on(door, service, limits, names=names or (), tell=_say)
         except STOPS:
             return  # as asked: whoever waited was answered
 
@@ -94,3 +98,7 @@ def _check_installed() -> None:
                 f"serving needs fastapi, prometheus-client and uvicorn, got none of {name}. "
                 "Install them with: pip install 'heedful[serve]'"
             )
+
+
+def _say(line: str) -> None:
+    typer.echo(line, err=True)

@@ -18,6 +18,7 @@ from heedful.serving.batching import Batcher, Work
 from heedful.serving.limits import Limits
 from heedful.serving.metrics import TYPE, Metrics
 from heedful.serving.openapi import describe
+from heedful.serving.origins import OwnOrigin
 from heedful.serving.page import Page
 from heedful.serving.refusals import as_line, refusal
 from heedful.serving.requests import Reader
@@ -32,6 +33,7 @@ class Server:
     Args:
         service: Answers.
         limits: Of what is taken.
+        hosts: Names under which it is asked; see `OwnOrigin`.
         failed: Called where the first answer of all cannot be given, with the reason.
 
     Attributes:
@@ -43,6 +45,7 @@ class Server:
         service: Service,
         limits: Limits,
         *,
+        hosts: Sequence[str] = (),
         failed: Callable[[BaseException], object] = lambda _: None,
     ) -> None:
         self.service, self.limits, self._failed = service, limits, failed
@@ -54,9 +57,9 @@ class Server:
         self._ready = False
         config, examples = service.run.config, len(service.examples)
         self.page = Page(str(service.run.folder), config.task, service.takes, examples)
-        self.app = self._application()
+        self.app = self._application(tuple(hosts))
 
-    def _application(self) -> FastAPI:
+    def _application(self, hosts: tuple[str, ...]) -> FastAPI:
         app = FastAPI(
             title=f"heedful serve: {self.service.run.config.task}",
             version=version("heedful"),
@@ -70,6 +73,7 @@ class Server:
         app.add_api_route("/", self._page)
         app.add_api_route("/healthz", self._healthz)
         app.add_api_route("/metrics", self._metrics)
+        app.add_middleware(OwnOrigin, hosts=hosts)
         app.add_exception_handler(HTTPException, as_line)
         describe(app, self.reader)
         return app

@@ -1,13 +1,14 @@
 """A service behind a socket, until somebody stops it: what is begun is finished."""
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import uvicorn
 
 from heedful.serving.app import Server
 from heedful.serving.limits import Limits
 from heedful.serving.listening import address_of, is_loopback
+from heedful.serving.origins import LOCAL
 from heedful.serving.service import Service
 
 GRACE = 5.0  # seconds beyond those of a request, for answers to be read
@@ -16,7 +17,12 @@ IDLE = 30  # seconds that a connection may stay without a request
 
 
 def serve_on(
-    door: socket.socket, service: Service, limits: Limits, *, tell: Callable[[str], object]
+    door: socket.socket,
+    service: Service,
+    limits: Limits,
+    *,
+    names: Sequence[str] = (),
+    tell: Callable[[str], object],
 ) -> None:
     """Serve until SIGINT or SIGTERM; whoever waits by then is answered, nobody else is let in.
 
@@ -24,6 +30,7 @@ def serve_on(
         door: Bound, and not yet listening.
         service: Answers.
         limits: Of what is taken.
+        names: By which a server of this machine alone is also asked, as by a proxy before it.
         tell: Called with where it is, and who can reach it.
 
     Raises:
@@ -36,10 +43,11 @@ def serve_on(
         wrong.append(error)
         engine.should_exit = True
 
-    server = Server(service, limits, failed=failed)
+    host = door.getsockname()[0]
+    hosts = (*LOCAL, *names) if is_loopback(host) else ()
+    server = Server(service, limits, hosts=hosts, failed=failed)
     engine = engine_of(server)
     door.listen(BACKLOG)  # whoever reads that it is there finds it there
-    host = door.getsockname()[0]
     tell(f"Serving {service.run.folder} at {address_of(door)} (Ctrl-C stops it)")
     if not is_loopback(host):
         tell(f"heedful: {host} is reached from other machines, and nobody is asked who they are")
