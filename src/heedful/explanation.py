@@ -64,7 +64,7 @@ def explain(
         Some hundred copies of the input through the model, in batches.
     """
     run = run if isinstance(run, Run) else Run(run)
-    example = _example(run, given, split)
+    example = example_of(run, given, split)
     model = run.model  # loaded outside: parameters of inference mode have no gradients
     with torch.inference_mode():
         (answer,) = run.task.answer(model, run.task.encode([example]))
@@ -109,7 +109,18 @@ def explain_examples(
     return pass_rate(explain(run, each, split=split, seed=seed, **options) for each in order)
 
 
-def _example(run: Run, given: str | int, split: str) -> Any:
+def example_of(run: Run, given: str | int, split: str) -> Any:
+    """Return what is explained: what a user types as an example, or a held-out one by its number.
+
+    Args:
+        run: The run.
+        given: As for `explain`.
+        split: Where a number counts.
+
+    Raises:
+        ConfigError: There is no example of this number.
+        DataError: The input cannot be used.
+    """
     if isinstance(given, str):
         if not given.strip():
             raise DataError(f"an input must hold something to explain, got {given!r}")

@@ -47,6 +47,12 @@ def test_paths_are_cut_for_those_who_ask(heedful, run):
     assert f"cut: {paths[0]['drop']:.2f}" in drawn
 
 
+def test_heads_are_drawn_for_those_who_ask(heedful, run):
+    code, out, _ = heedful("explain", run, "--text", "am 3. Januar", "--heads")
+    assert code == 0
+    assert out.index("not tested") < out.index("heads, for am 3. Januar") < out.index("\npooling\n")
+
+
 def test_examples_have_a_rate(heedful, run):
     code, out, _ = heedful("explain", run, "--examples", "3", "--draws", "20")
     assert code == 0
@@ -76,6 +82,8 @@ def test_a_file_has_the_badge_and_the_command(heedful, run, tmp_path):
         (("--index", "20"), "index must be in 0 to 19 of the test split, got 20"),
         (("--examples", "2", "-o", "x.html"), "--output must come with one input"),
         (("--examples", "2", "--paths", "1"), "--paths must come with one input"),
+        (("--examples", "2", "--heads"), "--heads must come with one input"),
+        (("--text", "a", "--heads", "--json"), "--heads must be drawn on the terminal"),
         (("--text", "a", "-o", "x.pdf"), "must end in"),
         (("--text", " "), "must hold something"),
     ],

@@ -55,6 +55,9 @@ def explain(
         int,
         typer.Option(min=0, max=100, help="Cut the strongest paths through heads, so many each."),
     ] = 0,
+    heads: Annotated[
+        bool, typer.Option("--heads", help="Draw the map of every head on the terminal, too.")
+    ] = False,
     seed: Seed = 0,
     output: Annotated[
         Path | None,
@@ -71,8 +74,11 @@ def explain(
 
     named = {"--text": text, "--image": image, "--sound": sound, "--input": given}
     asked = _asked(named, index=index, examples=examples)
-    if paths and examples is not None:
-        raise ConfigError(f"--paths must come with one input, got --examples {examples}")
+    for option, on in (("--paths", paths), ("--heads", heads)):
+        if on and examples is not None:
+            raise ConfigError(f"{option} must come with one input, got --examples {examples}")
+    if heads and as_json:
+        raise ConfigError("--heads must be drawn on the terminal, got --json")
     if output is not None:
         _check_output(output, examples, force=force)
     options: Any = {"method": method, "site": site, "head": head, "draws": draws, "seed": seed}
@@ -92,6 +98,8 @@ def explain(
         typer.echo(json.dumps(explanation.to_json(), ensure_ascii=False, indent=2))
     elif output is None:
         _draw(explanation)
+    if heads:
+        _draw_heads(opened, asked, split)
 
 
 def _asked(named: "dict[str, str | None]", *, index: int | None, examples: int | None) -> str | int:
@@ -131,6 +139,19 @@ def _draw(explanation: "Explanation") -> None:
 
     console = Console(highlight=False)
     console.print(render_explanation(explanation, console.width))
+
+
+def _draw_heads(run: Any, given: str | int, split: str) -> None:
+    from rich.console import Console
+
+    from heedful.explanation import example_of
+    from heedful.report.atlas_text import render_atlas
+    from heedful.reporting.heads import atlas_of
+
+    atlas = atlas_of(run, None, [example_of(run, given, split)], {})
+    console = Console(highlight=False)
+    console.print()
+    console.print(render_atlas(atlas, console.width))
 
 
 def _write(explanation: "Explanation", output: Path, *, command: str) -> None:

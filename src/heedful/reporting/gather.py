@@ -18,6 +18,7 @@ from heedful.report.run_page.data import Cost, Curve, Interval, PageData, Score
 from heedful.reporting.examples import show_examples
 from heedful.reporting.heads import atlas_of
 from heedful.reporting.searched import costs_of, importance_of, judgement_of, search_of
+from heedful.reporting.watched import told_alarms, watched_heads
 from heedful.training.metrics import read_metrics
 from heedful.training.run import Run
 
@@ -100,6 +101,8 @@ def gather(
         atlas=atlas,
         shown=shown,
         curves=_curves(run),
+        watched=watched_heads(_measured(run)),
+        alarms=told_alarms(_measured(run)),
         config=dump_toml(run.config),
         plan="" if smaller is None or smaller.plan is None else smaller.plan.dumps(),
     )

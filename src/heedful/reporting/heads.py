@@ -11,7 +11,9 @@ from torch import Tensor
 from heedful.allocation.moves import DropSite, KeepHeads
 from heedful.errors import HeedfulError
 from heedful.explaining.question import NOWHERE
+from heedful.probing.call import ProbedCall
 from heedful.probing.probe import Probe, probe
+from heedful.probing.sharpness import sharpness
 from heedful.probing.statistics import Statistics
 from heedful.profiling.site_names import site_names
 from heedful.report.run_page.data import Atlas, Head, Look, SinkKind
@@ -75,6 +77,7 @@ def _heads(run: Run, examples: Sequence[Any]) -> tuple[Heads, Atlas]:
     try:
         many = _probed(run, examples)
         numbers, sinks = many.statistics(), many.sinks()
+        sharp = {site: _sharpness(many.calls(site)) for site in numbers}
         one = _probed(run, examples[:1])
     except HeedfulError as error:  # nothing there that a probe can hear
         return {}, Atlas(unobservable={"model": str(error)})
@@ -92,7 +95,7 @@ def _heads(run: Run, examples: Sequence[Any]) -> tuple[Heads, Atlas]:
             heads[site, head] = Head(
                 site=site,
                 number=head,
-                before=_look(found, head, sink or ""),
+                before=_look(found, head, sink or "", sharp[site]),
                 tile=tiles[min(head, len(tiles) - 1)],
             )
     with torch.inference_mode():
@@ -113,7 +116,7 @@ def _probed(run: Run, examples: Sequence[Any]) -> Probe:
     return found
 
 
-def _look(found: Statistics, head: int, sink: SinkKind) -> Look:
+def _look(found: Statistics, head: int, sink: SinkKind, sharp: Tensor) -> Look:
     def number(values: Tensor) -> float:
         return float(values[head]) if head < len(values) else math.nan
 
@@ -123,7 +126,14 @@ def _look(found: Statistics, head: int, sink: SinkKind) -> Look:
         first=number(found.sink_mass),
         distance=number(found.distance),
         sink=sink,
+        sharpness=tuple(sharp[:, head].tolist()) if head < sharp.shape[1] else (),
     )
+
+
+def _sharpness(calls: Sequence[ProbedCall]) -> Tensor:
+    """The largest weights among n, 2n and 4n keys, `(3, heads)`."""
+    pairs = [(call.weights, call.shown) for call in calls]
+    return sharpness(pairs, heads=len(calls[0].shown)).top
 
 
 def _with_importance(heads: Heads, importance: Mapping[str, Sequence[float]]) -> Heads:

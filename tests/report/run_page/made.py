@@ -20,6 +20,7 @@ from heedful.report.run_page.data import (
     Tile,
     Trial,
 )
+from heedful.report.run_page.watched import WatchedHead
 
 EVIL = "</script><script>alert('x')</script><img src=http://example.org/x>"
 
@@ -192,6 +193,11 @@ def page_data(**changes):
             Curve(name="loss", points=tuple((step, 1 / step) for step in range(1, 900))),
             Curve(name="dev_loss", points=((1, 2.0), (2, 1.0))),
         ),
+        "watched": (
+            WatchedHead(site=EVIL, number=0, points=((1, 0.9), (2, 0.4))),
+            WatchedHead(site=EVIL, number=1, points=((1, 0.8), (2, 0.7))),
+        ),
+        "alarms": (EVIL,),
         "config": EVIL,
         "plan": EVIL,
     }

@@ -2,7 +2,7 @@ import re
 
 from tests.report.run_page.made import atlas, page_data
 
-from heedful.report.run_page.charts import curve_chart, entropy_chart, search_chart
+from heedful.report.run_page.charts import curve_chart, entropy_chart, search_chart, watched_chart
 from heedful.report.run_page.data import Curve, Search, Trial
 from heedful.report.run_page.words import Words
 
@@ -38,6 +38,11 @@ def test_heads_have_a_dot_before_and_one_after_where_they_stay():
 def test_a_long_curve_is_thinned():
     curve = Curve(name="loss", points=tuple((step, step / 7) for step in range(1, 100_000)))
     assert len(curve_chart(curve, WORDS)) < 40_000
+
+
+def test_every_watched_head_has_a_line():
+    svg = watched_chart(page_data().watched, WORDS)
+    assert marks(svg, "line") == [1, 1]
 
 
 def test_charts_bring_no_style_of_their_own():

@@ -46,7 +46,7 @@ def quiet(page):
 def test_it_is_drawn_and_asks_nobody(page, file, width, dark):
     page.open(file, width=width, dark=dark)
     charts = "[...document.querySelectorAll('.chart > svg')]"
-    assert page.value(f"{charts}.length") == 4
+    assert page.value(f"{charts}.length") == 5
     assert page.value(f"{charts}.every(svg => svg.getBoundingClientRect().height > 50)")
     drawn = "[...document.images].every(image => image.naturalWidth > 0)"
     assert page.value(drawn)

@@ -1,9 +1,11 @@
 """The charts of the page as SVG: drawn when it is written, coloured by its style sheet."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from heedful.report._page import FONT, libraries
 from heedful.report.run_page.data import Atlas, Curve, Search, Trial
+from heedful.report.run_page.watched import WatchedHead
 from heedful.report.run_page.words import Words
 
 # told apart by whoever is colour-blind, and light enough for dark pages: Okabe and Ito 2008
@@ -63,6 +65,25 @@ def curve_chart(curve: Curve, words: Words) -> str:
         y=alt.Y("value:Q", title=None, scale=alt.Scale(zero=False)),
     )
     return _svg(chart, width=WIDTH // 2 - 40, height=150)
+
+
+def watched_chart(heads: Sequence[WatchedHead], words: Words) -> str:
+    """How widely each head looked while it was learned: a line each, coloured by its site."""
+    alt, _ = libraries()
+    values = [
+        {"step": step, "entropy": value, "site": head.site, "head": f"{head.site} {head.number}"}
+        for head in heads
+        for step, value in head.points[:: -(-len(head.points) // POINTS)]
+    ]
+    sites = list(dict.fromkeys(head.site for head in heads))
+    chart = alt.Chart(alt.Data(values=values)).mark_line(opacity=0.7)
+    chart = chart.encode(
+        x=alt.X("step:Q", title=words("step")),
+        y=alt.Y("entropy:Q", title=words("entropy axis"), scale=alt.Scale(domain=[0, 1])),
+        color=alt.Color("site:N", sort=sites, title=None, legend=alt.Legend(labelLimit=260)),
+        detail="head:N",
+    )
+    return _svg(chart, width=WIDTH - 320, height=220)
 
 
 def entropy_chart(atlas: Atlas, words: Words) -> str:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from heedful.data.alignment import Alignment
 from heedful.data.image_attention import ImageAttention
 from heedful.explaining.explanation import Explanation
+from heedful.report.run_page.watched import WatchedHead
 
 SinkKind = Literal["", "no-op", "broadcast", "mixed"]
 CAPTURE_LIMIT = 0.01  # maps that are further off are others than the model used
@@ -141,6 +142,7 @@ class Look:
         distance: How far it looks, in keys.
         sink: What this head does at the key that takes most of its attention, as `heedful.probe`
             says it; empty where no key takes enough.
+        sharpness: The largest weight of a row among n, 2n and 4n keys; empty where it is not known.
     """
 
     entropy: float
@@ -148,6 +150,7 @@ class Look:
     first: float
     distance: float
     sink: SinkKind = ""
+    sharpness: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -268,6 +271,8 @@ class PageData:
         atlas: All heads.
         shown: Some held-out examples.
         curves: Of the training.
+        watched: Its heads, where the training watched them.
+        alarms: What it warned of, in words.
         config: As it was run, in TOML.
         plan: What was changed, in TOML.
     """
@@ -287,5 +292,7 @@ class PageData:
     atlas: Atlas = field(default_factory=Atlas)
     shown: tuple[Shown, ...] = ()
     curves: tuple[Curve, ...] = ()
+    watched: tuple[WatchedHead, ...] = ()
+    alarms: tuple[str, ...] = ()
     config: str = ""
     plan: str = ""

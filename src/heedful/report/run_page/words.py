@@ -151,6 +151,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "sink": ("sink", "汇点"),
     "dispersion": ("How heads look, in numbers", "各头的分散度"),
     "entropy": ("dispersion", "分散度"),
+    "sharpness": ("largest weight at n · 2n · 4n keys", "n · 2n · 4n 个键时的最大权重"),
     "entropy axis": (
         "dispersion: 0 one key, 1 evenly",
         "分散度：0 只看一处，1 均匀",
@@ -210,6 +211,7 @@ TABLE: dict[str, tuple[str, str]] = {
     # ---- training
     "training": ("Training", "训练"),
     "step": ("step", "步"),
+    "watched": ("Heads while they were learned", "训练过程中的注意力头"),
     # ---- method
     "method and limits": ("Method and limits", "方法与局限"),
     "limit routing": (

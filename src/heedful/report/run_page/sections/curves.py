@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from heedful.report.run_page.charts import curve_chart
+from heedful.report.run_page.charts import curve_chart, watched_chart
 from heedful.report.run_page.data import PageData
 from heedful.report.run_page.words import Words
 
@@ -10,8 +10,8 @@ MOST_ROWS = 12
 
 
 def view(data: PageData, words: Words) -> dict[str, Any] | None:
-    """Return a chart and a short table for each curve; `None` where nothing was logged."""
-    if not data.curves:
+    """Return charts of what was logged, with short tables; `None` where nothing was."""
+    if not (data.curves or data.watched):
         return None
     return {
         "curves": [
@@ -24,5 +24,7 @@ def view(data: PageData, words: Words) -> dict[str, Any] | None:
                 ],
             }
             for curve in data.curves
-        ]
+        ],
+        "watched": watched_chart(data.watched, words) if data.watched else "",
+        "alarms": list(data.alarms),
     }

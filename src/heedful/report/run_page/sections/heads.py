@@ -71,7 +71,14 @@ def _row(head: Head, words: Words) -> list[str]:
     ]
     sink = words(f"sink {head.before.sink}") if head.before.sink else "–"
     state = words("removed") if head.removed else ""
-    return [*both, sink, importance, state]
+    return [*both, _sharpness(head), sink, importance, state]
+
+
+def _sharpness(head: Head) -> str:
+    """The largest weights among n, 2n and 4n keys."""
+    if not head.before.sharpness or not math.isfinite(head.before.sharpness[0]):
+        return "–"
+    return " · ".join(_number(top, 2) for top in head.before.sharpness)
 
 
 def _pair(before: float, after: float | None, places: int) -> str:
