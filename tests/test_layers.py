@@ -29,7 +29,7 @@ ROWS = (
     ("config", "data", "metrics", "explaining", "tasks"),
     ("training", "evaluation", "explanation"),
     ("bench", "exporting"),
-    ("optimizing", "profiling", "tuning", "checkpoints"),
+    ("optimizing", "profiling", "tuning", "checkpoints", "federated"),
     ("testing",),
     ("report",),
     ("reporting",),

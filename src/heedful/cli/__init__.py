@@ -27,6 +27,7 @@ from heedful.cli.doctor import doctor
 from heedful.cli.evaluate import evaluate
 from heedful.cli.explain import explain
 from heedful.cli.export import export
+from heedful.cli.federate import federate
 from heedful.cli.new import new
 from heedful.cli.optimize import optimize
 from heedful.cli.predict import predict
@@ -44,6 +45,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "new": new,
     "train": train,
     "tune": tune,
+    "federate": federate,
     "evaluate": evaluate,
     "predict": predict,
     "explain": explain,

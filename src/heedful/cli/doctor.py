@@ -26,6 +26,7 @@ EXTRAS = {
     "images": ("PIL", "sklearn"),
     "sound": ("soundfile", "scipy"),
     "serve": ("fastapi", "prometheus_client", "uvicorn"),
+    "federated": ("flwr",),
     "export": ("ctranslate2", "onnx", "onnxruntime", "onnxscript"),
 }
 CPU_FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "bf16", "sve")

@@ -1,0 +1,1 @@
+"""Training on data that stays where it is, as a Flower app; see `docs/federated.md`."""
