@@ -22,7 +22,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -38,6 +38,7 @@ from heedful.allocation.sites import Site, find_sites
 from heedful.allocation.stored import load_model, save_model
 from heedful.errors import HeedfulError, UnsupportedError
 from heedful.probing.replace import replaced
+from heedful.probing.transformers import TransformersAttention
 
 BAND = 2e-4  # of the largest answer, in 32 bits; what is wrong is off by far more
 NEW = 5  # tokens that are written
@@ -61,12 +62,43 @@ def kept_at(site: Site, model: nn.Module, number: int) -> tuple[int, ...]:
 
 @contextmanager
 def silenced(model: nn.Module, kept: dict[str, tuple[int, ...]]) -> Generator[None]:
-    """Let the heads that are not kept give 0 where attention is asked for."""
-    inside = {
-        module: heads
-        for name, heads in kept.items()
-        for module in model.get_submodule(name).modules()
-    }
+    """Let the heads that are not kept give 0 where attention is asked for.
+
+    Attention that is not asked for by the interface of transformers is silenced by the columns of
+    its output projection, in which heads stand one behind the other.
+    """
+    inside: dict[nn.Module, tuple[int, ...]] = {}
+    with ExitStack() as stack:
+        for site in find_sites(model)[0]:
+            module, heads = site.of(model), kept.get(site.name)
+            if heads is None:
+                continue
+            if any(TransformersAttention().claims(x) for x in module.modules()):
+                inside |= dict.fromkeys(module.modules(), heads)
+            else:
+                stack.enter_context(without_columns(site, model, heads))
+        stack.enter_context(only_heads(inside))
+        yield
+
+
+@contextmanager
+def without_columns(site: Site, model: nn.Module, heads: tuple[int, ...]) -> Generator[None]:
+    module = cast(Any, site.of(model))
+    torchs = isinstance(module, nn.MultiheadAttention)
+    out = module.out_proj if torchs else site.adapter.hook_points(module).out
+    weight, size = out.weight.detach(), site.read(model).geometry.value_dim
+    before = weight.clone()
+    inputs = weight if isinstance(out, nn.Linear) else weight.T
+    for head in set(range(inputs.shape[1] // size)) - set(heads):
+        inputs[:, head * size : (head + 1) * size] = 0
+    try:
+        yield
+    finally:
+        weight.copy_(before)
+
+
+@contextmanager
+def only_heads(inside: dict[nn.Module, tuple[int, ...]]) -> Generator[None]:
     plain = transformers.AttentionInterface.get_interface
 
     def get_interface(interface: Any, implementation: str, default: Any) -> Any:
@@ -132,6 +164,7 @@ class Wrong(Exception):
 
 
 def same(what: str, one: list[torch.Tensor], other: list[torch.Tensor]) -> None:
+    """Raise where answers differ; weights that come along, of other numbers of heads, are none."""
     distance = apart(one, other)
     if not distance <= BAND:
         raise Wrong(f"{what} is off by {distance:.1e}")

@@ -38,7 +38,7 @@ class TransformersAttention(ProbeAdapter):
     def claims(self, module: nn.Module) -> bool:
         if "transformers" not in sys.modules:
             return False
-        return any(ENTRANCE in names for names in _names_used(type(module)))
+        return any(ENTRANCE in names for names in names_used(type(module)))
 
     def attach(
         self,
@@ -77,7 +77,7 @@ def _check_recorded(name: str, recording: Recording) -> Callable[..., None]:
     return after
 
 
-def _names_used(kind: type) -> Iterator[tuple[str, ...]]:
+def names_used(kind: type) -> Iterator[tuple[str, ...]]:
     """The names that the methods of a module's class use, of each method."""
     for owner in kind.__mro__[:-1]:
         if owner is nn.Module:

@@ -166,20 +166,61 @@ def size(model):
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-@pytest.mark.parametrize("attention", ["eager", "sdpa"])
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    "name, attention",
+    [(name, "eager") for name in MODELS]
+    + [(name, "sdpa") for name in MODELS if name != "gpt_oss"],  # sinks are eager attention's
+)
 def test_fewer_heads_compute_what_the_others_leave(name, attention):
     model, given = copy.deepcopy(make(name)), inputs(name)
     assert all(isinstance(site.adapter, StructuralAdapter) for site in find_sites(model)[0])
     kept, _, changed = fewer(model)
-    if name == "gpt_oss" and attention == "sdpa":
-        pytest.skip("its sinks are known to eager attention only")
     for each in (model, changed):
         each.set_attn_implementation(attention)
     with silenced(model, kept):
         want = answer(model, given)
     assert_same(answer(changed, given), want)
     assert float((want - answer(model, given)).abs().max()) > 1e-3
+    assert size(changed) < size(model)
+
+
+# attention that computes its weights itself -> (class, settings, output projection)
+WRITTEN_OUT = {
+    "gptj": (
+        "GPTJForCausalLM",
+        {"vocab_size": 40, "n_embd": WIDTH, "n_layer": 2, "n_head": HEADS, "rotary_dim": 4}
+        | {"n_positions": 64, "bos_token_id": 1, "eos_token_id": 2},
+        "out_proj",
+    ),
+    "falcon_alibi": (
+        "FalconForCausalLM",
+        TEXT | {"alibi": True, "multi_query": False, "new_decoder_architecture": False},
+        "dense",
+    ),
+    "megatron_bert": ("MegatronBertForMaskedLM", TEXT, "output.dense"),
+    "mpt": (
+        "MptForCausalLM",
+        {"vocab_size": 40, "d_model": WIDTH, "n_layers": 2, "n_heads": HEADS, "max_seq_len": 64},
+        "out_proj",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRITTEN_OUT)
+def test_attention_that_is_written_out_is_cut_too(name):
+    kind, settings, out = WRITTEN_OUT[name]
+    kind = getattr(T, kind)
+    torch.manual_seed(0)
+    model, given = kind(kind.config_class(**settings)).eval(), inputs(name)
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, std=0.3)
+    kept, _, changed = fewer(model)
+    assert len(kept) == 2
+    actual = answer(changed, given)
+    for site, heads in kept.items():
+        weight = model.get_submodule(f"{site}.{out}").weight.data.unflatten(1, (HEADS, DIM))
+        weight[:, [i for i in range(HEADS) if i not in heads]] = 0
+    assert_same(actual, answer(model, given))
     assert size(changed) < size(model)
 
 

@@ -48,7 +48,7 @@ class Dropped(nn.Module):
         """Return the vector for every position."""
         looking = rest[0] if rest else next(given[name] for name in LOOKING if name in given)
         other = encoder_hidden_states if key_value_states is None else key_value_states
-        count(cache_of(given), self.layer, looking, other)
+        count(cache_of(given, rest), self.layer, looking, other)
         output = self.after(everywhere(self.vector, looking))
         return output if self.gives is None else (output, *(None,) * (self.gives - 1))
 
@@ -115,10 +115,10 @@ def everywhere(vector: Tensor, x: Tensor) -> Tensor:
     return vector.to(x.dtype).expand(*x.shape[:-1], -1)
 
 
-def cache_of(given: Mapping[str, Any]) -> Any:
-    """Return the cache that a module is called with: transformers 5.24 gave it another name."""
-    cache = given.get("cache")
-    return given.get("past_key_values") if cache is None else cache
+def cache_of(given: Mapping[str, Any], rest: tuple[Any, ...] = ()) -> Any:
+    """Return the cache that a module is called with, by whatever name; `None` without one."""
+    found = (given.get(name) for name in ("cache", "past_key_values", "layer_past", "layer_state"))
+    return next((x for x in (*found, *rest) if hasattr(x, "update") and x is not None), None)
 
 
 def count(cache: Any, layer: int | None, x: Tensor, other: Tensor | None) -> None:

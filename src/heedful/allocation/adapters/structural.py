@@ -25,7 +25,10 @@ from heedful.allocation.adapters.structure.structure import (
 )
 from heedful.allocation.projections import Geometry, Projections
 from heedful.errors import UnsupportedError
-from heedful.probing.transformers import TransformersAttention
+from heedful.probing.transformers import TransformersAttention, names_used
+from heedful.probing.unsupported import why_unsupported
+
+WRITTEN = {"softmax", "scaled_dot_product_attention"}  # what such a module calls
 
 
 @final
@@ -39,9 +42,11 @@ class StructuralAdapter(Adapter):
     def claims(self, module: nn.Module) -> bool:
         if "transformers" not in sys.modules:
             return False
-        if CLOSED in vars(module) or _is_core(module):
+        if CLOSED in vars(module) or _asks(module):
             return True
-        inner = [child for child in module.children() if _is_core(child)]
+        if _writes_out(module):  # what is not found stays with those who list what nobody knows
+            return _why_not_found(module) is None
+        inner = [child for child in module.children() if _asks(child) or _writes_out(child)]
         if len(inner) != 1 or _why_not_found(inner[0]) != NO_OUTPUT:
             return False
         return _why_not_found(module) is None
@@ -54,7 +59,7 @@ class StructuralAdapter(Adapter):
             return reason
         found = _found(module)
         for path in (*found.layers, found.out.path):
-            reason = why_uncuttable(module.get_submodule(path))
+            reason = _why_uncuttable(module.get_submodule(path))
             if reason is not None:
                 return f"its {path} is {reason}"
         whole = geometry_of(module, found)
@@ -108,8 +113,23 @@ class StructuralAdapter(Adapter):
         )
 
 
-def _is_core(module: nn.Module) -> bool:
+def _why_uncuttable(layer: nn.Module) -> str | None:
+    """Say why a layer cannot be cut; those of models themselves can, since trials have shown it."""
+    ours = isinstance(layer, nn.Linear) and type(layer).__module__.startswith("transformers.models")
+    return None if ours else why_uncuttable(layer)
+
+
+def _asks(module: nn.Module) -> bool:
+    """Does a module ask for attention through the interface of transformers?"""
     return TransformersAttention().claims(module)
+
+
+def _writes_out(module: nn.Module) -> bool:
+    """Is a module attention of transformers that computes its weights itself?"""
+    if not type(module).__module__.startswith("transformers.models.") or _asks(module):
+        return False
+    named = any(not WRITTEN.isdisjoint(names) for names in names_used(type(module)))
+    return named and why_unsupported(module) is not None
 
 
 def _found(module: nn.Module) -> Structure:
@@ -131,7 +151,8 @@ def _reason(ask: Callable[[], object]) -> str | None:
 
 def _sizes(module: nn.Module, new: Geometry) -> Sizes:
     found = _found(module)
-    own = cast(Any, module.get_submodule(found.core)).config._attn_implementation
+    config = getattr(module.get_submodule(found.core), "config", None)
+    own = getattr(config, "_attn_implementation", "eager")
     own = own if own in ("eager", "sdpa") else "sdpa"
     old = geometry_of(module, found)
     alike = old.heads * new.kv_heads == new.heads * old.kv_heads

@@ -17,17 +17,15 @@ MOST = 200  # calls with texts of one length that are tried
 
 # arguments that say nothing of heads: their defaults do, or these values where they have none
 HARMLESS: dict[str, Any] = {
-    "attention_mask": None,
-    "mask": None,
     "past_key_values": None,
     "layer_past": None,
     "use_cache": False,
     "output_attentions": False,
-    "position_ids": None,
     "cache_position": None,
     "encoder_attention_mask": None,
     "max_seqlen": None,
     "layer_idx": 0,
+    "ctx_att_mask": None,
     "attention_similarity": None,
     "input_features_mask": None,
     "conv_mask": None,
@@ -38,11 +36,21 @@ HARMLESS: dict[str, Any] = {
     "prev_topk_indices": None,
     "kwargs": None,
 }
-OTHERS = ("key_value_states", "encoder_hidden_states", "cross_attention_states", "context")
+HEADS = ("num_heads", "n_heads", "num_attention_heads", "n_head")
+OTHERS = (
+    "ctx_tensor",
+    "key_value_states",
+    "encoder_hidden_states",
+    "cross_attention_states",
+    "context",
+)
 KEYS = ("key", "keys", "key_tensor", "key_hidden_states")
 VALUES = ("value", "values", "value_tensor", "value_hidden_states")
+MASKS = ("attention_mask", "mask", "attn_mask")
 ADDED = (
     "layer_input",
+    "residual",
+    "input_tensor",
     "object_queries",
     "query_position_embeddings",
     "encoder_position_embeddings",
@@ -113,10 +121,14 @@ class _Maker:
             **dict.fromkeys(ADDED, self._vectors),
             "position_embeddings": self._positions,
             "rotary_pos_emb": self._positions,
+            **dict.fromkeys(MASKS, self._masks),
+            "alibi": self._slopes,
+            "position_bias": self._slopes,
+            "position_ids": self._places,
         }
         if name in shorter:
             found = shorter[name](name)
-            return [_left_out, *found] if optional else found
+            return [_left_out, *found] if optional and found is not None else found
         if name in OTHERS:
             found = self._others()
             return [_left_out, *found] if optional else found
@@ -133,6 +145,28 @@ class _Maker:
 
     def _others(self) -> list[Callable[[int], Any]]:
         return [lambda _, width=width: self._randn(OTHER, width) for width in self.widths]
+
+    def _masks(self, name: str) -> list[Callable[[int], Any]]:
+        def seen(length: int) -> Tensor:
+            return torch.zeros(1, 1, length, length, dtype=torch.float64)
+
+        return [lambda _: None, seen]
+
+    def _slopes(self, name: str) -> list[Callable[[int], Any]] | None:
+        """Biases for all heads of all texts, side by side, or of one text."""
+        found: list[Callable[[int], Any]] = []
+        if hasattr(self.module, "compute_bias"):
+            return None  # what it hands on to other layers has all heads
+        for heads in (x for x in map(vars(self.module).get, HEADS) if isinstance(x, int)):
+            for shape in ((2 * heads, 1), (heads, 1)):
+                found.append(lambda length, shape=shape: self._numbers(*shape, length))
+        return found
+
+    def _places(self, name: str) -> list[Callable[[int], Any]]:
+        return [lambda _: None, lambda length: torch.arange(length).expand(2, length)]
+
+    def _numbers(self, *shape: int) -> Tensor:
+        return torch.randn(shape, generator=self.generator, dtype=torch.float64)
 
     def _randn(self, length: int, width: int) -> Tensor:
         shape = (length, width) if self.flat else (2, length, width)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from heedful.allocation.adapters.structure.calls import MASKS
 from heedful.allocation.adapters.structure.companions import companions
 from heedful.allocation.adapters.structure.scratch import scratch
 from heedful.allocation.adapters.structure.structure import Part, Structure
@@ -19,7 +20,6 @@ from heedful.allocation.projections import Rotary
 from heedful.errors import UnsupportedError
 
 NO_OUTPUT = "no linear layer follows its heads"
-MASKS = ("attention_mask", "mask")
 KINDS = ("query", "key", "value")
 
 
@@ -29,7 +29,15 @@ def find(module: nn.Module) -> Structure:
     Raises:
         UnsupportedError: Its heads are not made of rows of their own, and why.
     """
-    site = scratch(module)
+    try:
+        return _found(scratch(module))
+    except UnsupportedError:
+        raise
+    except Exception as error:  # modules of others do what they like
+        raise UnsupportedError(f"it was not understood, {type(error).__name__}") from error
+
+
+def _found(site: nn.Module) -> Structure:
     trace = traced(site)
     heads = trace.asked[0]["query"].shape[1]
     makers = {kind: _maker(trace, kind) for kind in KINDS}

@@ -5,7 +5,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-NAMES = ("attention_mask", "mask", "position_bias", "relative_position_bias", "attention_bias")
+NAMES = (
+    *("attention_mask", "mask", "position_bias", "relative_position_bias", "attention_bias"),
+    "alibi",
+)
 
 
 class HeadsOfMask:
@@ -26,9 +29,14 @@ class HeadsOfMask:
         return (*args[:1], *map(self._cut, args[1:])), cut
 
     def _cut(self, x: Any) -> Any:
-        if isinstance(x, Tensor) and x.ndim == 4 and x.shape[1] == self.heads > 1:
-            return x.index_select(1, torch.tensor(self.origin, device=x.device))
-        return x
+        if not isinstance(x, Tensor) or x.ndim not in (3, 4) or self.heads == 1:
+            return x
+        origin = torch.tensor(self.origin, device=x.device)
+        if x.ndim == 4:
+            return x.index_select(1, origin) if x.shape[1] == self.heads else x
+        if 1 not in x.shape[1:] or x.shape[0] % self.heads:  # no biases of each head, side by side
+            return x
+        return x.unflatten(0, (-1, self.heads)).index_select(1, origin).flatten(0, 1)
 
 
 def cut_masks(site: nn.Module, heads: int, origin: list[int]) -> None:

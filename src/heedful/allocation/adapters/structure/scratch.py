@@ -44,7 +44,8 @@ def scratch(module: nn.Module, *, attention: str = "eager") -> Any:
         for hooks in (*HOOKS, *STORED):
             getattr(part, hooks).clear()
     attend_by(new, attention)
-    return new.eval()
+    new.eval()  # some modules of others return nothing here
+    return new
 
 
 def attend_by(module: nn.Module, attention: str) -> None:

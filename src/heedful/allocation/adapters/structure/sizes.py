@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from heedful.allocation.adapters.structure.outside import cut_masks
 from heedful.allocation.adapters.structure.reads import Place, put, reads_of
 from heedful.allocation.adapters.structure.scratch import attend_by, scratch
 from heedful.allocation.adapters.structure.structure import (
@@ -102,6 +103,7 @@ def _fill(
         raise UnsupportedError(f"its forward cannot share keys as {new} does")
     fewer = _fewer(numbers, slots, new)
     fill_layers(silenced, found, _silenced(numbers, fewer, slots))
+    cut_masks(small, numbers.geometry.heads, slots[0])
     fill_layers(small, found, fewer)
 
 
@@ -161,6 +163,11 @@ def cases_of(found: Structure, attentions: Sequence[str]) -> Iterator[Case]:
         yield Case(attention, found.arguments)
         if found.masked:
             yield Case(attention, {**found.arguments, found.masked: mask})
+            of_heads = (
+                mask.expand(1, len(found.query.rows), -1, -1)
+                * torch.linspace(1, 2, len(found.query.rows))[:, None, None]
+            )
+            yield Case(attention, {**found.arguments, found.masked: of_heads})
 
 
 @torch.no_grad()

@@ -120,7 +120,7 @@ def slots_of(old: Geometry, new: Geometry) -> tuple[list[int], list[int]] | None
     """
     group, wanted = old.heads // old.kv_heads, new.heads // new.kv_heads
     wide = -(-wanted // group)  # key/value heads that have to give the same
-    if new.kv_heads * wide > old.kv_heads:
+    if new.heads % new.kv_heads or new.kv_heads * wide > old.kv_heads:
         return None
     heads = [kv * wide * group + i for kv in range(new.kv_heads) for i in range(wanted)]
     return heads, [kv * wide for kv in range(new.kv_heads)]

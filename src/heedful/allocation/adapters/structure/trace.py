@@ -10,8 +10,11 @@ from torch import Tensor, nn
 
 from heedful.allocation.adapters._transformers_layers import is_transposed
 from heedful.allocation.adapters.structure.calls import Arguments, calls_of
+from heedful.allocation.adapters.structure.products import Asked, Products
 from heedful.errors import UnsupportedError
 from heedful.probing.replace import replaced
+
+NO_ATTENTION = "it ran, and no softmax of products of queries and keys was heard"
 
 
 @dataclass
@@ -61,7 +64,7 @@ def traced(module: nn.Module) -> Trace:
             last = f"{type(error).__name__}: {error!s:.80}"
             continue
         if not trace.asked:
-            raise UnsupportedError("it ran, and went around the attention interface")
+            raise UnsupportedError(NO_ATTENTION)
         return trace
     raise UnsupportedError(f"it could not be called alone, {last}")
 
@@ -71,46 +74,66 @@ def _heard(module: nn.Module, trace: Trace) -> Generator[None]:
     generator = torch.Generator().manual_seed(7)
     paths = {part: path for path, part in module.named_modules()}
 
+    running: list[str] = []
+
+    def answer(asked: Asked, core: str, rest: dict[str, Any]) -> Tensor:
+        given = {"query": asked.query, "key": asked.key, "value": asked.value, **rest}
+        trace.asked.append({k: x for k, x in given.items() if isinstance(x, Tensor)})
+        trace.core, trace.scale = core, asked.scale
+        batch, heads, queries, _ = asked.query.shape
+        trace.mixed.append(_random((batch, queries, heads, asked.value.shape[-1]), generator))
+        return trace.mixed[-1]
+
     def attend(core: Any, query: Tensor, key: Tensor, value: Tensor, *rest: Any, **named: Any):
         mask, *_ = rest or (named.get("attention_mask"),)
-        given = {"query": query, "key": key, "value": value, "attention_mask": mask, **named}
-        trace.asked.append({k: x for k, x in given.items() if isinstance(x, Tensor)})
-        trace.core = paths[core]
-        scaling = named.get("scaling")
-        trace.scale = query.shape[-1] ** -0.5 if scaling is None else float(scaling)
-        batch, heads, queries, _ = query.shape
-        mixed = _random((batch, queries, heads, value.shape[-1]), generator)
-        trace.mixed.append(mixed)
-        return mixed, None
+        scale = named.get("scaling") or query.shape[-1] ** -0.5
+        asked = Asked(query, key, value, None, float(scale))
+        return answer(asked, paths[core], {"attention_mask": mask, **named}), None
+
+    def heard(asked: Asked) -> Tensor:
+        return answer(asked, running[-1], {"scores": asked.scores})
 
     def get_interface(*_: Any) -> Callable[..., Any]:
         return attend
-
-    def made(path: str) -> Callable[..., Tensor]:
-        def hook(_: nn.Module, given: tuple[Any, ...], output: Tensor) -> Tensor:
-            if path in trace.layers:
-                raise UnsupportedError(f"its {path} works twice in one call")
-            trace.inputs[path] = given[0]
-            trace.layers[path] = _random(tuple(output.shape), generator)
-            return trace.layers[path]
-
-        return hook
 
     from transformers import AttentionInterface
 
     with ExitStack() as stack:
         stack.enter_context(replaced(AttentionInterface, "get_interface", get_interface))
         for path, part in module.named_modules():
-            heard = made(path) if is_layer(part) else _noted(path, trace)
-            stack.callback(part.register_forward_hook(heard).remove)
+            if is_layer(part):
+                stack.callback(part.register_forward_hook(_stand_in(path, trace, generator)).remove)
+            elif not type(part).__module__.startswith("torch."):
+                _follow(path, part, running, trace, stack)
+        stack.enter_context(Products(heard, lambda shape: _random(shape, generator)))
         yield
 
 
-def _noted(path: str, trace: Trace) -> Callable[..., None]:
-    def hook(_: nn.Module, given: Any, output: Any) -> None:
-        trace.forms[path] = len(cast(Any, output)) if isinstance(output, tuple) else None
+def _stand_in(path: str, trace: Trace, generator: torch.Generator) -> Callable[..., Tensor]:
+    """A hook that gives random numbers in the place of what a layer gave."""
+
+    def hook(_: nn.Module, given: tuple[Any, ...], output: Tensor) -> Tensor:
+        if path in trace.layers:
+            raise UnsupportedError(f"its {path} works twice in one call")
+        trace.inputs[path] = given[0]
+        trace.layers[path] = _random(tuple(output.shape), generator)
+        return trace.layers[path]
 
     return hook
+
+
+def _follow(path: str, part: nn.Module, running: list[str], trace: Trace, stack: ExitStack) -> None:
+    """Note while a module runs, and in what form it gives what it gives."""
+
+    def before(*_: Any) -> None:
+        running.append(path)
+
+    def after(_: nn.Module, given: Any, output: Any) -> None:
+        running.pop()
+        trace.forms[path] = len(cast(Any, output)) if isinstance(output, tuple) else None
+
+    stack.callback(part.register_forward_pre_hook(before).remove)
+    stack.callback(part.register_forward_hook(after).remove)
 
 
 def is_layer(part: nn.Module) -> bool:

@@ -1,0 +1,56 @@
+"""Arguments are made by their names; of names that may mean heads nothing is assumed."""
+
+import pytest
+import torch
+from torch import nn
+
+from heedful.allocation.adapters.structure.calls import LENGTH, OTHER, calls_of
+from heedful.errors import UnsupportedError
+
+
+class Crossing(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.q, self.k = nn.Linear(6, 8), nn.Linear(9, 8)
+
+    def forward(self, hidden_states, key_value_states, position_embeddings, attention_mask=None):
+        cos, sin = position_embeddings
+        return self.q(hidden_states) * cos * sin, self.k(key_value_states)
+
+
+def test_one_of_the_calls_runs():
+    module = Crossing().double()
+    for arguments in calls_of(module):
+        try:
+            looking, other = module(**arguments)
+        except (RuntimeError, ValueError):
+            continue
+        assert looking.shape == (2, LENGTH, 8)
+        assert other.shape == (2, OTHER, 8)
+        assert "attention_mask" not in arguments
+        return
+    pytest.fail("no call ran")
+
+
+def test_the_same_call_has_the_same_numbers():
+    first, again = (next(calls_of(Crossing()))["hidden_states"] for _ in range(2))
+    assert torch.equal(first, again)
+
+
+class Strange(Crossing):
+    def forward(self, hidden_states, head_weights):
+        return hidden_states
+
+
+class Handing(Crossing):
+    def compute_bias(self):
+        return 0
+
+    def forward(self, hidden_states, position_bias=None):
+        return hidden_states, position_bias
+
+
+@pytest.mark.parametrize("kind, name", [(Strange, "head_weights"), (Handing, "position_bias")])
+def test_refuses_what_may_belong_to_heads(kind, name):
+    with pytest.raises(UnsupportedError, match=f"its forward takes {name}, of which nobody knows"):
+        next(calls_of(kind()))
