@@ -288,3 +288,16 @@ def test_without_transformers_its_models_cannot_be_built(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(MissingExtraError, match=re.escape("pip install 'heedful[hf]'")):
         load_model(tmp_path / "out")
+
+
+def test_numbers_without_a_word_in_json_come_back(tmp_path):
+    transformers = pytest.importorskip("transformers")
+    config = transformers.LlamaConfig(
+        vocab_size=20, hidden_size=8, intermediate_size=8, num_hidden_layers=1,
+        num_attention_heads=2, longest=[0.0, float("inf")],
+    )  # fmt: skip
+    model = transformers.LlamaModel(config)
+    site = "layers.0.self_attn"
+    plan = Plan(moves={site: (KeepHeads(heads=(1,)),)})
+    save_model(tmp_path / "run", plan.apply(model), plan)
+    assert load_model(tmp_path / "run").config.longest == [0.0, float("inf")]
