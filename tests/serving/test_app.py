@@ -188,6 +188,16 @@ def test_a_bug_is_500_without_its_inside_and_stands_in_the_log(client, mirror, c
     assert "secret" in caplog.text
 
 
+def test_an_input_that_fills_the_memory(client, mirror):
+    mirror.wrong = MemoryError()
+    try:
+        said = client.post("/predict", json={"inputs": ["a"]})
+    finally:
+        mirror.wrong = None
+    assert said.status_code == 413
+    assert line(said) == "an input must fit into memory, got one that does not"
+
+
 def test_requests_are_counted():
     with served(Mirror(), bytes=100) as client:
         client.post("/predict", json={"inputs": ["a", "b"]})

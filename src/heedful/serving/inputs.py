@@ -25,6 +25,7 @@ from pydantic import (
 
 from heedful.data.sequences import is_fasta
 from heedful.errors import DataError
+from heedful.serving.unpacked import check_unpacked
 
 TEXTS = ("text", "sequence")
 # kind -> content types of a body that is one input, each with the suffix that its file gets
@@ -227,9 +228,13 @@ def written(given: Input, folder: Path, takes: Sequence[str]) -> str:
         given: The input.
         folder: Of this input alone.
         takes: Kinds of the task. Of several, each is named, so that no text can pass for a path.
+
+    Raises:
+        DataError: A file would fill the memory.
     """
     paths: dict[str, str] = {}
     for kind, (suffix, content) in given.files.items():
+        check_unpacked(content, kind)
         path = folder / f"{kind}{suffix}"
         path.write_bytes(content)
         paths[kind] = f"{path}:0" if kind == "video" else str(path)

@@ -35,6 +35,8 @@ def refusal(error: Exception, limits: Limits) -> Response:
         return JSONResponse({"error": line}, status, after)
     if isinstance(error, ClientDisconnect):
         return Response(status_code=499)  # nobody reads it
+    if isinstance(error, MemoryError):
+        return JSONResponse({"error": "an input must fit into memory, got one that does not"}, 413)
     if isinstance(error, TimeoutError):
         line = f"an answer must be there within {limits.seconds:g} seconds, got none so far"
         return JSONResponse({"error": line}, 504)
