@@ -49,6 +49,7 @@ def untested(files: list[str], tests: Path = ROOT / "tests") -> list[str]:
         "metrics",
         "config",
         "tasks",
+        "serving",
         "training",
         "explaining",
     ],

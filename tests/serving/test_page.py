@@ -9,7 +9,6 @@ from tests.serving.running import served
 from heedful.errors import ConfigError
 from heedful.serving.page import Page, command
 from heedful.serving.service import Service
-from heedful.serving.words import SAID, TABLE
 from heedful.training.run import Run
 
 browser = pytest.importorskip("tests.report.browser", reason="websockets is not installed")
@@ -124,11 +123,6 @@ def test_the_page_is_strict_about_what_runs(client):
     assert "http" not in rules
     assert client.get("/?lang=xx").status_code == 422
     assert client.post("/page/explain", json={"input": " "}).status_code == 422
-
-
-def test_words_are_there_in_both_languages():
-    assert set(SAID) <= set(TABLE)
-    assert all(len(pair) == 2 and all(pair) for pair in TABLE.values())
 
 
 @pytest.mark.parametrize(
