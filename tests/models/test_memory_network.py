@@ -39,8 +39,8 @@ def test_a_question_is_answered_alone_as_in_company(attention):
 def test_a_sentence_is_the_sum_that_the_paper_says():
     model = network()
     words, lengths, *_ = inputs([2, 1])
-    found = model._read(words, lengths).detach().numpy()
-    table, width = model.embedding.weight.detach().numpy(), SIZES["width"]
+    found = model._read(model.told[1], words, lengths).detach().numpy()
+    table, width = model.told[1].weight.detach().numpy(), SIZES["width"]
     for row, count in enumerate(lengths.tolist()):
         wanted = np.zeros(width)
         for j in range(1, count + 1):
@@ -48,6 +48,19 @@ def test_a_sentence_is_the_sum_that_the_paper_says():
                 weight = (1 - j / count) - (k / width) * (1 - 2 * j / count)
                 wanted[k - 1] += weight * table[int(words[row, j - 1]), k - 1]
         np.testing.assert_allclose(found[row], wanted, rtol=1e-5, atol=1e-7)
+
+
+def test_question_and_hops_have_embeddings_of_their_own():
+    model, given = network(), inputs([3, 2])
+    model(*given).sum().backward()
+    tables = [model.asked, *model.told, *model.times]
+    assert len(tables) == 5
+    assert len({table.weight.data_ptr() for table in tables}) == 5
+    for table in tables:
+        assert table.weight.grad.abs().sum() > 0
+    for table in tables[:3]:
+        assert not table.weight[0].any()
+        assert not table.weight.grad[0].any()
 
 
 def test_time_matters_and_what_is_older_than_all_is_the_oldest():

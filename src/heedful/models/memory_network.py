@@ -17,13 +17,14 @@ INITIAL = 0.1  # spread of embeddings
 class MemoryNetwork(nn.Module):
     """Logits of answers: `out(u + feedforward(u))` of the last state `u` of `hops` looks.
 
-    The first state is the question, and each next one is `u_k+1 = u_k + hop(u_k, m)`.
+    The first state is the question, and each next one is `u_k+1 = u_k + hop_k(u_k, m_k)`.
 
     Sentences and question are sums of their words' vectors, weighted by where a word stands. A
-    memory `m_i` is a sentence and how many sentences ago it was. A hop is attention from the state
-    to the memories: what the paper embeds twice, as input and as output memory, are its keys and
-    values here, projections of one embedding, a hop may have heads, and what compares, such as
-    whether two places are one, is left to a feed-forward part behind the last hop.
+    memory of hop `k` is a sentence and how many sentences ago it was, by embeddings of that hop
+    alone, as the question has one. A hop is attention from the state to the memories: what the
+    paper embeds as input and as output memory are its keys and values here, projections of one
+    embedding, a hop may have heads, and what compares, such as whether two places are one, is left
+    to a feed-forward part behind the last hop.
 
     Training begins without softmax: for `linear_steps` steps a hop sums memories by their scores as
     they are. It finds hops that depend on each other where softmax would soon settle on one.
@@ -61,12 +62,10 @@ class MemoryNetwork(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        self.embedding = nn.Embedding(size, width, padding_idx=0)
-        self.times = nn.Embedding(times, width)
-        for table in (self.embedding, self.times):
-            nn.init.normal_(table.weight, std=INITIAL)
-        with torch.no_grad():
-            self.embedding.weight[0] = 0
+        self.asked = _table(size, width, padding=0)
+        self.told = nn.ModuleList(_table(size, width, padding=0) for _ in range(hops))
+        self.times = nn.ModuleList(_table(times, width) for _ in range(hops))
+        self.oldest = times - 1
         self.hops = nn.ModuleList(
             Attention(width=width, heads=heads) if attention else MeanPooling(width)
             for _ in range(hops)
@@ -96,13 +95,13 @@ class MemoryNetwork(nn.Module):
             question: Padded with 0.
             question_lengths: Words of each question.
         """
-        when = self.times(ago.clamp(max=self.times.num_embeddings - 1))
-        memories = grouped(self._read(sentences, lengths) + when, counts)
-        state = self._read(question, question_lengths)
+        state = self._read(self.asked, question, question_lengths)
         linear = self.training and int(self.steps) < self.linear_steps
         if self.training:
             self.steps += 1
-        for hop in self.hops:
+        for hop, told, times in zip(self.hops, self.told, self.times, strict=True):
+            when = times(ago.clamp(max=self.oldest))
+            memories = grouped(self._read(told, sentences, lengths) + when, counts)
             seen = self._sum(hop, state, memories, counts) if linear else None
             seen = self._look(hop, state, memories, counts) if seen is None else seen
             state = state + self.dropout(seen)
@@ -133,12 +132,24 @@ class MemoryNetwork(nn.Module):
             return hop(memories, lengths=counts)
         return hop(state[:, None], memories, mask=Mask.lengths(counts))[:, 0]
 
-    def _read(self, words: Tensor, lengths: Tensor) -> Float[Tensor, "texts width"]:
+    def _read(
+        self, embedding: nn.Module, words: Tensor, lengths: Tensor
+    ) -> Float[Tensor, "texts width"]:
         """Sums of vectors; word `j` of `J` weighs `(1 - j / J) - (k / d)(1 - 2 j / J)` at `k`."""
-        vectors = self.dropout(self.embedding(words))
+        vectors = self.dropout(embedding(words))
         width, share = vectors.shape[2], torch.arange(1, words.shape[1] + 1, device=words.device)
         share = share / lengths[:, None]
         weights = torch.stack([1 - share, 1 - 2 * share], 1).to(vectors.dtype)
         first, second = (weights @ vectors).unbind(1)
         places = torch.arange(1, width + 1, device=words.device) / width
         return first - places.to(vectors.dtype) * second
+
+
+def _table(size: int, width: int, *, padding: int | None = None) -> nn.Embedding:
+    """Vectors, of which that of padding is 0."""
+    table = nn.Embedding(size, width, padding_idx=padding)
+    nn.init.normal_(table.weight, std=INITIAL)
+    if padding is not None:
+        with torch.no_grad():
+            table.weight[padding] = 0
+    return table
