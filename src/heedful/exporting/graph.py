@@ -52,36 +52,52 @@ class Graph:
         Raises:
             UnsupportedError: What the module does depends on more than a graph can say.
         """
-        sizes = {name for axes in self.axes.values() for name in axes.values()}
+        try:
+            traced = self._traced()
+            return traced.run_decompositions(_plain()) if plain else traced
+        except HeedfulError:
+            raise
+        except Exception as error:  # torch raises what it likes where tracing ends
+            sizes = sorted({name for axes in self.axes.values() for name in axes.values()})
+            raise UnsupportedError(
+                f"{self.name} must be a graph for any {' and '.join(sizes) or 'input'}, "
+                f"got: {told(error)}"
+            ) from error
+
+    def _traced(self) -> Any:
+        try:
+            return torch.export.export(self.module, self.cases[0], **self._told(least=False))
+        except HeedfulError:
+            raise
+        except Exception:  # torch has a class for it that is not public
+            # What is always true, such as `n + 1 == min(n + 1, 2 n + 2)`, torch cannot always see.
+            # Then it is asked of every call: whoever takes the program must try all its cases.
+            return torch.export.export(
+                self.module,
+                self.cases[0],
+                prefer_deferred_runtime_asserts_over_guards=True,
+                **self._told(least=True),
+            )
+
+    def _told(self, *, least: bool) -> dict[str, Any]:
+        """What torch is told of the sizes: from 1 on, or from the least that any case has."""
+        smallest: dict[str, int] = {}
+        for case in self.cases if least else ():
+            for name, x in zip(self.inputs, case, strict=True):
+                for axis, size in self.axes.get(name, {}).items():
+                    smallest[size] = min(smallest.get(size, x.shape[axis]), x.shape[axis])
+        names = sorted({name for axes in self.axes.values() for name in axes.values()})
         dims = {
-            name: torch.export.Dim(name, min=1, max=self.largest.get(name))
-            for name in sorted(sizes)
+            name: torch.export.Dim(
+                name, min=max(1, smallest.get(name, 1)), max=self.largest.get(name)
+            )
+            for name in names
         }
         shapes = tuple(
             {axis: dims[size] for axis, size in self.axes.get(name, {}).items()}
             for name in self.inputs
         )
-        try:
-            traced = self._traced(shapes)
-            return traced.run_decompositions(_plain()) if plain else traced
-        except HeedfulError:
-            raise
-        except Exception as error:  # torch raises what it likes where tracing ends
-            raise UnsupportedError(
-                f"{self.name} must be a graph for any {' and '.join(sorted(sizes)) or 'size'}, "
-                f"got: {told(error)}"
-            ) from error
-
-    def _traced(self, shapes: Any) -> Any:
-        told: dict[str, Any] = {"dynamic_shapes": (shapes,), "strict": False}
-        try:
-            return torch.export.export(self.module, self.cases[0], **told)
-        except Exception:  # torch has a class for it that is not public
-            # What is always true, such as `n + 1 == min(n + 1, 2 n + 2)`, torch cannot always see.
-            # Then it is asked of every call: whoever takes the program must try all its cases.
-            return torch.export.export(
-                self.module, self.cases[0], prefer_deferred_runtime_asserts_over_guards=True, **told
-            )
+        return {"dynamic_shapes": (shapes,), "strict": False}
 
 
 def _plain() -> dict[Any, Any]:

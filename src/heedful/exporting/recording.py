@@ -63,6 +63,9 @@ def record(task: Task[Any, Any], model: nn.Module, examples: Sequence[Any]) -> l
                 stack.enter_context(replaced(model, entry, _heard(model, entry, calls)))
         for rows in _batches(examples):
             task.answer(model, task.encode(rows))
+    calls = [
+        call for call in calls if call.tensors
+    ]  # `start()` of a text without a prompt reads none
     if not calls:
         raise UnsupportedError(
             f"a task must call its model by {', '.join(ENTRIES)} to be exported, got none of them"
@@ -80,7 +83,7 @@ def names_of(function: Callable[..., Any], call: Call) -> tuple[list[str], list[
     Returns:
         A name for each tensor, and for each axis the name that the signature gives it.
     """
-    bound = inspect.signature(function).bind(*call.args, **call.kwargs)
+    bound = inspect.signature(function).bind_partial(*call.args, **call.kwargs)
     hints = inspect.signature(function).parameters
     names: list[str] = []
     axes: list[list[str | None]] = []

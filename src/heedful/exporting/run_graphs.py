@@ -1,6 +1,6 @@
 """From a run to the graphs of its model, with real inputs of the run's data."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,9 +15,7 @@ from heedful.exporting.recording import Call, Sizes, names_of, record
 from heedful.exporting.state_layout import Writer
 from heedful.exporting.states import joined
 from heedful.exporting.writing import graphs_of_writer
-from heedful.training.run import Run
-
-EXAMPLES = 14
+from heedful.tasks.base import Task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,14 +35,19 @@ class RunGraphs:
     rounded: tuple[str, ...] = ()
 
 
-def graphs_of(run: Run) -> RunGraphs:
-    """Return the graphs of the model of a run.
+def graphs_of(task: Task[Any, Any], trained: nn.Module, examples: Sequence[Any]) -> RunGraphs:
+    """Return the graphs of the model of a task.
+
+    Args:
+        task: Calls the model.
+        trained: In evaluation mode, on the CPU; never changed.
+        examples: A few real ones.
 
     Raises:
         UnsupportedError: The task calls its model with something else than tensors.
     """
-    model, rounded = in_full(run.model)
-    calls = record(run.task, model, run.examples("test")[:EXAMPLES])
+    model, rounded = in_full(trained)
+    calls = record(task, model, examples)
     entry = calls[0].entry
     calls = [call for call in calls if call.entry == entry]
     if entry == "advance":
@@ -53,7 +56,7 @@ def graphs_of(run: Run) -> RunGraphs:
     cases = _cases(calls)
     if entry in ("start", "advance"):
         longest = getattr(model, "longest", None) if entry == "start" else None
-        begin, advance = _seq2seq(model, run) if entry == "start" else _continuing(model)
+        begin, advance = _seq2seq(model) if entry == "start" else _continuing(model)
         writer = Writer(
             model=model,
             begin=begin,
@@ -142,7 +145,7 @@ def _cases(calls: list[Call]) -> list[tuple[Tensor, ...]]:
     )
 
 
-def _seq2seq(model: Any, run: Run) -> Any:
+def _seq2seq(model: Any) -> Any:
     from heedful.data.tokens import BOS
 
     def begin(inputs: tuple[Tensor, ...]) -> tuple[Tensor, Any]:

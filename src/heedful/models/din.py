@@ -5,6 +5,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from heedful.listeners import compiling
 from heedful.mask import Mask
 from heedful.models.sasrec import IGNORED, SPECIAL
 from heedful.nn.attention import Attention
@@ -74,10 +75,12 @@ class Din(nn.Module):
             lengths: Of each history, 1 at least.
         """
         history = self._embed(items)
-        together = max(1, CANDIDATES // (len(items) * self.hidden))
         every = torch.arange(len(self.bias.weight), device=items.device)
+        # a graph cannot know how many parts there are
+        whole = len(every) if compiling() else CANDIDATES // (items.shape[0] * self.hidden)
+        together = max(1, whole)
         parts = [
-            self._clicks(part.expand(len(items), -1), history, lengths, causal=False)
+            self._clicks(part.expand(items.shape[0], -1), history, lengths, causal=False)
             for part in every.split(together)
         ]
         return torch.cat(parts, dim=1)

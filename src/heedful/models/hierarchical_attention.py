@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from heedful.errors import ConfigError
+from heedful.listeners import compiling
 from heedful.mask import Mask
 from heedful.models.text_classifier import ENCODERS, NgramEmbedding
 from heedful.nn.pooling import AttentionPooling
@@ -162,7 +163,9 @@ def grouped(
     rows: Float[Tensor, "texts width"], counts: Int[Tensor, " batch"]
 ) -> Float[Tensor, "batch most width"]:
     """Return the rows of each document, filled up with zeros."""
-    place = torch.arange(int(counts.max()), device=rows.device)
+    # no graph knows the largest count: there is room for all texts in every document
+    most = rows.shape[0] if compiling() else int(counts.max())
+    place = torch.arange(most, device=rows.device)
     inside = place < counts[:, None]
     index = torch.where(inside, (counts.cumsum(0) - counts)[:, None] + place, 0)
     return rows[index] * inside[..., None].to(rows.dtype)

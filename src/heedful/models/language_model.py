@@ -1,12 +1,13 @@
 """Causal language models: the next token of a text from those before it."""
 
 from functools import partial
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from heedful.mask import Mask
+from heedful.models import recurrent
 from heedful.nn.attention import Attention, head_dim
 from heedful.nn.blocks import EncoderLayer
 from heedful.nn.cache import KeyValueCache
@@ -164,7 +165,9 @@ class CausalLstm(nn.Module):
     def _states(
         self, tokens: Tensor, carried: tuple[Tensor, Tensor] | None
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        return self.lstm(self.dropout(self.embedding(tokens) * self.scale), carried)
+        x = self.dropout(self.embedding(tokens) * self.scale)
+        states, last = recurrent.read(self.lstm, x, state=carried)
+        return states, cast(tuple[Tensor, Tensor], last)
 
 
 def _embedding(size: int, width: int) -> nn.Embedding:

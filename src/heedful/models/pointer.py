@@ -89,9 +89,9 @@ class PointerTransformer(nn.Module):
         logits[:, self.unknown] = -torch.inf
         # what followed this word before does not follow it again
         earlier, state.written = state.written, torch.cat([state.written, tokens[:, None]], dim=1)
-        rows, places = (earlier == tokens[:, None]).nonzero(as_tuple=True)
-        logits[rows, state.written[rows, places + 1]] = -torch.inf
-        return logits
+        follows = (earlier == tokens[:, None]).to(logits.dtype)
+        barred = torch.zeros_like(logits).scatter_add(1, state.written[:, 1:], follows)
+        return logits.masked_fill(barred > 0, -torch.inf)
 
     def alignment(
         self,
@@ -120,8 +120,9 @@ class PointerTransformer(nn.Module):
         embedded = self.network.target_embedding(target)
         parts = [part.to(states.dtype) for part in (context, states, embedded)]
         own = self.gate(torch.cat(parts, dim=-1)).float().sigmoid()
-        more = max(int(source.max()) + 1 - self.size, 0)
-        shares = nn.functional.pad(own * logits.float().softmax(-1), (0, more))
+        more = torch.sym_max(source.max().item() + 1 - self.size, 0)
+        shares = own * logits.float().softmax(-1)
+        shares = torch.cat([shares, shares.new_zeros(*shares.shape[:2], more)], dim=-1)
         places = source[:, None].expand(-1, states.shape[1], -1)
         shares = shares.scatter_add(-1, places, (1 - own) * weights.float())
         return (shares + LEAST).log()

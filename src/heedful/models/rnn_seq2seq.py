@@ -6,10 +6,10 @@ from typing import Literal
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from heedful.errors import ConfigError
 from heedful.mask import Mask
+from heedful.models import recurrent
 from heedful.models.seq2seq import State
 from heedful.nn.aligners import aligner
 
@@ -142,11 +142,7 @@ class RnnSeq2Seq(nn.Module):
     ) -> "RnnState":
         """Read the source once; `step` then writes."""
         embedded = self.dropout(self.source_embedding(source))
-        packed = pack_padded_sequence(
-            embedded, lengths.cpu(), batch_first=True, enforce_sorted=False
-        )
-        output, final = self.encoder(packed)
-        states, _ = pad_packed_sequence(output, batch_first=True, total_length=source.shape[1])
+        states, final = recurrent.read(self.encoder, embedded, lengths)
         last = final[0] if isinstance(final, tuple) else final
         summary = torch.cat([last[-2], last[-1]], dim=-1)  # forward and backward, top layer
         # one part for a GRU, two for an LSTM

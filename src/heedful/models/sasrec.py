@@ -112,7 +112,7 @@ class Sasrec(nn.Module):
             lengths: Of each history, 1 at least.
         """
         states = self.states(items, lengths)
-        rows = torch.arange(len(states), device=states.device)
+        rows = torch.arange(states.shape[0], device=states.device)
         return self._logits(states[rows, lengths - 1])
 
     def loss(

@@ -7,10 +7,10 @@ from typing import Any, Literal, get_args
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from heedful.errors import ConfigError
 from heedful.mask import Mask
+from heedful.models import recurrent
 from heedful.nn.attention import Attention, head_dim
 from heedful.nn.blocks import EncoderLayer
 from heedful.nn.mechanisms.additive import Additive
@@ -100,10 +100,7 @@ class LstmEncoder(nn.Module):
     def forward(
         self, x: Float[Tensor, "batch length width"], lengths: Int[Tensor, " batch"]
     ) -> Float[Tensor, "batch length width"]:
-        packed = pack_padded_sequence(x, lengths.cpu(), batch_first=True, enforce_sorted=False)
-        states, _ = pad_packed_sequence(
-            self.lstm(packed)[0], batch_first=True, total_length=x.shape[1]
-        )
+        states, _ = recurrent.read(self.lstm, x, lengths)
         return x + self.dropout(states)
 
 

@@ -1,0 +1,42 @@
+"""Recurrent layers over texts of different lengths: what is padding is not read."""
+
+from typing import Any
+
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from heedful.errors import UnsupportedError
+from heedful.listeners import compiling
+
+State = Tensor | tuple[Tensor, Tensor]
+
+
+def read(
+    layers: nn.GRU | nn.LSTM,
+    x: Float[Tensor, "batch length width"],
+    lengths: Int[Tensor, " batch"] | None = None,
+    state: State | None = None,
+) -> tuple[Float[Tensor, "batch length states"], State]:
+    """Return the states at every place, 0 behind the end of a text, and the last ones.
+
+    Args:
+        layers: With the batch first.
+        x: What is read.
+        lengths: Of each text. `None`: all are whole.
+        state: From which the first place goes on, where no lengths are given.
+
+    Raises:
+        UnsupportedError: In a graph, which would hold one piece for every place of one text.
+    """
+    if compiling() and (lengths is not None or not isinstance(x.shape[1], int)):
+        kind = type(layers).__name__
+        raise UnsupportedError(
+            f"a graph must be of operations on whole texts, got a {kind} that reads place by place"
+        )
+    if lengths is None:
+        return layers(x, state)
+    packed = pack_padded_sequence(x, lengths.cpu(), batch_first=True, enforce_sorted=False)
+    found: Any = layers(packed)
+    states, _ = pad_packed_sequence(found[0], batch_first=True, total_length=x.shape[1])
+    return states, found[1]
