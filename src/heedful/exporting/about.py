@@ -6,6 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from safetensors.torch import save
 from torch import Tensor
 
 from heedful.exporting.graph import Graph
@@ -93,6 +94,12 @@ def writing(run: Run, graphs: RunGraphs) -> dict[str, Any] | None:
 
 def _dtype(tensor: Tensor) -> str:
     return str(tensor.dtype).removeprefix("torch.")
+
+
+def write_beside(run: Run, graphs: Sequence[Graph], folder: Path) -> None:
+    """Write real inputs with torch's answers, and what `copy_task` copies."""
+    write_bytes(folder / EXAMPLES, save(examples_of(graphs)))
+    copy_task(run, folder)
 
 
 def copy_task(run: Run, folder: Path) -> None:

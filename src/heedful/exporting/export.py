@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from heedful.config.problems import unknown_choice
 from heedful.errors import ConfigError, MissingExtraError
-from heedful.exporting import onnx
+from heedful.exporting import ctranslate2, onnx, torch_export
 from heedful.exporting.about import ABOUT, EXAMPLES, FORMAT, versions
 from heedful.files import remove_written, write_into, write_json
 from heedful.locks import LOCK, is_unused
@@ -35,7 +35,11 @@ class Format(Protocol):
         ...
 
 
-FORMATS: dict[str, Format] = {"onnx": onnx}
+FORMATS: dict[str, Format] = {
+    "onnx": onnx,
+    "torch-export": torch_export,
+    "ctranslate2": ctranslate2,
+}
 
 
 def export(

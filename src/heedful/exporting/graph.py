@@ -1,5 +1,7 @@
 """One graph of a model: what goes in, what comes out, and which axes may have any size."""
 
+import re
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -61,7 +63,7 @@ class Graph:
             sizes = sorted({name for axes in self.axes.values() for name in axes.values()})
             raise UnsupportedError(
                 f"{self.name} must be a graph for any {' and '.join(sizes) or 'input'}, "
-                f"got: {told(error)}"
+                f"got: {told(error, self.module)}"
             ) from error
 
     def _traced(self) -> Any:
@@ -106,7 +108,15 @@ def _plain() -> dict[Any, Any]:
     return {} if ours is None else dict(get_decompositions([ours.default]))
 
 
-def told(error: BaseException) -> str:
-    """What torch says, without the pages around it."""
-    lines = [line.strip() for line in reason(error).splitlines()]
-    return next((line for line in lines if line), type(error).__name__)[:300]
+def told(error: BaseException, module: nn.Module) -> str:
+    """What torch says, without the pages around it, and in which part of a module it says so."""
+    first = error
+    while first.__cause__ is not None:
+        first = first.__cause__
+    names = {id(part): name for name, part in module.named_modules() if name}
+    frames = [frame for one in (error, first) for frame, _ in traceback.walk_tb(one.__traceback__)]
+    parts = [names.get(id(frame.f_locals.get("self"))) for frame in frames]
+    place = next((name.removeprefix("model.") for name in reversed(parts) if name), None)
+    words = re.sub(r"\x1b\[\d*m", "", reason(first)).strip().splitlines() or [""]
+    said = (words[0].strip() or type(first).__name__)[:200]
+    return said if place in (None, "model") else f"{place}: {said}"

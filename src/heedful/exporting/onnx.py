@@ -9,22 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save
 from torch import Tensor
 
 from heedful.errors import HeedfulError, UnsupportedError
 from heedful.exporting import onnx_recurrent, translate
-from heedful.exporting.about import EXAMPLES, copy_task, describe, examples_of, writing
+from heedful.exporting.about import describe, write_beside, writing
 from heedful.exporting.checks import Check, check
 from heedful.exporting.graph import Graph, Tensors, told
-from heedful.exporting.run_graphs import graphs_of
+from heedful.exporting.run_graphs import graphs_of_run
 from heedful.files import write_bytes
 from heedful.models import recurrent
 from heedful.probing.replace import replaced
 from heedful.training.run import Run
 
 SUFFIX = ".onnx"
-FEW = 15  # examples that files are compared with
 PACKAGES: tuple[str, ...] = ("onnx", "onnxscript", "onnxruntime")
 OPSET = 18  # read by every ONNX Runtime since 1.14, and it has no Attention operator: see `NOTE`
 NOTE = (
@@ -47,10 +45,9 @@ def write_run(run: Run, folder: Path) -> dict[str, Any]:
         UnsupportedError: A site or an operation has no words in ONNX.
         VerificationError: ONNX Runtime says something else than torch.
     """
-    made = graphs_of(run.task, run.model, run.examples("test")[:FEW])
+    made = graphs_of_run(run)
     checks = [write(graph, folder) for graph in made.graphs]
-    write_bytes(folder / EXAMPLES, save(examples_of(made.graphs)))
-    copy_task(run, folder)
+    write_beside(run, made.graphs, folder)
     about: dict[str, Any] = {
         "opset": OPSET,
         "graphs": {graph.name: describe(graph, SUFFIX) for graph in made.graphs},
@@ -80,7 +77,7 @@ def write(graph: Graph, folder: Path) -> Check:
     with replaced(recurrent, "read", onnx_recurrent.read):
         program = graph.program(plain=False)  # the exporter takes its operators apart
     try:
-        with _quietly():
+        with _quietly(), torch.no_grad():
             made: Any = torch.onnx.export(
                 program,
                 dynamo=True,
@@ -95,7 +92,7 @@ def write(graph: Graph, folder: Path) -> Check:
         raise
     except Exception as error:  # the exporter raises what it likes
         raise UnsupportedError(
-            f"{graph.name} must be a graph of ONNX, got: {told(error)}"
+            f"{graph.name} must be a graph of ONNX, got: {told(error, graph.module)}"
         ) from error
     path = folder / f"{graph.name}{SUFFIX}"
     write_bytes(path, content)

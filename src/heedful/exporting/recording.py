@@ -57,7 +57,7 @@ def record(task: Task[Any, Any], model: nn.Module, examples: Sequence[Any]) -> l
         UnsupportedError: The model was never called.
     """
     calls: list[Call] = []
-    with ExitStack() as stack, torch.inference_mode():
+    with ExitStack() as stack, torch.no_grad():
         for entry in ENTRIES:
             if callable(getattr(model, entry, None)):
                 stack.enter_context(replaced(model, entry, _heard(model, entry, calls)))

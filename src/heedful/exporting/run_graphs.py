@@ -16,6 +16,9 @@ from heedful.exporting.state_layout import Writer
 from heedful.exporting.states import joined
 from heedful.exporting.writing import graphs_of_writer
 from heedful.tasks.base import Task
+from heedful.training.run import Run
+
+FEW = 15  # examples that graphs are tried with
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +36,15 @@ class RunGraphs:
     carried: Mapping[str, str] = field(default_factory=dict[str, str])
     kept: tuple[str, ...] = ()
     rounded: tuple[str, ...] = ()
+
+
+def graphs_of_run(run: Run) -> RunGraphs:
+    """Return the graphs of a run, with inputs of its test split.
+
+    Raises:
+        UnsupportedError: As for `graphs_of`.
+    """
+    return graphs_of(run.task, run.model, run.examples("test")[:FEW])
 
 
 def graphs_of(task: Task[Any, Any], trained: nn.Module, examples: Sequence[Any]) -> RunGraphs:

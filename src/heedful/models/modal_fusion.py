@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from heedful.errors import ConfigError
+from heedful.listeners import compiling
 from heedful.mask import Mask
 from heedful.models.image_captioner import cell_reader
 from heedful.models.speech_encoder import Shorten
@@ -153,7 +154,7 @@ class ModalFusion(nn.Module):
     def tokens(self, inputs: Inputs) -> Tokens:
         """Return what attention reads: all that is there, without gaps."""
         parts, inside = self._parts(inputs)
-        batch, count = len(inputs.present), len(MODALITIES)
+        batch, count = inputs.present.shape[0], len(MODALITIES)
         every = torch.arange(count, device=inputs.present.device)
         known = self.known[inputs.present.long(), every] + self.kinds
         x = self.dropout(torch.cat([known, *parts], dim=1))
@@ -161,7 +162,10 @@ class ModalFusion(nn.Module):
         sizes = torch.tensor([part.shape[1] for part in parts], device=every.device)
         kinds = torch.cat([every, every.repeat_interleave(sizes)]).expand(batch, -1)
         lengths = seen.sum(1)
-        order = seen.long().argsort(dim=1, descending=True, stable=True)[:, : int(lengths.max())]
+        # no graph knows the largest number: there is room for all
+        most = seen.shape[1] if compiling() else int(lengths.max())
+        places = torch.arange(seen.shape[1], device=every.device)
+        order = torch.where(seen, places, places + seen.shape[1]).argsort(dim=1)[:, :most]
         rows = torch.arange(batch, device=every.device)[:, None]
         return Tokens(x[rows, order], lengths, kinds.gather(1, order))
 

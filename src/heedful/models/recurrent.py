@@ -29,7 +29,8 @@ def read(
     Raises:
         UnsupportedError: In a graph, which would hold one piece for every place of one text.
     """
-    if compiling() and (lengths is not None or not isinstance(x.shape[1], int)):
+    one = type(x.shape[1]) is int  # and no symbol: a step
+    if compiling() and (lengths is not None or not one):
         kind = type(layers).__name__
         raise UnsupportedError(
             f"a graph must be of operations on whole texts, got a {kind} that reads place by place"
