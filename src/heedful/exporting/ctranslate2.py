@@ -41,16 +41,32 @@ def write_run(run: Run, folder: Path) -> dict[str, Any]:
         UnsupportedError: The model is none that CTranslate2 computes; with the site that is not.
         VerificationError: CTranslate2 writes something else.
     """
-    from ctranslate2.specs import TransformerSpec  # pyright: ignore[reportMissingTypeStubs]
-
     if run.config.task != "translation":
         raise UnsupportedError(
             f"a model must translate to be one of CTranslate2, got the task {run.config.task}"
         )
     model, rounded = in_full(run.model)
+    words = [words_of(run.folder / name) for name in run.kind.files]
+    write_model(model, words, folder)
+    copy_task(run, folder)
+    return {"rounded": rounded, "checks": [_check(run, folder, model, words)]}
+
+
+def write_model(model: nn.Module, words: Sequence[Sequence[str]], folder: Path) -> None:
+    """Write a Transformer.
+
+    Args:
+        model: It.
+        words: Of both sides, by their numbers.
+        folder: New, or empty.
+
+    Raises:
+        UnsupportedError: The model is none that CTranslate2 computes; with the site that is not.
+    """
+    from ctranslate2.specs import TransformerSpec  # pyright: ignore[reportMissingTypeStubs]
+
     heads, kv_heads, dim = _shape(model)
     spec: Any = TransformerSpec(*_sides(model, heads, kv_heads, dim))  # type: ignore[no-untyped-call]
-    words = [_words(run.folder / name) for name in run.kind.files]
     spec.register_source_vocabulary(words[0])
     spec.register_target_vocabulary(words[1])
     for name, word in WORDS.items():
@@ -58,9 +74,8 @@ def write_run(run: Run, folder: Path) -> dict[str, Any]:
     spec.config.decoder_start_token = SPECIAL[1]
     spec.validate()
     spec.optimize()
+    folder.mkdir(exist_ok=True)
     spec.save(str(folder))
-    copy_task(run, folder)
-    return {"rounded": rounded, "checks": [_check(run, folder, model, words)]}
 
 
 def written(
@@ -217,7 +232,7 @@ def _array(tensor: Tensor) -> Any:
     return np.ascontiguousarray(tensor.detach().float().numpy())
 
 
-def _words(path: Path) -> list[str]:
+def words_of(path: Path) -> list[str]:
     """All pieces of a vocabulary, by their numbers."""
     found = Tokenizer.from_file(str(path)).get_vocab(with_added_tokens=False)
     return sorted(found, key=found.__getitem__)
