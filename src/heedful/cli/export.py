@@ -14,7 +14,10 @@ def export(
         Path, typer.Argument(metavar="RUN", help="Folder written by `heedful train` or `optimize`.")
     ],
     *,
-    to: Annotated[str, typer.Option("--to", metavar="FORMAT", help="One of: onnx.")],
+    to: Annotated[
+        str,
+        typer.Option("--to", metavar="FORMAT", help="onnx, torch-export or ctranslate2."),
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="New folder.")],
     force: Annotated[
         bool, typer.Option("--force", help="Replace what an earlier export wrote.")
@@ -42,6 +45,10 @@ def export(
 def show_export(about: dict[str, Any], output: Path) -> None:
     """Print what was written, and how far it is from torch."""
     for check in about["checks"]:
+        if "graph" not in check:
+            same = ", ".join(f"{count} as {kind}" for kind, count in check["same"].items())
+            typer.echo(f"{check['phrases']} real phrases: {same} are written the same")
+            continue
         typer.echo(
             f"{check['graph']}: {check['cases']} calls with real inputs, at most "
             f"{check['largest_difference']:.2g} from torch (numbers up to "

@@ -54,7 +54,7 @@ def export(
 
     Args:
         run: Folder written by `heedful.train` or `heedful.optimize_run`.
-        to: Which format: "onnx".
+        to: Which format: "onnx", "torch-export" or "ctranslate2".
         output: New folder.
         force: Replace a folder that an earlier export wrote.
         task: A task of the user's own that the run is of; see `Run`.

@@ -6,8 +6,8 @@ from typing import Any, Protocol, cast, runtime_checkable
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+import heedful.models.recurrent as recurrent
 from heedful.mask import Mask
-from heedful.models import recurrent
 from heedful.nn.attention import Attention, head_dim
 from heedful.nn.blocks import EncoderLayer
 from heedful.nn.cache import KeyValueCache

@@ -7,9 +7,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+import heedful.models.recurrent as recurrent
 from heedful.errors import ConfigError
 from heedful.mask import Mask
-from heedful.models import recurrent
 from heedful.models.seq2seq import State
 from heedful.nn.aligners import aligner
 

@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+import heedful.models.recurrent as recurrent
 from heedful.errors import ConfigError
 from heedful.mask import Mask
-from heedful.models import recurrent
 from heedful.nn.attention import Attention, head_dim
 from heedful.nn.blocks import EncoderLayer
 from heedful.nn.mechanisms.additive import Additive
