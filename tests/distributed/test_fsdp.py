@@ -21,7 +21,8 @@ class Model(nn.Module):
         super().__init__()
         torch.manual_seed(0)
         self.first = nn.Linear(3, 4)
-        self.layers = nn.ModuleList([nn.Linear(4, 4), nn.Identity(), nn.ModuleList([nn.Linear(4, 4)])])
+        inner = nn.ModuleList([nn.Linear(4, 4)])
+        self.layers = nn.ModuleList([nn.Linear(4, 4), nn.Identity(), inner])
 
     def forward(self, x):
         x = self.first(x)
