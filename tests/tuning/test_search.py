@@ -171,15 +171,10 @@ def test_what_meets_every_trial_leaves_nothing(monkeypatch, pool_of, tmp_path, s
         assert list(tmp_path.iterdir()) == []
 
 
-def test_two_searches_in_one_folder_are_one_too_many(pretend, tmp_path, small):
-    def again(config):
-        settings = {"goal": goal(), "output": tmp_path / "out", "space": WIDTHS}
+def test_a_new_search_leaves_a_folder_that_is_held_alone(tmp_path, small):
+    with hold(tmp_path / "out", make=True):
         with pytest.raises(RunError, match="out must not be in use, got: held by process"):
-            tune(small, **settings, resume=True)
-        return of_width(config)
-
-    pretend(again)
-    assert tune(small, goal=goal(), output=tmp_path / "out", space=WIDTHS).trials
+            tune(small, goal=goal(), output=tmp_path / "out", space=WIDTHS)
 
 
 def test_two_workers_find_a_cheaper_translator(digit_config, tmp_path, weights):
@@ -257,6 +252,80 @@ def _pids(folder, count):
             return found
         time.sleep(0.02)
     raise AssertionError("workers must have begun")
+
+
+_COMMAND = """
+import sys
+from heedful.tuning import Choice, Goal, Space, parse_keep, pool, tune
+pool.COMMAND = ("-c", f'''
+import json, os, sys
+print(json.dumps(dict(kind="ready")), flush=True)
+for line in sys.stdin:
+    told = json.loads(line)
+    if told["kind"] == "measure":
+        print(json.dumps(dict(kind="measured", milliseconds=[1.0] * len(told["runs"]))), flush=True)
+        continue
+    print("pid", os.getpid(), file=sys.stderr, flush=True)
+    if {sys.argv[3] == "first"}:
+        sys.stdin.read()  # for ever
+    print(json.dumps(dict(kind="started")), flush=True)
+    sys.stdin.readline()
+    width = told["config"]["model"]["width"]
+    done = dict(kind="done", quality=3.0 * width, latency=float(width))
+    print(json.dumps(done), flush=True)
+''')
+space = Space(choices=(Choice(key="model.width", values=(8, 16, 24, 32)),))
+goal = Goal(keep=parse_keep("chrf >= 50"), cost="latency")
+more = {"resume": sys.argv[3] == "second"} | ({"storage": sys.argv[4]} if sys.argv[4:] else {})
+tune(sys.argv[1] + "/c.toml", goal=goal, output=sys.argv[2], space=space, trials=4, **more)
+"""
+
+
+@pytest.mark.parametrize("database", [False, True])
+def test_two_commands_share_a_search_and_one_that_is_killed_loses_nothing(
+    tmp_path, small, database
+):
+    (tmp_path / "c.toml").write_text(dump_toml(small), encoding="utf-8")
+    folder = tmp_path / "out"
+    storage = [f"sqlite:///{tmp_path / 'all.db'}"] if database else []
+    command = [sys.executable, "-c", _COMMAND, str(tmp_path), str(folder)]
+    first = subprocess.Popen([*command, "first", *storage])
+    try:
+        _pids(folder, 1)  # it trains, and will never be done
+        second = subprocess.Popen([*command, "second", *storage])
+        try:
+            _wait(lambda: len(_trials(folder)) == 3, second)
+            begun = {trial["params"]["model.width"] for trial in _trials(folder)}
+            first.kill()
+            assert second.wait(60) == 0
+        finally:
+            second.kill()
+    finally:
+        first.kill()
+        first.wait()
+    trials = _trials(folder)
+    assert [trial["number"] for trial in trials] == [1, 2, 3, 4]
+    assert {trial["state"] for trial in trials} == {"complete"}
+    widths = {trial["params"]["model.width"] for trial in trials}
+    assert widths == {8, 16, 24, 32}
+    (again,) = (trial for trial in trials if trial["params"]["model.width"] not in begun)
+    assert again["number"] == 1, "the killed one trained the first"
+    assert (folder / "journal.jsonl").exists() is not database
+
+
+def _trials(folder):
+    try:
+        return json.loads((folder / "trials.json").read_text(encoding="utf-8"))["trials"]
+    except FileNotFoundError:
+        return []
+
+
+def _wait(until, process):
+    deadline = time.monotonic() + 60
+    while not until():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 OWN_TASK = """

@@ -14,7 +14,8 @@ from heedful.tasks.translation.config import Config
 from heedful.tasks.translation.task import Translation
 from heedful.tuning import study as module
 from heedful.tuning.space import Choice, Range, Space, applied, combinations, default_space
-from heedful.tuning.study import JOURNAL, Study, check_optuna, mend
+from heedful.tuning.storage import mend
+from heedful.tuning.study import JOURNAL, Study, check_optuna
 from heedful.tuning.trial import Trial
 
 CONFIG = Config()
@@ -102,7 +103,7 @@ def test_begins_with_what_it_is_told(make):
     assert in_space(partly)
 
 
-def test_what_is_told_comes_back_and_what_ran_is_forgotten(make, tmp_path):
+def test_what_is_told_comes_back_and_what_ran_is_tried_again(make, tmp_path):
     study = make()
     told = []
     for number, (state, reason) in enumerate(ENDS, 1):
@@ -112,24 +113,29 @@ def test_what_is_told_comes_back_and_what_ran_is_forgotten(make, tmp_path):
         whole = state == "complete"
         values = {"quality": 60.0, "cost": 2.0} if whole else {"quality": None, "cost": None}
         told.append(end(study, number, params, state=state, reason=reason, **values))
-    study.ask(6, anything)
+    cut_short = study.ask(6, anything)
     assert study.finished() == told
     again = make()  # as after a kill: the first one was not closed
     assert again.finished() == told
     states = [trial.state.name for trial in again._study.get_trials()]
-    assert states == ["COMPLETE", "COMPLETE", "PRUNED", "PRUNED", "PRUNED", "FAIL"]
+    assert states == ["COMPLETE", "COMPLETE", "PRUNED", "PRUNED", "PRUNED", "FAIL", "WAITING"]
+    assert again.to_try_again()
+    assert again.ask(6, anything) == cut_short
+    assert not again.to_try_again()
 
 
-def test_closing_marks_what_runs_as_failed(make):
+def test_closing_leaves_what_runs_to_be_tried_again(make):
     study = make()
     study.ask(1, anything)
     study.close()
-    assert [trial.state.name for trial in study._study.get_trials()] == ["FAIL"]
+    states = [trial.state.name for trial in study._study.get_trials()]
+    assert states == ["FAIL", "WAITING"]
 
 
 def test_a_search_that_goes_on_draws_anew(make):
     first = make()
     before = first.ask(1, anything)
+    end(first, 1, before)
     first.close()
     assert make().ask(2, anything) != before
 

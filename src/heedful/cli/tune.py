@@ -63,7 +63,16 @@ def tune(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Override a setting of all trainings."),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the search in OUT.")] = False,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on with the search in OUT, or take part in it."),
+    ] = False,
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL", help="Database of what was tried, e.g. postgresql://...; else a file."
+        ),
+    ] = None,
     as_json: AsJson = False,
     task_from: TaskFrom = None,
 ) -> None:
@@ -92,6 +101,7 @@ def tune(
                 workers=workers,
                 resume=resume,
                 on_trial=callback,
+                storage=storage,
                 task=task_from,
             )
     except BudgetError:

@@ -6,13 +6,14 @@ journal.jsonl      Optuna's journal: every trial, as it goes
 trials.json        every finished trial, for people and programs
 best.toml          the cheapest config that keeps the quality
 trials/001/        the run of trial 1; those of losers keep their measurements only
-workers/           what the worker processes print
+workers/           what the worker processes print, and which commands take part
 ```
 """
 
 import json
 import os
 import re
+import secrets
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from hashlib import sha256
@@ -32,14 +33,15 @@ from heedful.tuning.goal import Goal
 from heedful.tuning.space import Space
 from heedful.tuning.trial import Trial, trial_from_json
 
-SEARCH = "search.json"
+SEARCH, NAME = "search.json", "name"
 FILES = (SEARCH, "journal.jsonl", "journal.jsonl.lock", "trials.json", "best.toml", LOCK)
 
 
-def open_folder(
-    folder: Path, config: TaskConfig, goal: Goal, space: Space, *, resume: bool
-) -> None:
+def open_folder(folder: Path, config: TaskConfig, goal: Goal, space: Space, *, resume: bool) -> str:
     """Make the folder of a new search, or check that one there is of the same search.
+
+    Returns:
+        What the search is called where others are as well, as in a database.
 
     Raises:
         RunError: A new search finds something there; one that goes on finds nothing, or another.
@@ -52,14 +54,15 @@ def open_folder(
     }
     check_folder(folder, resume=resume)
     if resume:
-        _check_same(folder, plain)
-        return
+        return _check_same(folder, plain)
     try:
         for name in ("trials", "workers"):
             (folder / name).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunError(f"{folder} must be writable, got: {reason(error)}") from None
-    write_json(folder / SEARCH, plain)
+    name = f"heedful-{secrets.token_hex(8)}"
+    write_json(folder / SEARCH, plain | {NAME: name})
+    return name
 
 
 def check_folder(folder: Path, *, resume: bool) -> None:
@@ -98,11 +101,12 @@ def _hash(path: Path) -> str:
     return sha256("\n".join(listed).encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _check_same(folder: Path, plain: dict[str, Any]) -> None:
+def _check_same(folder: Path, plain: dict[str, Any]) -> str:
     content = read_json(folder / SEARCH)
     if not isinstance(content, dict):
         raise RunError(f"{folder / SEARCH} must say what is searched, got {content!r:.80}")
     before, now = _flat(cast(dict[str, Any], content)), _flat(plain)
+    name = str(before.pop(NAME, "heedful"))  # older searches have none
     length = before.pop("goal.length", None)  # once there was one, which mattered to MACs alone
     if length is not None and before.get("goal.cost") == "macs":
         raise RunError(
@@ -116,6 +120,7 @@ def _check_same(folder: Path, plain: dict[str, Any]) -> None:
             f"a search must go on with the same {key}, got {now.get(key)!r} after "
             f"{before.get(key)!r}. Choose another output to search anew."
         )
+    return name
 
 
 def _flat(plain: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -171,7 +176,8 @@ def run_folder(folder: Path, number: int) -> Path:
 def discard(folder: Path, task: AnyTask) -> None:
     """Delete a search of a task, unless somebody has put something else into its folder."""
     runs = (f"trials/*/{name}" for name in written(task))
-    remove_written(folder, (*FILES, "workers/worker-*.log", *runs))
+    crew = ("workers/worker-*.log", "workers/command-*/*")
+    remove_written(folder, (*FILES, *crew, *runs))
 
 
 def tidy(folder: Path, task: AnyTask, *, known: Collection[int], weights: Collection[int]) -> None:

@@ -60,9 +60,9 @@ class Results:
         higher = self.task.monitor_is_better_higher()
         return should_prune(curve, others, higher_is_better=higher)
 
-    def add(self, trial: Trial) -> None:
-        """Take in a trial that has ended."""
-        self.trials = sorted([*self.trials, trial], key=lambda one: one.number)
+    def take(self, trials: list[Trial]) -> None:
+        """Take in all trials that have ended, by their number."""
+        self.trials = trials
 
     def remeasure(self, latencies: Mapping[int, float]) -> None:
         """Take in what was measured in turns, by number."""

@@ -4,6 +4,7 @@ import itertools
 import sys
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 from heedful import errors
@@ -19,6 +20,7 @@ from heedful.tuning.study import Study
 from heedful.tuning.trial import COST, SLOW, State, Trial
 
 MOST_CRASHES = 3  # one after the other
+PAUSE = 0.5  # seconds between two looks at what other commands do
 
 Callback = Callable[[Trial, Trial | None], None]
 CostOf = Callable[[Params], float | None]
@@ -68,6 +70,8 @@ class Scheduler:
         self.sent = {"task_from": source, "path": [] if source is None else sys.path}
         self.running: dict[Worker, _Running] = {}
         self._crashes = 0
+        crew = study.crew
+        self.logs = self.folder / "workers" if crew is None else crew.logs
 
     def run(self, pool: Pool) -> None:
         """Go on until all trials have ended, or nothing is left that could win.
@@ -75,31 +79,53 @@ class Scheduler:
         Raises:
             HeedfulError: A worker met an error that would meet every trial.
         """
-        self._write()
         while True:
-            for worker in pool.free():
-                self._begin(pool, worker)
-            if not pool.waiting():
+            with self._alone():
+                self._catch_up()
+                for worker in pool.free():
+                    self._begin(pool, worker)
+                others = bool(self.study.others())
+            if pool.waiting():
+                for worker, message in pool.receive():
+                    with self._alone():
+                        self._handle(worker, message)
+            elif others:  # their trials are missing still; or they die, and leave them to us
+                time.sleep(PAUSE)
+            else:
                 break
-            for worker, message in pool.receive():
-                self._handle(worker, message)
         if self.goal.cost == "latency":
-            self._measure_again(pool)
+            with self._alone():
+                self._measure_again(pool)
 
     def close(self) -> None:
         """Drop what still runs, and write what has ended."""
         self.running.clear()
-        self.study.close()
+        with self._alone():
+            self.study.close()
+            self._write()
+
+    def _alone(self) -> AbstractContextManager[None]:
+        """While this lasts, no other command of the search does anything but train."""
+        return self.study.alone()
+
+    def _catch_up(self) -> None:
+        """Take in what other commands have come to, and what they leave behind."""
+        if self.study.release_dead():
+            self.results.exhausted = False
+        self.results.take(self.study.finished())
         self._write()
 
     def _write(self) -> None:
-        self.results.write([running.number for running in self.running.values()])
+        self.results.write({*self._numbers(), *self.study.others()})
+
+    def _numbers(self) -> set[int]:
+        return {running.number for running in self.running.values()}
 
     # ---- beginning ---------------------------------------------------------------------------
 
     def _begin(self, pool: Pool, worker: Worker) -> None:
-        begun = {trial.number for trial in self.results.trials}
-        begun |= {running.number for running in self.running.values()}
+        begun = {trial.number for trial in self.results.trials} | self._numbers()
+        begun |= self.study.others().keys()
         if self.results.exhausted or len(begun) >= self.trials:
             return
         # what an interrupt cut short is free again, unless somebody has put something there
@@ -119,7 +145,7 @@ class Scheduler:
         pool.give(worker, command | self.sent)
 
     def _params(self, number: int) -> Params | None:
-        if number == 1:
+        if number == 1 and not self.study.to_try_again():
             own = own_params(self.config, self.study.space, self.study.valid)
             if own is not None:
                 return self.study.enqueue(number, own)
@@ -128,6 +154,7 @@ class Scheduler:
     def _refuse(self, params: Params) -> str | None:
         tried = [trial.params for trial in self.results.trials]
         tried += [running.params for running in self.running.values()]
+        tried += self.study.others().values()
         if not self.study.space.ranges and params in tried:
             return "tried"
         try:
@@ -172,7 +199,7 @@ class Scheduler:
         trial = _trial(running, message, self.goal)
         missed = 0.0 if trial.quality is None else self.goal.keep.missed_by(trial.quality)
         self.study.tell(trial, missed)
-        self.results.add(trial)
+        self.results.take(self.study.finished())
         self._write()
         self.callback(trial, self.results.best)
         if self._crashes >= MOST_CRASHES:

@@ -1,5 +1,6 @@
 """Search at train time: train candidate after candidate, and keep the cheapest that is good."""
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from heedful.errors import BudgetError, ConfigError, DataError, MissingExtraErro
 from heedful.locks import hold
 from heedful.tasks.catalog import BUILT_IN, AnyTask, find_task, load_config, name_of
 from heedful.tuning.costs import Costs
+from heedful.tuning.crew import Crew
 from heedful.tuning.folder import check_folder, check_results, discard, open_folder
 from heedful.tuning.goal import Goal, check_keep
 from heedful.tuning.pool import Pool
@@ -50,6 +52,7 @@ def tune(
     workers: int = 1,
     resume: bool = False,
     on_trial: Callback = ignore,
+    storage: str | None = None,
     task: str | AnyTask | None = None,
 ) -> Tuned:
     """Find the settings that keep a quality at the least cost, by training many.
@@ -66,7 +69,10 @@ def tune(
         space: Where to look; `None` means `default_space`.
         trials: How many at most, over all resumes.
         workers: Processes that train at the same time; they share the cores.
-        resume: Go on with the search in `output`, which must be of the same config, goal and space.
+        resume: Go on with the search in `output`, which must be of the same config, goal and space;
+            or take part in it, where other commands are at it.
+        storage: A database for what was tried, as Optuna names it, e.g. `postgresql://...`; the
+            same for all commands. `None` means a journal in the folder.
         on_trial: Called with every trial that has ended, and with the best one so far.
         task: A task of the user's own, or where it is: `module:Class`.
 
@@ -99,10 +105,24 @@ def tune(
     valid = combinations(space, config, kind)
     source = _source_of(kind)
     check_folder(folder, resume=resume)  # before anything is made
-    with hold(folder, make=not resume), Costs(config, goal, kind) as costs:
-        open_folder(folder, config, goal, space, resume=resume)
-        study = Study(folder, space=space, valid=valid, seed=config.seed, trials=trials)
-        results = _results(Results(config, goal, folder, study.finished(), task=kind), study)
+    with Costs(config, goal, kind) as costs, Crew(folder) as crew:
+        with ExitStack() as first:
+            if not resume:  # nobody waits for a folder that is to be a new one
+                first.enter_context(hold(folder, make=True))
+            name = open_folder(folder, config, goal, space, resume=resume)
+        with crew.holding():
+            crew.join()
+            study = Study(
+                folder,
+                space=space,
+                valid=valid,
+                seed=config.seed,
+                trials=trials,
+                crew=crew,
+                storage=None if storage is None else (storage, name),
+            )
+            crew.bury()
+            results = _results(Results(config, goal, folder, study.finished(), task=kind), study)
         scheduler = Scheduler(
             study, results, trials=trials, cost_of=costs, source=source, callback=on_trial
         )
@@ -136,7 +156,7 @@ def _results(results: Results, study: Study) -> Results:
 
 def _run(scheduler: Scheduler, *, workers: int) -> None:
     try:
-        with Pool(scheduler.folder / "workers", workers=workers) as pool:
+        with Pool(scheduler.logs, workers=workers) as pool:
             scheduler.run(pool)
     finally:  # also after Ctrl-C: what is finished is kept
         scheduler.close()

@@ -1,16 +1,17 @@
-"""The search as Optuna sees it: one cost, one constraint, and a journal that only one writes."""
+"""The search as Optuna sees it: one cost, one constraint, in a journal or a database."""
 
-import json
 import random
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from heedful.errors import MissingExtraError, RunError
-from heedful.files import write_bytes
+from heedful.tuning.crew import Crew
 from heedful.tuning.encoding import encoded, suggested
 from heedful.tuning.space import Params, Space
+from heedful.tuning.storage import DAMAGE, mend, open_study, settle
 from heedful.tuning.trial import COST, Trial, trial_from_json
 
 if TYPE_CHECKING:
@@ -20,12 +21,12 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 JOURNAL = "journal.jsonl"
+RUNNING = "running"  # who trains a trial, under which number, and with which settings
 PROPOSALS = 10  # of the sampler, before one is drawn among what is left
 FIRST_AT_RANDOM = 10
+APART = 7_919  # seeds of commands, further than trials ever are
 # by how much a training that learned too slowly counts as missing the quality
 VIOLATION = 1_000.0
-# what Optuna, or a record of ours, comes to when a line holds something else than it should
-DAMAGE = (ValueError, KeyError, TypeError, AttributeError, IndexError, AssertionError)
 
 
 def check_optuna() -> None:
@@ -43,10 +44,11 @@ def check_optuna() -> None:
 
 
 class Study:
-    """What was tried and what to try next, in `journal.jsonl`.
+    """What was tried and what to try next, in `journal.jsonl` or in a database.
 
     Optuna's journal holds one JSON object a line and nothing else; it is replayed when it is opened
-    again. Trainings that ran when it was left are marked as failed, and do not count.
+    again. Several commands may have a study open, and call it one at a time. Trainings of a command
+    that is no more are marked as failed, do not count, and are tried again.
 
     Args:
         folder: Of the search; exists.
@@ -54,56 +56,114 @@ class Study:
         valid: The combinations of its choices that make a model.
         seed: Of the sampler.
         trials: How many are planned: a third of them, 10 at most, are drawn at random.
+        crew: The commands that search here. `None` means: this one alone.
+        storage: A database as Optuna names it, and the name of the study in it.
 
     Raises:
-        MissingExtraError: Optuna is not installed.
-        RunError: The journal is damaged.
+        MissingExtraError: Optuna is not installed, or what it needs for the database.
+        RunError: The journal is damaged, or the database cannot be used.
     """
 
     def __init__(
-        self, folder: Path, *, space: Space, valid: Sequence[Params], seed: int, trials: int
+        self,
+        folder: Path,
+        *,
+        space: Space,
+        valid: Sequence[Params],
+        seed: int,
+        trials: int,
+        crew: Crew | None = None,
+        storage: tuple[str, str] | None = None,
     ) -> None:
         check_optuna()
         import optuna
-        from optuna.storages import JournalStorage
-        from optuna.storages.journal import JournalFileBackend
 
-        self.space, self.valid = space, valid
-        path = folder / JOURNAL
-        mend(path)
+        self.space, self.valid, self.crew = space, valid, crew
+        self.path = folder / JOURNAL if storage is None else None
+        if self.path is not None:
+            mend(self.path)
         self._verbosity = optuna.logging.get_verbosity()
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         try:
-            self._study: OptunaStudy = optuna.create_study(
-                storage=JournalStorage(JournalFileBackend(str(path))),
-                study_name="heedful",
-                load_if_exists=True,
-            )
+            self._study: OptunaStudy = open_study(folder / JOURNAL, storage)
             before = self._study.get_trials(deepcopy=False)
             self.finished()
         except DAMAGE as error:
             optuna.logging.set_verbosity(self._verbosity)
-            raise RunError(f"{path} must be whole, got a damaged line: {error}") from None
-        self._seed = seed + len(before)  # a search that goes on does not repeat its first draws
+            raise RunError(
+                f"{folder / JOURNAL} must be whole, got a damaged line: {error}"
+            ) from None
+        # a search that goes on does not repeat its first draws, nor do two commands draw alike
+        command = 1 if crew is None else crew.number
+        self._seed = seed + len(before) + APART * (command - 1)
         self._study.sampler = _sampler(self._seed, first=min(max(trials // 3, 1), FIRST_AT_RANDOM))
-        for trial in before:
-            if not trial.state.is_finished() and trial.state.name != "WAITING":
-                self._study.tell(trial.number, state=_state("FAIL"))
         self._running: dict[int, OptunaTrial] = {}
+        self.release_dead()
 
     def close(self) -> None:
-        """Mark what still runs as failed, and give Optuna's log its old verbosity back."""
+        """Mark what still runs as failed, to be tried again, and let Optuna's log be as it was."""
         import optuna
 
         for trial in self._running.values():
-            self._study.tell(trial, state=_state("FAIL"), skip_if_finished=True)
+            self._release(trial.number)
         self._running.clear()
         optuna.logging.set_verbosity(self._verbosity)
+
+    @contextmanager
+    def alone(self) -> Generator[None]:
+        """While this lasts, no other command is at the study; within itself it does nothing."""
+        if self.crew is None:
+            yield
+            return
+        with self.crew.holding():
+            if self.path is not None:
+                settle(self.path)
+            yield
 
     def finished(self) -> list[Trial]:
         """Return all trials that have come to an end, by their number."""
         told = [_record(trial) for trial in self._study.get_trials(deepcopy=False)]
         return sorted((one for one in told if one is not None), key=lambda one: one.number)
+
+    def others(self) -> dict[int, Params]:
+        """Return what other commands train, by the number of the trial."""
+        found: dict[int, Params] = {}
+        for trial in self._unfinished():
+            about = trial.user_attrs.get(RUNNING)
+            if about is not None and about["number"] not in self._running:
+                found[about["number"]] = about["params"]
+        return found
+
+    def release_dead(self) -> int:
+        """Mark as failed, to be tried again, what commands trained that are no more; how many."""
+        dead = [trial.number for trial in self._unfinished() if not self._is_trained(trial)]
+        for number in dead:
+            self._release(number)
+        return len(dead)
+
+    def to_try_again(self) -> bool:
+        """Whether something waits to be tried again."""
+        return any(trial.state.name == "WAITING" for trial in self._all())
+
+    def _release(self, number: int) -> None:
+        self._study.tell(number, state=_state("FAIL"), skip_if_finished=True)
+        trial = self._all()[number]
+        if RUNNING in trial.user_attrs:  # it was begun, and not only proposed
+            self._study.enqueue_trial(trial.params)
+
+    def _is_trained(self, trial: "FrozenTrial") -> bool:
+        if trial.number in {one.number for one in self._running.values()}:
+            return True
+        about, crew = trial.user_attrs.get(RUNNING), self.crew
+        if about is None or crew is None or about["command"] == crew.number:
+            return False
+        return crew.lives(about["command"])
+
+    def _all(self) -> "list[FrozenTrial]":
+        return self._study.get_trials(deepcopy=False)
+
+    def _unfinished(self) -> "list[FrozenTrial]":
+        return [trial for trial in self._all() if trial.state.name == "RUNNING"]
 
     def enqueue(self, number: int, params: Params) -> Params:
         """Start a trial with what is given, which lies in the space."""
@@ -164,30 +224,10 @@ class Study:
 
     def _start(self, number: int, trial: "OptunaTrial", params: Params) -> Params:
         self._running[number] = trial
+        command = 1 if self.crew is None else self.crew.number
+        about = {"number": number, "params": params, "command": command}
+        trial.set_user_attr(RUNNING, about)
         return params
-
-
-def mend(path: Path) -> None:
-    """Drop the line that a kill cut off, and the lock of whoever was killed; check the others.
-
-    Nobody else may have the journal open.
-
-    Raises:
-        RunError: A line in the middle is no entry of a journal.
-    """
-    path.with_name(f"{path.name}.lock").unlink(missing_ok=True)
-    if not path.exists():
-        return
-    whole, _, rest = path.read_bytes().rpartition(b"\n")
-    if rest:
-        write_bytes(path, whole + b"\n" if whole else b"")
-    for number, line in enumerate(whole.split(b"\n") if whole else [], 1):
-        try:
-            known = isinstance(json.loads(line)["op_code"], int)
-        except (*DAMAGE, RecursionError):
-            known = False
-        if not known:
-            raise RunError(f"{path} must be whole, got a damaged line {number}")
 
 
 def _sampler(seed: int, *, first: int) -> "TPESampler":

@@ -1,0 +1,45 @@
+"""Journals that a kill has cut short, and databases."""
+
+import re
+
+import pytest
+
+from heedful.errors import MissingExtraError, RunError
+from heedful.tuning.storage import open_study, settle
+
+
+@pytest.mark.parametrize(
+    "before, after", [(b"", b""), (b"{}\n", b"{}\n"), (b"{}\n{", b"{}\n"), (b"{", b"")]
+)
+def test_half_a_line_and_a_lock_are_dropped(tmp_path, before, after):
+    path = tmp_path / "journal.jsonl"
+    path.write_bytes(before)
+    (tmp_path / "journal.jsonl.lock").touch()
+    settle(path)
+    assert path.read_bytes() == after
+    assert [each.name for each in tmp_path.iterdir()] == ["journal.jsonl"]
+
+
+def test_a_database_is_opened_by_name(tmp_path):
+    url = f"sqlite:///{tmp_path / 'all.db'}"
+    study = open_study(tmp_path / "-", (url, "one"))
+    study.enqueue_trial({"x": 1})
+    assert len(open_study(tmp_path / "-", (url, "one")).get_trials()) == 1
+    assert open_study(tmp_path / "-", (url, "other")).get_trials() == []
+
+
+@pytest.mark.parametrize(
+    "url, kind, message",
+    [
+        ("nonsense", RunError, "the database of --storage must be usable, got: "),
+        ("sqlite:////no/such/secret.db", RunError, "the database of --storage must be usable"),
+        ("mysql+nothing://me:secret@there/x", RunError, "the database of --storage must be"),
+    ],
+)
+def test_a_database_that_cannot_be_used_is_one_line_without_a_password(
+    tmp_path, url, kind, message
+):
+    with pytest.raises((kind, MissingExtraError), match=re.escape(message)) as error:
+        open_study(tmp_path / "-", (url, "one"))
+    assert "secret@" not in str(error.value)
+    assert "\n" not in str(error.value)
