@@ -51,6 +51,12 @@ EXCEPTIONS = {
         14, "one argument for each option of three comparisons"
     ),
     ("parameters", "cli/optimize.py:optimize"): Excess(17, "one argument for each option"),
+    ("lines of class", "tuning/scheduler.py:Scheduler"): Excess(
+        175, "one search is one state: what runs here, what others do, and what is begun next"
+    ),
+    ("lines of class", "tuning/study.py:Study"): Excess(
+        185, "one door to Optuna: what is asked, told and released goes by the same numbers"
+    ),
     ("lines of class", "optimizing/rounds.py:Search"): Excess(
         202, "one search is one state: what is measured once serves every round"
     ),
@@ -71,9 +77,9 @@ EXCEPTIONS = {
     ("lines of class", "testing/tasks.py:TaskContract"): Excess(
         200, "one contract is one class: each promise is a test of it"
     ),
-    ("parameters", "cli/tune.py:tune"): Excess(13, "one argument for each option of a search"),
+    ("parameters", "cli/tune.py:tune"): Excess(14, "one argument for each option of a search"),
     ("parameters", "tuning/search.py:tune"): Excess(
-        9, "one argument for each thing that only the caller knows, keyword-only"
+        10, "one argument for each thing that only the caller knows, keyword-only"
     ),
     ("lines of class", "tasks/recognise_speech/task.py:RecogniseSpeech"): Excess(
         166, "one task is one class, and its interface has many small questions"

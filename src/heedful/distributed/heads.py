@@ -55,16 +55,14 @@ def head_parallel(attention: Attention, *, group: ProcessGroup | None = None) ->
     from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
     from torch.distributed.tensor.parallel import (
         ColwiseParallel,
+        ParallelStyle,
         RowwiseParallel,
         parallelize_module,
     )
 
     device = attention.query.weight.device.type
-    mesh = (
-        init_device_mesh(device, (count,))
-        if group is None
-        else DeviceMesh.from_group(group, device)
-    )
-    by_outputs = {name: ColwiseParallel() for name in ("query", "key", "value")}
-    parallelize_module(attention, mesh, by_outputs | {"out": RowwiseParallel()})
+    whole = group is None
+    mesh = init_device_mesh(device, (count,)) if whole else DeviceMesh.from_group(group, device)
+    cuts: dict[str, ParallelStyle] = {name: ColwiseParallel() for name in ("query", "key", "value")}
+    parallelize_module(attention, mesh, cuts | {"out": RowwiseParallel()})
     return attention

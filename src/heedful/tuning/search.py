@@ -51,8 +51,8 @@ def tune(
     trials: int = 30,
     workers: int = 1,
     resume: bool = False,
-    on_trial: Callback = ignore,
     storage: str | None = None,
+    on_trial: Callback = ignore,
     task: str | AnyTask | None = None,
 ) -> Tuned:
     """Find the settings that keep a quality at the least cost, by training many.
@@ -92,11 +92,7 @@ def tune(
         Bergstra et al. 2011, "Algorithms for Hyper-Parameter Optimization", section 4 (the
         sampler: a tree-structured Parzen estimator).
     """
-    for name, count in (("trials", trials), ("workers", workers)):
-        if count < 1:
-            raise ConfigError(f"{name} must be at least 1, got {count}")
-    if workers > MOST_WORKERS:
-        raise ConfigError(f"workers must be at most {MOST_WORKERS:,}, got {workers}")
+    _check_counts(trials=trials, workers=workers)
     check_optuna()
     config = config if isinstance(config, TaskConfig) else load_config(config, source=task)
     kind = find_task(config.task, source=task)
@@ -106,10 +102,7 @@ def tune(
     source = _source_of(kind)
     check_folder(folder, resume=resume)  # before anything is made
     with Costs(config, goal, kind) as costs, Crew(folder) as crew:
-        with ExitStack() as first:
-            if not resume:  # nobody waits for a folder that is to be a new one
-                first.enter_context(hold(folder, make=True))
-            name = open_folder(folder, config, goal, space, resume=resume)
+        name = _opened(folder, config, goal, space, resume=resume)
         with crew.holding():
             crew.join()
             study = Study(
@@ -142,6 +135,22 @@ def tune(
         trials=results.trials,
         plain=results.to_json(),
     )
+
+
+def _check_counts(**counts: int) -> None:
+    for name, count in counts.items():
+        if count < 1:
+            raise ConfigError(f"{name} must be at least 1, got {count}")
+    if counts["workers"] > MOST_WORKERS:
+        raise ConfigError(f"workers must be at most {MOST_WORKERS:,}, got {counts['workers']}")
+
+
+def _opened(folder: Path, config: TaskConfig, goal: Goal, space: Space, *, resume: bool) -> str:
+    """Make the folder of a search, or check the one there; returns what the search is called."""
+    with ExitStack() as first:
+        if not resume:  # nobody waits for a folder that is to be a new one
+            first.enter_context(hold(folder, make=True))
+        return open_folder(folder, config, goal, space, resume=resume)
 
 
 def _results(results: Results, study: Study) -> Results:
