@@ -20,8 +20,8 @@ def folder(tmp_path):
 
 def joined(folder):
     crew = Crew(folder)
-    with crew.holding():
-        crew.join()
+    with crew.joining():
+        pass
     return crew
 
 
@@ -41,8 +41,7 @@ import os, sys
 from pathlib import Path
 from heedful.tuning.crew import Crew
 crew = Crew(Path(sys.argv[1]))
-with crew.holding():
-    crew.join()
+with crew.joining():
     (crew.logs / "worker-1.log").touch()
     os.kill(os.getpid(), 9)
 """
@@ -55,8 +54,6 @@ def test_who_was_killed_is_known_and_its_number_not_given_to_another(folder):
         assert not one.lives(2)
         with joined(folder) as other:
             assert other.number == 3  # what number 2 has begun is its alone
-            with other.holding():  # nor does the folder stay held
-                other.bury()
         assert [path.name for path in (folder / "workers").iterdir()] == ["command-001"]
 
 

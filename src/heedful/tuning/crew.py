@@ -42,10 +42,18 @@ class Crew:
         if self.number:
             self._remove(self.number)
 
-    def join(self) -> None:
-        """Take a number; called while the folder is held."""
-        self.number = max(self._numbers(), default=0) + 1
-        self._own.enter_context(hold(self._place(self.number), make=True))
+    @contextmanager
+    def joining(self) -> Generator[None]:
+        """Take a number, and hold the folder until what the dead have left is looked after.
+
+        Raises:
+            RunError: Another one holds the folder for long, or it cannot be written.
+        """
+        with self.holding():
+            self.number = max(self._numbers(), default=0) + 1
+            self._own.enter_context(hold(self._place(self.number), make=True))
+            yield
+            self._bury()
 
     @property
     def logs(self) -> Path:
@@ -65,8 +73,8 @@ class Crew:
         except RunError:
             return True
 
-    def bury(self) -> None:
-        """Let the numbers of those that are no more be free again; the folder is held."""
+    def _bury(self) -> None:
+        """Let the numbers of those that are no more be free again."""
         for number in self._numbers():
             if not self.lives(number):
                 self._remove(number)

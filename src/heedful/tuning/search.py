@@ -103,8 +103,7 @@ def tune(
     check_folder(folder, resume=resume)  # before anything is made
     with Costs(config, goal, kind) as costs, Crew(folder) as crew:
         name = _opened(folder, config, goal, space, resume=resume)
-        with crew.holding():
-            crew.join()
+        with crew.joining():
             study = Study(
                 folder,
                 space=space,
@@ -114,7 +113,6 @@ def tune(
                 crew=crew,
                 storage=None if storage is None else (storage, name),
             )
-            crew.bury()
             results = _results(Results(config, goal, folder, study.finished(), task=kind), study)
         scheduler = Scheduler(
             study, results, trials=trials, cost_of=costs, source=source, callback=on_trial
@@ -125,9 +123,7 @@ def tune(
             if not resume and not results.trials:
                 discard(folder, kind)  # nothing can be gone on with
             raise
-    best = results.best
-    if best is None:
-        raise BudgetError(_nothing(results))
+    best = _best(results)
     return Tuned(
         folder=folder,
         config=applied(config, best.params),
@@ -188,11 +184,13 @@ def _source_of(task: AnyTask) -> str | None:
     return f"{task.__module__}:{task.__qualname__}"
 
 
-def _nothing(results: Results) -> str:
+def _best(results: Results) -> Trial:
+    if results.best is not None:
+        return results.best
     keep = results.goal.keep
     near = nearest(results.trials, keep)
     got = "" if near is None else f", the nearest with {keep.metric} {near.quality:.4g}"
-    return (
+    raise BudgetError(
         f"one trial must keep {keep}, got 0 of {len(results.trials)}{got}. "
         "Loosen --keep, or raise --trials or --minutes."
     )
