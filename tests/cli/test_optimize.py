@@ -117,6 +117,17 @@ def test_where_nothing_was_judged_there_is_no_row_for_it(library, capsys):
     assert not re.search(r"operations.*fewer", out)
 
 
+def test_the_original_trained_as_long_stands_beside_it(library, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    against = {"before": 99.7, "after": 99.19, "difference": -0.51, "bound": -0.82}
+    trained = {"steps": 3325, "wanted": 3325, "against": against}
+    for found, shown in ((trained, True), ("Nothing was fine-tuned.", False)):
+        show_outcome(library.optimized | {"finetuned_original": found})
+        rows = [" ".join(row.split()) for row in capsys.readouterr().out.splitlines()]
+        row = "the original fine-tuned as long 99.70 99.19 -0.51, surely -0.82 or better"
+        assert (row in rows) == shown
+
+
 def test_on_a_terminal_something_moves(library, capsys, monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("FORCE_COLOR", "1")

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import typer
 
@@ -160,6 +160,12 @@ def show_outcome(report: dict[str, Any]) -> None:
         allowed = f"surely {quality['bound'] - 0:+.3g} or better, {quality['budget']:+.3g} allowed"
         row = f"{quality['metric']} ({quality['split']})"
         numbers.add_row(row, f"{quality['before']:.2f}", f"{quality['after']:.2f}", allowed)
+    trained = report.get("finetuned_original")  # reports of older versions have none
+    if isinstance(trained, dict):
+        found = cast(dict[str, Any], trained)["against"]
+        both = f"{found['before']:.2f}", f"{found['after']:.2f}"
+        gap = f"{found['difference']:+.3g}, surely {found['bound']:+.3g} or better"
+        numbers.add_row("the original fine-tuned as long", *both, gap)
     speed = f"{report['speedup']:.2f}x faster"
     numbers.add_row("work, ms", f"{latency['before']:,.1f}", f"{latency['after']:,.1f}", speed)
     for name, title in (
