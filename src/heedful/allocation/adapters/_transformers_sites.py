@@ -8,6 +8,8 @@ from torch import Tensor, nn
 
 # by what names modules of transformers take the vectors that look around
 LOOKING = ("hidden_states", "query", "queries", "query_tensor", "latents")
+# and the cache, of which transformers 5.24 changed the name once more
+CACHES = ("cache", "past_key_values", "layer_past", "layer_state")
 
 
 class Dropped(nn.Module):
@@ -117,7 +119,7 @@ def everywhere(vector: Tensor, x: Tensor) -> Tensor:
 
 def cache_of(given: Mapping[str, Any], rest: tuple[Any, ...] = ()) -> Any:
     """Return the cache that a module is called with, by whatever name; `None` without one."""
-    found = (given.get(name) for name in ("cache", "past_key_values", "layer_past", "layer_state"))
+    found = (given.get(name) for name in CACHES)
     return next((x for x in (*found, *rest) if hasattr(x, "update") and x is not None), None)
 
 

@@ -1,13 +1,14 @@
 """What is left of an attention module without heads: one vector, given as the module gave its."""
 
 import copy
+from inspect import signature
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from heedful.allocation.adapters._transformers_layers import fill, matrix
-from heedful.allocation.adapters._transformers_sites import Dropped
+from heedful.allocation.adapters._transformers_sites import CACHES, Dropped
 from heedful.allocation.adapters.heedful import settled
 from heedful.allocation.adapters.structure.scratch import scratch
 from heedful.allocation.adapters.structure.sizes import CLOSE, apart, cases_of, run
@@ -21,7 +22,7 @@ def drop(site: nn.Module, found: Structure, vector: Tensor) -> nn.Module:
     """Return the module that gives this vector, as the site would have given its own."""
     core: Any = site.get_submodule(found.core)
     out = site.get_submodule(found.out.path)
-    new = Dropped(len(vector), getattr(core, "layer_idx", None), gives=found.gives)
+    new = Dropped(len(vector), _layer(site, core), gives=found.gives)
     new.vector.data = vector
     settled(new, core, cast(Tensor, out.weight))
     if not found.core:
@@ -38,6 +39,11 @@ def check_dropped(module: nn.Module, found: Structure) -> bool:
     Raises:
         UnsupportedError: It would change more than what the heads gave.
     """
+    core = module.get_submodule(found.core)
+    if _layer(module, core) is None and not set(CACHES).isdisjoint(
+        signature(core.forward).parameters
+    ):
+        raise UnsupportedError("nobody knows which layer of a cache is its own")
     silent = scratch(module)
     out = silent.get_submodule(found.out.path)
     weight, bias = matrix(out)
@@ -49,3 +55,9 @@ def check_dropped(module: nn.Module, found: Structure) -> bool:
     if not wanted or any(apart(run(dropped, case), want) > CLOSE for case, want in wanted):
         raise UnsupportedError("what it does besides attention would go with its heads")
     return True
+
+
+def _layer(site: nn.Module, core: nn.Module) -> int | None:
+    """Which layer of a cache is that of a site."""
+    named = (getattr(x, name, None) for x in (core, site) for name in ("layer_idx", "layer_id"))
+    return next((x for x in named if isinstance(x, int)), None)

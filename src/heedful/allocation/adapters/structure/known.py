@@ -57,5 +57,6 @@ def _plain(attributes: dict[str, Any]) -> Hashable:
         (name, repr(value))
         for name, value in attributes.items()
         if isinstance(value, bool | int | float | str | tuple | list | type(None))
-        and name not in ("training", "layer_idx")
+        and name != "training"
+        and (name != "layer_idx" or value is None)
     )
