@@ -63,6 +63,7 @@ def main() -> None:
     parser.add_argument("--only", help="one model by its name")
     asked = parser.parse_args()
     rows = [*HEAD]
+    result = "-".join(["packaged-models", *((asked.only or "").split(", ")[:1])]).rstrip("-")
     with tempfile.TemporaryDirectory() as parent:
         work = Path(parent)
         made = work / "reactions.txt"
@@ -72,10 +73,10 @@ def main() -> None:
                 data = asked.sentences if prepare is minilm else made
                 folder = prepare(asked.packages, work)
                 rows.append(of_checkpoint(name, folder, data, budget, asked.minutes))
-                write("packaged-models", rows)
+                write(result, rows)
         if asked.only in (None, "anarcii"):
             rows.append(of_module(asked.packages, work, asked.minutes))
-            write("packaged-models", rows)
+            write(result, rows)
 
 
 def of_checkpoint(name: str, folder: Path, data: Path, budget: str, minutes: float) -> str:

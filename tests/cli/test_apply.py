@@ -49,7 +49,7 @@ def test_older_options_still_work_and_say_what_they_are_now(heedful, library):
     "words, message",
     [
         (("p", "r"), "Missing option '--output'"),
-        (("p",), "Missing argument 'RUN'"),
+        (("p",), "Missing argument 'RUN|FOLDER'"),
         (("p", "r", "-o", "o", "--finetune-steps", "-1"), "greater than or equal to 0"),
         (("p", "r", "-o", "o", "--finetune-steps", "9" * 40), "less than or equal to 1000000000"),
         (("p", "r", "-o", "o", "--distil-steps", "-1"), "greater than or equal to 0"),

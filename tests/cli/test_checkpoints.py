@@ -21,7 +21,7 @@ def checkpoint(tmp_path):
 @pytest.fixture
 def asked(monkeypatch):
     """What the library is asked for, which then refuses."""
-    from heedful.checkpoints import optimize, profile
+    from heedful.checkpoints import apply, optimize, profile
     from heedful.errors import UnsupportedError
 
     calls = []
@@ -32,6 +32,7 @@ def asked(monkeypatch):
 
     monkeypatch.setattr(optimize, "optimize_checkpoint", ask)
     monkeypatch.setattr(profile, "profile_checkpoint", ask)
+    monkeypatch.setattr(apply, "apply_to_checkpoint", ask)
     return calls
 
 
@@ -72,6 +73,12 @@ def test_all_that_is_said_is_handed_on(heedful, asked, checkpoint, tmp_path):
     ((_, data, named),) = asked
     assert data is None
     assert named["leave_out"] == 3
+    asked.clear()
+    words = ("--data", "d.txt", "-o", "out", "--distil-steps", "5", "--finetune-steps", "6")
+    assert heedful("apply", "plan.toml", "bert", *words)[0] == 2
+    ((plan, folder, data, named),) = asked
+    assert (str(plan), str(folder), str(data.path)) == ("plan.toml", "bert", "d.txt")
+    assert (named["steps"].distil, named["steps"].finetune) == (5, 6)
 
 
 @pytest.mark.parametrize(

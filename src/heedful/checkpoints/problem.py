@@ -10,7 +10,7 @@ from torch import nn
 from heedful.checkpoints.examples import CheckpointData, CheckpointExample, Role, read_examples
 from heedful.checkpoints.folder import Checkpoint
 from heedful.checkpoints.heads import Head
-from heedful.checkpoints.heads.base import Group, batches_of
+from heedful.checkpoints.heads.base import Batch, Group, batches_of
 from heedful.checkpoints.splits import CheckpointSplits, split_examples
 from heedful.errors import ConfigError, DataError, ShapeError
 from heedful.metrics.metric import Floats, Metric, mean_metric, per_example
@@ -103,8 +103,7 @@ def problem_of_checkpoint(
         for name in ("calibration", "dev", "test")
     }
     groups = {name: head.groups(examples) for name, examples in whole.items()}
-    device = checkpoint.model
-    calibration = shuffled(list(batches_of(head, device, groups["calibration"])))
+    calibration = batches_to_finetune(head, checkpoint.model, whole["calibration"])
     problem = problem_of_batches(checkpoint.model, calibration, head.spec, unsaid="values")
     metric = (
         mean_metric(budget.metric, higher_is_better=budget.higher_is_better)
@@ -129,8 +128,20 @@ def problem_of_checkpoint(
     return CheckpointProblem(problem=found, splits=replace(splits, **whole))
 
 
-def shuffled(batches: list[Any]) -> list[Any]:
-    """Return batches of all sizes in turn: the first ones stand for all of them."""
+def batches_to_finetune(
+    head: Head, model: nn.Module, examples: Sequence[CheckpointExample]
+) -> list[Batch]:
+    """Return batches of all sizes in turn: the first ones stand for all of them.
+
+    Args:
+        head: Which makes them.
+        model: Where they go.
+        examples: In any order.
+
+    Raises:
+        DataError: An example cannot be used.
+    """
+    batches = list(batches_of(head, model, head.groups(examples)))
     order = torch.randperm(len(batches), generator=torch.Generator().manual_seed(0))
     return [batches[number] for number in order.tolist()]
 

@@ -1,4 +1,4 @@
-"""`heedful apply`: make the moves of a plan on a run."""
+"""`heedful apply`: make the moves of a plan on a run or a checkpoint."""
 
 import json
 from pathlib import Path
@@ -7,12 +7,13 @@ from typing import Annotated
 import typer
 
 from heedful.cli._budget import OldDistil, OldHeal, newer
-from heedful.cli._options import MOST, AsJson, RunFolder, Seed, TaskFrom
+from heedful.cli._checkpoints import Columns, DataFile
+from heedful.cli._options import MOST, AsJson, RunOrCheckpoint, Seed, TaskFrom
 
 
 def apply(
     plan: Annotated[Path, typer.Argument(metavar="PLAN", help="TOML file of a plan.")],
-    run: RunFolder,
+    run: RunOrCheckpoint,
     *,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="New run folder.")],
     distil_steps: Annotated[
@@ -30,27 +31,45 @@ def apply(
             min=0, max=MOST, metavar="STEPS", help="Then train the whole model for so many steps."
         ),
     ] = 0,
+    data: DataFile = None,
+    column: Columns = None,
     seed: Seed = 0,
     distil: OldDistil = None,
     heal: OldHeal = None,
     as_json: AsJson = False,
     task_from: TaskFrom = None,
 ) -> None:
-    """Change a run as a plan says, and fine-tune it; nothing is verified. Prints the new folder."""
+    """Change a run or a checkpoint as a plan says, and fine-tune it; prints the new folder."""
+    from heedful.cli._checkpoints import check_run, data_of, takes_checkpoint
     from heedful.cli._optimizing import OptimizingProgress
     from heedful.cli._output import check_replaced, named
-    from heedful.cli._runs import open_run
-    from heedful.optimizing.run_folder import apply_plan
+    from heedful.optimizing.planned import PlanSteps
 
     check_replaced(output)
+    steps = PlanSteps(
+        distil=newer(distil_steps, distil, "--distil is now --distil-steps"),
+        finetune=newer(finetune_steps, heal, "--heal is now --finetune-steps"),
+        seed=seed,
+    )
+    run, output = named(run), named(output)
     with OptimizingProgress() as progress:
-        new = apply_plan(
-            plan,
-            open_run(named(run), task_from),
-            output=named(output),
-            distil_steps=newer(distil_steps, distil, "--distil is now --distil-steps"),
-            finetune_steps=newer(finetune_steps, heal, "--heal is now --finetune-steps"),
-            seed=seed,
-            on_event=progress,
-        )
-    typer.echo(json.dumps({"run": str(new.folder)}, ensure_ascii=False) if as_json else new.folder)
+        if takes_checkpoint(run):
+            from heedful.checkpoints.apply import apply_to_checkpoint
+
+            where = data_of(data, column)
+            apply_to_checkpoint(plan, run, where, output=output, steps=steps, on_event=progress)
+        else:
+            from heedful.cli._runs import open_run
+            from heedful.optimizing.run_folder import apply_plan
+
+            check_run(data=data, column=column)
+            apply_plan(
+                plan,
+                open_run(run, task_from),
+                output=output,
+                distil_steps=steps.distil,
+                finetune_steps=steps.finetune,
+                seed=seed,
+                on_event=progress,
+            )
+    typer.echo(json.dumps({"run": str(output)}, ensure_ascii=False) if as_json else output)

@@ -8,10 +8,8 @@ from typing import Any, cast
 from safetensors.torch import save
 from torch import nn
 
-from heedful.allocation.moments import collect_moments
-from heedful.allocation.plan import Plan, load_plan, unfused
+from heedful.allocation.plan import Plan, load_plan
 from heedful.allocation.saved_files import PLAN, REPORT
-from heedful.allocation.sites import find_sites
 from heedful.allocation.weights import weights_of
 from heedful.errors import BudgetError, RunError
 from heedful.files import read_json, write_bytes, write_into, write_json
@@ -20,14 +18,13 @@ from heedful.manifest import seal
 from heedful.optimizing.budget import Budget, as_budget, budget_of_keep
 from heedful.optimizing.clock import Clock
 from heedful.optimizing.digest import digest
-from heedful.optimizing.distil import distil
 from heedful.optimizing.events import EventListener, Note, Stage, ignore
-from heedful.optimizing.finetune import Finetuning, finetune
 from heedful.optimizing.ledger import counted
 from heedful.optimizing.of_run import problem_of_run, problem_to_finetune
 from heedful.optimizing.operations import parameters
 from heedful.optimizing.optimize import optimize_problem
 from heedful.optimizing.outcome import Outcome, write_refusal
+from heedful.optimizing.planned import PlanSteps, applied
 from heedful.optimizing.problem import Problem
 from heedful.optimizing.search_state import SearchState, hold_state, machine_of
 from heedful.optimizing.settings import OptimizeSettings, check_seed
@@ -135,15 +132,10 @@ def apply_plan(
     plan.apply(run.model)  # what does not fit is refused before the data is read
     on_event(Stage(text="reading the run and its training data"))
     problem = problem_to_finetune(run, seed=seed)
-    start = unfused(problem.model)
-    sites = find_sites(start)[0]
-    plan, model = plan.resolved(start, collect_moments(start, sites, problem.runs(start)))
     on_event(Stage(text="fine-tuning"))
-    changed = [site for site in sites if site.name in plan.moves]
-    distil(model, start, changed, problem, steps=distil_steps, seed=seed)
-    finetuning = Finetuning(steps=finetune_steps, seed=seed)
-    finetune(model, problem, finetuning, sites=changed if distil_steps else ())
-    write_run(folder, run, model.eval(), plan, {"run": str(run.folder), "verified": False})
+    steps = PlanSteps(distil=distil_steps, finetune=finetune_steps, seed=seed)
+    plan, model = applied(plan, problem, steps)
+    write_run(folder, run, model, plan, {"run": str(run.folder), "verified": False})
     return Run(folder, task=run.source)
 
 

@@ -100,6 +100,12 @@ def tokenizer_of(checkpoint: Checkpoint) -> Any:
         raise RunError(
             f"{checkpoint.folder} must hold its tokeniser, got: {reason(error):.200}"
         ) from None
+    files = [name for name in found.vocab_files_names.values() if isinstance(name, str)]
+    if files and not any((checkpoint.folder / name).is_file() for name in files):
+        # without any file transformers makes a tokeniser of special tokens alone, and says nothing
+        raise RunError(
+            f"{checkpoint.folder} must hold its tokeniser, got none of {', '.join(files)}"
+        )
     if found.pad_token_id is None:
         if found.eos_token_id is None:
             raise RunError(
