@@ -25,12 +25,12 @@ class Page:
         takes: Kinds of inputs.
         examples: Held-out examples there are.
 
-    Raises:
-        MissingExtraError: jinja2 is not installed.
-
     Attributes:
         headers: Under which it is sent: it runs its own script and style alone, and asks nobody
             but its own server.
+
+    Raises:
+        MissingExtraError: jinja2 is not installed.
     """
 
     def __init__(self, run: str, task: str, takes: tuple[str, ...], examples: int) -> None:
