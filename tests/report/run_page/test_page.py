@@ -75,7 +75,16 @@ def test_sections_stand_in_their_order(page):
 
 def test_a_run_by_itself_has_fewer_sections():
     page = render(
-        page_data(smaller="", judgement=None, search=None, scores=(), costs=(), shown=(), curves=())
+        page_data(
+            smaller="",
+            judgement=None,
+            search=None,
+            scores=(),
+            costs=(),
+            shown=(),
+            curves=(),
+            watched=(),
+        )
     ).decode()
     assert re.findall(r"<h2>([^<]+)</h2>", page) == ["Attention heads", "Method and limits"]
     assert "Nothing was optimised" in page
