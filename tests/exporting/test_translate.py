@@ -6,7 +6,10 @@ import sys
 import pytest
 
 import heedful
+from heedful.allocation.moves import Recurrence
+from heedful.allocation.plan import Plan
 from heedful.exporting.translate import Translator
+from heedful.optimizing.run_folder import apply_plan
 
 TEXTS = ["one two three", "nine", "four four five six seven", "one zero two", "eight six"]
 
@@ -41,3 +44,21 @@ def test_a_folder_without_a_translator_is_refused(tmp_path):
     (tmp_path / "export.json").write_text("{}", encoding="utf-8")
     with pytest.raises(SystemExit, match="must hold a model that writes"):
         Translator(tmp_path)
+
+
+def test_a_plan_of_recurrences_counts_its_tokens(run, tmp_path):
+    """Nothing grows then with what was written, so `step` is told how much that is."""
+    Plan(moves={"decoder.0.self_attention": (Recurrence(),)}).save(tmp_path / "plan.toml")
+    opened = heedful.load(run)
+    changed = apply_plan(
+        tmp_path / "plan.toml",
+        opened,
+        output=tmp_path / "changed",
+        distil_steps=0,
+        finetune_steps=0,
+    )
+    about = heedful.export(changed.folder, to="onnx", output=tmp_path / "out")
+    assert "position" in [each["name"] for each in about["graphs"]["step"]["inputs"]]
+    for width in (1, 3):
+        want = changed.translator.translate(TEXTS, beam=width)
+        assert Translator(tmp_path / "out").translate(TEXTS, beam_width=width) == want

@@ -74,7 +74,7 @@ class Exported:
             if name in self.carried:
                 state[self.carried[name]] = value
         if self._needs_position:
-            state["position"] = state["position"] + 1
+            state["position"] = np.array(state["position"] + 1)
         return found[self._outputs.index("logits")]
 
     def select(self, state: dict[str, Array], rows: Array) -> None:
