@@ -25,7 +25,7 @@ EXTRAS = {
     "control": ("gymnasium",),
     "images": ("PIL", "sklearn"),
     "sound": ("soundfile", "scipy"),
-    "serve": ("fastapi", "prometheus_client", "uvicorn"),
+    "serve": ("fastapi", "jinja2", "prometheus_client", "uvicorn"),
     "federated": ("flwr",),
     "export": ("ctranslate2", "onnx", "onnxruntime", "onnxscript"),
 }

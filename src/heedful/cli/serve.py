@@ -92,7 +92,7 @@ def serve(
 
 
 def _check_installed() -> None:
-    for name in ("fastapi", "prometheus_client", "uvicorn"):
+    for name in ("fastapi", "jinja2", "prometheus_client", "uvicorn"):
         if find_spec(name) is None:
             raise MissingExtraError(
                 f"serving needs fastapi, prometheus-client and uvicorn, got none of {name}. "
