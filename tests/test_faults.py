@@ -414,16 +414,16 @@ PLAN_FAULTS = [
     ),
     PlanFault(
         "one scale for all rows",
-        "nn/low_precision.py",
-        "sizes = rows.abs().amax(1, keepdim=True)",
-        "sizes = rows.abs().amax().expand(len(rows), 1)",
+        "nn/_int8.py",
+        "sizes = torch.maximum(rows.amax(1, keepdim=True), rows.amin(1, keepdim=True).neg())",
+        "sizes = torch.maximum(rows.amax(), rows.amin().neg()).repeat(len(rows), 1)",
         "rows",
     ),
     PlanFault(
         "an old weight",
         "nn/low_precision.py",
-        "if not torch.equal(self.some, self.were):",
-        "if False:",
+        "return torch.equal(self.some, self.were)",
+        "return True",
         "weight",
     ),
 ]

@@ -193,17 +193,19 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_weights(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "words",
-    [("evaluate", "model"), ("predict", "model", "ab"), ("profile", "model")],
+    "words, message",
+    [
+        (("evaluate", "model"), "run must be a folder written by heedful train, got model"),
+        (("predict", "model", "ab"), "run must be a folder written by heedful train, got model"),
+        (("profile", "model"), "model/model.json must have format 1, got {}"),  # takes models too
+    ],
 )
-def test_a_model_alone_is_no_run(words):
+def test_a_model_alone_is_no_run(words, message):
     Path("model").mkdir(exist_ok=True)
     Path("model", "model.json").write_text("{}", encoding="utf-8")
     said = run(*words)
     assert (said.code, said.out) == (2, "")
-    assert said.err.splitlines()[-1].startswith(
-        "heedful: run must be a folder written by heedful train, got model"
-    )
+    assert said.err.splitlines()[-1].startswith(f"heedful: {message}")
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from heedful.allocation.moves import DropSite, KeepHeads
 from heedful.allocation.plan import Plan, load_plan
+from heedful.allocation.sites import find_sites
 from heedful.bench.timing import Ratio
 from heedful.errors import BudgetError, ConfigError, DataError, RunError, UnsupportedError
 from heedful.locks import hold
@@ -296,7 +297,7 @@ def test_without_a_name_it_stands_beside_the_run(tmp_path, monkeypatch):
 
 
 def sites_of(run):
-    return run_folder.find_sites(run.translator.model)[0]
+    return find_sites(run.translator.model)[0]
 
 
 def test_a_plan_is_applied_from_its_file(digit_run, tmp_path):

@@ -26,6 +26,7 @@ EXTRAS = {
     "images": ("PIL", "sklearn"),
     "sound": ("soundfile", "scipy"),
     "serve": ("fastapi", "jinja2", "prometheus_client", "uvicorn"),
+    "explain": ("scipy",),
     "federated": ("flwr",),
     "export": ("ctranslate2", "onnx", "onnxruntime", "onnxscript"),
 }

@@ -21,8 +21,8 @@ def test_files_show_settings_in_the_order_of_old_runs():
     ]
     assert fields_in_order(Train) == [
         *("steps", "epochs", "minutes", "tokens_per_batch", "learning_rate", "warmup"),
-        *("weight_decay", "loss", "label_smoothing", "clip", "precision", "evaluate_every"),
-        *("checkpoint_seconds", "patience", "tensorboard", "watch"),
+        *("weight_decay", "loss", "label_smoothing", "clip", "accumulate", "strategy", "precision"),
+        *("evaluate_every", "checkpoint_seconds", "patience", "tensorboard", "watch"),
     ]
 
 
