@@ -9,6 +9,7 @@ from typing import Any
 from safetensors.torch import save
 from torch import Tensor
 
+from heedful.exporting.checks import Check
 from heedful.exporting.graph import Graph
 from heedful.exporting.run_graphs import RunGraphs
 from heedful.files import write_bytes
@@ -39,6 +40,24 @@ def describe(graph: Graph, suffix: str) -> dict[str, Any]:
             for name, x in zip(graph.outputs, graph.run(case), strict=True)
         ],
         "largest": dict(graph.largest),
+    }
+
+
+def told_of(run: Run, made: RunGraphs, suffix: str, checks: Sequence[Check]) -> dict[str, Any]:
+    """Return what `export.json` says of the graphs of a run in any format.
+
+    Args:
+        run: Whose graphs they are.
+        made: The graphs.
+        suffix: Of their files.
+        checks: What became of comparing each with torch.
+    """
+    used = writing(run, made)
+    return {
+        "graphs": {graph.name: describe(graph, suffix) for graph in made.graphs},
+        "rounded": list(made.rounded),
+        "checks": [each.to_json() for each in checks],
+        **({} if used is None else {"writing": used}),
     }
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from heedful.errors import HeedfulError, UnsupportedError
 from heedful.exporting import onnx_recurrent, translate
-from heedful.exporting.about import describe, write_beside, writing
+from heedful.exporting.about import told_of, write_beside
 from heedful.exporting.checks import Check, check
 from heedful.exporting.graph import Graph, Tensors, told
 from heedful.exporting.run_graphs import graphs_of_run
@@ -48,19 +48,10 @@ def write_run(run: Run, folder: Path) -> dict[str, Any]:
     made = graphs_of_run(run)
     checks = [write(graph, folder) for graph in made.graphs]
     write_beside(run, made.graphs, folder)
-    about: dict[str, Any] = {
-        "opset": OPSET,
-        "graphs": {graph.name: describe(graph, SUFFIX) for graph in made.graphs},
-        "rows_that_see_nothing": NOTE,
-        "rounded": list(made.rounded),
-        "checks": [each.to_json() for each in checks],
-    }
-    used = writing(run, made)
-    if used is not None:
-        about["writing"] = used
-        if "source" in used:
-            write_bytes(folder / "translate.py", Path(translate.__file__).read_bytes())
-    return about
+    about = told_of(run, made, SUFFIX, checks)
+    if "source" in about.get("writing", ()):
+        write_bytes(folder / "translate.py", Path(translate.__file__).read_bytes())
+    return {"opset": OPSET, "rows_that_see_nothing": NOTE, **about}
 
 
 def write(graph: Graph, folder: Path) -> Check:

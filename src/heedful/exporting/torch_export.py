@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
-from heedful.exporting.about import describe, write_beside, writing
-from heedful.exporting.checks import check
+from heedful.exporting.about import told_of, write_beside
+from heedful.exporting.checks import Check, check
 from heedful.exporting.graph import Tensors
 from heedful.exporting.run_graphs import graphs_of_run
 from heedful.training.run import Run
@@ -35,21 +35,14 @@ def write_run(run: Run, folder: Path) -> dict[str, Any]:
         VerificationError: The graph says something else than the model.
     """
     made = graphs_of_run(run)
-    checks: list[dict[str, Any]] = []
+    checks: list[Check] = []
     for graph in made.graphs:
         program = graph.program()
-        checks.append(check(graph, partial(_run, program.module())).to_json())
+        checks.append(check(graph, partial(_run, program.module())))
         program.example_inputs = None  # which would be pickled; weights are not
         torch.export.save(program, folder / f"{graph.name}{SUFFIX}")
     write_beside(run, made.graphs, folder)
-    about: dict[str, Any] = {
-        "graphs": {graph.name: describe(graph, SUFFIX) for graph in made.graphs},
-        "rounded": list(made.rounded),
-        "checks": checks,
-        "safe_to_load": SAFE,
-    }
-    used = writing(run, made)
-    return about if used is None else {**about, "writing": used}
+    return {**told_of(run, made, SUFFIX, checks), "safe_to_load": SAFE}
 
 
 @torch.no_grad()

@@ -97,13 +97,13 @@ def federate(
     """
     check_flower()
     check_unused(output)
-    for node in federation.nodes(run):
+    nodes = federation.nodes(run)
+    for node in nodes if federation.configs else nodes[:1]:  # shares are drawn together
         examples_of(run, node)  # what cannot be read or shared is refused before anything starts
     with tempfile.TemporaryDirectory(prefix="heedful-federated-") as made:
         work = Path(made)
         app = work / "app"
         app.mkdir()
-        nodes = federation.nodes(run)
         settings = {
             "run": str(run.folder.resolve()),
             "result": str(work),

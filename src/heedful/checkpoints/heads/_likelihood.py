@@ -7,10 +7,29 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from heedful.checkpoints.heads.base import Group, Head, words_together
 from heedful.metrics.metric import Floats, Metric, SumMetric, per_example, quotient, ratio_metric
 from heedful.metrics.rows import UNKNOWN
 
 HIGHEST = 700.0  # nats a token whose exponential is a number still
+
+
+class LikelihoodHead(Head):
+    """A head that says how likely words are: all of a text, or those hidden in it."""
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """The loss, in nats a token that is asked for, and the perplexity."""
+        return likelihood_metrics()
+
+    @property
+    def cells(self) -> int:
+        """Tokens of a batch: the logits of a large vocabulary are what fills memory."""
+        return words_together(self.config)
+
+    def truths(self, groups: Sequence[Group], metric: str) -> list[Any] | None:
+        """Return the texts: they are what is to be said."""
+        return [example for group in groups for example in group]
 
 
 def likelihood_metrics() -> tuple[Metric, ...]:

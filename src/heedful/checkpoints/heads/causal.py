@@ -5,25 +5,14 @@ from typing import Any
 
 from torch import nn
 
-from heedful.checkpoints.heads._likelihood import likelihood_metrics, likelihoods, unknown
-from heedful.checkpoints.heads.base import Batch, Group, Head, batches_of, called, words_together
+from heedful.checkpoints.heads._likelihood import LikelihoodHead, likelihoods, unknown
+from heedful.checkpoints.heads.base import Batch, Group, batches_of, called
 from heedful.errors import DataError
-from heedful.metrics.metric import Metric
 from heedful.optimizing.outputs import LABELS
 
 
-class CausalHead(Head):
+class CausalHead(LikelihoodHead):
     """The next word of a text, from all before it."""
-
-    @property
-    def metrics(self) -> tuple[Metric, ...]:
-        """The loss, in nats a token, and the perplexity."""
-        return likelihood_metrics()
-
-    @property
-    def cells(self) -> int:
-        """Tokens of a batch: the logits of a large vocabulary are what fills memory."""
-        return words_together(self.config)
 
     def batch(self, group: Group) -> Batch:
         """Return tokens, each of which is to be said by the place before it.
@@ -47,7 +36,3 @@ class CausalHead(Head):
             logits = called(model, batch).logits
             found += likelihoods(logits[:, :-1], batch[LABELS][:, 1:])
         return found
-
-    def truths(self, groups: Sequence[Group], metric: str) -> list[Any] | None:
-        """Return the texts: they are what is to be said."""
-        return [example for group in groups for example in group]

@@ -8,17 +8,16 @@ import torch
 from torch import Tensor, nn
 
 from heedful.checkpoints.folder import Checkpoint
-from heedful.checkpoints.heads._likelihood import likelihood_metrics, likelihoods, unknown
-from heedful.checkpoints.heads.base import Batch, Group, Head, batches_of, called, words_together
+from heedful.checkpoints.heads._likelihood import LikelihoodHead, likelihoods, unknown
+from heedful.checkpoints.heads.base import Batch, Group, batches_of, called
 from heedful.checkpoints.inputs.base import Inputs
 from heedful.errors import DataError, UnsupportedError
-from heedful.metrics.metric import Metric
 from heedful.optimizing.outputs import LABELS
 
 SHARE = 0.15  # of the words that are hidden
 
 
-class MaskedHead(Head):
+class MaskedHead(LikelihoodHead):
     """Words that are hidden, by what stands around them.
 
     Which ones are hidden is drawn from the text itself, so it is the same in every process.
@@ -40,16 +39,6 @@ class MaskedHead(Head):
             raise UnsupportedError(
                 f"a masked language model must have a mask token, got none in {checkpoint.folder}"
             )
-
-    @property
-    def metrics(self) -> tuple[Metric, ...]:
-        """The loss, in nats a hidden token, and the perplexity."""
-        return likelihood_metrics()
-
-    @property
-    def cells(self) -> int:
-        """Tokens of a batch: the logits of a large vocabulary are what fills memory."""
-        return words_together(self.config)
 
     def batch(self, group: Group) -> Batch:
         """Return tokens some of which are hidden, and these.
@@ -75,10 +64,6 @@ class MaskedHead(Head):
         for batch in batches_of(self, model, groups):
             found += likelihoods(called(model, batch).logits, batch[LABELS])
         return found
-
-    def truths(self, groups: Sequence[Group], metric: str) -> list[Any] | None:
-        """Return the texts: they are what is to be said."""
-        return [example for group in groups for example in group]
 
 
 def hide(ids: Tensor, words: Tensor) -> Tensor:

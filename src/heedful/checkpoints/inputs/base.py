@@ -7,6 +7,9 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from heedful.checkpoints.examples import CheckpointExample, Role
+from heedful.checkpoints.folder import Checkpoint, reading
+from heedful.errors import RunError
+from heedful.files import reason
 
 TOGETHER = 32  # examples in a batch, at most
 
@@ -65,3 +68,26 @@ class Inputs(abc.ABC):
                 found.append([example])
                 largest = self.size(example)
         return found
+
+
+def opened(kind: Any, checkpoint: Checkpoint, what: str, **settings: Any) -> Any:
+    """Return what a checkpoint's folder says of its inputs, opened by a class of transformers.
+
+    Args:
+        kind: `AutoTokenizer` or the like.
+        checkpoint: Its folder alone is read: no network, and no code of its own.
+        what: What it is called in an error.
+        settings: More arguments of `from_pretrained`.
+
+    Raises:
+        RunError: There is none, or it is damaged.
+    """
+    try:
+        with reading():
+            return kind.from_pretrained(
+                checkpoint.folder, local_files_only=True, trust_remote_code=False, **settings
+            )
+    except Exception as error:  # transformers raises anything where a folder is damaged
+        raise RunError(
+            f"{checkpoint.folder} must hold its {what}, got: {reason(error):.200}"
+        ) from None

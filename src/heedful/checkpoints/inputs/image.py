@@ -7,12 +7,10 @@ import numpy as np
 from torch import Tensor
 
 from heedful.checkpoints.examples import CheckpointExample
-from heedful.checkpoints.folder import Checkpoint, reading
-from heedful.checkpoints.inputs.base import Inputs
+from heedful.checkpoints.folder import Checkpoint
+from heedful.checkpoints.inputs.base import Inputs, opened
 from heedful.data.hashes import hash_array
 from heedful.data.pictures import SUFFIXES, open_picture
-from heedful.errors import RunError
-from heedful.files import reason
 
 
 class ImageInputs(Inputs):
@@ -33,18 +31,9 @@ class ImageInputs(Inputs):
     def __init__(self, checkpoint: Checkpoint, longest: int | None = None) -> None:
         from transformers import AutoImageProcessor
 
-        try:
-            with reading():
-                self._processor: Any = AutoImageProcessor.from_pretrained(
-                    checkpoint.folder,
-                    config=checkpoint.config,
-                    local_files_only=True,
-                    trust_remote_code=False,
-                )
-        except Exception as error:  # transformers raises anything where a folder is damaged
-            raise RunError(
-                f"{checkpoint.folder} must hold its image processor, got: {reason(error):.200}"
-            ) from None
+        self._processor: Any = opened(
+            AutoImageProcessor, checkpoint, "image processor", config=checkpoint.config
+        )
 
     @property
     def processor(self) -> Any:

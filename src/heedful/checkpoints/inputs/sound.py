@@ -6,12 +6,10 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from heedful.checkpoints.examples import CheckpointExample
-from heedful.checkpoints.folder import Checkpoint, reading
-from heedful.checkpoints.inputs.base import Inputs
+from heedful.checkpoints.folder import Checkpoint
+from heedful.checkpoints.inputs.base import Inputs, opened
 from heedful.data.hashes import hash_array
 from heedful.data.sounds import SUFFIXES, SoundReader
-from heedful.errors import RunError
-from heedful.files import reason
 
 LONGEST = 30.0  # seconds that are read of a sound
 
@@ -34,15 +32,7 @@ class SoundInputs(Inputs):
     def __init__(self, checkpoint: Checkpoint, longest: int | None = None) -> None:
         from transformers import AutoFeatureExtractor
 
-        try:
-            with reading():
-                self._processor: Any = AutoFeatureExtractor.from_pretrained(
-                    checkpoint.folder, local_files_only=True, trust_remote_code=False
-                )
-        except Exception as error:  # transformers raises anything where a folder is damaged
-            raise RunError(
-                f"{checkpoint.folder} must hold its feature extractor, got: {reason(error):.200}"
-            ) from None
+        self._processor: Any = opened(AutoFeatureExtractor, checkpoint, "feature extractor")
         self.rate = int(self._processor.sampling_rate)
         self._reader = SoundReader(rate=self.rate, resample=True, longest=longest or LONGEST)
         self._lengths: dict[str, int] = {}

@@ -6,10 +6,9 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from heedful.checkpoints.examples import CheckpointExample
-from heedful.checkpoints.folder import Checkpoint, reading
-from heedful.checkpoints.inputs.base import Inputs
+from heedful.checkpoints.folder import Checkpoint
+from heedful.checkpoints.inputs.base import Inputs, opened
 from heedful.errors import DataError, RunError
-from heedful.files import reason
 
 LONGEST = 512  # tokens that are read of a text, where the model itself could take more
 
@@ -88,18 +87,7 @@ def tokenizer_of(checkpoint: Checkpoint) -> Any:
     """
     from transformers import AutoTokenizer
 
-    try:
-        with reading():
-            found: Any = AutoTokenizer.from_pretrained(
-                checkpoint.folder,
-                config=checkpoint.config,
-                local_files_only=True,
-                trust_remote_code=False,
-            )
-    except Exception as error:  # transformers raises anything where a folder is damaged
-        raise RunError(
-            f"{checkpoint.folder} must hold its tokeniser, got: {reason(error):.200}"
-        ) from None
+    found: Any = opened(AutoTokenizer, checkpoint, "tokeniser", config=checkpoint.config)
     files = [name for name in found.vocab_files_names.values() if isinstance(name, str)]
     if files and not any((checkpoint.folder / name).is_file() for name in files):
         # without any file transformers makes a tokeniser of special tokens alone, and says nothing
