@@ -142,6 +142,10 @@ def test_options_of_an_explanation(client, mirror):
     assert (said.status_code, line(said)[:19]) == (422, "heads must be as /o")
     said = client.post("/explain", json={"input": "a", "draws": 1e9})
     assert (said.status_code, line(said)[:19]) == (422, "draws must be as /o")
+    said = client.post("/explain", json={"input": "a", "paths": 11})
+    assert (said.status_code, line(said)[:19]) == (422, "paths must be as /o")
+    client.post("/explain?paths=10", content="b", headers=plain)
+    assert mirror.asked[-1].options.paths == 10
 
 
 def test_a_task_that_cannot_be_asked_why(client):

@@ -66,7 +66,7 @@ def test_by_keyboard_one_gets_an_answer_a_map_and_a_verdict(page, client):
     page.open(f"{client.base_url}/")
     until(page, "document.activeElement.id === 'text'")
     page("Input.insertText", text="one two three")
-    for _ in range(4):  # number, method, test, button
+    for _ in range(5):  # number, method, test, paths, button
         page.key(*TAB)
     assert page.value("document.activeElement.type") == "submit"
     page.key(*ENTER)
@@ -111,6 +111,20 @@ def test_a_held_out_example_without_a_test_in_chinese(page, client):
     page.value("document.getElementById('ask').requestSubmit()")
     until(page, ANSWERED)
     assert "未经检验" in page.value("document.querySelector('#answers .badge').textContent")
+    quiet(page, client)
+
+
+@seen
+def test_paths_are_shown_where_they_are_asked_for(page, client):
+    page.open(f"{client.base_url}/")
+    write(page, "one two three")
+    page.value("document.querySelector('[name=test]').checked = false")
+    page.value("document.querySelector('[name=paths]').click()")
+    page.value("document.getElementById('ask').requestSubmit()")
+    until(page, ANSWERED)
+    ways = "[...document.querySelectorAll('#answers .paths li')].map(li => li.textContent)"
+    assert page.value(f"{ways}.length") >= 2
+    assert page.value(f"{ways}.every(way => / ← .*cross_attention · \\d.* ← /.test(way))")
     quiet(page, client)
 
 

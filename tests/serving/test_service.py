@@ -1,11 +1,13 @@
 """A real run, asked directly: the same answers as on the command line, together and one by one."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from heedful.errors import ConfigError, DataError
+from heedful.errors import ConfigError, DataError, UnsupportedError
 from heedful.explanation import explain
 from heedful.serving.inputs import Input, Options
 from heedful.serving.service import Asked, Service, finite
@@ -60,6 +62,35 @@ def test_an_explanation_is_that_of_the_library(service, run, texts):
     assert found.explanation.to_json() == explain(run, texts[0], draws=20).to_json()
     assert found.answer == service.predict([Input(text=texts[0])])[0]["answer"]
     assert found.asked["source"] == texts[0]
+
+
+def test_paths_are_those_of_the_library(service, run, texts):
+    options = Options(draws=20, test=False, paths=2, seed=3)
+    [found] = service.explain([Asked(Input(text=texts[0]), options)])
+    alone = explain(run, texts[0], test=False, paths=2, seed=3)
+    assert len(alone.paths) > len(alone.targets)
+    assert found.explanation.paths == alone.paths
+
+
+def test_without_attention_to_follow_a_page_says_so_and_a_program_is_refused(run, texts):
+    def routeless(*args):
+        return replace(run.task.question(*args), route=None)
+
+    task = SimpleNamespace(
+        **{name: getattr(run.task, name) for name in ("takes", "parse", "encode", "answer")},
+        **{name: getattr(run.task, name) for name in ("show", "picture")},
+        question=routeless,
+    )
+    answering = SimpleNamespace(model=run.model, answering=lambda _: task, examples=run.examples)
+    service = Service(answering)
+    options = Options(test=False, paths=1)
+    shown, refused = service.explain(
+        [Asked(Input(text=texts[0]), options, picture=where) for where in (True, False)]
+    )
+    assert shown.explanation.method == "occlusion"
+    assert shown.explanation.paths == ()
+    assert "must have attention that leads to its input" in shown.reason
+    assert isinstance(refused, UnsupportedError)
 
 
 def test_what_cannot_be_explained_is_said(service):

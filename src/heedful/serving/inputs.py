@@ -28,6 +28,7 @@ from heedful.errors import DataError
 from heedful.serving.unpacked import check_unpacked
 
 TEXTS = ("text", "sequence")
+MOST_PATHS = 10  # of each target, each of which takes 17 copies of the input
 # kind -> content types of a body that is one input, each with the suffix that its file gets
 MEDIA: Mapping[str, Mapping[str, str]] = {
     "text": {"text/plain": ""},
@@ -157,6 +158,7 @@ class Options(BaseModel):
     test: bool = True
     draws: Annotated[int, Field(ge=1, le=2_000)] = 200
     seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = 0
+    paths: Annotated[int, Field(ge=0, le=MOST_PATHS)] = 0
 
 
 def bodies(takes: Sequence[str], examples: int) -> tuple[type[BaseModel], type[BaseModel]]:

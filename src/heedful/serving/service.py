@@ -12,6 +12,9 @@ import torch
 
 from heedful.errors import DataError, HeedfulError, UnsupportedError
 from heedful.explaining.explain import explain_question
+from heedful.explaining.explanation import Explanation
+from heedful.explaining.paths import decision_paths
+from heedful.explaining.question import Question
 from heedful.report.run_page.data import Shown
 from heedful.reporting.examples import cut, fields_of
 from heedful.serving.inputs import Input, Options, written
@@ -28,8 +31,8 @@ class Asked:
     Args:
         input: To be answered.
         options: How it is explained.
-        picture: Is it also shown where the model looked? Then a task that cannot be asked why is no
-            error.
+        picture: Is it also shown where the model looked? Then a task that cannot be asked why, or
+            attention that leads to no input, is no error.
     """
 
     input: Input
@@ -146,15 +149,32 @@ class Service:
         fields = {name: _pathless(value, folder) for name, value in fields_of(example).items()}
         try:
             question = self.task.question(self.model, example, answer)
-            found = explain_question(self.model, question, **dict(asked.options))
+            options = asked.options.model_dump(exclude={"paths"})
+            found = explain_question(self.model, question, **options)
+            found = replace(found, title=_pathless(found.title, folder))
         except UnsupportedError as error:
             if not asked.picture:
                 raise
             found, reason = None, str(error)
         else:
-            found, reason = replace(found, title=_pathless(found.title, folder)), ""
+            found, reason = self._with_paths(found, question, asked)
         picture = self._picture(example, answer) if asked.picture else None
         return Shown(asked=fields, answer=said, explanation=found, picture=picture, reason=reason)
+
+    def _with_paths(
+        self, found: Explanation, question: Question, asked: Asked
+    ) -> tuple[Explanation, str]:
+        """The explanation with the paths that were asked for, or why there are none."""
+        options = asked.options
+        if not options.paths:
+            return found, ""
+        try:
+            paths = decision_paths(self.model, question, paths=options.paths, seed=options.seed)
+        except UnsupportedError as error:
+            if not asked.picture:
+                raise
+            return found, str(error)
+        return replace(found, paths=paths), ""
 
     def _picture(self, example: Any, answer: Any) -> Picture | None:
         try:

@@ -16,6 +16,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "explained by": ("Explained by", "解释方法"),
     "by default": ("what suits the model", "适合模型的方法"),
     "test it": ("test whether that holds", "检验解释是否可信"),
+    "follow it": ("follow it through the heads", "追踪穿过注意力头的路径"),
     "answer it": ("Answer", "回答"),
     "or by keys": ("or Ctrl-Enter", "或 Ctrl-Enter"),
     "needs script": (

@@ -111,7 +111,7 @@ def examples():
     asked = {"text": EVIL}
     return (
         Shown(asked=asked, answer=EVIL, explanation=explanation()),
-        Shown(asked=asked, answer="b", explanation=explanation(3)),
+        Shown(asked=asked, answer="b", explanation=explanation(3), reason=f"No paths {EVIL}."),
         Shown(
             asked=asked,
             answer="c",

@@ -49,6 +49,12 @@ def test_what_was_typed_stays_text(page):
     assert not any(each.get("src", "").startswith("http") for each in elements.named("img"))
 
 
+def test_why_there_are_no_paths_is_said_beside_the_verdict(page):
+    articles = page.split("<article>")
+    [noted] = [each for each in articles if "No paths &lt;" in each]
+    assert "It was verified." in noted
+
+
 def test_nothing_is_asked_of_anybody(page):
     asks = {"link", "iframe", "object", "embed", "base", "video", "audio", "source", "use"}
     for tag, attributes in Elements(page).found:

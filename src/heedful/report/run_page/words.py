@@ -204,8 +204,8 @@ TABLE: dict[str, tuple[str, str]] = {
     "resemblance": ("likeness to that of random weights", "与随机权重模型之图的相似度"),
     "draws": ("random maps", "随机图数量"),
     "paths": (
-        "Strongest paths, and what cutting them costs:",
-        "最强的路径，以及切断它们的代价：",
+        "Strongest paths through heads, and what cutting them costs",
+        "穿过注意力头的最强路径，以及切断它们的代价",
     ),
     "path drop": ("{drop}; random paths {random}", "{drop}；随机路径 {random}"),
     # ---- training

@@ -37,6 +37,7 @@ async function ask() {
     show(place, first);
     say(words.explaining);
     const options = { test: form.test.checked };
+    if (form.paths.checked) options.paths = Number(form.paths.value); // of each target
     if (form.method.value) options.method = form.method.value;
     const why = await post(`page/explain?lang=${document.documentElement.lang.slice(0, 2)}`, { input, ...options }, asked.signal);
     place.innerHTML = await why.text(); // made by the server, which escapes what was typed

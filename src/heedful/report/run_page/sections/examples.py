@@ -17,7 +17,9 @@ MOST_TARGETS = 24  # rows of a table; what was answered further on is left out, 
 MOST_COLUMNS = 60
 MOST_IMAGES = 4
 MOST_MAPS = 8
+MOST_PATHS = 10
 LARGEST_CANVAS = 320  # pixels a side
+PARTS = ("text", "table", "images", "numbers", "paths", "method", "left_out")
 STATES = {"verified": "good", "not tested": "open", "inconclusive": "open"}  # else bad
 
 
@@ -40,10 +42,10 @@ def example_view(shown: Shown, words: Words) -> dict[str, Any]:
         "mark": {"good": "✓", "bad": "✗", "open": "–"}[state],
         "word": words(f"verdict {word}"),
         "reason": shown.reason,
-        **dict.fromkeys(("text", "table", "images", "numbers", "paths", "method", "left_out")),
+        **dict.fromkeys((*PARTS, "note")),
     }
     if found is not None:
-        view |= _explained(found, words)
+        view |= _explained(found, words) | {"note": shown.reason}
     elif isinstance(shown.picture, Alignment):
         picture = shown.picture
         view |= _table(picture.target, picture.source, np.asarray(picture.weights, float), words)
@@ -142,5 +144,5 @@ def _paths(found: Explanation) -> list[dict[str, str]] | None:
             "drop": f"{path.drop:+.3g}",
             "random": f"{path.random_drop:+.3g}",
         }
-        for path in sorted(found.paths, key=lambda each: -each.strength)[:3]
+        for path in sorted(found.paths, key=lambda each: -each.strength)[:MOST_PATHS]
     ] or None
