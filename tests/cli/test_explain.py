@@ -27,6 +27,14 @@ def test_a_text_is_drawn_with_its_badge(heedful, run):
     assert "␣Januar" in out
 
 
+def test_a_picture_has_its_badge_in_the_file(heedful, run, tmp_path):
+    pytest.importorskip("vl_convert", reason="needs the extra `report`")
+    path = tmp_path / "why.svg"
+    code, _, _ = heedful("explain", run, "--text", "am 3. Januar", "-o", path)
+    assert code == 0
+    assert ">not tested, by gradient-attention</text>" in path.read_text(encoding="utf-8")
+
+
 def test_json_has_weights_and_verdict(heedful, run):
     words = ("--index", "1", "--method", "occlusion", "--test", "--draws", "20", "--json")
     code, out, _ = heedful("explain", run, *words)

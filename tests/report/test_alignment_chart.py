@@ -2,6 +2,7 @@ import html
 import json
 import re
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -19,7 +20,9 @@ ALIGNMENT = Alignment(
     target=("猫", "猫"),
     weights=((0.0, 0.875, 0.125, 0.0), (0.25, 0.25, 0.25, 0.25)),
     title="the cat → 猫猫",
+    badge="✘ no better than <random>",
 )
+BADGE = "no better than &lt;random&gt;"
 
 
 def test_the_page_holds_everything_and_loads_nothing(tmp_path):
@@ -28,6 +31,7 @@ def test_the_page_holds_everything_and_loads_nothing(tmp_path):
     page = path.read_text(encoding="utf-8")
     assert html.escape(COMMAND) in page
     assert "<h1>the cat → 猫猫</h1>" in page
+    assert f"<strong>✘ {BADGE}</strong>" in page
     assert "default-src 'none'" in page  # the browser itself refuses every request
     markup = re.sub(r"<script>.*?</script>", "", page, flags=re.DOTALL)
     assert not re.search(r"\b(src|href)=|url\(", markup)
@@ -35,9 +39,18 @@ def test_the_page_holds_everything_and_loads_nothing(tmp_path):
     assert '"actions": false' in page
     assert page.count("</script>") == 2  # a piece of text ends no script
     spec = json.loads(page.split('vegaEmbed("#map", ')[1].split(', {"ast"')[0])
-    assert spec == chart(ALIGNMENT, title=False)  # the page has one
+    assert spec == chart(ALIGNMENT)
     assert '<div class="wide"><div id="map">' in page  # a wide map scrolls, the page does not
     assert "<td>87.5</td>" in page  # numbers without JavaScript
+
+
+def test_without_a_badge_there_is_none(tmp_path):
+    for suffix in (".svg", ".html"):
+        path = tmp_path / f"x{suffix}"
+        write_alignment(replace(ALIGNMENT, badge=""), path, command=COMMAND)
+        text = path.read_text(encoding="utf-8")
+        assert BADGE not in text
+        assert "<strong>" not in text
 
 
 def test_svg_holds_text_and_command(tmp_path):
@@ -46,7 +59,7 @@ def test_svg_holds_text_and_command(tmp_path):
     picture = path.read_text(encoding="utf-8")
     assert f"<desc>{html.escape(COMMAND)}</desc>" in picture
     labels = re.findall(r">([^<>]+)</text>", picture)
-    assert "the cat → 猫猫" in labels
+    assert labels[:2] == [BADGE, "the cat → 猫猫"]
     assert labels.count("the") == 2  # repeated pieces stay apart
     assert labels.count("猫") == 2
     assert labels.index("cat") == labels.index("the") + 1
@@ -90,7 +103,6 @@ def even(sources, targets):
 
 def test_numbers_are_left_out_of_a_large_map():
     assert "layer" not in chart(even(80, 2))
-    assert "title" not in chart(even(80, 2))
 
 
 @pytest.mark.parametrize(

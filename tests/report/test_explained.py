@@ -9,6 +9,7 @@ from rich.console import Console
 from heedful.data.image_attention import ImageAttention
 from heedful.explaining.explanation import DecisionPath, Effect, Explanation, Verdict
 from heedful.report.explained import as_picture, badge, render_explanation
+from heedful.report.framed import MARKS
 
 
 def verdict(word):
@@ -56,6 +57,7 @@ def plain(shown):
 def test_every_word_has_a_mark(word, mark):
     judged = explanation(verdict=verdict(word))
     assert badge(judged) == f"{mark} {word}"
+    assert mark in MARKS  # as pictures draw them
     drawn = plain(judged)
     assert f"[{mark} {word}] by occlusion: comprehensiveness is 2.0, random maps 0.5" in drawn
 
@@ -103,7 +105,7 @@ def test_several_targets_are_a_table_of_shares():
     both = explanation(targets=("a", "b"), weights=np.array([[1.0, 3.0, 0.0], [0.0, 0.0, -2.0]]))
     picture = as_picture(both)
     assert picture.weights == ((0.25, 0.75, 0.0), (0.0, 0.0, 1.0))
-    assert picture.title == "the cat sat → animal [– not tested]"
+    assert (picture.title, picture.badge) == ("the cat sat → animal", "– not tested, by occlusion")
     assert "75" in plain(both)
 
 
@@ -118,6 +120,7 @@ def test_over_a_canvas_the_cells_of_the_grid_are_lit():
     picture = as_picture(over)
     assert isinstance(picture, ImageAttention)
     assert picture.maps[0].weights == ((0.0, 0.0), (0.75, 0.25))
+    assert picture.badge == "– not tested, by occlusion"
     assert (picture.maps[0].row, picture.maps[0].column, picture.maps[0].word) == (1, 0, "animal")
     assert "where animal looked" in plain(over)
 

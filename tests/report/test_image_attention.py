@@ -2,6 +2,7 @@
 
 import base64
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,16 @@ from tests.report.test_png import unpacked
 
 from heedful.data.image_attention import AttentionMap, ImageAttention
 from heedful.errors import ConfigError
-from heedful.report.image_attention import DARK, GAP, MARK, mosaic, render_image, write_image
+from heedful.report.framed import EDGE
+from heedful.report.image_attention import (
+    DARK,
+    GAP,
+    MARK,
+    NAME,
+    mosaic,
+    render_image,
+    write_image,
+)
 
 MAP = AttentionMap(row=0, column=1, weights=((0.64, 0.0), (0.2, 0.16)))
 PICTURE = ImageAttention(
@@ -46,18 +56,67 @@ def test_colours_stay_and_no_map_is_drawn_without_attention():
     assert pixels[0, -1].tolist() == [4, 5, 6]
 
 
-@pytest.mark.parametrize("suffix", [".png", ".svg", ".html", ".PNG"])
+@pytest.mark.parametrize("suffix", [".svg", ".html"])
 def test_files_hold_the_picture(tmp_path, suffix):
     path = tmp_path / f"made{suffix}"
     write_image(PICTURE, path, command="heedful predict <run>")
-    content = path.read_bytes()
-    if suffix.lower() != ".png":
-        text = content.decode()
-        assert "a &lt;7&gt; &amp; its place" in text
-        assert "heedful predict &lt;run&gt;" in text
-        assert not re.search(r"(src|href)=\"http", text)
-        content = base64.b64decode(re.findall(r"base64,([^\"]+)", text)[0])
+    text = path.read_text(encoding="utf-8")
+    assert "a &lt;7&gt; &amp; its place" in text
+    assert "heedful predict &lt;run&gt;" in text
+    assert "✔" not in text
+    assert not re.search(r"(src|href)=\"http", text)
+    content = base64.b64decode(re.findall(r"base64,([^\"]+)", text)[0])
     assert np.array_equal(unpacked(content)[0], mosaic(PICTURE))
+
+
+@pytest.mark.parametrize("suffix", [".png", ".PNG"])
+def test_a_png_holds_the_picture_below_its_heading(tmp_path, suffix):
+    pytest.importorskip("vl_convert", reason="needs the extra `report`")
+    image = pytest.importorskip("PIL.Image")
+    path = tmp_path / f"made{suffix}"
+    write_image(PICTURE, path, command="heedful predict <run>")
+    assert b"heedful predict <run>" in path.read_bytes()
+    expected = mosaic(PICTURE).repeat(2, axis=0).repeat(2, axis=1)
+    height, width, _ = expected.shape
+    edge = 2 * EDGE
+    pixels = np.asarray(image.open(path).convert("RGB"))
+    assert pixels.shape[1] == width + 2 * edge
+    assert np.array_equal(pixels[-height - edge : -edge, edge:-edge], expected)
+    assert (pixels[: -height - edge] < 128).any()  # the title
+
+
+@pytest.mark.parametrize("suffix", [".svg", ".html"])
+def test_the_badge_stands_in_the_file(tmp_path, suffix):
+    path = tmp_path / f"made{suffix}"
+    write_image(replace(WORDS, badge="✔ verified, by <x>"), path, command="")
+    assert "verified, by &lt;x&gt;" in path.read_text(encoding="utf-8")
+
+
+def test_the_badge_can_be_seen_in_a_png(tmp_path):
+    pytest.importorskip("vl_convert", reason="needs the extra `report`")
+    image = pytest.importorskip("PIL.Image")
+    seen = []
+    for badge in ("", "✔ verified", "✘ no better than random"):
+        write_image(replace(PICTURE, title="", badge=badge), tmp_path / "a.png", command="")
+        seen.append(np.asarray(image.open(tmp_path / "a.png").convert("RGB")).astype(int))
+    none, good, bad = seen
+    heading = good.shape[0] - none.shape[0]
+    assert heading == bad.shape[0] - none.shape[0] > 30
+    red, green, _ = (good[:heading] - bad[:heading]).transpose(2, 0, 1)
+    assert (red < -100).any()
+    assert (green > 50).any() or (green < -50).any()
+
+
+def test_words_stand_below_their_panels(tmp_path):
+    write_image(WORDS, tmp_path / "a.svg", command="")
+    text = (tmp_path / "a.svg").read_text(encoding="utf-8")
+    names = re.findall(r'<text x="(\d+)" y="(\d+)"[^>]*>&lt;(\d)&gt;</text>', text)
+    assert [int(number) for *_, number in names] == list(range(7))
+    side = 224 + GAP
+    assert [(int(x), int(y)) for x, y, _ in names] == [
+        *((column * side, 224 + NAME) for column in range(1, 6)),
+        *((column * side, 224 + side + NAME) for column in range(2)),
+    ]
 
 
 def test_a_page_says_that_there_is_no_attention(tmp_path):

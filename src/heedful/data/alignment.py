@@ -12,9 +12,11 @@ class Alignment:
         target: Pieces that were written; `weights` has a row each, which sums to one.
         weights: Shares of attention.
         title: What the picture is of.
+        badge: Of an explanation, its verdict behind a mark; empty where nothing is claimed.
     """
 
     source: tuple[str, ...]
     target: tuple[str, ...]
     weights: tuple[tuple[float, ...], ...]
     title: str = ""
+    badge: str = ""

@@ -49,11 +49,13 @@ class ImageAttention:
         pixels: A row for each row of pixels, of one number from 0 to 255 for each channel.
         maps: Of some places or words; none where the model has no attention.
         title: What the picture is of.
+        badge: Of an explanation, its verdict behind a mark; empty where nothing is claimed.
     """
 
     pixels: tuple[tuple[tuple[int, ...], ...], ...]
     maps: tuple[AttentionMap, ...] = ()
     title: str = ""
+    badge: str = ""
 
     @classmethod
     def of(

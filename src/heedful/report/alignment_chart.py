@@ -1,6 +1,7 @@
 """An alignment as an offline HTML page, an SVG or a PNG."""
 
 import html
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from heedful.files import write_bytes
 from heedful.report._page import FONT, libraries, page
 from heedful.report.alignment import check, repeated, shown, shown_line
 from heedful.report.fonts import has_chinese_font
+from heedful.report.framed import framed, png_of
 
 SUFFIXES = (".html", ".svg", ".png")
 # pixels: a map of few pieces takes large cells, one of many small ones, down to what can be told
@@ -21,6 +23,7 @@ WIDTH, HEIGHT = 1_000, 800
 CELLS = {"width": (12, 60), "height": (15, 36)}
 ROOM_FOR_NUMBERS = 18
 ROOM_FOR_LARGE = 26
+_SIZE = re.compile(r'\b(?:width|height)="([0-9.]+)"')
 
 _BODY = """\
 <p>Each row is a piece of the answer; its cells say where the model looked for that piece, in per
@@ -66,12 +69,8 @@ def write_alignment(alignment: Alignment, path: Path, *, command: str) -> None:
     write_bytes(path, write(alignment, command))
 
 
-def chart(alignment: Alignment, *, title: bool = True) -> dict[str, Any]:
-    """The heat map as a Vega-Lite specification.
-
-    Args:
-        alignment: What to show.
-        title: Put the title of the alignment above it.
+def chart(alignment: Alignment) -> dict[str, Any]:
+    """The heat map as a Vega-Lite specification; title and badge stand above it.
 
     Raises:
         MissingExtraError: The extra `report` is not installed.
@@ -109,8 +108,6 @@ def chart(alignment: Alignment, *, title: bool = True) -> dict[str, Any]:
         numbers = numbers.encode(text=alt.Text("label:N"), color=dark, tooltip=tooltip)
         picture += numbers.transform_calculate(label="round(datum.weight * 100)")
     sized = picture.properties(width=alt.Step(width), height=alt.Step(height))
-    if title and alignment.title:
-        sized = sized.properties(title=shown_line(alignment.title))
     return sized.configure(font=FONT).configure_view(stroke=None).to_dict()
 
 
@@ -133,19 +130,27 @@ def _step(room: int, pieces: int, least: int, most: int) -> int:
 
 def _html(alignment: Alignment, command: str) -> bytes:
     title = shown_line(alignment.title) or "Alignment"
-    body = _BODY.format(table=_table(alignment))
-    return page(title, body, {"map": chart(alignment, title=False)}, command=shown_line(command))
+    badge = html.escape(shown_line(alignment.badge))
+    said = f"<p><strong>{badge}</strong></p>\n" if badge else ""
+    body = said + _BODY.format(table=_table(alignment))
+    return page(title, body, {"map": chart(alignment)}, command=shown_line(command))
+
+
+def _drawn(alignment: Alignment, command: str) -> str:
+    """The map under its heading."""
+    _, converter = libraries()
+    svg: str = converter.vegalite_to_svg(chart(alignment))
+    width, height = (float(side) for side in _SIZE.findall(svg.partition(">")[0])[:2])
+    return framed(
+        svg, (width, height), title=alignment.title, badge=alignment.badge, command=command
+    )
 
 
 def _svg(alignment: Alignment, command: str) -> bytes:
-    _, converter = libraries()
-    svg: str = converter.vegalite_to_svg(chart(alignment))
-    head, bracket, rest = svg.partition(">")
-    return f"{head}{bracket}<desc>{html.escape(shown_line(command))}</desc>{rest}\n".encode()
+    return _drawn(alignment, command).encode()
 
 
 def _png(alignment: Alignment, command: str) -> bytes:
-    _, converter = libraries()
     pieces = "".join(alignment.source + alignment.target)
     if any(cell_len(character) == 2 for character in pieces) and not has_chinese_font():
         warnings.warn(
@@ -153,19 +158,7 @@ def _png(alignment: Alignment, command: str) -> bytes:
             "they may be empty boxes. Install one (Debian: fonts-noto-cjk) or write .html or .svg.",
             stacklevel=3,
         )
-    picture: bytes = converter.vegalite_to_png(chart(alignment), scale=2)
-    return _png_with_text(picture, "Command", shown_line(command))
-
-
-def _png_with_text(picture: bytes, keyword: str, text: str) -> bytes:
-    """Put an iTXt chunk (PNG specification 11.3.3.4) behind the header: UTF-8, uncompressed."""
-    import zlib
-
-    content = b"iTXt" + keyword.encode() + b"\0\0\0\0\0" + text.encode()
-    chunk = (len(content) - 4).to_bytes(4, "big") + content
-    chunk += zlib.crc32(content).to_bytes(4, "big")
-    header = 8 + 25  # signature, IHDR
-    return picture[:header] + chunk + picture[header:]
+    return png_of(_drawn(alignment, command), command)
 
 
 def _table(alignment: Alignment) -> str:

@@ -59,18 +59,20 @@ def as_picture(explanation: Explanation, *, title: bool = True) -> Alignment | I
 
     Args:
         explanation: What for and against a target has in common is its size.
-        title: Does the badge stand in the title? Else it must stand beside the picture.
+        title: Has the picture its title and its badge? Else they must stand beside it.
     """
     strength = abs(explanation.weights)
     total = strength.sum(1, keepdims=True)
     shares = np.divide(strength, total, out=np.zeros_like(strength), where=total > 0)
-    words = f"{explanation.title} [{badge(explanation)}]" if title else ""
+    words = explanation.title if title else ""
+    verdict = f"{badge(explanation)}, by {explanation.method}" if title else ""
     if explanation.canvas is None:
         return Alignment(
             source=explanation.pieces,
             target=explanation.targets,
             weights=tuple(map(tuple, shares.tolist())),
             title=words,
+            badge=verdict,
         )
     maps: list[AttentionMap] = []
     rows, columns = explanation.shape
@@ -79,7 +81,7 @@ def as_picture(explanation: Explanation, *, title: bool = True) -> Alignment | I
         cells = tuple(map(tuple, each.tolist()))
         maps.append(AttentionMap(row=int(row), column=int(column), weights=cells, word=target))
     pixels = tuple(tuple(map(tuple, line)) for line in explanation.canvas.tolist())
-    return ImageAttention(pixels=pixels, maps=tuple(maps), title=words)
+    return ImageAttention(pixels=pixels, maps=tuple(maps), title=words, badge=verdict)
 
 
 def _paths(explanation: Explanation) -> Text:

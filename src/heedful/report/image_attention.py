@@ -1,6 +1,7 @@
 """An image and where its places looked, or words about it: in the terminal, as HTML, SVG or PNG."""
 
 import html
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +11,16 @@ from rich.text import Text
 from heedful.data.image_attention import AttentionMap, ImageAttention
 from heedful.errors import ConfigError
 from heedful.files import write_bytes
-from heedful.report.png import data_uri, png
+from heedful.report.alignment import shown, shown_line
+from heedful.report.framed import FONT, INK, framed, png_of
+from heedful.report.png import data_uri
 
 SUFFIXES = (".html", ".svg", ".png")
 SHADES = " ░▒▓█"
 SIDE = 224  # pixels of a panel, or a little less where its cells do not divide that
 GAP = 16  # pixels between panels
 BESIDE = 6  # panels in a row
+NAME = 12  # pixels of the word below a panel
 MARK = (220, 60, 40)  # the place that looks
 DARK = 0.2  # what is left of the light where a word did not look
 
@@ -32,7 +36,7 @@ style-src 'unsafe-inline'; img-src data:">
 </head>
 <body style="font-family: sans-serif; margin: 2rem">
 <h1>{title}</h1>
-<img alt="the image, and where its places looked" src="{source}">
+{badge}<img alt="the image, and where its places looked" src="{source}">
 <p>{legend}</p>
 <p>Made by</p>
 <pre>{command}</pre>
@@ -62,31 +66,57 @@ def write_image(picture: ImageAttention, path: Path, *, command: str) -> None:
 
     Raises:
         ConfigError: The suffix is another one.
+        MissingExtraError: A PNG needs the extra `report`.
         RunError: The file cannot be written.
     """
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise ConfigError(f"output must end in {', '.join(SUFFIXES)}, got {path.name}")
-    pixels = mosaic(picture)
-    if suffix == ".png":
-        write_bytes(path, png(pixels, command))
-        return
-    source = data_uri(pixels, command)
-    height, width, _ = pixels.shape
-    if suffix == ".svg":
-        text = (
-            f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}">'
-            f"<title>{html.escape(picture.title)}</title><desc>{html.escape(command)}</desc>"
-            f'<image width="{width}" height="{height}" href="{source}"/></svg>\n'
-        )
-    else:
+    if suffix == ".html":
+        source = data_uri(mosaic(picture), command)
+        badge = html.escape(shown_line(picture.badge))
         text = _PAGE.format(
             title=html.escape(picture.title),
+            badge=f"<p><strong>{badge}</strong></p>\n" if badge else "",
             source=source,
             legend=html.escape(_legend(picture)),
             command=html.escape(command),
         )
-    write_bytes(path, text.encode())
+        write_bytes(path, text.encode())
+        return
+    svg = _drawn_whole(picture, command)
+    write_bytes(path, png_of(svg, command) if suffix == ".png" else svg.encode())
+
+
+def _drawn_whole(picture: ImageAttention, command: str) -> str:
+    """The panels under their heading, each word under its own."""
+    pixels = mosaic(picture)
+    height, width, _ = pixels.shape
+    source = data_uri(pixels, command)
+    parts = [
+        f'<image width="{width}" height="{height}" href="{source}" xlink:href="{source}" '
+        'style="image-rendering:pixelated"/>'
+    ]
+    if any(each.word for each in picture.maps):
+        parts += _names(picture)
+        height += GAP
+    return framed(
+        "".join(parts), (width, height), title=picture.title, badge=picture.badge, command=command
+    )
+
+
+def _names(picture: ImageAttention) -> Iterator[str]:
+    """The words below their panels; the first panel is the image itself."""
+    image = _enlarged(np.asarray(picture.pixels, np.uint8))
+    height, width = (side + GAP for side in image.shape[:2])
+    columns = min(1 + len(picture.maps), BESIDE)
+    for number, each in enumerate(picture.maps, 1):
+        row, column = divmod(number, columns)
+        x, y = column * width, (row + 1) * height - GAP + NAME
+        yield (
+            f'<text x="{x}" y="{y}" font-family="{FONT}" font-size="{NAME}" fill="{INK}">'
+            f"{html.escape(shown(each.word))}</text>"
+        )
 
 
 def mosaic(picture: ImageAttention) -> NDArray[np.uint8]:

@@ -7,6 +7,7 @@ import zlib
 import numpy as np
 from numpy.typing import NDArray
 
+HEADER = 8 + 25  # bytes of the signature and of IHDR
 COLOURS = {1: 0, 3: 2, 4: 6}  # channels -> how the format calls them: grey, RGB, RGB and opacity
 
 
@@ -32,6 +33,13 @@ def png(pixels: NDArray[np.uint8], command: str = "") -> bytes:
         + struct.pack(">I", zlib.crc32(name + content))
         for name, content in chunks
     )
+
+
+def with_command(picture: bytes, command: str) -> bytes:
+    """Return a PNG of anybody's with what made it as its comment, behind its header."""
+    content = b"iTXt" + b"Command\0\0\0\0\0" + command.encode()
+    chunk = struct.pack(">I", len(content) - 4) + content + struct.pack(">I", zlib.crc32(content))
+    return picture[:HEADER] + chunk + picture[HEADER:]
 
 
 def data_uri(pixels: NDArray[np.uint8], command: str = "") -> str:
