@@ -1,6 +1,7 @@
 """Readers of text files say where a file is wrong, and never skip a line."""
 
 import gzip
+import os
 import re
 
 import pytest
@@ -101,6 +102,15 @@ def test_rejects_paths_without_a_file(tmp_path):
         read_tsv(tmp_path / "none.tsv")
     with pytest.raises(DataError, match="must be a readable file, got: Is a directory"):
         read_tsv(tmp_path)
+
+
+@pytest.mark.parametrize("end", ["", ".gz"])
+def test_no_pipe_and_no_device_is_waited_for(tmp_path, end):
+    os.mkfifo(tmp_path / f"pipe{end}")
+    (tmp_path / f"zeros{end}").symlink_to("/dev/zero")
+    for name in ("pipe", "zeros"):
+        with pytest.raises(DataError, match=f"{name}{end} must be a text file, got no ordinary"):
+            read_tsv(tmp_path / f"{name}{end}")
 
 
 def test_rejects_files_of_different_length(tmp_path):

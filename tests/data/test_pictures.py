@@ -38,6 +38,17 @@ def test_the_middle_becomes_a_square(tmp_path, channels):
     assert open_picture(path, "L").mode == "L"
 
 
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_grey_pictures_of_16_bits_keep_what_they_show(tmp_path, mode):
+    deep = np.array([[0, 128, 129, 257], [300, 32_768, 65_000, 65_535]], np.uint16)
+    image.fromarray(deep).save(tmp_path / "deep.png")
+    found = np.asarray(open_picture(str(tmp_path / "deep.png"), mode)).reshape(2, 4, -1)
+    want = np.rint(deep / 257)[..., None]
+    assert np.array_equal(found, np.broadcast_to(want, found.shape))
+    pixels = read_picture(str(tmp_path / "deep.png"), 2, 1)
+    assert len(np.unique(pixels)) > 2
+
+
 def test_what_is_no_picture_is_refused(tmp_path):
     (tmp_path / "b.png").write_bytes(Path(saved(tmp_path / "a.png")).read_bytes()[:60])
     (tmp_path / "c.png").write_bytes(b"text")

@@ -196,7 +196,7 @@ def test_an_image_that_changed_is_refused(tmp_path):
         ),
         (
             lambda f: picture(f / "masks" / "1.png", IMAGES[0]),
-            "1.png must be a grey picture, got one of mode RGB",
+            "1.png must be a grey picture of 8 bits a pixel, got one of mode RGB",
         ),
         (
             lambda f: picture(f / "masks" / "1.png", IMAGES[0, ..., 0]),

@@ -1,6 +1,7 @@
 """Readers of text files: pairs separated by tabs, or two files that agree line by line."""
 
 import gzip
+import os
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -81,9 +82,12 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
     """Read line numbers from 1 and lines without their ends; only a line feed ends a line.
 
     Raises:
-        DataError: The file is missing, damaged, empty or not UTF-8.
+        DataError: The file is missing, no ordinary one, damaged, empty or not UTF-8.
     """
     number = 0
+    # a pipe would be waited for, and a device has no end
+    if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
+        raise DataError(f"{path} must be a text file, got no ordinary file")
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             for number, line in enumerate(file, start=1):

@@ -9,10 +9,13 @@ from numpy.typing import NDArray
 from heedful.errors import DataError, MissingExtraError
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
+DEEP = "I"  # begins the modes of grey pictures with 16 bits a pixel
 
 
 def open_picture(path: str, mode: str | None = None) -> Any:
     """Read a PNG or JPEG file: a picture of Pillow, upright.
+
+    Grey pictures of 16 bits become ones of 8: by itself Pillow makes white of all above 255.
 
     Args:
         path: The file.
@@ -34,6 +37,9 @@ def open_picture(path: str, mode: str | None = None) -> Any:
     try:
         with Image.open(path) as opened:
             upright = ImageOps.exif_transpose(opened)
+            if mode and upright.mode.startswith(DEEP):
+                deep = np.asarray(upright).astype(np.int64)
+                upright = Image.fromarray(((deep + 128) // 257).astype(np.uint8))
             return upright.convert(mode or upright.mode)
     except FileNotFoundError:
         raise DataError(f"{path} must be an image, got no such file") from None

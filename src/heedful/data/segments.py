@@ -216,7 +216,10 @@ def _of_pictures(
         return pixels, np.full(frame.shape[:2], NO_LABEL, np.uint8), original
     mask: Any = open_picture(reference.mask)
     if mask.mode not in MASK_MODES:
-        raise DataError(f"{reference.mask} must be a grey picture, got one of mode {mask.mode}")
+        raise DataError(
+            f"{reference.mask} must be a grey picture of 8 bits a pixel, "
+            f"got one of mode {mask.mode}"
+        )
     if mask.size != picture.size:
         raise DataError(
             f"{reference.mask} must be as large as its image, {picture.width} x {picture.height}, "
