@@ -47,3 +47,15 @@ def test_format_and_output_must_be_said(heedful, asked, left_out):
     code, _, err = heedful("export", "runs/x", *(word for pair in words.items() for word in pair))
     assert (code, asked) == (2, {})
     assert "Missing option" in err
+
+
+def test_a_checkpoint_comes_with_real_inputs(heedful, asked, tmp_path):
+    (tmp_path / "bert").mkdir()
+    (tmp_path / "bert/config.json").write_text("{}")
+    (tmp_path / "d.csv").touch()
+    words = ("--to", "onnx", "-o", "out", "--data", "d.csv", "--column", "text=body")
+    code, _, _ = heedful("export", "bert", *words)
+    assert (code, asked["data"].path.name, asked["data"].columns) == (0, "d.csv", {"text": "body"})
+    code, _, err = heedful("export", "runs/x", *words)
+    assert code == 2
+    assert "--data must come with a checkpoint of Hugging Face, got a run" in err

@@ -12,6 +12,8 @@ from heedful.checkpoints.folder import Checkpoint
 from heedful.checkpoints.heads import Head
 from heedful.checkpoints.heads.base import Batch, Group, batches_of
 from heedful.checkpoints.splits import CheckpointSplits, split_examples
+from heedful.data.python_reference import python_reference
+from heedful.data.sentences import sentences
 from heedful.errors import ConfigError, DataError, ShapeError
 from heedful.metrics.metric import Floats, Metric, mean_metric, per_example
 from heedful.optimizing.budget import Budget
@@ -72,6 +74,26 @@ def examples_for(head: Head, path: Any, data: CheckpointData) -> list[Checkpoint
                 f"{len(examples):,} with one in {path}"
             )
     return examples
+
+
+def some_examples(head: Head, data: CheckpointData | None, *, most: int) -> list[CheckpointExample]:
+    """Read a few examples; of texts, where no data is given, sentences of Python's reference.
+
+    Args:
+        head: What they are for.
+        data: Where they are.
+        most: How many.
+
+    Raises:
+        ConfigError: The model reads no texts, and no data is given.
+        DataError: They cannot be read.
+    """
+    if data is not None:
+        return examples_for(head, data.path, data)[:most]
+    if head.inputs.needs != "text":
+        raise ConfigError("--data must name a folder for a model that reads no texts, got nothing")
+    lines = " ".join(python_reference().split())
+    return [CheckpointExample(text=text) for text in sentences(lines)[:most]]
 
 
 def problem_of_checkpoint(

@@ -10,10 +10,7 @@ from heedful.checkpoints.examples import CheckpointData, CheckpointExample
 from heedful.checkpoints.folder import open_checkpoint
 from heedful.checkpoints.heads import Head, head_of
 from heedful.checkpoints.heads.base import TOGETHER, batches_of, called
-from heedful.checkpoints.problem import examples_for
-from heedful.data.python_reference import python_reference
-from heedful.data.sentences import sentences
-from heedful.errors import ConfigError
+from heedful.checkpoints.problem import some_examples
 from heedful.profiling.findings.finding import ROUNDS, Finding
 from heedful.profiling.findings.padding import MUCH, padded_share
 from heedful.profiling.profile import LEFT_OUT, Profile, ProgressListener, profile
@@ -52,7 +49,7 @@ def profile_checkpoint(
     listen("reading the checkpoint")
     checkpoint = open_checkpoint(folder)
     head = head_of(checkpoint)
-    examples = head.prepared(checkpoint.model, _examples(head, data))
+    examples = head.prepared(checkpoint.model, some_examples(head, data, most=LOOKED_AT))
     model = checkpoint.model
     plain = _batches(head, model, [*_in_order(examples)])
     found = profile(
@@ -69,15 +66,6 @@ def profile_checkpoint(
     others = tuple(each for each in found.findings if each.name != "padding")
     findings = sorted((*others, *padding), key=lambda each: -(each.gain or 0))
     return replace(found, findings=tuple(findings))
-
-
-def _examples(head: Head, data: CheckpointData | None) -> list[CheckpointExample]:
-    if data is not None:
-        return examples_for(head, data.path, data)[:LOOKED_AT]
-    if head.inputs.needs != "text":
-        raise ConfigError("--data must name a folder for a model that reads no texts, got nothing")
-    lines = " ".join(python_reference().split())
-    return [CheckpointExample(text=text) for text in sentences(lines)[:LOOKED_AT]]
 
 
 def _in_order(examples: Sequence[CheckpointExample]) -> list[list[CheckpointExample]]:

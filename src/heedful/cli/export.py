@@ -6,12 +6,17 @@ from typing import Annotated, Any
 
 import typer
 
+from heedful.cli._checkpoints import Columns, DataFile
 from heedful.cli._options import AsJson, TaskFrom
 
 
 def export(
     run: Annotated[
-        Path, typer.Argument(metavar="RUN", help="Folder written by `heedful train` or `optimize`.")
+        Path,
+        typer.Argument(
+            metavar="RUN",
+            help="Folder of `heedful train` or `optimize`, or a checkpoint of Hugging Face.",
+        ),
     ],
     *,
     to: Annotated[
@@ -22,20 +27,26 @@ def export(
     force: Annotated[
         bool, typer.Option("--force", help="Replace what an earlier export wrote.")
     ] = False,
+    data: DataFile = None,
+    column: Columns = None,
     as_json: AsJson = False,
     task_from: TaskFrom = None,
 ) -> None:
     """Write a model for other programs, and check that they say what torch says."""
+    from heedful.cli._checkpoints import check_run, data_of, takes_checkpoint
     from heedful.cli._output import check_replaced, named
     from heedful.cli._runtime import loading
     from heedful.cli.progress import working
 
-    output = named(output)
+    run, output = named(run), named(output)
     check_replaced(output)
+    if not takes_checkpoint(run):
+        check_run(data=data, column=column)
+    given = data_of(data, column) if data is not None or column else None
     with loading():
         from heedful.exporting.export import export as write
     with working(f"exporting {run} to {to}"):
-        about = write(named(run), to=to, output=output, force=force, task=task_from)
+        about = write(run, to=to, output=output, force=force, task=task_from, data=given)
     if as_json:
         typer.echo(json.dumps(about, ensure_ascii=False))
     else:

@@ -43,22 +43,32 @@ def describe(graph: Graph, suffix: str) -> dict[str, Any]:
     }
 
 
-def told_of(run: Run, made: RunGraphs, suffix: str, checks: Sequence[Check]) -> dict[str, Any]:
-    """Return what `export.json` says of the graphs of a run in any format.
+def told_of(made: RunGraphs, suffix: str, checks: Sequence[Check]) -> dict[str, Any]:
+    """Return what `export.json` says of graphs in any format.
 
     Args:
-        run: Whose graphs they are.
         made: The graphs.
         suffix: Of their files.
         checks: What became of comparing each with torch.
     """
-    used = writing(run, made)
     return {
         "graphs": {graph.name: describe(graph, suffix) for graph in made.graphs},
         "rounded": list(made.rounded),
         "checks": [each.to_json() for each in checks],
-        **({} if used is None else {"writing": used}),
     }
+
+
+def told_of_run(run: Run, made: RunGraphs, suffix: str, checks: Sequence[Check]) -> dict[str, Any]:
+    """Return the same of the graphs of a run, and how they are used together.
+
+    Args:
+        run: Whose graphs they are.
+        made: As for `told_of`.
+        suffix: As for `told_of`.
+        checks: As for `told_of`.
+    """
+    used = writing(run, made)
+    return {**told_of(made, suffix, checks), **({} if used is None else {"writing": used})}
 
 
 def versions(packages: Sequence[str]) -> dict[str, str]:
@@ -117,8 +127,13 @@ def _dtype(tensor: Tensor) -> str:
 
 def write_beside(run: Run, graphs: Sequence[Graph], folder: Path) -> None:
     """Write real inputs with torch's answers, and what `copy_task` copies."""
-    write_bytes(folder / EXAMPLES, save(examples_of(graphs)))
+    write_examples(graphs, folder)
     copy_task(run, folder)
+
+
+def write_examples(graphs: Sequence[Graph], folder: Path) -> None:
+    """Write real inputs with torch's answers."""
+    write_bytes(folder / EXAMPLES, save(examples_of(graphs)))
 
 
 def copy_task(run: Run, folder: Path) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from heedful.data.tokens import SPECIAL
 from heedful.errors import UnsupportedError, VerificationError
 from heedful.exporting.about import copy_task
+from heedful.exporting.checkpoint_graphs import OpenedCheckpoint
 from heedful.exporting.full_precision import in_full
 from heedful.models import Transformer
 from heedful.nn.attention import Attention
@@ -50,6 +51,18 @@ def write_run(run: Run, folder: Path) -> dict[str, Any]:
     write_model(model, words, folder)
     copy_task(run, folder)
     return {"rounded": rounded, "checks": [_check(run, folder, model, words)]}
+
+
+def write_checkpoint(opened: OpenedCheckpoint, folder: Path) -> dict[str, Any]:
+    """Refuse a checkpoint: CTranslate2 converts those that it knows by itself.
+
+    Raises:
+        UnsupportedError: Always.
+    """
+    raise UnsupportedError(
+        "a run must be written for CTranslate2, got a checkpoint of Hugging Face, "
+        f"{opened.checkpoint.architecture}: ct2-transformers-converter reads what CTranslate2 knows"
+    )
 
 
 def write_model(model: nn.Module, words: Sequence[Sequence[str]], folder: Path) -> None:

@@ -1,14 +1,21 @@
 """`heedful.export`: a model as a folder that other programs run."""
 
 import importlib.util
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
+from heedful.allocation.saved_files import PLAN, is_model
+from heedful.checkpoints.examples import CheckpointData
+from heedful.checkpoints.folder import is_checkpoint
+from heedful.checkpoints.optimize import files_beside
 from heedful.config.problems import unknown_choice
 from heedful.errors import ConfigError, MissingExtraError
 from heedful.exporting import ctranslate2, onnx, torch_export
 from heedful.exporting.about import ABOUT, EXAMPLES, FORMAT, versions
-from heedful.files import remove_written, write_into, write_json
+from heedful.exporting.checkpoint_graphs import OpenedCheckpoint, opened_for_export
+from heedful.files import remove_written, write_bytes, write_into, write_json
 from heedful.locks import LOCK, is_unused
 from heedful.manifest import MANIFEST, seal
 from heedful.tasks.catalog import AnyTask
@@ -17,7 +24,7 @@ from heedful.training.run import Run
 HOLDS = (
     *(ABOUT, EXAMPLES, MANIFEST, LOCK, "config.toml", "plan.toml", "translate.py", "README.md"),
     *("*.onnx", "*.onnx.data", "*.pt2", "*.bin", "*.json", "*.safetensors", "*.txt"),
-    *("tokens/*", "task/*"),
+    *("tokens/*", "task/*", "*.model", "*.jinja", "1_Pooling/*"),
 )
 
 
@@ -32,6 +39,10 @@ class Format(Protocol):
 
     def write_run(self, run: Run, folder: Path) -> dict[str, Any]:
         """Write the model of a run and return what `export.json` says of it."""
+        ...
+
+    def write_checkpoint(self, opened: OpenedCheckpoint, folder: Path) -> dict[str, Any]:
+        """Write the model of a checkpoint and return what `export.json` says of it."""
         ...
 
 
@@ -49,34 +60,77 @@ def export(
     output: str | Path,
     force: bool = False,
     task: str | AnyTask | None = None,
+    data: CheckpointData | None = None,
 ) -> dict[str, Any]:
     """Write a model as a folder that other programs run, checked against torch on real inputs.
 
     Args:
-        run: Folder written by `heedful.train` or `heedful.optimize_run`.
+        run: Folder written by `heedful.train` or `heedful.optimize_run`; or a checkpoint of Hugging
+            Face, as it is or optimised.
         to: Which format: "onnx", "torch-export" or "ctranslate2".
         output: New folder.
         force: Replace a folder that an earlier export wrote.
         task: A task of the user's own that the run is of; see `Run`.
+        data: Real inputs of a checkpoint. `None` means sentences of Python's language reference,
+            for models that read texts.
 
     Returns:
         What stands in `export.json`: inputs, outputs, shapes, versions, checks.
 
     Raises:
-        ConfigError: There is no such format, or `output` holds something else.
+        ConfigError: There is no such format, `output` holds something else, or `task` or `data` is
+            given for what has none.
+        DataError: `data` cannot be read.
         MissingExtraError: A package is missing.
         RunError: The run is damaged, or the folder cannot be written.
         UnsupportedError: The format has no words for the model; with the site and the reason.
         VerificationError: The other program says something else than torch.
     """
-    folder = Path(output)
+    source, folder = Path(run), Path(output)
     kind = format_of(to)
     check_output(folder, force=force)
-    opened = Run(run, device="cpu", task=task)
-    about: dict[str, Any] = {"format": FORMAT, "to": to, "task": opened.config.task}
+    begun: dict[str, Any] = {"format": FORMAT, "to": to}
+    if is_checkpoint(source) or is_model(source):
+        if task is not None:
+            raise ConfigError(f"task must come with a run, got {task!r:.80} with a checkpoint")
+        opened = opened_for_export(source, data)
+        begun["checkpoint"] = opened.checkpoint.architecture
+        fill = partial(_fill_from_checkpoint, kind, opened)
+    else:
+        if data is not None:
+            raise ConfigError(f"data must come with a checkpoint, got {data.path} with a run")
+        trained = Run(run, device="cpu", task=task)
+        begun["task"] = trained.config.task
+        fill = partial(kind.write_run, trained)
+    return _write(folder, kind, begun, fill, force=force)
 
-    def fill(temporary: Path) -> None:
-        about.update(kind.write_run(opened, temporary))
+
+def _fill_from_checkpoint(kind: Format, opened: OpenedCheckpoint, folder: Path) -> dict[str, Any]:
+    """The model of a checkpoint, and what else whoever runs it needs: a tokeniser, a plan."""
+    source = opened.checkpoint.folder
+    about = kind.write_checkpoint(opened, folder)
+    beside = files_beside(opened.head, source)
+    if is_model(source):
+        beside[PLAN] = (source / PLAN).read_bytes()
+    for name, content in beside.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(folder / name, content)
+    return about
+
+
+def _write(
+    folder: Path,
+    kind: Format,
+    begun: dict[str, Any],
+    fill: Callable[[Path], dict[str, Any]],
+    *,
+    force: bool,
+) -> dict[str, Any]:
+    """Let a format fill the folder, which appears whole or not at all."""
+    about = dict(begun)
+
+    def fill_all(temporary: Path) -> None:
+        about.update(fill(temporary))
         about["versions"] = versions(kind.PACKAGES)
         write_json(temporary / ABOUT, about)
         files = [path for path in temporary.rglob("*") if path.is_file()]
@@ -84,7 +138,7 @@ def export(
 
     if force:
         remove_written(folder, HOLDS)
-    write_into(folder, fill, last=ABOUT, holds=HOLDS)
+    write_into(folder, fill_all, last=ABOUT, holds=HOLDS)
     return about
 
 

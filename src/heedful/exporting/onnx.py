@@ -13,7 +13,8 @@ from torch import Tensor
 
 from heedful.errors import HeedfulError, UnsupportedError
 from heedful.exporting import onnx_recurrent, translate
-from heedful.exporting.about import told_of, write_beside
+from heedful.exporting.about import told_of, told_of_run, write_beside, write_examples
+from heedful.exporting.checkpoint_graphs import OpenedCheckpoint, graphs_of_checkpoint
 from heedful.exporting.checks import Check, check
 from heedful.exporting.graph import Graph, Tensors, told
 from heedful.exporting.run_graphs import graphs_of_run
@@ -48,10 +49,31 @@ def write_run(run: Run, folder: Path) -> dict[str, Any]:
     made = graphs_of_run(run)
     checks = [write(graph, folder) for graph in made.graphs]
     write_beside(run, made.graphs, folder)
-    about = told_of(run, made, SUFFIX, checks)
+    about = told_of_run(run, made, SUFFIX, checks)
     if "source" in about.get("writing", ()):
         write_bytes(folder / "translate.py", Path(translate.__file__).read_bytes())
     return {"opset": OPSET, "rows_that_see_nothing": NOTE, **about}
+
+
+def write_checkpoint(opened: OpenedCheckpoint, folder: Path) -> dict[str, Any]:
+    """Write the graph of a checkpoint, and real inputs with torch's answers.
+
+    Args:
+        opened: Never changed.
+        folder: New.
+
+    Returns:
+        What `export.json` says of it.
+
+    Raises:
+        UnsupportedError: A site or an operation has no words in ONNX, or the checkpoint is no one
+            graph.
+        VerificationError: ONNX Runtime says something else than torch.
+    """
+    made = graphs_of_checkpoint(opened)
+    checks = [write(graph, folder) for graph in made.graphs]
+    write_examples(made.graphs, folder)
+    return {"opset": OPSET, "rows_that_see_nothing": NOTE, **told_of(made, SUFFIX, checks)}
 
 
 def write(graph: Graph, folder: Path) -> Check:

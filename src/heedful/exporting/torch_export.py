@@ -6,9 +6,10 @@ from typing import Any
 
 import torch
 
-from heedful.exporting.about import told_of, write_beside
+from heedful.exporting.about import told_of, told_of_run, write_beside, write_examples
+from heedful.exporting.checkpoint_graphs import OpenedCheckpoint, graphs_of_checkpoint
 from heedful.exporting.checks import Check, check
-from heedful.exporting.graph import Tensors
+from heedful.exporting.graph import Graph, Tensors
 from heedful.exporting.run_graphs import graphs_of_run
 from heedful.training.run import Run
 
@@ -35,14 +36,48 @@ def write_run(run: Run, folder: Path) -> dict[str, Any]:
         VerificationError: The graph says something else than the model.
     """
     made = graphs_of_run(run)
-    checks: list[Check] = []
-    for graph in made.graphs:
-        program = graph.program()
-        checks.append(check(graph, partial(_run, program.module())))
-        program.example_inputs = None  # which would be pickled; weights are not
-        torch.export.save(program, folder / f"{graph.name}{SUFFIX}")
+    checks = [write(graph, folder) for graph in made.graphs]
     write_beside(run, made.graphs, folder)
-    return {**told_of(run, made, SUFFIX, checks), "safe_to_load": SAFE}
+    return {**told_of_run(run, made, SUFFIX, checks), "safe_to_load": SAFE}
+
+
+def write_checkpoint(opened: OpenedCheckpoint, folder: Path) -> dict[str, Any]:
+    """Write the graph of a checkpoint, as `write_run` writes those of a run.
+
+    Args:
+        opened: Never changed.
+        folder: New.
+
+    Returns:
+        What `export.json` says of it.
+
+    Raises:
+        UnsupportedError: A site does what no graph can say for any size, or the checkpoint is no
+            one graph.
+        VerificationError: The graph says something else than the model.
+    """
+    made = graphs_of_checkpoint(opened)
+    checks = [write(graph, folder) for graph in made.graphs]
+    write_examples(made.graphs, folder)
+    return {**told_of(made, SUFFIX, checks), "safe_to_load": SAFE}
+
+
+def write(graph: Graph, folder: Path) -> Check:
+    """Write one graph, and compare what comes of it with what the model says.
+
+    Args:
+        graph: What is written.
+        folder: Where.
+
+    Raises:
+        UnsupportedError: As for `write_run`.
+        VerificationError: As for `write_run`.
+    """
+    program = graph.program()
+    found = check(graph, partial(_run, program.module()))
+    program.example_inputs = None  # which would be pickled; weights are not
+    torch.export.save(program, folder / f"{graph.name}{SUFFIX}")
+    return found
 
 
 @torch.no_grad()

@@ -1,0 +1,190 @@
+"""Checkpoints of transformers as graphs: as they are and optimised, of every kind that is one."""
+
+import json
+
+import numpy as np
+import pytest
+
+import heedful
+from heedful.allocation.moves import DropSite, KeepHeads, LowPrecision
+from heedful.allocation.plan import Plan
+from heedful.allocation.stored import save_model
+from heedful.checkpoints.examples import CheckpointData
+from heedful.checkpoints.folder import open_checkpoint
+from heedful.errors import ConfigError, UnsupportedError
+from heedful.exporting.checkpoint_graphs import graphs_of_checkpoint, opened_for_export
+from heedful.exporting.full_precision import in_full
+
+T = pytest.importorskip("transformers")
+torch = pytest.importorskip("torch")
+onnxruntime = pytest.importorskip("onnxruntime")
+
+SIZES = {
+    "vocab_size": 9,
+    "hidden_size": 12,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 3,
+    "intermediate_size": 20,
+    "max_position_embeddings": 40,
+    "initializer_range": 0.3,  # else nothing differs from anything
+    "pad_token_id": 0,
+}
+WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "b", "c", "d", "e")
+
+
+def tokenizer():
+    """A word is a token."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+
+    made = Tokenizer(models.WordLevel({word: n for n, word in enumerate(WORDS)}, unk_token="[UNK]"))
+    made.pre_tokenizer = pre_tokenizers.Whitespace()
+    made.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    return T.PreTrainedTokenizerFast(
+        tokenizer_object=made, pad_token="[PAD]", unk_token="[UNK]", model_max_length=30
+    )
+
+
+@pytest.fixture
+def texts(tmp_path):
+    path = tmp_path / "texts.txt"
+    rows = [" ".join("abcde"[(n * k) % 5] for k in range(1 + n % 7)) for n in range(1, 20)]
+    path.write_text("\n".join(rows), encoding="utf-8")
+    return CheckpointData(path=path)
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    """Save a model of some class."""
+
+    def made(kind, config, dtype=None):
+        torch.manual_seed(0)
+        folder = tmp_path / kind
+        model = getattr(T, kind)(config)
+        (model if dtype is None else model.to(dtype)).save_pretrained(folder)
+        tokenizer().save_pretrained(folder)
+        return folder
+
+    return made
+
+
+def said(folder, *texts):
+    """What ONNX Runtime makes of texts in a padded batch, with the tokeniser that came along."""
+    session = onnxruntime.InferenceSession(folder / "model.onnx")
+    rows = T.AutoTokenizer.from_pretrained(folder)(list(texts), padding=True, return_tensors="np")
+    wanted = {each.name for each in session.get_inputs()}
+    given = {name: np.asarray(rows[name], np.int64) for name in rows if name in wanted}
+    return torch.from_numpy(session.run(None, given)[0]), rows
+
+
+@torch.no_grad()
+def by_torch(model, rows, part):
+    given = {name: torch.tensor(np.asarray(x)) for name, x in rows.items()}
+    return getattr(model.eval()(**given), part)
+
+
+def test_an_encoder_says_the_same_of_any_batch_and_length(checkpoint, texts, tmp_path):
+    folder, out = checkpoint("BertModel", T.BertConfig(**SIZES)), tmp_path / "out"
+    about = heedful.export(folder, to="onnx", output=out, data=texts)
+    assert about["checkpoint"] == "BertModel"
+    assert [each["name"] for each in about["graphs"]["model"]["outputs"]] == ["last_hidden_state"]
+    shapes = {each["name"]: each["shape"] for each in about["graphs"]["model"]["inputs"]}
+    assert shapes["input_ids"] == shapes["attention_mask"] == ["batch", "length"]
+    assert about["graphs"]["model"]["largest"] == {"length": 30}
+    assert about["checks"][0]["largest_difference"] <= about["checks"][0]["allowed"] < 1e-3
+    assert json.loads((out / "export.json").read_text()) == about
+    model = T.BertModel.from_pretrained(folder)
+    for batch in (("a",), ("a b c d e a b c d e", "b"), ("c d", "e", "a a a", "d")):
+        got, rows = said(out, *batch)
+        want = by_torch(model, rows, "last_hidden_state")
+        torch.testing.assert_close(got, want, atol=1e-5, rtol=0)
+    heedful.export(folder, to="onnx", output=out, data=texts, force=True)  # all of it was ours
+
+
+def test_an_optimised_folder_has_other_heads_in_every_layer(checkpoint, texts, tmp_path):
+    folder = checkpoint("BertForSequenceClassification", T.BertConfig(**SIZES, num_labels=4))
+    moves = {
+        "bert.encoder.layer.0.attention": (KeepHeads(heads=(1,)), LowPrecision(precision="int8")),
+        "bert.encoder.layer.1.attention": (DropSite(),),
+    }
+    plan, model = Plan(moves=moves).resolved(open_checkpoint(folder).model)
+    smaller = tmp_path / "smaller"
+    beside = {
+        path.name: path.read_bytes() for path in folder.iterdir() if path.name.startswith("tok")
+    }
+    save_model(smaller, model, plan, beside=beside)
+    out = tmp_path / "out"
+    about = heedful.export(smaller, to="onnx", output=out, data=texts)
+    assert (out / "plan.toml").read_text() == (smaller / "plan.toml").read_text()
+    assert any("query" in name for name in about["rounded"])
+    got, rows = said(out, "a b c", "d")
+    whole, _ = said_of_original(folder, tmp_path, texts, "a b c", "d")
+    assert got.shape == whole.shape == (2, 4)
+    assert not torch.allclose(got, whole, atol=1e-4)
+    loaded = by_torch(in_full(heedful.load(smaller))[0], rows, "logits")
+    torch.testing.assert_close(got, loaded, atol=1e-5, rtol=0)
+
+
+def said_of_original(folder, tmp_path, data, *texts):
+    heedful.export(folder, to="onnx", output=tmp_path / "whole", data=data)
+    return said(tmp_path / "whole", *texts)
+
+
+def test_a_language_model_says_every_next_word_without_a_cache(checkpoint, texts, tmp_path):
+    sizes = {**SIZES, "hidden_size": 16, "num_attention_heads": 4, "num_key_value_heads": 2}
+    folder = checkpoint("LlamaForCausalLM", T.LlamaConfig(**sizes), torch.bfloat16)
+    out = tmp_path / "out"
+    about = heedful.export(folder, to="onnx", output=out, data=texts)
+    assert [each["name"] for each in about["graphs"]["model"]["outputs"]] == ["logits"]
+    got, rows = said(out, "a b c d", "e")
+    want = by_torch(T.LlamaForCausalLM.from_pretrained(folder).float(), rows, "logits")
+    torch.testing.assert_close(got, want, atol=1e-5, rtol=0)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_programs_of_torch_too(checkpoint, texts, tmp_path):
+    folder, out = checkpoint("BertModel", T.BertConfig(**SIZES)), tmp_path / "out"
+    about = heedful.export(folder, to="torch-export", output=out, data=texts)
+    assert "no pickle" in about["safe_to_load"]
+    program = torch.export.load(out / "model.pt2").module()
+    rows = tokenizer()(["a b", "c d e"], padding=True, return_tensors="pt")
+    want = by_torch(T.BertModel.from_pretrained(folder), rows, "last_hidden_state")
+    names = [each["name"] for each in about["graphs"]["model"]["inputs"]]
+    got = program(*(rows[name] for name in names))[0]
+    torch.testing.assert_close(got, want, atol=1e-5, rtol=0)
+
+
+def test_sentences_stand_in_where_no_data_is_given(checkpoint):
+    opened = opened_for_export(checkpoint("BertModel", T.BertConfig(**SIZES)), None)
+    graph = graphs_of_checkpoint(opened).graphs[0]
+    assert {len(case[0]) for case in graph.cases} == {1, 2, 3, 4, 5}
+    assert min(graph.cases[0][0].shape) > 1
+
+
+def test_what_is_no_one_graph_is_refused(checkpoint, texts, tmp_path):
+    config = T.T5Config(
+        vocab_size=9, d_model=12, d_kv=4, d_ff=20, num_layers=1, num_heads=3, pad_token_id=0,
+        decoder_start_token_id=0,
+    )  # fmt: skip
+    folder = checkpoint("T5ForConditionalGeneration", config)
+    with pytest.raises(UnsupportedError, match=r"got T5ForConditionalGeneration, which reads one"):
+        heedful.export(folder, to="onnx", output=tmp_path / "out", data=texts)
+    assert not (tmp_path / "out").exists()
+
+
+def test_ctranslate2_reads_checkpoints_by_itself(checkpoint, texts, tmp_path):
+    pytest.importorskip("ctranslate2")
+    folder = checkpoint("BertModel", T.BertConfig(**SIZES))
+    with pytest.raises(UnsupportedError, match=r"got a checkpoint of Hugging Face, BertModel"):
+        heedful.export(folder, to="ctranslate2", output=tmp_path / "out", data=texts)
+
+
+def test_what_goes_with_a_run_is_refused_with_a_checkpoint_and_the_other_way(
+    checkpoint, texts, tmp_path
+):
+    folder = checkpoint("BertModel", T.BertConfig(**SIZES))
+    with pytest.raises(ConfigError, match=r"task must come with a run, got 'mine:Task'"):
+        heedful.export(folder, to="onnx", output=tmp_path / "out", task="mine:Task")
+    with pytest.raises(ConfigError, match=r"data must come with a checkpoint, got .*texts\.txt"):
+        heedful.export(tmp_path / "no-run", to="onnx", output=tmp_path / "out", data=texts)
