@@ -43,6 +43,7 @@ from heedful.optimizing.optimize import optimize_problem
 from heedful.optimizing.optimize_data import OptimizeData
 from heedful.optimizing.outcome import Outcome
 from heedful.optimizing.problem import Batch, Problem
+from heedful.optimizing.request import Request
 from heedful.optimizing.settings import OptimizeSettings
 
 CONTEXT = 4096
@@ -181,7 +182,13 @@ def one(
     control: bool,
 ) -> Row:
     problem, steps = subject_of(model, text, context), list[int]()
-    outcome = optimize_problem(counted(problem, steps), parse_lose(BUDGET), settings, heard)
+    request = Request(
+        problem=counted(problem, steps),
+        budget=parse_lose(BUDGET),
+        settings=settings,
+        listener=heard,
+    )
+    outcome = optimize_problem(request)
     before, after = unfused(model).eval(), outcome.model.eval()
     batch = windows(text.test, context)[0][0][None]
     attention, whole, share = timed(before, after, batch)

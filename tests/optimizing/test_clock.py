@@ -56,3 +56,13 @@ def test_as_often_as_fits_into_a_share_of_what_is_left(now, took, times):
     assert clock.times(50, "step", share=0.5) == times
     now.seconds += 61
     assert clock.times(50, "step", share=0.5) == (0 if took else 50)
+
+
+def test_only_a_search_is_told_that_time_is_up(now):
+    clock = Clock(1.0, now=now)
+    assert clock.limit == 60.0
+    now.seconds += 61
+    clock.ask()
+    with pytest.raises(TimeUp), clock.searching():
+        clock.ask()
+    clock.ask()  # what is left of it is the proof

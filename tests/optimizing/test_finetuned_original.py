@@ -18,6 +18,7 @@ from heedful.optimizing.finetuned_original import (
     FinetunedOriginal,
     finetune_original,
 )
+from heedful.optimizing.request import Request
 from heedful.optimizing.rounds import Search
 
 RECIPE = (Finetuning(steps=3, seed=4), Finetuning(steps=12, seed=9, rate_scale=0.5))
@@ -31,9 +32,9 @@ def labelled(kit):
         problem = kit.problem()
         problem = replace(problem, truth=lambda batch: torch.zeros(len(batch), dtype=torch.long))
         problem = replace(problem, learning_rate=1e-2, **changes)
-        found = Search(
-            problem, Budget(metric="quality", margin=-0.1), kit.quick(), lambda _: None, clock=clock
-        )
+        budget = Budget(metric="quality", margin=-0.1)
+        request = {"problem": problem, "budget": budget, "settings": kit.quick()}
+        found = Search(Request(**request, clock=clock or Clock()))
         return found, replace(found.original, model=kit.planted(seed=3), trained=RECIPE)
 
     return make

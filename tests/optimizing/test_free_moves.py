@@ -13,6 +13,7 @@ from heedful.optimizing.budget import Budget
 from heedful.optimizing.clock import Clock, TimeUp
 from heedful.optimizing.events import Verified
 from heedful.optimizing.free_moves import free_moves
+from heedful.optimizing.request import Request
 from heedful.optimizing.rounds import Search
 
 WAYS = ["bf16", "int8", "int8 in attention, bf16 elsewhere"]
@@ -36,7 +37,8 @@ def made(kit, *slacks, clock=None, **settings):
     events = []
     budget = Budget(metric="quality", margin=-0.1)
     settings = kit.quick(**{"goal": "latency"} | settings)
-    search = Search(kit.problem(), budget, settings, events.append, clock=clock)
+    request = {"problem": kit.problem(), "budget": budget, "settings": settings}
+    search = Search(Request(**request, listener=events.append, clock=clock or Clock()))
     left = list(slacks)
     search.judged = lambda candidate: replace(candidate, slack=left.pop(0))
     return search, events

@@ -13,6 +13,7 @@ from heedful.optimizing.events import Note, ignore
 from heedful.optimizing.finetune import Finetuning
 from heedful.optimizing.judging import Judging
 from heedful.optimizing.optimize_data import OptimizeData
+from heedful.optimizing.request import Request
 
 
 class Now:
@@ -31,7 +32,8 @@ def search(kit):
 
 def made(kit, problem=None, *, margin=-0.1, listener=ignore, clock=None):
     budget = Budget(metric="quality", margin=margin)
-    return Judging(problem or kit.problem(), budget, kit.quick(), listener, clock=clock)
+    request = {"problem": problem or kit.problem(), "budget": budget, "settings": kit.quick()}
+    return Judging(Request(**request, listener=listener, clock=clock or Clock()))
 
 
 @pytest.mark.parametrize("difference, within", [(-0.11, False), (-0.09, True), (0.2, True)])

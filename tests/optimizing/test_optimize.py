@@ -30,12 +30,14 @@ from heedful.optimizing.finetuned_original import UNLABELLED, UNTRAINED
 from heedful.optimizing.of_model import ModelSpec
 from heedful.optimizing.operations import parameters
 from heedful.optimizing.optimize import as_budget
+from heedful.optimizing.request import Request
 from heedful.optimizing.rounds import Search
 
 KEYS = {"accepted", "reason", "quality", "speedup", "speedup_middle_half", "latency_ms"} | {
     *("attention_operations", "parameters", "seconds", "plan", "goal", "attention_share"),
     *("speedup_bound", "sites", "not_adaptable", "rounds", "machine", "seed", "taken_apart"),
     *("finetuned_original", "test_looks", "left_out", "steps", "refused"),
+    "cost_share",
 }
 
 
@@ -72,7 +74,7 @@ def test_what_does_nothing_is_cut_and_proved_not_to_matter(kit, timed, kind):
     assert outcome.verdict.examples == report["quality"]["examples"] == 120
     assert report["finetuned_original"] in outcome.reason
     assert outcome.reason.removesuffix(f". {report['finetuned_original']}").endswith(
-        "; 1.50x (1.40 to 1.60) faster"
+        f"; {report['cost_share']:.0%} of the multiply-adds, at 1.50x (1.40 to 1.60) the speed"
     )
     assert report["finetuned_original"] in (UNLABELLED, UNTRAINED)
     assert report["test_looks"] == 1
@@ -351,12 +353,13 @@ def test_what_is_not_faster_is_refused_before_the_test_split(kit, timed, ratio):
     timed["ratio"] = ratio
     model, data, asked = kit.planted(), kit.splits(), []
     quality = kit.agreement(copy.deepcopy(model))
+    settings = kit.quick(rounds=1, goal="latency")
 
     def watched(model, split):
         asked.append(split is data.test)
         return quality(model, split)
 
-    outcome = optimized(kit, model, data=data, quality=watched, settings=kit.quick(rounds=1))
+    outcome = optimized(kit, model, data=data, quality=watched, settings=settings)
     assert not outcome.accepted
     assert outcome.plan.moves
     assert outcome.verdict is None
@@ -587,11 +590,11 @@ def test_too_few_examples_are_refused_at_once(kit, monkeypatch, split, tmp_path)
 
 def test_a_budget_in_the_wrong_direction_is_refused_at_once(kit, monkeypatch):
     no_search(monkeypatch)
+    budget = Budget(metric="quality", margin=0.1)
+    request = Request(problem=kit.problem(), budget=budget, settings=kit.quick())
     message = "the budget must know that higher quality is better, got quality +0.1"
     with pytest.raises(ConfigError, match=re.escape(message)):
-        optimize_file.optimize_problem(
-            kit.problem(), Budget(metric="quality", margin=0.1), kit.quick()
-        )
+        optimize_file.optimize_problem(request)
 
 
 @pytest.mark.parametrize(
@@ -644,9 +647,9 @@ def test_the_final_timing_takes_turns(kit):
     calls = []
     model = kit.planted(seed=1)
     problem = replace(kit.problem(), use=calls.append)
-    ratio, latency = proof_file._timed(problem, model)
+    ratio, latency = proof_file._timed(problem, model, 5)
     first, second = [problem.model, model], [model, problem.model]
-    rounds = [(first, second)[number % 2] for number in range(proof_file.TIMINGS)]
+    rounds = [(first, second)[number % 2] for number in range(5)]
     assert calls == [each for pair in (first, *rounds) for each in pair]
     assert set(latency) == {"before", "after"}
     assert ratio.low <= ratio.median <= ratio.high

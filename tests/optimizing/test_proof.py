@@ -12,7 +12,14 @@ from heedful.optimizing import proof as file
 from heedful.optimizing.budget import Budget
 from heedful.optimizing.clock import Clock
 from heedful.optimizing.events import Note
-from heedful.optimizing.proof import MOST_LOOKS, decisive, keep_time_for_proof, prove
+from heedful.optimizing.proof import (
+    FEWEST_TIMINGS,
+    MOST_LOOKS,
+    decisive,
+    keep_time_for_proof,
+    prove,
+)
+from heedful.optimizing.request import Request
 from heedful.optimizing.rounds import Search
 
 FASTER, SLOWER = Ratio(1.5, 1.4, 1.6), Ratio(1.1, 0.9, 1.3)
@@ -22,12 +29,14 @@ FASTER, SLOWER = Ratio(1.5, 1.4, 1.6), Ratio(1.1, 0.9, 1.3)
 def made(kit, monkeypatch):
     """A search with candidates of falling saving: each `(speed, lost on the test split)`."""
 
-    def make(*each, examples=120):
+    def make(*each, examples=120, goal="latency"):
         search = Search(
-            kit.problem(data=kit.splits(examples)),
-            Budget(metric="quality", margin=-0.1),
-            kit.quick(),
-            events.append,
+            Request(
+                problem=kit.problem(data=kit.splits(examples)),
+                budget=Budget(metric="quality", margin=-0.1),
+                settings=kit.quick(goal=goal),
+                listener=events.append,
+            )
         )
         lost, speeds = {}, {}
         for number, (speed, loses) in enumerate(each):
@@ -49,7 +58,11 @@ def made(kit, monkeypatch):
             return per_example(right)
 
         search.problem = replace(search.problem, statistics=statistics)
-        monkeypatch.setattr(file, "_timed", lambda problem, model: (speeds.get(model, FASTER), {}))
+        monkeypatch.setattr(
+            file,
+            "_timed",
+            lambda problem, model, rounds: (speeds.get(model, FASTER), {"rounds": rounds}),
+        )
         return search
 
     events = []
@@ -119,6 +132,21 @@ def test_a_refused_one_as_plain_data(made):
     assert (found["speedup"], found["test"]["accepted"]) == (1.5, False)
 
 
+@pytest.mark.parametrize("goal", ["memory", "macs"])
+def test_other_goals_need_not_be_faster(made, goal):
+    found, (proof,) = outcome(made((SLOWER, 0), goal=goal), made.events)
+    assert found == ["accepted"]
+    assert proof.after is not None
+
+
+@pytest.mark.parametrize("goal", ["memory", "macs"])
+def test_other_goals_must_cost_less(made, goal):
+    search = made((FASTER, 0), goal=goal)
+    search.answers._kept = [replace(search.answers._kept[0], share=1.0)]
+    assert outcome(search, made.events)[0] == ["slow"]
+    assert made.events[-1].text.startswith(f"the one at 100% of the {file.COUNTED[goal]} is not ")
+
+
 def test_time_is_kept_for_the_proof(made):
     search = made()
     keep_time_for_proof(search)
@@ -127,3 +155,52 @@ def test_time_is_kept_for_the_proof(made):
     search.clock.took["dev"] = 7.0
     keep_time_for_proof(search)
     assert search.clock.kept == pytest.approx(14.0)  # both sides of a test as large as dev
+    search.problem = replace(search.problem, truth=lambda batch: batch)
+    keep_time_for_proof(search)
+    assert search.clock.kept == pytest.approx(21.0)  # and of the original fine-tuned for as long
+
+
+class Steps:
+    """A clock that goes on by so many seconds whenever somebody looks."""
+
+    def __init__(self, by):
+        self.seconds, self.by = 0.0, by
+
+    def __call__(self):
+        self.seconds += self.by
+        return self.seconds
+
+
+@pytest.mark.parametrize("use, rounds", [(0.1, 9), (4.0, 6), (30.0, 3)])
+def test_the_final_timing_fits_into_a_fifth_of_the_time(made, use, rounds):
+    search = made((FASTER, 0))
+    search.clock = Clock(5.0, now=(now := Steps(0.0)))
+    search.clock.took["dev"] = 1.0
+    search.problem = replace(search.problem, use=lambda model: None)
+    now.by = use
+    keep_time_for_proof(search)
+    now.by = 0.0
+    assert search.clock.kept == pytest.approx(2 * (rounds + 1) * use + 2)
+    (proof,) = outcome(search, made.events)[1]
+    assert proof.latency["rounds"] == rounds
+
+
+@pytest.mark.parametrize("spent, rounds", [(200.0, 9), (325.0, 6), (345.0, FEWEST_TIMINGS)])
+def test_a_search_that_took_too_long_leaves_less_for_the_timing(made, spent, rounds):
+    search = made((FASTER, 0))
+    search.clock = Clock(5.0, now=(now := Steps(0.0)))
+    search.clock.took |= {"use": 1.0, "dev": 1.0}
+    search.clock.kept, now.seconds = 20.0, spent
+    (proof,) = outcome(search, made.events)[1]
+    assert proof.latency["rounds"] == rounds
+
+
+@pytest.mark.parametrize("spent, found", [(53.0, ["refused", "accepted"]), (54.0, ["refused"])])
+def test_no_further_candidate_is_proved_when_time_is_up(made, spent, found):
+    search = made((FASTER, 0.3), (FASTER, 0))
+    search.clock = Clock(1.0, now=(now := Steps(0.0)))
+    search.clock.took |= {"use": 1.0, "judging": 5.0}
+    now.seconds = spent
+    assert outcome(search, made.events)[0] == found
+    up = Note(text="the time is up before another candidate could be proved")
+    assert (made.events[-1] == up) is (len(found) == 1)

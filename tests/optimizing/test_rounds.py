@@ -16,6 +16,7 @@ from heedful.optimizing.events import Note, RoundDone, Stage, ignore
 from heedful.optimizing.evolve import EvolutionResult
 from heedful.optimizing.operations import total_operations
 from heedful.optimizing.prepared import Prepared
+from heedful.optimizing.request import Request
 from heedful.optimizing.rounds import Search
 from heedful.optimizing.site_options import SiteOptions
 
@@ -37,7 +38,8 @@ class Now:
 def made(kit, problem=None, *, margin=-0.1, listener=ignore, layers=1, clock=None, **settings):
     problem = problem or kit.problem(kit.planted(layers=layers))
     budget = Budget(metric="quality", margin=margin)
-    return Search(problem, budget, kit.quick(**settings), listener, clock=clock)
+    request = {"problem": problem, "budget": budget, "settings": kit.quick(**settings)}
+    return Search(Request(**request, listener=listener, clock=clock or Clock()))
 
 
 def prepared(search, table, sites=()):

@@ -9,6 +9,7 @@ from heedful.optimizing.clock import Clock, TimeUp
 from heedful.optimizing.compression_levels import CompressionLevel
 from heedful.optimizing.events import Verified
 from heedful.optimizing.prepared import Prepared
+from heedful.optimizing.request import Request
 from heedful.optimizing.rounds import Search
 from heedful.optimizing.small_steps import small_steps
 
@@ -19,9 +20,9 @@ SITES = 8
 def search(kit):
     events = []
     budget = Budget(metric="quality", margin=-0.1)
-    found = Search(
-        kit.problem(), budget, kit.quick(), events.append, clock=Clock(1.0, now=lambda: 0.0)
-    )
+    request = {"problem": kit.problem(), "budget": budget, "settings": kit.quick()}
+    clock = Clock(1.0, now=lambda: 0.0)
+    found = Search(Request(**request, listener=events.append, clock=clock))
     found.events = events
     return found
 

@@ -44,6 +44,33 @@ def test_a_judgement_holds_what_the_report_says():
     assert (found.bound, found.budget, found.split) == (-0.75, -1.0, "test")
     assert (found.examples, found.looks, found.speedup) == (90, 3, 1.5)
     assert found.speedup_middle_half == (1.25, 1.75)
+    assert (found.confidence, found.trained) == (0.95, None)  # of reports of older versions
+
+
+AS_LONG = {"steps": 9, "wanted": 15} | {
+    "against": {"before": 61.5, "difference": -0.5, "bound": -0.875, "confidence": 0.95}
+    | {"accepted": False, "reason": "It is."}
+}
+
+
+def test_a_judgement_holds_the_original_fine_tuned_for_as_long():
+    sure = report()["quality"] | {"confidence": 0.96}
+    found = judgement_of(report(finetuned_original=AS_LONG, quality=sure))
+    assert found.confidence == 0.96
+    trained = found.trained
+    assert (trained.steps, trained.wanted, trained.before) == (9, 15, 61.5)
+    assert (trained.difference, trained.bound) == (-0.5, -0.875)
+    assert (trained.confidence, trained.accepted) == (0.95, False)
+
+
+def test_a_sentence_in_its_place_is_no_comparison():
+    assert judgement_of(report(finetuned_original="Nothing was fine-tuned.")).trained is None
+
+
+@pytest.mark.parametrize("against", [None, {}, AS_LONG["against"] | {"bound": "low"}])
+def test_half_a_comparison_is_refused(against):
+    with pytest.raises(RunError, match="the report of an optimisation must be whole, got: "):
+        judgement_of(report(finetuned_original=AS_LONG | {"against": against}))
 
 
 def test_the_original_comes_first_and_one_candidate_was_chosen():

@@ -26,6 +26,7 @@ from heedful.optimizing.ledger import counted
 from heedful.optimizing.optimize import optimize_problem
 from heedful.optimizing.outcome import Outcome, write_refusal
 from heedful.optimizing.problem import Problem
+from heedful.optimizing.request import Request
 from heedful.optimizing.run_folder import check_free, output_of, search_of
 from heedful.optimizing.search_state import SearchState, hold_state, machine_of
 from heedful.optimizing.settings import OptimizeSettings
@@ -92,7 +93,15 @@ def optimize_checkpoint(
         found = problem_of_checkpoint(checkpoint, head, splits, budget, quality=quality)
         del checkpoint  # what is optimised is a copy
         problem = _counted(found, folder, state, budget, settings, on_event)
-        outcome = optimize_problem(problem, budget, settings, on_event, state, clock=clock)
+        request = Request(
+            problem=problem,
+            budget=budget,
+            settings=settings,
+            listener=on_event,
+            state=state,
+            clock=clock,
+        )
+        outcome = optimize_problem(request)
         about = {"checkpoint": str(folder), "data": described(data, found.splits)}
         report = {**about, **outcome.report}
         if outcome.accepted:

@@ -28,11 +28,17 @@ class Clock:
         """Seconds that only the proof may use."""
         self.took: dict[str, float] = {}
         """Seconds that something took when it was last done, by its name."""
+        self._searching = False
 
     @property
     def limited(self) -> bool:
         """Is there a limit?"""
         return self._limit != float("inf")
+
+    @property
+    def limit(self) -> float:
+        """Seconds for all of it."""
+        return self._limit
 
     @property
     def spent(self) -> float:
@@ -52,6 +58,24 @@ class Clock:
         """
         if self.left < sum(self.took.get(name, 0.0) for name in names) or self.left <= 0:
             raise TimeUp
+
+    def ask(self, *names: str) -> None:
+        """Do as `check` does while a search runs; before it and behind it there is no end to tell.
+
+        Raises:
+            TimeUp: There is no time left.
+        """
+        if self._searching:
+            self.check(*names)
+
+    @contextmanager
+    def searching(self) -> Generator[None]:
+        """Let whoever asks end the search, for a while."""
+        self._searching = True
+        try:
+            yield
+        finally:
+            self._searching = False
 
     @contextmanager
     def watch(self, name: str) -> Generator[None]:

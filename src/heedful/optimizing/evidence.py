@@ -20,6 +20,7 @@ from heedful.optimizing.operations import operations, parameters, total_operatio
 from heedful.optimizing.proof import Proof
 from heedful.optimizing.rounds import Search
 from heedful.optimizing.search_state import machine_of
+from heedful.optimizing.settings import COUNTED
 from heedful.optimizing.speedup_bound import WorkShare, why_not_faster
 
 AS_GIVEN = "The original is judged as it was given."
@@ -52,13 +53,21 @@ class Evidence:
             )
         if proof.verdict is None:
             return why_not_faster(self.share, str(proof.speed))
-        reason = f"{proof.verdict.reason.removesuffix('.')}; {proof.speed} faster. {self.original}"
+        reason = f"{proof.verdict.reason.removesuffix('.')}; {self._saved}. {self.original}"
         if proof.looks > 1:
             reason += f" This is look {proof.looks} at the test split: each must be surer."
         if proof.accepted and self.others:
             others = ", ".join(f"{other.best.share:.0%}" for other in self.others)
-            reason += f" What would take less of the time, {others}, was refused."
+            reason += f" What would take less, {others}, was refused."
         return reason
+
+    @property
+    def _saved(self) -> str:
+        """What is saved, in words: time as it was measured, else what the goal counts."""
+        goal, speed = self.search.settings.goal, self.proof.speed
+        if goal == "latency":
+            return f"{speed} faster"
+        return f"{self.proof.best.share:.0%} of the {COUNTED[goal]}, at {speed} the speed"
 
     @cached_property
     def share(self) -> WorkShare:
@@ -114,6 +123,7 @@ class Evidence:
             "seconds": round(seconds, 1),
             "plan": best.plan.dumps(),
             "goal": search.settings.goal,
+            "cost_share": round(best.share, 4),
             "attention_share": round(self.share.attention, 4),
             "speedup_bound": round(self.share.bound, 4),
             "sites": self._sites(),
@@ -142,6 +152,7 @@ class Evidence:
             "bound": verdict.bound,
             "budget": verdict.budget,
             "examples": verdict.examples,
+            "confidence": verdict.confidence,
             "split": "dev" if proof.verdict is None else "test",
         }
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from heedful.allocation.plan import unfused
 from heedful.errors import TrainingError
+from heedful.metrics.metric import Floats
 from heedful.optimizing.candidate import Candidate
 from heedful.optimizing.descent import STOP
 from heedful.optimizing.events import EventListener, Stage
@@ -52,7 +53,7 @@ class FinetunedOriginal:
 
 
 def finetune_original(
-    search: Search, answer: Candidate, on_event: EventListener
+    search: Search, answer: Candidate, on_event: EventListener, *, after: Floats | None = None
 ) -> FinetunedOriginal | str:
     """Fine-tune the original as the answer was: the same steps, batches, rates and loss.
 
@@ -63,6 +64,7 @@ def finetune_original(
         search: Behind its verdict.
         answer: What was accepted.
         on_event: Told how far it is.
+        after: Statistics of the answer on the test split; `None` means that they are not known yet.
 
     Returns:
         What became of it, or in a sentence why there is nothing to compare with.
@@ -77,7 +79,7 @@ def finetune_original(
         return UNLABELLED
     wanted, taken = sum(each.steps for each in answer.trained), 0
     on_event(Stage(text="fine-tuning the original for as long", done=0.0))
-    search.clock.kept = search.clock.took.get("dev", 0.0)
+    search.clock.kept = search.clock.took.get("test", search.clock.took.get("dev", 0.0))
     model = unfused(problem.model)
     try:
         for each in answer.trained:
@@ -85,7 +87,7 @@ def finetune_original(
             taken += finetune(model, problem, each, on_step=listen)
         verdict = judge(
             problem.statistics(model.eval(), "test"),
-            problem.statistics(answer.model, "test"),
+            problem.statistics(answer.model, "test") if after is None else after,
             metric=problem.metric,
             budget=search.budget,
             seed=search.settings.seed,

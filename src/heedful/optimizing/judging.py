@@ -8,20 +8,19 @@ from heedful.allocation.sites import find_sites
 from heedful.errors import TrainingError
 from heedful.metrics.metric import Floats
 from heedful.optimizing.answers import Answers
-from heedful.optimizing.budget import Budget
+from heedful.optimizing.asked import asked
 from heedful.optimizing.candidate import Candidate
-from heedful.optimizing.clock import FEWEST, Clock
+from heedful.optimizing.clock import FEWEST
 from heedful.optimizing.compression_levels import Assignment
-from heedful.optimizing.events import EventListener, Note, Stage
+from heedful.optimizing.events import Note, Stage
 from heedful.optimizing.finetune import Finetuning, finetune, rate_scale_for
 from heedful.optimizing.finetuning_time import FinetuningTime
 from heedful.optimizing.looks import confidence_of_look
 from heedful.optimizing.operations import record_usage
 from heedful.optimizing.prepared import Prepared
-from heedful.optimizing.problem import Problem, Reference
+from heedful.optimizing.problem import Reference
 from heedful.optimizing.reconstruct import reconstruct
-from heedful.optimizing.search_state import SearchState
-from heedful.optimizing.settings import OptimizeSettings
+from heedful.optimizing.request import Request
 from heedful.optimizing.shared_weights import share_weights
 from heedful.optimizing.site_costs import SiteCosts
 from heedful.optimizing.site_options import moves_of
@@ -32,53 +31,39 @@ class Judging:
     """The original, measured once, and what makes candidates of it and judges them.
 
     Args:
-        problem: What is optimised.
-        budget: What must be kept.
-        settings: How much work it may take.
-        listener: Told what happens.
-        state: Of an earlier part of this search, and for a later one; `None` means none.
-        clock: Of the whole optimisation; `None` means that it begins here.
+        request: What is asked; every pass of its problem asks its clock.
     """
 
-    def __init__(
-        self,
-        problem: Problem,
-        budget: Budget,
-        settings: OptimizeSettings,
-        listener: EventListener,
-        state: SearchState | None = None,
-        clock: Clock | None = None,
-    ) -> None:
-        self.state, self.clock = state, clock or Clock(settings.minutes)
-        self.problem, self.budget, self.settings, self.tell = problem, budget, settings, listener
+    def __init__(self, request: Request) -> None:
+        self.state, self.clock, self.tell = request.state, request.clock, request.listener
+        self.budget, self.settings = request.budget, request.settings
+        self.problem = problem = asked(request.problem, self.clock)
         self.start = share_weights(unfused(problem.model), problem.model)
         self.sites = find_sites(self.start)[0]
         self.tell(Stage(text="measuring the original"))
         self.reference = Reference(problem)
-        with self.clock.watch("dev"):
-            self.before: Floats = problem.statistics(problem.model, "dev")
+        self.before: Floats = problem.statistics(problem.model, "dev")
         self.usage = record_usage(self.start, self.sites, problem.runs(self.start))
         self.costs = SiteCosts(
-            settings.goal,
+            self.settings.goal,
             self.start,
             self.sites,
             self.usage,
             problem.work,
-            {} if state is None else state.costs(),
+            {} if self.state is None else self.state.costs(),
         )
         was = {site.name: str(site.read(self.start).geometry) for site in self.sites}
         self.original = Candidate(plan=Plan(was=was), model=self.start, share=1.0, divergence=0.0)
         self.base, self.base_costs = self.original, self.costs
         self.answers = Answers()
         self.finetuning_time = FinetuningTime(
-            self.clock, labelled=problem.truth is not None, tell=listener
+            self.clock, labelled=problem.truth is not None, tell=self.tell
         )
         self.confidence = confidence_of_look(problem.looked + 1)
 
     def judged(self, candidate: Candidate) -> Candidate:
         """Return the candidate with its verdict on the dev split."""
-        with self.clock.watch("dev"):
-            after = self.problem.statistics(candidate.model, "dev")
+        after = self.problem.statistics(candidate.model, "dev")
         verdict = judge(
             self.before,
             after,

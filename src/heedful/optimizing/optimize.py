@@ -24,12 +24,13 @@ from heedful.optimizing.events import (
     ignore,
 )
 from heedful.optimizing.evidence import AS_GIVEN, Evidence, round_of, step_of
-from heedful.optimizing.finetuned_original import finetune_original
+from heedful.optimizing.finetuned_original import FinetunedOriginal, finetune_original
 from heedful.optimizing.of_model import ModelSpec, Quality, identity, problem_of_model
 from heedful.optimizing.optimize_data import OptimizeData
 from heedful.optimizing.outcome import Outcome
 from heedful.optimizing.problem import Problem
-from heedful.optimizing.proof import decisive, keep_time_for_proof, prove
+from heedful.optimizing.proof import Proof, decisive, keep_time_for_proof, prove
+from heedful.optimizing.request import Request
 from heedful.optimizing.rounds import Search
 from heedful.optimizing.sample_size import required_examples
 from heedful.optimizing.search_state import SearchState, hold_state, machine_of
@@ -99,8 +100,11 @@ def optimize(
             raise ConfigError(f"moves must be objects of heedful.Move, got {move!r:.80}")
     problem = replace(problem, moves=tuple(moves))
     named = [[name_of(move), move.settings()] for move in problem.moves]
+    request = Request(
+        problem=problem, budget=budget, settings=settings, listener=on_event, clock=clock
+    )
     if resume is None:
-        return optimize_problem(problem, budget, settings, on_event, clock=clock)
+        return optimize_problem(request)
     about = {
         "model": identity(model),
         "data": data.contents(),
@@ -110,29 +114,17 @@ def optimize(
     }
     state = SearchState(Path(resume), budget, settings, about)
     with hold_state(state, on_event):
-        return optimize_problem(problem, budget, settings, on_event, state, clock=clock)
+        return optimize_problem(replace(request, state=state))
 
 
-def optimize_problem(
-    problem: Problem,
-    budget: Budget,
-    settings: OptimizeSettings,
-    on_event: EventListener = ignore,
-    state: SearchState | None = None,
-    *,
-    clock: Clock | None = None,
-) -> Outcome:
+def optimize_problem(request: Request) -> Outcome:
     """Do the same for anything that a `Problem` describes.
 
     What cannot be judged is refused before anything is measured or written.
 
     Args:
-        problem: What is optimised.
-        budget: What must be kept.
-        settings: How much work it may take.
-        on_event: Called with every event of `heedful.optimizing.events`.
-        state: Opened behind the checks; whoever gives one holds its folder.
-        clock: Of all of it; `None` means that it begins here.
+        request: Its state, where there is one, is opened behind the checks; whoever gives it holds
+            its folder.
 
     Raises:
         ConfigError: The budget is in the wrong direction.
@@ -140,13 +132,13 @@ def optimize_problem(
         RunError: The memory is of another search, or cannot be written.
         UnsupportedError: The model holds no attention that can be changed.
     """
-    clock = clock or Clock(settings.minutes)
+    problem, on_event = request.problem, request.listener
     sites, unknown = find_sites(
         problem.model, lambda model: problem.outputs(model, problem.calibration[0])
     )
     if not sites:
         raise UnsupportedError(_nothing_to_change(problem.model, unknown))
-    _check(problem, budget)
+    _check(problem, request.budget)
     history: list[dict[str, Any]] = []
     steps: list[dict[str, Any]] = []
 
@@ -157,9 +149,9 @@ def optimize_problem(
             steps.append(step_of(event))
         on_event(event)
 
-    torch.manual_seed(settings.seed)
-    problem = _opened(problem, state, on_event)
-    search = Search(problem, budget, settings, listen, state, clock)
+    torch.manual_seed(request.settings.seed)
+    problem = _opened(problem, request.state, on_event)
+    search = Search(replace(request, problem=problem, listener=listen))
     keep_time_for_proof(search)
     distance = _seen_before_the_work(search, on_event)
     _search(search, on_event)
@@ -169,7 +161,7 @@ def optimize_problem(
         search=search,
         proof=proof,
         others=[other for other in proofs if other is not proof],
-        original=finetune_original(search, proof.best, on_event) if proof.accepted else AS_GIVEN,
+        original=_original(search, proof, on_event),
     )
     return Outcome(
         accepted=proof.accepted,
@@ -177,9 +169,16 @@ def optimize_problem(
         model=proof.best.model,
         plan=proof.best.plan,
         verdict=proof.verdict,
-        report=found.report(seconds=clock.spent, not_adaptable=unknown, history=history)
+        report=found.report(seconds=search.clock.spent, not_adaptable=unknown, history=history)
         | {"taken_apart": distance, "steps": steps},
     )
+
+
+def _original(search: Search, proof: Proof, on_event: EventListener) -> FinetunedOriginal | str:
+    """What the accepted one must also be compared with."""
+    if not proof.accepted:
+        return AS_GIVEN
+    return finetune_original(search, proof.best, on_event, after=proof.after)
 
 
 def _nothing_to_change(model: nn.Module, unknown: Mapping[str, str]) -> str:
@@ -248,8 +247,9 @@ def _tell_doubts(search: Search, on_event: EventListener) -> None:
 def _search(search: Search, on_event: EventListener) -> None:
     """Let it find what it can; an interrupt ends the search only, where there is an answer."""
     try:
-        for candidate in search.run():
-            search.answers.add(candidate)
+        with search.clock.searching():
+            for candidate in search.run():
+                search.answers.add(candidate)
     except KeyboardInterrupt:
         if not search.answers.in_order:
             raise

@@ -2,20 +2,17 @@
 
 from collections.abc import Iterator, Sequence
 
-from heedful.optimizing.budget import Budget
 from heedful.optimizing.candidate import Candidate
-from heedful.optimizing.clock import Clock, TimeUp
+from heedful.optimizing.clock import TimeUp
 from heedful.optimizing.compression_levels import Assignment, cost_of
-from heedful.optimizing.events import EventListener, Note, RoundDone, Stage
+from heedful.optimizing.events import Note, RoundDone, Stage
 from heedful.optimizing.evolve import evolve
 from heedful.optimizing.finetune import rate_scale_for
 from heedful.optimizing.free_moves import free_moves
 from heedful.optimizing.judging import Judging
 from heedful.optimizing.knapsack import knapsack
 from heedful.optimizing.prepared import Prepared
-from heedful.optimizing.problem import Problem
-from heedful.optimizing.search_state import SearchState
-from heedful.optimizing.settings import OptimizeSettings
+from heedful.optimizing.request import Request
 from heedful.optimizing.site_costs import SiteCosts
 from heedful.optimizing.site_options import SCREENED, find_options, moves_of, residual_of
 from heedful.optimizing.small_steps import cut_less, small_steps
@@ -28,21 +25,13 @@ CHOOSING, SHORT, LAST = 1 / 4, 1 / 5, 4 / 5
 
 
 class Search(Judging):
-    """What is cut, and how far; the arguments are those of `Judging`."""
+    """What is cut, and how far."""
 
-    def __init__(
-        self,
-        problem: Problem,
-        budget: Budget,
-        settings: OptimizeSettings,
-        listener: EventListener,
-        state: SearchState | None = None,
-        clock: Clock | None = None,
-    ) -> None:
-        super().__init__(problem, budget, settings, listener, state, clock)
+    def __init__(self, request: Request) -> None:
+        super().__init__(request)
         self.prepared: Prepared | None = None
         self.small: list[Candidate] = []
-        self.trials, self.cut = settings.trials, settings.cut
+        self.trials, self.cut = self.settings.trials, self.settings.cut
 
     def run(self) -> Iterator[Candidate]:
         """Yield candidates that may pass the test, as soon as they are judged.

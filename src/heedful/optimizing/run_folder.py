@@ -26,6 +26,7 @@ from heedful.optimizing.optimize import optimize_problem
 from heedful.optimizing.outcome import Outcome, write_refusal
 from heedful.optimizing.planned import PlanSteps, applied
 from heedful.optimizing.problem import Problem
+from heedful.optimizing.request import Request
 from heedful.optimizing.search_state import SearchState, hold_state, machine_of
 from heedful.optimizing.settings import OptimizeSettings, check_seed
 from heedful.renamed import old_keywords
@@ -84,7 +85,15 @@ def optimize_run(
         on_event(Stage(text="reading the run and its training data"))
         examples = None if test is None else run.kind.read_file(run.config, test)
         problem = _problem(run, examples, state, budget, settings, on_event)
-        outcome = optimize_problem(problem, budget, settings, on_event, state, clock=clock)
+        request = Request(
+            problem=problem,
+            budget=budget,
+            settings=settings,
+            listener=on_event,
+            state=state,
+            clock=clock,
+        )
+        outcome = optimize_problem(request)
         report = {"run": str(run.folder), **outcome.report}
         if outcome.accepted:
             write_run(folder, run, outcome.model, outcome.plan, report, test=examples)

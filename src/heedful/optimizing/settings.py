@@ -7,6 +7,7 @@ from heedful.errors import ConfigError
 from heedful.renamed import old_keywords, old_names
 
 Goal = Literal["latency", "memory", "macs"]
+COUNTED: dict[Goal, str] = {"latency": "cost", "memory": "memory", "macs": "multiply-adds"}
 STORED = {"max_divergence": "bearable", "finetune_steps": "heal_steps"}  # as journals name them
 SEEDS = 2**32  # what every generator takes, also with the number of a round added
 

@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from heedful.errors import RunError
-from heedful.report.run_page.data import Cost, Judgement, Search, Trial
+from heedful.report.run_page.data import Cost, Search, Trial
+from heedful.report.run_page.judgement import Judgement, TrainedOriginal
 
 COSTS = ("latency_ms", "attention_operations", "parameters")
+USUAL = 0.95  # confidence of reports that do not say it
 Report = Mapping[str, Any] | None
 
 
@@ -28,6 +30,7 @@ def judgement_of(report: Report) -> Judgement | None:
             before=_number(quality["before"]),
             after=_number(quality["after"]),
             bound=_number(quality["bound"]),
+            confidence=float(quality.get("confidence", USUAL)),
             budget=float(quality["budget"]),
             split=quality["split"],
             examples=int(quality.get("examples", 0)),
@@ -35,6 +38,7 @@ def judgement_of(report: Report) -> Judgement | None:
             speedup=float(report["speedup"]),
             speedup_middle_half=(float(low), float(high)),
             goal=str(report.get("goal", "latency")),
+            trained=_trained(report.get("finetuned_original")),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise RunError(_damaged(error)) from None
@@ -95,6 +99,22 @@ def _trial(found: Mapping[str, Any], report: Mapping[str, Any]) -> Trial:
         kept=bool(found["promising"] if dev is None else dev["accepted"]),
         final=bool(found["final"]),
         chosen=bool(found["final"]) and found["plan"] == report["plan"],
+    )
+
+
+def _trained(found: Any) -> TrainedOriginal | None:
+    """The original fine-tuned for as long; `None` where a sentence says why there is none."""
+    if not isinstance(found, Mapping):  # also of an older version, which had nothing of it
+        return None
+    against: Any = found["against"]
+    return TrainedOriginal(
+        steps=int(found["steps"]),
+        wanted=int(found["wanted"]),
+        before=float(against["before"]),
+        difference=float(against["difference"]),
+        bound=float(against["bound"]),
+        confidence=float(against["confidence"]),
+        accepted=against["accepted"] is True,
     )
 
 

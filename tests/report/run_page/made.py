@@ -11,7 +11,6 @@ from heedful.report.run_page.data import (
     Curve,
     Head,
     Interval,
-    Judgement,
     Look,
     PageData,
     Score,
@@ -20,6 +19,7 @@ from heedful.report.run_page.data import (
     Tile,
     Trial,
 )
+from heedful.report.run_page.judgement import Judgement, TrainedOriginal
 from heedful.report.run_page.watched import WatchedHead
 
 EVIL = "</script><script>alert('x')</script><img src=http://example.org/x>"
@@ -160,6 +160,7 @@ def page_data(**changes):
             before=61.0,
             after=61.5,
             bound=-0.25,
+            confidence=0.96,
             budget=-0.5,
             split="test",
             examples=1234,
@@ -167,6 +168,15 @@ def page_data(**changes):
             speedup=1.875,
             speedup_middle_half=(1.75, 2.0),
             goal="latency",
+            trained=TrainedOriginal(
+                steps=2500,
+                wanted=3175,
+                before=61.25,
+                difference=0.375,
+                bound=-0.0625,
+                confidence=0.95,
+                accepted=True,
+            ),
         ),
         "search": Search(
             metric="exact_match",

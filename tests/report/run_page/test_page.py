@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 
@@ -94,6 +95,33 @@ def test_a_run_by_itself_has_fewer_sections():
     ).decode()
     assert re.findall(r"<h2>([^<]+)</h2>", page) == ["Attention heads", "Method and limits"]
     assert "Nothing was optimised" in page
+
+
+GAINED = "might have gained from it too"
+
+
+def test_the_original_fine_tuned_as_long_is_told():
+    judgement = page_data().judgement
+    page = render(page_data()).decode()
+    assert (
+        "Fine-tuned for as long (2,500 of 3,175 steps), the original has 61.25: against that the "
+        "difference is +0.375, no worse than -0.0625 with 95 % confidence, also within the budget."
+    ) in page
+    assert "with 96 % confidence the difference is no worse than -0.25" in page
+    assert GAINED not in page
+    trained = replace(judgement.trained, steps=3175, accepted=False)
+    page = render(page_data(judgement=replace(judgement, trained=trained))).decode()
+    assert "(3,175 steps)" in page
+    assert "which is not within the budget for certain." in page
+    page = render(page_data(judgement=replace(judgement, trained=None))).decode()
+    assert GAINED in page
+    assert "for as long" not in page
+
+
+def test_the_fair_comparison_is_told_in_chinese_too():
+    page = render(page_data(), language="zh").decode()
+    assert "原模型经过同样多的微调（3,175 步中的 2,500 步）后为 61.25" in page
+    assert "以 96% 的置信度，差异不差于 -0.25" in page
 
 
 def test_it_speaks_chinese():

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from heedful.data.alignment import Alignment
 from heedful.data.image_attention import ImageAttention
 from heedful.explaining.explanation import Explanation
+from heedful.report.run_page.judgement import Judgement
 from heedful.report.run_page.watched import WatchedHead
 
 SinkKind = Literal["", "no-op", "broadcast", "mixed"]
@@ -56,41 +57,6 @@ class Cost:
     name: str
     before: float
     after: float | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Judgement:
-    """What an optimisation came to.
-
-    Args:
-        accepted: Is it faster, and as good as the budget asks?
-        reason: As `report.json` says it.
-        metric: That the budget is about.
-        before: Its score of the original; `None` where nothing was judged.
-        after: Its score of the optimised model.
-        bound: What the difference is, with 95 % confidence, no worse than.
-        budget: The difference that is still fine.
-        split: Which examples it was judged on.
-        examples: How many.
-        looks: How often that split was judged on so far.
-        speedup: How many times faster, measured in turns.
-        speedup_middle_half: Between what half of the turns lie.
-        goal: What was to be saved.
-    """
-
-    accepted: bool
-    reason: str
-    metric: str
-    before: float | None
-    after: float | None
-    bound: float | None
-    budget: float
-    split: str | None
-    examples: int
-    looks: int
-    speedup: float
-    speedup_middle_half: tuple[float, float]
-    goal: str
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -40,23 +40,36 @@ TABLE: dict[str, tuple[str, str]] = {
         "解释通过检验：{tested} 个中 {verified} 个",
     ),
     "accepted": (
-        "The optimised model does its work {speedup} times as fast. On {examples} "
-        "examples of the "
-        "{split}, {metric} went from {before} to {after}; with 95 % confidence the difference is "
-        "no worse than {bound}, and {budget} is allowed.",
+        "The optimised model does its work {speedup} times as fast. On {examples} examples of the "
+        "{split}, {metric} went from {before} to {after}; with {confidence} % confidence the "
+        "difference is no worse than {bound}, and {budget} is allowed.",
         "优化后的模型速度是原来的 {speedup} 倍。在{split}的 {examples} 个样本上，"
-        "{metric} 从 {before} "
-        "变为 {after}；以 95% 的置信度，差异不差于 {bound}，允许 {budget}。",
+        "{metric} 从 {before} 变为 {after}；"
+        "以 {confidence}% 的置信度，差异不差于 {bound}，允许 {budget}。",
     ),
     "refused": (
         "Optimising was refused: the candidate was {speedup} times as fast, and on {examples} "
-        "examples of the {split} {metric} went from {before} to {after}; with 95 % "
-        "confidence the "
-        "difference is no worse than {bound}, and {budget} is allowed.",
-        "优化未被接受：候选模型速度是原来的 {speedup} 倍；在{split}的 {examples} "
-        "个样本上，{metric} "
-        "从 {before} 变为 {after}；以 95% 的置信度，差异不差于 {bound}，允许 {budget}。",
+        "examples of the {split} {metric} went from {before} to {after}; with {confidence} % "
+        "confidence the difference is no worse than {bound}, and {budget} is allowed.",
+        "优化未被接受：候选模型速度是原来的 {speedup} 倍；在{split}的 {examples} 个样本上，"
+        "{metric} 从 {before} 变为 {after}；"
+        "以 {confidence}% 的置信度，差异不差于 {bound}，允许 {budget}。",
     ),
+    "original as long": (
+        "Fine-tuned for as long ({steps} steps), the original has {before}: against that the "
+        "difference is {difference}, no worse than {bound} with {confidence} % confidence, which "
+        "is not within the budget for certain.",
+        "原模型经过同样多的微调（{steps} 步）后为 {before}：与之相比差异为 {difference}，"
+        "以 {confidence}% 的置信度不差于 {bound}，不能确定在预算之内。",
+    ),
+    "original as long within": (
+        "Fine-tuned for as long ({steps} steps), the original has {before}: against that the "
+        "difference is {difference}, no worse than {bound} with {confidence} % confidence, also "
+        "within the budget.",
+        "原模型经过同样多的微调（{steps} 步）后为 {before}：与之相比差异为 {difference}，"
+        "以 {confidence}% 的置信度不差于 {bound}，也在预算之内。",
+    ),
+    "steps of": ("{steps} of {wanted}", "{wanted} 步中的 {steps}"),
     "refused early": (
         "Optimising found no candidate that promised to keep the budget.",
         "优化没有找到有望满足预算的候选模型。",
@@ -235,9 +248,8 @@ TABLE: dict[str, tuple[str, str]] = {
         "预算由配对自助法判定，另加一个未见样本，且只在搜索从未见过的样本上判定一次。",
     ),
     "limit baseline": (
-        "The original is judged as it was given: it had none of the training that "
-        "fine-tuning is, "
-        "and might have gained from it too.",
+        "The original is judged as it was given: it had none of the training that fine-tuning "
+        "is, and might have gained from it too.",
         "原模型按原样评判：它没有经过微调的额外训练，若有也可能变好。",
     ),
     "method verdict": (
@@ -249,8 +261,9 @@ TABLE: dict[str, tuple[str, str]] = {
         "权重的模型给出不同的解释。",
     ),
     "looks": (
-        "The test split has been judged on {looks} times; the confidence is that of one.",
-        "测试集已被用于判定 {looks} 次；置信度按一次计。",
+        "The test split has been judged on {looks} times; each time had to be surer than the one "
+        "before.",
+        "测试集已被用于判定 {looks} 次；每一次都须比前一次更确定。",
     ),
     "plan": ("The plan", "计划"),
     "config": ("The config", "配置"),

@@ -10,7 +10,9 @@ def view(data: PageData, words: Words) -> dict[str, Any]:
     """Return the definitions, the limits, the config and the plan."""
     names = ["limit routing", "limit maps", "method scores"]
     if data.judgement is not None:
-        names += ["method budget", "limit baseline"]
+        names.append("method budget")
+        if data.judgement.trained is None:
+            names.append("limit baseline")
     if any(each.explanation is not None for each in data.shown):
         names.append("method verdict")
     return {

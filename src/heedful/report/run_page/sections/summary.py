@@ -3,6 +3,7 @@
 from typing import Any
 
 from heedful.report.run_page.data import CAPTURE_LIMIT, PageData
+from heedful.report.run_page.judgement import TrainedOriginal
 from heedful.report.run_page.words import Words
 
 GOOD, BAD, OPEN = "good", "bad", "open"
@@ -61,8 +62,10 @@ def _optimised(data: PageData, words: Words) -> list[str]:
         **{"after": f"{found.after:.4g}", "bound": f"{found.bound:+.3g}"},
         **{"budget": f"{found.budget:+.3g}", "examples": f"{found.examples:,}"},
         **{"split": words(f"split {found.split}"), "speedup": f"{found.speedup:.2f}"},
+        "confidence": f"{100 * found.confidence:.4g}",
     }
     sentences = [words("accepted" if found.accepted else "refused", **told)]
+    sentences += _as_long(found.trained, words)
     saved = {
         cost.name: 1 - cost.after / cost.before for cost in data.costs if cost.after and cost.before
     }
@@ -73,6 +76,20 @@ def _optimised(data: PageData, words: Words) -> list[str]:
     if removed:
         sentences.append(words("heads gone", removed=removed, heads=len(data.atlas.heads)))
     return sentences
+
+
+def _as_long(found: TrainedOriginal | None, words: Words) -> list[str]:
+    """What is left of the difference where the original was fine-tuned for as long."""
+    if found is None:
+        return []
+    told = {
+        **{"steps": f"{found.steps:,}", "before": f"{found.before:.4g}"},
+        **{"difference": f"{found.difference:+.3g}", "bound": f"{found.bound:+.3g}"},
+        "confidence": f"{100 * found.confidence:.4g}",
+    }
+    if found.steps < found.wanted:
+        told["steps"] = words("steps of", steps=told["steps"], wanted=f"{found.wanted:,}")
+    return [words("original as long within" if found.accepted else "original as long", **told)]
 
 
 def _scored(data: PageData, words: Words) -> list[str]:
