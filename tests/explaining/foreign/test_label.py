@@ -1,6 +1,7 @@
 """Labels and vectors: read where the model reads them, removed as the model would see it."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -162,11 +163,41 @@ def test_layers_that_share_a_site_are_a_step_each():
     assert np.abs(first - second).max() > 0.01
 
 
-def test_rejects_sites_that_several_layers_share_in_turns():
-    shared = {"num_hidden_groups": 2, "num_hidden_layers": 4, "embedding_size": 16}
-    model = build("AlbertForSequenceClassification", "AlbertConfig", **TEXT | shared)
+@pytest.mark.parametrize(
+    "shared, order",
+    [
+        ({"num_hidden_groups": 2, "num_hidden_layers": 4}, [0, 0, 1, 1]),
+        ({"num_hidden_groups": 1, "num_hidden_layers": 2, "inner_group_num": 2}, [0, 1, 0, 1]),
+    ],
+)
+def test_sites_that_layers_share_in_turns_are_steps_in_the_order_of_their_calls(shared, order):
+    model = build(
+        "AlbertForSequenceClassification", "AlbertConfig", **TEXT | shared, embedding_size=16
+    )
+    question = why_label(model, text(), 0)
+    steps = question.route.steps
+    names = list(dict.fromkeys(step.site for step in steps))
+    assert [names.index(step.site) for step in steps] == order
+    assert question.route.rows == (0,)
+    with torch.no_grad(), probe(model) as heard:
+        model(input_ids=torch.tensor([NUMBERS]))
+    product = np.eye(7)
+    for step in steps:
+        weights = heard.maps(step.site, call=step.call)[0].mean(0).double().numpy()
+        product = (weights / 2 + np.eye(7) / 2) @ product
+    found = find_method("rollout")(model, question).weights[0]
+    np.testing.assert_allclose(found, product[0, 1:6], atol=1e-6)
+    assert model.training is False
+    assert not any(module._forward_pre_hooks for module in model.modules())
+
+
+def test_rejects_a_route_that_takes_the_calls_of_layers_for_rows_of_one():
+    model = build("AlbertForSequenceClassification", "AlbertConfig", **TEXT, embedding_size=16)
+    question = why_label(model, text(), 0)
+    steps = (replace(question.route.steps[0], call=None),)
+    question = replace(question, route=replace(question.route, steps=steps))
     with pytest.raises(UnsupportedError, match=r"must look once from .* got 14 rows and 7 keys"):
-        find_method("rollout")(model, why_label(model, text(), 0))
+        find_method("rollout")(model, question)
 
 
 def test_rejects_labels_directions_and_models():

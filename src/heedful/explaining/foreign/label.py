@@ -1,6 +1,8 @@
 """Why a model gives a text a label, or the vector that it gives."""
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +13,7 @@ from heedful.errors import ConfigError, UnsupportedError
 from heedful.explaining.foreign._model import embedding_of, whole
 from heedful.explaining.foreign.tokens import Copies, Tokens
 from heedful.explaining.looks import differentiable
-from heedful.explaining.question import Question, Route
+from heedful.explaining.question import Question, Route, Step
 from heedful.explaining.routes import crosses, encoder
 from heedful.explaining.scores import log_odds
 from heedful.probing.probe import probe
@@ -139,20 +141,25 @@ def _read(
 ) -> Route:
     """Say where the answer is read: behind the last attention no place knows of another.
 
-    One site that is called again and again is all the layers of a model, one call each.
+    Sites that are called again are shared by layers, each of which is a call.
     """
-    site = route.steps[-1].site
+    sites = [step.site for step in route.steps]
+    names = [site.replace("[", "[[]") for site in sites]  # they are no patterns
     with differentiable(model) as parameters:
-        with probe(model, sites=site.replace("[", "[[]"), gradients=True) as heard:
+        with _in_turn(model, sites) as called, probe(model, sites=names, gradients=True) as heard:
             total = scores(model, whole(model, text)).sum()
         torch.autograd.grad(total, parameters, allow_unused=True)
-    if site in heard.unobservable:
+    if len(called) > len(set(called)):
+        turns: Counter[str] = Counter()
+        steps: list[Step] = []
+        for site in called:
+            steps.append(Step(site=site, call=turns[site]))
+            turns[site] += 1
+        route = replace(route, steps=tuple(steps))
+    last = route.steps[-1].site
+    if last in heard.unobservable:
         return route
-    calls = len(heard.calls(site))
-    if len(route.steps) == 1 and calls > 1:
-        steps = tuple(replace(route.steps[0], call=call) for call in range(calls))
-        route = replace(route, steps=steps)
-    places = sum(slope.abs() for slope in heard.calls(site)[-1].gradients)
+    places = sum(slope.abs() for slope in heard.calls(last)[-1].gradients)
     if not isinstance(places, Tensor):
         return route
     axis = 2 if places.ndim == 4 else 1
@@ -161,3 +168,19 @@ def _read(
     if len(rows) != 1:
         return route
     return replace(route, rows=tuple(rows))
+
+
+@contextmanager
+def _in_turn(model: nn.Module, sites: Sequence[str]) -> Generator[list[str]]:
+    """Note which sites are called, one after the other."""
+    called: list[str] = []
+
+    def note(site: str) -> Callable[..., None]:
+        return lambda *_: called.append(site)
+
+    hooks = [model.get_submodule(site).register_forward_pre_hook(note(site)) for site in sites]
+    try:
+        yield called
+    finally:
+        for hook in hooks:
+            hook.remove()
