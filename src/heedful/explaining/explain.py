@@ -13,6 +13,7 @@ from heedful.explaining.maps import Maps
 from heedful.explaining.methods import Method, find_method
 from heedful.explaining.question import Question
 from heedful.explaining.randomised import resemblance
+from heedful.explaining.stretches import in_stretches, summed
 from heedful.explaining.verdict import judge
 
 
@@ -46,7 +47,8 @@ def explain_question(
         UnsupportedError: The method needs what the model has not.
 
     Cost:
-        That of the method; with `test` that of `judge`, and the method 5 times more.
+        That of the method; with `test` that of `judge`, and the method 5 times more. Inputs of more
+        than 512 pieces are judged in 128 stretches of neighbouring ones.
     """
     name, chosen = _chosen(question, method, site, head)
     found = chosen(model, question)
@@ -72,9 +74,18 @@ def tested(
     draws: int,
     seed: int,
 ) -> Explanation:
-    """Return an explanation with its verdict."""
-    alike = resemblance(model, question, method, explanation.weights, seed=seed)
-    verdict = judge(model, question, explanation.weights, resemblance=alike, draws=draws, seed=seed)
+    """Return an explanation with its verdict; a long input is judged in stretches of it."""
+    weights = explanation.weights
+    cut = in_stretches(question)
+    if cut is not None:
+        question, stretch = cut
+        weights = summed(weights, stretch)
+    alike = resemblance(model, question, method, weights, seed=seed)
+    verdict = judge(model, question, weights, resemblance=alike, draws=draws, seed=seed)
+    if cut is not None:
+        count = len(question.pieces)
+        reason = f"in {count} stretches of about {question.together} pieces each: {verdict.reason}"
+        verdict = replace(verdict, stretches=count, reason=reason)
     return replace(explanation, verdict=verdict)
 
 

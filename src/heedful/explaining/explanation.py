@@ -46,6 +46,8 @@ class Verdict:
         wrong_sign: Share of the map's first pieces whose removal raises the score.
         resemblance: Rank correlation with maps of models with random weights, the mean.
         draws: How many random maps.
+        stretches: Into how many stretches of neighbouring pieces a long input was cut, each of
+            which was removed whole; 0 where each piece was by itself.
     """
 
     word: Word
@@ -56,6 +58,7 @@ class Verdict:
     wrong_sign: float
     resemblance: float
     draws: int
+    stretches: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

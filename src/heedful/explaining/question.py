@@ -87,6 +87,7 @@ class Question:
         canvas: What is drawn behind them, `(height, width, channels)` from 0 to 255: the image, or
             the spectrogram of a sound.
         title: What was asked and answered, in a line.
+        together: How many parts of the input each piece is, at most.
     """
 
     pieces: tuple[str, ...]
@@ -101,6 +102,7 @@ class Question:
     shape: tuple[int, ...] = ()
     canvas: NDArray[np.uint8] | None = None
     title: str = ""
+    together: int = 1
 
     def __post_init__(self) -> None:
         for name in ("pieces", "targets"):

@@ -8,7 +8,7 @@ from torch import nn
 from heedful.devices import device_of
 from heedful.errors import DataError, ShapeError
 from heedful.explaining.looks import differentiable
-from heedful.explaining.question import Question
+from heedful.explaining.question import NOWHERE, Question
 
 COPIES = 128  # of an input that go through the model together, of longer ones fewer
 PLACES = 2**16  # pieces of all of these
@@ -18,7 +18,7 @@ ROUNDINGS = 16  # by which scores differ at most because other copies went along
 
 def copies_at_once(question: Question, most: int = COPIES) -> int:
     """Return how many copies of an input go through the model together: what bounds memory."""
-    places = max(len(question.pieces), len(question.embedded))
+    places = max(len(question.pieces) * question.together, len(question.embedded))
     return max(1, min(most, PLACES // places, DECISIONS // len(question.targets)))
 
 
@@ -42,6 +42,7 @@ class KeptScores:
         self._known: dict[bytes, NDArray[np.float64]] = {}
         self._eps = 0.0
         self.pieces = len(question.pieces)
+        self._tokens = _tokens_of(question)
 
     def of(self, kept: NDArray[np.bool_]) -> NDArray[np.float64]:
         """Return the scores `(sets, targets)` of inputs that keep these `(sets, pieces)`.
@@ -52,9 +53,10 @@ class KeptScores:
         """
         names = [row.tobytes() for row in np.packbits(kept, axis=1)]
         rows = {name: row for row, name in enumerate(names) if name not in self._known}
-        missing = [*rows]
+        # of like lengths together: little is padding
+        missing = sorted(rows, key=lambda name: int(kept[rows[name]] @ self._tokens))
         with differentiable(self._model, on=False), torch.inference_mode():
-            size = copies_at_once(self._question)
+            size = copies_at_once(self._question, COPIES)
             for start in range(0, len(missing), size):
                 some = missing[start : start + size]
                 scores = self._ask(kept[[rows[name] for name in some]])
@@ -87,3 +89,10 @@ class KeptScores:
             )
         self._eps = torch.finfo(scores.dtype).eps
         return scores.double().cpu().numpy()
+
+
+def _tokens_of(question: Question) -> NDArray[np.intp]:
+    """About how many places of an input each piece takes; one where nobody says."""
+    sequences = [question.embedded, *(question.route.places.values() if question.route else ())]
+    places = np.array(max(sequences, key=len), np.intp)
+    return np.bincount(places[places != NOWHERE], minlength=len(question.pieces)).clip(min=1)

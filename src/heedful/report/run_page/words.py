@@ -216,6 +216,10 @@ TABLE: dict[str, tuple[str, str]] = {
     "wrong sign": ("of the wrong sign", "符号相反的份额"),
     "resemblance": ("likeness to that of random weights", "与随机权重模型之图的相似度"),
     "draws": ("random maps", "随机图数量"),
+    "stretches": (
+        "stretches of neighbours, removed whole",
+        "整段移除的相邻片段数",
+    ),
     "paths": (
         "Strongest paths through heads, and what cutting them costs",
         "穿过注意力头的最强路径，以及切断它们的代价",

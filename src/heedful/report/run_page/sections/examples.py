@@ -128,6 +128,7 @@ def _numbers(found: Explanation, words: Words) -> list[tuple[str, str]] | None:
         (words("wrong sign"), f"{verdict.wrong_sign:.0%}"),
         (words("resemblance"), f"{verdict.resemblance:.2f}"),
         (words("draws"), f"{verdict.draws:,}"),
+        *([(words("stretches"), f"{verdict.stretches:,}")] if verdict.stretches else []),
     ]
 
 
