@@ -25,6 +25,11 @@ def test_a_batch_is_the_texts_padded(texts, draw):
     assert matrix.dtype == np.int64
 
 
+def test_each_text_by_itself_is_what_was_packed():
+    texts = [[1, 2, 3], [], [7]]
+    assert Ragged.pack(texts).lists() == texts
+
+
 @given(texts=TEXTS)
 def test_the_fingerprint_sees_tokens_and_borders(texts):
     packed = Ragged.pack(texts)

@@ -1,5 +1,6 @@
 """Words are put together from tokens, and left out with all of them."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -45,7 +46,8 @@ def test_words_are_left_out_with_their_tokens():
     words = words_of(TOKENS, PIECES)
     kept = torch.tensor([[True, True, True], [False, True, True], [True, False, False]])
     rows = [[1, 10, 11, 12, 13, 2], [1, 12, 13, 2], [1, 10, 11, 2]]
-    assert words.kept(kept) == rows
+    assert words.kept(kept).lists() == rows
+    assert words.kept(kept).flat.dtype == np.int32
     tokens, lengths = words.batch(kept)
     assert lengths.tolist() == [6, 4, 4]
     assert tokens.tolist() == [row + [PAD] * (6 - len(row)) for row in rows]

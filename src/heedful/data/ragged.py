@@ -34,6 +34,10 @@ class Ragged:
         """Tokens of each text."""
         return np.diff(self.starts)
 
+    def lists(self) -> list[list[int]]:
+        """Return each text by itself."""
+        return [self.flat[a:b].tolist() for a, b in itertools.pairwise(self.starts)]
+
     def cut(self, longest: int | None) -> "Ragged":
         """Return the texts with no more than `longest` numbers: the first ones, and the last one.
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from tokenizers import Regex, pre_tokenizers
 from torch import Tensor
@@ -30,24 +31,22 @@ class Words:
     words: tuple[str, ...]
     places: tuple[int, ...]
 
-    def kept(self, kept: Tensor) -> list[list[int]]:
+    def kept(self, kept: Tensor) -> Ragged:
         """Return the tokens of copies from which words are left out.
 
         Args:
             kept: `(copies, words)`, True = stays.
         """
-        return [
-            [
-                token
-                for token, place in zip(self.tokens, self.places, strict=True)
-                if place == NOWHERE or copy[place]
-            ]
-            for copy in kept.tolist()
-        ]
+        places, tokens = np.array(self.places), np.array(self.tokens, np.int32)
+        stays = np.ones((len(kept), len(tokens)), bool)
+        words = places != NOWHERE
+        stays[:, words] = kept.cpu().numpy()[:, places[words]]
+        starts = np.concatenate([np.zeros(1, np.int64), stays.sum(1).cumsum()])
+        return Ragged(np.broadcast_to(tokens, stays.shape)[stays], starts)
 
     def batch(self, kept: Tensor) -> tuple[Tensor, Tensor]:
         """Return the same, padded to one matrix, and the length of each copy."""
-        rows = Ragged.pack(self.kept(kept)).padded(range(len(kept)), pad=PAD)
+        rows = self.kept(kept).padded(range(len(kept)), pad=PAD)
         tokens, lengths = (torch.from_numpy(each).to(kept.device) for each in rows)
         return tokens, lengths
 

@@ -33,9 +33,9 @@ def why_label(task: "ClassifyText", model: nn.Module, text: str, answer: Predict
     label = task.labels[answer.label]
 
     def inputs(kept: Tensor) -> Batch:
-        rows = words.kept(kept)
-        labels = np.full(len(rows), UNKNOWN, np.int64)
-        return Texts(Ragged.pack(rows), task.ngrams, labels).batch(range(len(rows)), kept.device)
+        labels = np.full(len(kept), UNKNOWN, np.int64)
+        texts = Texts(words.kept(kept), task.ngrams, labels)
+        return texts.batch(range(len(kept)), kept.device)
 
     def scores(model: nn.Module, batch: Batch) -> Tensor:
         logits = task.logits(model, batch)

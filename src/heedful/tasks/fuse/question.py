@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from heedful.data.ragged import Ragged
 from heedful.data.tokens import PAD
 from heedful.explaining import images, sounds
 from heedful.explaining.images import Cells
@@ -46,7 +45,7 @@ def why_fused(task: "Fuse", model: nn.Module, example: Observation, answer: Pred
             part if seen else torch.ones(len(kept), len(each), dtype=torch.bool)
             for part, each, seen in zip(kept.split(sizes, dim=1), names, there, strict=True)
         ]
-        text = Ragged.pack(letters.kept(parts[2])).padded(range(len(kept)), pad=PAD)
+        text = letters.kept(parts[2]).padded(range(len(kept)), pad=PAD)
         made = {
             "images": picture.kept(parts[0]).permute(0, 2, 3, 1),
             "features": sound.kept(parts[1]),

@@ -56,7 +56,7 @@ def why_continued(task: "GenerateText", model: nn.Module, prompt: Passage, text:
     places = (*words.places[1:-1], *[NOWHERE] * (len(said) - 1))
 
     def inputs(kept: Tensor) -> Copies:
-        prompts = [row[1:-1] or [blank] for row in words.kept(kept)]
+        prompts = [row[1:-1] or [blank] for row in words.kept(kept).lists()]
         rows = Ragged.pack([[*row, *said[:-1]] for row in prompts])
         padded, lengths = rows.padded(range(len(kept)), pad=PAD)
         steps = torch.arange(len(said)) - len(said)

@@ -36,7 +36,7 @@ def why_rated(task: RateProduct, model: nn.Module, example: Product, answer: Rat
         parts = [
             kept[:, end - len(text.words) : end] for text, end in zip(texts, ends, strict=True)
         ]
-        rows = [text.kept(part) for text, part in zip(texts, parts, strict=True)]
+        rows = [text.kept(part).lists() for text, part in zip(texts, parts, strict=True)]
         copies = len(kept)
         return Products(
             Ragged.pack([row[copy] for copy in range(copies) for row in rows]),
