@@ -7,10 +7,6 @@ import pytest
 
 import heedful
 from heedful.allocation.moves import DropSite, KeepHeads, LowPrecision
-from heedful.allocation.plan import Plan
-from heedful.allocation.stored import save_model
-from heedful.checkpoints.examples import CheckpointData
-from heedful.checkpoints.folder import open_checkpoint
 from heedful.errors import ConfigError, UnsupportedError
 from heedful.exporting.checkpoint_graphs import graphs_of_checkpoint, opened_for_export
 from heedful.exporting.full_precision import in_full
@@ -18,55 +14,6 @@ from heedful.exporting.full_precision import in_full
 T = pytest.importorskip("transformers")
 torch = pytest.importorskip("torch")
 onnxruntime = pytest.importorskip("onnxruntime")
-
-SIZES = {
-    "vocab_size": 9,
-    "hidden_size": 12,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 3,
-    "intermediate_size": 20,
-    "max_position_embeddings": 40,
-    "initializer_range": 0.3,  # else nothing differs from anything
-    "pad_token_id": 0,
-}
-WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "b", "c", "d", "e")
-
-
-def tokenizer():
-    """A word is a token."""
-    from tokenizers import Tokenizer, models, pre_tokenizers, processors
-
-    made = Tokenizer(models.WordLevel({word: n for n, word in enumerate(WORDS)}, unk_token="[UNK]"))
-    made.pre_tokenizer = pre_tokenizers.Whitespace()
-    made.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
-    )
-    return T.PreTrainedTokenizerFast(
-        tokenizer_object=made, pad_token="[PAD]", unk_token="[UNK]", model_max_length=30
-    )
-
-
-@pytest.fixture
-def texts(tmp_path):
-    path = tmp_path / "texts.txt"
-    rows = [" ".join("abcde"[(n * k) % 5] for k in range(1 + n % 7)) for n in range(1, 20)]
-    path.write_text("\n".join(rows), encoding="utf-8")
-    return CheckpointData(path=path)
-
-
-@pytest.fixture
-def checkpoint(tmp_path):
-    """Save a model of some class."""
-
-    def made(kind, config, dtype=None):
-        torch.manual_seed(0)
-        folder = tmp_path / kind
-        model = getattr(T, kind)(config)
-        (model if dtype is None else model.to(dtype)).save_pretrained(folder)
-        tokenizer().save_pretrained(folder)
-        return folder
-
-    return made
 
 
 def said(folder, *texts):
@@ -84,8 +31,8 @@ def by_torch(model, rows, part):
     return getattr(model.eval()(**given), part)
 
 
-def test_an_encoder_says_the_same_of_any_batch_and_length(checkpoint, texts, tmp_path):
-    folder, out = checkpoint("BertModel", T.BertConfig(**SIZES)), tmp_path / "out"
+def test_an_encoder_says_the_same_of_any_batch_and_length(checkpoint, sizes, texts, tmp_path):
+    folder, out = checkpoint("BertModel", T.BertConfig(**sizes)), tmp_path / "out"
     about = heedful.export(folder, to="onnx", output=out, data=texts)
     assert about["checkpoint"] == "BertModel"
     assert [each["name"] for each in about["graphs"]["model"]["outputs"]] == ["last_hidden_state"]
@@ -102,27 +49,23 @@ def test_an_encoder_says_the_same_of_any_batch_and_length(checkpoint, texts, tmp
     heedful.export(folder, to="onnx", output=out, data=texts, force=True)  # all of it was ours
 
 
-def test_an_optimised_folder_has_other_heads_in_every_layer(checkpoint, texts, tmp_path):
-    folder = checkpoint("BertForSequenceClassification", T.BertConfig(**SIZES, num_labels=4))
+def test_an_optimised_folder_has_other_heads_in_every_layer(
+    checkpoint, smaller, sizes, texts, tmp_path
+):
+    folder = checkpoint("BertForSequenceClassification", T.BertConfig(**sizes, num_labels=4))
     moves = {
         "bert.encoder.layer.0.attention": (KeepHeads(heads=(1,)), LowPrecision(precision="int8")),
         "bert.encoder.layer.1.attention": (DropSite(),),
     }
-    plan, model = Plan(moves=moves).resolved(open_checkpoint(folder).model)
-    smaller = tmp_path / "smaller"
-    beside = {
-        path.name: path.read_bytes() for path in folder.iterdir() if path.name.startswith("tok")
-    }
-    save_model(smaller, model, plan, beside=beside)
-    out = tmp_path / "out"
-    about = heedful.export(smaller, to="onnx", output=out, data=texts)
-    assert (out / "plan.toml").read_text() == (smaller / "plan.toml").read_text()
+    changed, out = smaller(folder, moves), tmp_path / "out"
+    about = heedful.export(changed, to="onnx", output=out, data=texts)
+    assert (out / "plan.toml").read_text() == (changed / "plan.toml").read_text()
     assert any("query" in name for name in about["rounded"])
     got, rows = said(out, "a b c", "d")
     whole, _ = said_of_original(folder, tmp_path, texts, "a b c", "d")
     assert got.shape == whole.shape == (2, 4)
     assert not torch.allclose(got, whole, atol=1e-4)
-    loaded = by_torch(in_full(heedful.load(smaller))[0], rows, "logits")
+    loaded = by_torch(in_full(heedful.load(changed))[0], rows, "logits")
     torch.testing.assert_close(got, loaded, atol=1e-5, rtol=0)
 
 
@@ -131,9 +74,9 @@ def said_of_original(folder, tmp_path, data, *texts):
     return said(tmp_path / "whole", *texts)
 
 
-def test_a_language_model_says_every_next_word_without_a_cache(checkpoint, texts, tmp_path):
-    sizes = {**SIZES, "hidden_size": 16, "num_attention_heads": 4, "num_key_value_heads": 2}
-    folder = checkpoint("LlamaForCausalLM", T.LlamaConfig(**sizes), torch.bfloat16)
+def test_a_language_model_says_every_next_word_without_a_cache(checkpoint, sizes, texts, tmp_path):
+    own = {**sizes, "hidden_size": 16, "num_attention_heads": 4, "num_key_value_heads": 2}
+    folder = checkpoint("LlamaForCausalLM", T.LlamaConfig(**own), torch.bfloat16)
     out = tmp_path / "out"
     about = heedful.export(folder, to="onnx", output=out, data=texts)
     assert [each["name"] for each in about["graphs"]["model"]["outputs"]] == ["logits"]
@@ -143,20 +86,20 @@ def test_a_language_model_says_every_next_word_without_a_cache(checkpoint, texts
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_programs_of_torch_too(checkpoint, texts, tmp_path):
-    folder, out = checkpoint("BertModel", T.BertConfig(**SIZES)), tmp_path / "out"
+def test_programs_of_torch_too(checkpoint, sizes, tokenizer, texts, tmp_path):
+    folder, out = checkpoint("BertModel", T.BertConfig(**sizes)), tmp_path / "out"
     about = heedful.export(folder, to="torch-export", output=out, data=texts)
     assert "no pickle" in about["safe_to_load"]
     program = torch.export.load(out / "model.pt2").module()
-    rows = tokenizer()(["a b", "c d e"], padding=True, return_tensors="pt")
+    rows = tokenizer(["a b", "c d e"], padding=True, return_tensors="pt")
     want = by_torch(T.BertModel.from_pretrained(folder), rows, "last_hidden_state")
     names = [each["name"] for each in about["graphs"]["model"]["inputs"]]
     got = program(*(rows[name] for name in names))[0]
     torch.testing.assert_close(got, want, atol=1e-5, rtol=0)
 
 
-def test_sentences_stand_in_where_no_data_is_given(checkpoint):
-    opened = opened_for_export(checkpoint("BertModel", T.BertConfig(**SIZES)), None)
+def test_sentences_stand_in_where_no_data_is_given(checkpoint, sizes):
+    opened = opened_for_export(checkpoint("BertModel", T.BertConfig(**sizes)), None)
     graph = graphs_of_checkpoint(opened).graphs[0]
     assert {len(case[0]) for case in graph.cases} == {1, 2, 3, 4, 5}
     assert min(graph.cases[0][0].shape) > 1
@@ -173,17 +116,15 @@ def test_what_is_no_one_graph_is_refused(checkpoint, texts, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_ctranslate2_reads_checkpoints_by_itself(checkpoint, texts, tmp_path):
+def test_ctranslate2_reads_checkpoints_by_itself(checkpoint, sizes, texts, tmp_path):
     pytest.importorskip("ctranslate2")
-    folder = checkpoint("BertModel", T.BertConfig(**SIZES))
+    folder = checkpoint("BertModel", T.BertConfig(**sizes))
     with pytest.raises(UnsupportedError, match=r"got a checkpoint of Hugging Face, BertModel"):
         heedful.export(folder, to="ctranslate2", output=tmp_path / "out", data=texts)
 
 
-def test_what_goes_with_a_run_is_refused_with_a_checkpoint_and_the_other_way(
-    checkpoint, texts, tmp_path
-):
-    folder = checkpoint("BertModel", T.BertConfig(**SIZES))
+def test_what_goes_with_one_is_refused_with_the_other(checkpoint, sizes, texts, tmp_path):
+    folder = checkpoint("BertModel", T.BertConfig(**sizes))
     with pytest.raises(ConfigError, match=r"task must come with a run, got 'mine:Task'"):
         heedful.export(folder, to="onnx", output=tmp_path / "out", task="mine:Task")
     with pytest.raises(ConfigError, match=r"data must come with a checkpoint, got .*texts\.txt"):

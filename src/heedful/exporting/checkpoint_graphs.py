@@ -15,7 +15,7 @@ from heedful.checkpoints.heads.base import batches_of
 from heedful.checkpoints.heads.encoder import EncoderHead
 from heedful.checkpoints.heads.seq2seq import Seq2SeqHead
 from heedful.checkpoints.problem import some_examples
-from heedful.errors import UnsupportedError
+from heedful.errors import DataError, UnsupportedError
 from heedful.exporting.full_precision import in_full
 from heedful.exporting.graph import Graph
 from heedful.exporting.recording import SIZES, Sizes
@@ -47,7 +47,8 @@ class OpenedCheckpoint:
             groups.append(rows[:size])
             rows = rows[size:] + rows[:size]
         found = batches_of(self.head, self.checkpoint.model, [group for group in groups if group])
-        return [{name: x for name, x in each.items() if name != LABELS} for each in found]
+        kept = isinstance(self.head, Seq2SeqHead)  # whose decoder reads them
+        return [{name: x for name, x in each.items() if kept or name != LABELS} for each in found]
 
 
 def opened_for_export(folder: Path, data: CheckpointData | None) -> OpenedCheckpoint:
@@ -59,13 +60,19 @@ def opened_for_export(folder: Path, data: CheckpointData | None) -> OpenedCheckp
 
     Raises:
         ConfigError: It reads no texts, and no data is given.
-        DataError: The examples cannot be read.
+        DataError: The examples cannot be read, or the checkpoint writes nothing for any of them.
         RunError: The folder is damaged.
         UnsupportedError: Nobody here knows what the checkpoint is for.
     """
     checkpoint = open_checkpoint(folder)
     head = head_of(checkpoint)
-    examples = some_examples(head, data, most=FEW)
+    read = some_examples(head, data, most=FEW)
+    examples = head.prepared(checkpoint.model, read)
+    if not examples:
+        raise DataError(
+            f"an example must have a target, got none for which {checkpoint.architecture} writes "
+            f"anything, of {len(read)}"
+        )
     return OpenedCheckpoint(checkpoint=checkpoint, head=head, examples=examples)
 
 
@@ -87,25 +94,35 @@ def graphs_of_checkpoint(opened: OpenedCheckpoint) -> RunGraphs:
             f"model, got {opened.checkpoint.architecture}, which reads one text and writes another"
         )
     full, rounded = in_full(model)
-    full.float()
+    return RunGraphs(graphs=(answering(opened, full.float()),), rounded=tuple(rounded))
+
+
+def answering(opened: OpenedCheckpoint, model: nn.Module) -> Graph:
+    """Return the graph of a model that answers as a checkpoint does, with the real inputs of that.
+
+    Args:
+        opened: Whose inputs they are.
+        model: In evaluation mode.
+    """
     batches = sorted(opened.batches, key=_smallest, reverse=True)  # no size of what is traced is 1
-    names = tuple(batches[0])
-    cases = [tuple(_as_full(batch[name]) for name in names) for batch in batches]
-    words = [[None] * x.ndim for x in cases[0]]
-    axes = Sizes().of_all(cases, words)
+    names, dtype = tuple(batches[0]), next(model.parameters()).dtype
+    cases = [
+        tuple(x.to(dtype) if x.is_floating_point() else x for x in batch.values())
+        for batch in batches
+    ]
+    axes = Sizes().of_all(cases, [[None] * x.ndim for x in cases[0]])
     sizes = {name for named in axes for name in named.values()} - {"batch"}
     said = "last_hidden_state" if isinstance(opened.head, EncoderHead) else "logits"
     longest = getattr(opened.head.inputs, "longest", None)
-    graph = Graph(
+    return Graph(
         name="model",
-        module=_Answering(full, names, said),
+        module=_Answering(model, names, said),
         inputs=names,
         outputs=(said,),
         cases=cases,
         axes=dict(zip(names, axes, strict=True)),
         largest=dict.fromkeys(sizes, longest) if isinstance(longest, int) else {},
     )
-    return RunGraphs(graphs=(graph,), rounded=tuple(rounded))
 
 
 class _Answering(nn.Module):
@@ -124,7 +141,3 @@ class _Answering(nn.Module):
 
 def _smallest(batch: dict[str, Tensor]) -> int:
     return min(size for x in batch.values() for size in x.shape)
-
-
-def _as_full(x: Tensor) -> Tensor:
-    return x.float() if x.is_floating_point() else x
