@@ -8,6 +8,7 @@ import argparse
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple, get_args
 
 import numpy as np
@@ -29,9 +30,11 @@ from heedful.tasks.classify_text.config import Config
 from heedful.tasks.classify_text.task import ClassifyText
 from heedful.tasks.classify_text.texts import Labelled
 from heedful.testing.planted_evidence import plant_evidence
+from heedful.training.run import Run
 from heedful.training.start import build
 
 DRAWS = 200
+SOME = 100  # held-out examples of a run, of which one is chosen by its length
 TEXT = (
     "the lazy dog and the quick brown fox ran over a long bridge near an old stone mill while two "
     "small birds sang on the wet roof of it all day"
@@ -62,6 +65,17 @@ def classifier(network: str, words: int) -> Asked:
     answer = task.answer(model, task.encode(examples[:1]))[0]
     question = task.question(model, examples[0], answer)
     return Asked(f"classify-text, {network}", model, question)
+
+
+def of_run(folder: Path, words: int) -> Asked:
+    """The held-out example, of some, whose input has about as many pieces."""
+    run = Run(folder)
+    model, examples = run.model, run.examples("test")[:SOME]
+    with torch.inference_mode():
+        answers = run.task.answer(model, run.task.encode(examples))
+    questions = [run.task.question(model, *pair) for pair in zip(examples, answers, strict=True)]
+    nearest = min(questions, key=lambda each: abs(len(each.pieces) - words))
+    return Asked(f"{folder.name}, {len(nearest.targets)} targets", model, nearest)
 
 
 def asked(lengths: list[int]) -> Iterator[Asked]:
@@ -136,8 +150,10 @@ def main() -> None:
     parser.add_argument("--words", type=int, nargs="+", default=[8, 16, 31])
     parser.add_argument("--runs", type=int, default=100)
     parser.add_argument("--shuffles", type=int, default=1_000)
+    parser.add_argument("--run", type=Path, nargs="*", default=[], help="time these, too")
+    parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
+    torch.set_num_threads(arguments.threads)
     lines = [
         f"Scores of {DRAWS} random maps at shares of {', '.join(map(str, SHARES))} of the pieces, "
         "removed and kept alone. Classifiers have their default sizes and read characters. Seconds "
@@ -147,6 +163,11 @@ def main() -> None:
         "| model | words | one by one | in batches | faster |",
         "|---|---|---|---|---|",
         *(time_row(each, arguments.rounds) for each in asked(arguments.words)),
+        *(
+            time_row(of_run(folder, words), arguments.rounds)
+            for folder in arguments.run
+            for words in arguments.words
+        ),
         "",
         f"Words of {arguments.runs} texts of 30 words, 3 of them planted for the answer and 3 "
         "against it.",

@@ -39,8 +39,8 @@ def explain(
         run: A run or its folder.
         given: What a user types, as for `heedful predict`: a text, the path of a file; or the
             number of a held-out example.
-        method: How; `None` means `gradient-attention`, or `occlusion` for a model whose attention
-            does not lead to its input. `heedful.explaining.methods.METHODS` has all.
+        method: How; `None` means what was measured to be best for the task, mostly
+            `gradient-attention`. `heedful.explaining.methods.METHODS` has all.
         site: With the method `attention`: one site of the model.
         head: With the method `attention`: one of its heads.
         test: Is the map judged? A map without a verdict is a picture.

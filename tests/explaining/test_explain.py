@@ -1,5 +1,7 @@
 """One answer explained and judged: the method by the model, the verdict by what it does."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -56,6 +58,14 @@ def test_with_attention_its_gradient_is_taken_and_without_pieces_are_removed():
     found = explain_question(*model_and_question(attention=False), test=False)
     assert (found.method, found.error, found.word) == ("occlusion", 0.0, "not tested")
     assert abs(found.weights[0]).argmax() == PLANTED
+
+
+def test_a_question_knows_what_explains_it_best():
+    model, question = model_and_question()
+    question = replace(question, method="rollout")
+    assert explain_question(model, question, test=False).method == "rollout"
+    named = explain_question(model, question, method="attention", test=False)
+    assert named.method == "attention"
 
 
 def test_a_verdict_comes_with_its_numbers():

@@ -37,7 +37,7 @@ def explain(
     split: Annotated[Literal["dev", "test"], typer.Option(help="Where these are.")] = "test",
     method: Annotated[
         str | None,
-        typer.Option(metavar="METHOD", help="How; by default gradient-attention, or occlusion."),
+        typer.Option(metavar="METHOD", help="How; by default what verdicts say of the task."),
     ] = None,
     site: Annotated[
         str | None, typer.Option(help="With --method attention: one site of the model.")

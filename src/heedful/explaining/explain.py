@@ -33,8 +33,8 @@ def explain_question(
     Args:
         model: Of which the question is.
         question: What is asked.
-        method: One of `heedful.explaining.methods.METHODS`; `None` means `gradient-attention`, or
-            `occlusion` where no attention leads to the input.
+        method: One of `heedful.explaining.methods.METHODS`; `None` means the one of the question,
+            else `gradient-attention`, or `occlusion` where no attention leads to the input.
         site: With the method `attention`: which one; `None` means the last that looks at the input.
         head: With the method `attention`: which one; `None` means the mean.
         test: Is the map judged? Otherwise its word is "not tested".
@@ -97,7 +97,8 @@ def _chosen(
     Raises:
         ConfigError: There is no such method, or it has no site and no head.
     """
-    name = method or ("occlusion" if question.route is None else "gradient-attention")
+    name = method or question.method
+    name = name or ("occlusion" if question.route is None else "gradient-attention")
     found: Callable[[nn.Module, Question], Maps] = find_method(name)
     if site is None and head is None:
         return name, found

@@ -88,6 +88,8 @@ class Question:
             the spectrogram of a sound.
         title: What was asked and answered, in a line.
         together: How many parts of the input each piece is, at most.
+        method: That was measured to explain such answers best; empty means `gradient-attention`, or
+            `occlusion` where there is no route.
     """
 
     pieces: tuple[str, ...]
@@ -103,6 +105,7 @@ class Question:
     canvas: NDArray[np.uint8] | None = None
     title: str = ""
     together: int = 1
+    method: str = ""
 
     def __post_init__(self) -> None:
         for name in ("pieces", "targets"):
