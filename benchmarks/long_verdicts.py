@@ -86,10 +86,8 @@ def row(
     began = time.perf_counter()
     judged, peak = run_with_peak(lambda: tested(model, question, found, method, draws, 0))
     seconds = time.perf_counter() - began
-    verdict, taken = (
-        cast(Verdict, judged.verdict),
-        "?" if peak is None else f"{peak / MEBIBYTE:,.0f}",
-    )
+    verdict = cast(Verdict, judged.verdict)
+    taken = "?" if peak is None else f"{peak / MEBIBYTE:,.0f}"
     fell, kept = verdict.comprehensiveness, verdict.sufficiency
     line = (
         f"| {len(question.pieces):,} | {name} | {verdict.stretches} | {draws} | {verdict.word} | "
