@@ -62,7 +62,7 @@ def test_the_further_away_the_more_is_taken_back(trained, own):
 def test_the_proximal_term_is_half_mu_times_the_squared_distance(trained, own):
     """Its gradient is `mu (w - w0)`, seen by a task whose own loss has none."""
     model = fresh(trained).double()
-    seen = []
+    seen, heard = [], []
 
     class Flat:
         config, batch_limit = trained.config, trained.task.batch_limit
@@ -70,6 +70,10 @@ def test_the_proximal_term_is_half_mu_times_the_squared_distance(trained, own):
         @staticmethod
         def learner(model):
             return None
+
+        @staticmethod
+        def proceed(model, done):
+            heard.append(done)
 
         @staticmethod
         def loss(model, batch):
@@ -81,7 +85,8 @@ def test_the_proximal_term_is_half_mu_times_the_squared_distance(trained, own):
 
     for parameter in model.parameters():
         parameter.register_hook(lambda grad: seen.append(grad.clone()))
-    train_locally(Flat(), model, own, steps=1, proximal=3.0)
+    train_locally(Flat(), model, own, steps=1, number=2, rounds=4, proximal=3.0)
+    assert heard == [0.5]  # two of four rounds are done
     slopes = [each for each in seen if isinstance(each, torch.Tensor)]
     assert slopes
     for slope in slopes:

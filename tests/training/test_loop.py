@@ -48,11 +48,15 @@ class Given:
     def __init__(self, scores, *, higher=False, **settings):
         self.given = iter(scores)
         self.higher, self.batch_limit = higher, 3
+        self.done = []
         train = Fast(**{"precision": "fp32", "evaluate_every": 0.25, **settings})
         self.config = SimpleNamespace(train=train, seed=1, task="given")
 
     def learner(self, model):
         return None
+
+    def proceed(self, model, done):
+        self.done.append(done)
 
     def loss(self, model, batch):
         return model(batch).square().sum(), len(batch)
@@ -73,6 +77,13 @@ def run(task, folder):
     training = Training(task, Ready(Eight(), Eight()), nn.Linear(2, 1), folder, events.append)
     training.run()
     return training, events
+
+
+def test_the_task_hears_before_each_step_how_far_the_training_is(tmp_path):
+    for number, limit in enumerate(({"steps": 6}, {"epochs": 2.0})):
+        task = Given(losses(*range(9)), **limit)
+        run(task, tmp_path / str(number))
+        assert task.done == pytest.approx([step / 6 for step in range(6)])
 
 
 def losses(*values):

@@ -66,6 +66,7 @@ def train_locally(
         done = (number * steps + step) / (rounds * steps)
         for group in optimizer.param_groups:
             group["lr"] = settings.learning_rate * rate(done, warmup=settings.warmup)
+        task.proceed(model, done)
         loss, count = task.loss(model, batch)
         total, decisions = total + loss.item(), decisions + count
         if not math.isfinite(total):

@@ -26,8 +26,8 @@ class MemoryNetwork(nn.Module):
     embedding, a hop may have heads, and what compares, such as whether two places are one, is left
     to a feed-forward part behind the last hop.
 
-    Training begins without softmax: for `linear_steps` steps a hop sums memories by their scores as
-    they are. It finds hops that depend on each other where softmax would soon settle on one.
+    Training begins without softmax: as long as `linear` is true a hop sums memories by their scores
+    as they are. It finds hops that depend on each other where softmax would soon settle on one.
 
     Args:
         size: Vocabulary; token 0 is padding.
@@ -37,8 +37,10 @@ class MemoryNetwork(nn.Module):
         hops: Looks at the memories.
         times: Sentences ago that are told apart; what is older counts as the oldest.
         attention: Look? Else take the mean of all memories.
-        linear_steps: Batches of training that are read without softmax.
         dropout: Share dropped of words' vectors, and of what a hop adds.
+
+    Attributes:
+        linear: Train without softmax? Answers always have it.
 
     Raises:
         ConfigError: `heads` does not divide `width`.
@@ -58,7 +60,6 @@ class MemoryNetwork(nn.Module):
         hops: int,
         times: int,
         attention: bool = True,
-        linear_steps: int = 0,
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
@@ -70,8 +71,7 @@ class MemoryNetwork(nn.Module):
             Attention(width=width, heads=heads) if attention else MeanPooling(width)
             for _ in range(hops)
         )
-        self.linear_steps = linear_steps
-        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+        self.linear = False
         self.dropout = nn.Dropout(dropout)
         self.readout = FeedForward(width, hidden=2 * width)
         self.out = nn.Linear(width, answers)
@@ -96,9 +96,7 @@ class MemoryNetwork(nn.Module):
             question_lengths: Words of each question.
         """
         state = self._read(self.asked, question, question_lengths)
-        linear = self.training and int(self.steps) < self.linear_steps
-        if self.training:
-            self.steps += 1
+        linear = self.training and self.linear
         for hop, told, times in zip(self.hops, self.told, self.times, strict=True):
             when = times(ago.clamp(max=self.oldest))
             memories = grouped(self._read(told, sentences, lengths) + when, counts)

@@ -100,6 +100,9 @@ class Task(abc.ABC, Generic[Example, Answer]):
         """Return what takes a training step; `None` means AdamW on the mean of `loss`."""
         return None
 
+    def proceed(self, model: "nn.Module", done: float) -> None:
+        """Tell a model before each step which share of its training is done; by default nothing."""
+
     def scores(self, model: "nn.Module", dev: Dataset) -> dict[str, float]:
         """Measure the dev split while training; `monitor` is one of the scores."""
         total, count = 0.0, 0

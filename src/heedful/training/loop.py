@@ -137,6 +137,7 @@ class Training:
             learning_rate = self.settings.learning_rate * rate(
                 fraction, warmup=self.settings.warmup
             )
+            self.task.proceed(self.bare, fraction)
             some = [next(batches) for _ in range(self.settings.accumulate)]
             self._step(some, learning_rate, window)
             seconds, signal, unsaved = same_everywhere(

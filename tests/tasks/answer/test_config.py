@@ -23,12 +23,3 @@ from heedful.tasks.catalog import parse_config
 )
 def test_sizes_must_fit_each_other(model, message):
     assert problem(parse_config({"task": "answer", "model": model})) == message
-
-
-def test_a_training_must_go_on_behind_its_linear_start():
-    model = {"name": "memory", "linear_steps": 30}
-    message = "model.linear_steps must be fewer than train.steps, got 30 and 30"
-    assert (
-        problem(parse_config({"task": "answer", "model": model, "train": {"steps": 30}})) == message
-    )
-    assert problem(parse_config({"task": "answer", "model": model, "train": {"steps": 31}})) is None

@@ -30,7 +30,7 @@ class AnswerContract(TaskContract):
 
 class TestMemory(AnswerContract):
     learns = ("train.steps=100", "train.learning_rate=0.02")
-    model: ClassVar = {"name": "memory", "width": 16, "hops": 2, "linear_steps": 2}
+    model: ClassVar = {"name": "memory", "width": 16, "hops": 2, "linear_share": 0.5}
     tables: ClassVar = {"data": SMALL, "model": model, "train": {"steps": 6, "batch_size": 16}}
 
     def test_the_picture_shows_hops_and_sentences(self, run):
@@ -45,6 +45,13 @@ class TestMemory(AnswerContract):
         strange = [Question(("A.",), "B?", "Narnia"), Question(("A.",) * 60, "B?", "office")]
         data = run.task.encode(strange)
         assert run.task.remark(data, []) == {"cut": 1, "unknown": 1}
+
+    def test_the_first_half_of_the_training_has_no_softmax(self, config):
+        few = [Question(("A.",), "B?", "x"), Question(("A.",), "B?", "y")]
+        task = Answer.fit(config, few)
+        model = task.build()
+        said = [task.proceed(model, done) or model.linear for done in (0.0, 0.49, 0.5, 0.99)]
+        assert said == [True, True, False, False]
 
     def test_training_needs_two_answers(self, config):
         with pytest.raises(DataError, match=r"two answers or more, got .'x'."):
@@ -72,8 +79,7 @@ class TestBidaf(AnswerContract):
 @pytest.mark.parametrize("name, steps, size", [("memory", 250, 32), ("bidaf", 60, 32)])
 def test_it_learns_where_people_are(tmp_path, name, steps, size):
     data = {"examples": 1_300, "dev": 50, "test": 150}
-    linear = {"linear_steps": 80} if name == "memory" else {}
-    model = {"name": name, "width": 32, "heads": 2, "dropout": 0.0, **linear}
+    model = {"name": name, "width": 32, "heads": 2, "dropout": 0.0}
     settings = {"steps": steps, "learning_rate": 0.01, "batch_size": size}
     tables = {"task": "answer", "data": data, "model": model, "train": settings}
     run = train({**tables, "output": str(tmp_path / "run")})

@@ -19,8 +19,6 @@ from heedful.config.base import (
 from heedful.config.base import Train as AnyTrain
 from heedful.config.hints import Choices, Fractions, Powers
 
-Steps = Annotated[int, Field(ge=0, le=1_000_000_000)]
-
 
 class StoryData(Section):
     """The built-in questions: where people and things are, by stories of a few sentences."""
@@ -67,7 +65,7 @@ class MemoryModel(Section):
     heads: Annotated[Width, Powers(divide="width")] = 1
     hops: Layers = 3
     dropout: Fraction = 0.0
-    linear_steps: Steps = 500  # of training, the first ones: attention without softmax
+    linear_share: Fraction = 0.27  # of the training, its beginning: attention without softmax
     sentences: Count = 50  # of a longer story the last ones are read
     noise: Fraction = 0.1  # in training: chance that a sentence seems to be one longer ago
 
@@ -111,9 +109,4 @@ def problem(config: Config) -> str | None:
         return f"heads must divide width, got {heads=}, {width=}"
     if isinstance(config.model, BidafModel) and width // heads % 2:
         return f"width / heads must be even for rotary positions, got {width=}, {heads=}"
-    steps = config.train.steps
-    if isinstance(config.model, MemoryModel) and steps is not None:
-        linear = config.model.linear_steps
-        if steps <= linear:
-            return f"model.linear_steps must be fewer than train.steps, got {linear} and {steps}"
     return None

@@ -148,11 +148,16 @@ class Answer(Task[Question, Response]):
 
         model, size = self.config.model, self.vocabulary.size
         if isinstance(model, MemoryModel):
-            settings = model.model_dump(exclude={"name", "sentences", "noise"})
+            settings = model.model_dump(exclude={"name", "sentences", "noise", "linear_share"})
             times = model.sentences + round(model.sentences * model.noise)
             return MemoryNetwork(size, answers=len(self.answers), times=times, **settings)
         settings = model.model_dump(exclude={"name", "max_length", "longest_answer"})
         return SpanReader(size, **settings)
+
+    def proceed(self, model: Any, done: float) -> None:
+        """Begin without softmax."""
+        if isinstance(self.config.model, MemoryModel):
+            model.linear = done < self.config.model.linear_share
 
     def loss(self, model: "nn.Module", batch: Batch) -> "tuple[Tensor, int]":
         """Return the cross-entropy summed over decisions, and how many those are."""
@@ -166,7 +171,7 @@ class Answer(Task[Question, Response]):
         """Return the share of right answers in per cent, and the cross-entropy a decision."""
         loss = super().scores(model, dev)
         answers = self._answered(model, dev)
-        right = sum(a == t for (a, _), t in zip(answers, self._wanted(dev), strict=True))
+        right = sum(a == t for (a, _), t in zip(answers, _wanted(dev), strict=True))
         return {"accuracy": 100 * right / len(dev), **loss}
 
     def answer(self, model: "nn.Module", data: Any) -> list[Response]:
@@ -261,12 +266,12 @@ class Answer(Task[Question, Response]):
                     found += best_spans(*said.chunk(2), longest=settings.longest_answer)
         return found
 
-    @staticmethod
-    def _wanted(data: Any) -> list[tuple[int, ...]]:
-        """What `_answered` says of each question where it is right."""
-        if isinstance(data, Passages):
-            return [tuple(span) for span in data.spans.tolist()]
-        return [(number,) for number in data.truth.tolist()]
+
+def _wanted(data: Any) -> list[tuple[int, ...]]:
+    """What `_answered` says of each question where it is right."""
+    if isinstance(data, Passages):
+        return [tuple(span) for span in data.spans.tolist()]
+    return [(number,) for number in data.truth.tolist()]
 
 
 def least(config: Config) -> int:
