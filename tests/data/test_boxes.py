@@ -37,6 +37,12 @@ def test_lines_become_boxes_of_their_images(table, tmp_path):
     }
 
 
+def test_spaces_around_cells_are_none_of_theirs(table, tmp_path):
+    found = read_boxes(table("a.png , 1, 2,3,4, cat\n in/b.jpg, , , , , \n"))
+    box = Box(label="cat", x=1, y=2, width=3, height=4)
+    assert found == {str(tmp_path / "a.png"): (box,), str(tmp_path / "in" / "b.jpg"): ()}
+
+
 def test_columns_stand_in_any_order(table, tmp_path):
     found = read_boxes(table("cat,9,a.png,4,3,2,1\n", "label,more,path,height,width,y,x\n"))
     assert found[str(tmp_path / "a.png")] == (Box(label="cat", x=1, y=2, width=3, height=4),)
@@ -48,6 +54,11 @@ def test_columns_stand_in_any_order(table, tmp_path):
         (
             "a.png,1,2,3,4,cat\nnone.png,1,2,3,4,cat\n",
             "none.png must be an image, got no such file",
+        ),
+        ("a.png,1,2,3,4,cat\nboxes.csv,1,2,3,4,cat\n", "csv:3: "),
+        (
+            "a.png,1,2,3,4,cat\n a.png , 1,2,3,4 , cat\n",
+            "csv:3 must say something new, got line 2 again",
         ),
         ("a.png,1,2,x,4,cat\n", "csv:2 must have a number in column 'width', got 'x'"),
         ("a.png,1,2,3,nan,cat\n", "csv:2 must have a number in column 'height', got 'nan'"),

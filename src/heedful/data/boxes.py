@@ -62,7 +62,7 @@ def read_boxes(path: Path | str) -> dict[str, tuple[Box, ...]]:
     for number, name, box in _lines(path):
         image = str(folder / name)
         if image not in sizes:
-            sizes[image] = open_picture(image).size
+            sizes[image] = _size(image, f"{path}:{number}")
         before = lines.setdefault((image, box), number)
         if before != number:
             raise DataError(f"{path}:{number} must say something new, got line {before} again")
@@ -78,8 +78,16 @@ def read_boxes(path: Path | str) -> dict[str, tuple[Box, ...]]:
     return {image: tuple(boxes) for image, boxes in found.items()}
 
 
+def _size(image: str, place: str) -> tuple[int, int]:
+    try:
+        return open_picture(image).size
+    except DataError as error:
+        raise DataError(f"{place}: {error}") from None
+
+
 def _lines(path: Path | str) -> Iterator[tuple[int, str, Box | None]]:
-    for number, (name, *values, label) in read_columns(path, COLUMNS, blank=COLUMNS[1:]):
+    for number, row in read_columns(path, COLUMNS, blank=COLUMNS[1:]):
+        name, *values, label = (text.strip() for text in row)
         if not any((*values, label)):
             yield number, name, None
             continue

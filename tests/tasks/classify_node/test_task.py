@@ -104,7 +104,7 @@ def test_training_needs_two_labels():
 
 
 def test_a_table_to_judge_with_names_nodes_of_the_graph(tmp_path):
-    (tmp_path / "n.csv").write_text("id,label\n0, red \n")
+    (tmp_path / "n.csv").write_text("id,label\n 0, red \n")
     (tmp_path / "n.tsv").write_text("0\tred\n")
     built_in = parse_config({"task": "classify-node"})
     data = {"name": "tables", "nodes": "n.csv", "edges": "e.csv"}

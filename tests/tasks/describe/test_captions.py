@@ -29,7 +29,7 @@ def table(tmp_path):
     (tmp_path / "images").mkdir()
     for name, shade in (("a.png", 10), ("b.jpg", 200)):
         Image.new("RGB", (20, 30), (shade, 0, 0)).save(tmp_path / "images" / name)
-    lines = ["path,caption", "images/a.png,a dark one", 'images/b.jpg," a red, bright one "']
+    lines = ["path,caption", " images/a.png ,a dark one", 'images/b.jpg," a red, bright one "']
     path = tmp_path / "train.csv"
     path.write_text("\n".join(lines), encoding="utf-8")
     return path, TableData(train=str(path), dev=str(path), size=8)

@@ -55,7 +55,7 @@ class ClassifyNode(Classification[Node]):
         """
         data = config.data
         columns = (data.id, data.label) if isinstance(data, TablesData) else ("1", "2")
-        return [Node(own, label.strip()) for _, (own, label) in read_columns(path, columns)]
+        return [Node(own.strip(), label.strip()) for _, (own, label) in read_columns(path, columns)]
 
     @classmethod
     def problem(cls, config: Config) -> str | None:

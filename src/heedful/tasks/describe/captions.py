@@ -64,7 +64,8 @@ def read_table(data: TableData, path: Path | str) -> list[Captioned]:
     examples: list[Captioned] = []
     for number, (image, caption) in read_columns(path, (data.path, data.caption)):
         try:
-            examples.append(_of_file(os.path.join(Path(path).parent, image), data, caption))
+            file = os.path.join(Path(path).parent, image.strip())
+            examples.append(_of_file(file, data, caption))
         except DataError as error:
             raise DataError(f"{path}:{number}: {error}") from None
     return examples
