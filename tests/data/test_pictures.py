@@ -49,6 +49,21 @@ def test_grey_pictures_of_16_bits_keep_what_they_show(tmp_path, mode):
     assert len(np.unique(pixels)) > 2
 
 
+def test_a_turned_bit_of_a_png_file_is_noticed(tmp_path):
+    whole = Path(saved(tmp_path / "a.png")).read_bytes()
+    noticed = 0
+    for place in range(len(whole)):
+        turned = bytes([*whole[:place], whole[place] ^ 16, *whole[place + 1 :]])
+        (tmp_path / "b.png").write_bytes(turned)
+        try:
+            found = open_picture(str(tmp_path / "b.png"), "RGB")
+        except DataError:
+            noticed += 1
+        else:
+            assert np.array_equal(np.asarray(found), PIXELS), place
+    assert noticed > len(whole) // 2
+
+
 def test_what_is_no_picture_is_refused(tmp_path):
     (tmp_path / "b.png").write_bytes(Path(saved(tmp_path / "a.png")).read_bytes()[:60])
     (tmp_path / "c.png").write_bytes(b"text")

@@ -36,6 +36,8 @@ def open_picture(path: str, mode: str | None = None) -> Any:
         raise DataError(f"{path} must be an image, got no ordinary file")
     try:
         with Image.open(path) as opened:
+            opened.verify()  # the checksums of a PNG file, which reading it leaves out
+        with Image.open(path) as opened:
             upright = ImageOps.exif_transpose(opened)
             if mode and upright.mode.startswith(DEEP):
                 deep = np.asarray(upright).astype(np.int64)

@@ -21,6 +21,10 @@ from heedful.tasks.forecast.config import problem
             {"data": {"split": [700, 0, 100]}},
             "data.split must be rows of training, of dev and, maybe 0, of test, got [700, 0, 100]",
         ),
+        (
+            {"data": {"name": "table", "file": "x.csv", "columns": ["oil", "gas", "oil"]}},
+            "data.columns must name each column once, got oil, gas, oil",
+        ),
         ({"model": {"patch": 97}}, "model.patch must be at most window.history, got 97 and 96"),
         ({"model": {"stride": 17}}, "model.stride must be at most model.patch, got 17 and 16"),
         ({"model": {"heads": 3}}, "model.heads must divide model.width, got 3 and 32"),

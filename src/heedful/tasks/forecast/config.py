@@ -109,6 +109,9 @@ def problem(config: Config) -> str | None:
         return (
             f"data.split must be rows of training, of dev and, maybe 0, of test, got {list(split)}"
         )
+    columns = config.data.columns if isinstance(config.data, TableData) else ()
+    if len(set(columns)) < len(columns):
+        return f"data.columns must name each column once, got {', '.join(columns):.200}"
     if isinstance(model, LinearModel):
         return None
     if model.patch > config.window.history:
