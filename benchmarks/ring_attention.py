@@ -26,7 +26,7 @@ from heedful.kernels.attend import attend
 from heedful.mask import Mask
 
 LENGTH, HEADS, DIM = 16_384, 8, 64
-PROCESSES, ROUNDS = 2, 7
+PROCESSES, ROUNDS = 2, 3
 MEBIBYTE = 2**20
 MASKS = {"causal": Mask.causal(), "all visible": None}
 

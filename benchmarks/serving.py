@@ -54,15 +54,15 @@ class Turn(NamedTuple):
 class Connection:
     """A caller that keeps its connection, with as little work of its own as can be."""
 
-    def __init__(self, port: int) -> None:
-        self.port, self.streams = port, None
+    def __init__(self, port: int, inputs: int) -> None:
+        self.port, self.inputs, self.streams = port, inputs, None
 
     async def ask(self, index: int) -> int:
-        """Ask for the answer to a held-out example, and return the status."""
+        """Ask for the answers to one held-out example, as often as said, and return the status."""
         if self.streams is None:
             self.streams = await asyncio.open_connection("127.0.0.1", self.port)
         reader, writer = self.streams
-        body = b'{"inputs": [{"index": %d}]}' % index
+        body = b'{"inputs": [%s]}' % b", ".join([b'{"index": %d}' % index] * self.inputs)
         head = (
             b"POST /predict HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
             b"content-length: %d\r\n\r\n" % len(body)
@@ -80,28 +80,33 @@ class Connection:
             self.streams[1].close()
 
 
-async def saturate(port: int, callers: int, seconds: float, examples: int) -> float:
+def callers_of(options: argparse.Namespace) -> int:
+    """As many as ask for two batches together."""
+    return max(2, 2 * options.batch // options.inputs)
+
+
+async def saturate(port: int, seconds: float, examples: int, options: argparse.Namespace) -> float:
     """Answers a second where each caller asks again as soon as it is answered."""
     end = time.perf_counter() + seconds
     done = 0
 
     async def call(first: int) -> None:
         nonlocal done
-        caller = Connection(port)
+        caller = Connection(port, options.inputs)
         while time.perf_counter() < end:
             status = await caller.ask((first + done) % examples)
             if status != 200:
                 raise SystemExit(f"every answer must be 200 here, got {status}")
-            done += 1
+            done += options.inputs
         caller.close()
 
     begun = time.perf_counter()
-    await asyncio.gather(*(call(each) for each in range(callers)))
+    await asyncio.gather(*(call(each) for each in range(callers_of(options))))
     return done / (time.perf_counter() - begun)
 
 
 async def arrive(
-    port: int, rate: float, seconds: float, examples: int
+    port: int, rate: float, seconds: float, examples: int, inputs: int
 ) -> tuple[Counter[int | str], list[float]]:
     """Requests at random times: how often each status came, and the seconds of those answered."""
     draw = random.Random(0)
@@ -116,7 +121,7 @@ async def arrive(
             found["not sent"] += 1
             return
         callers += not free
-        caller = free.pop() if free else Connection(port)
+        caller = free.pop() if free else Connection(port, inputs)
         try:
             async with asyncio.timeout(HUNG):
                 status = await caller.ask(index)
@@ -189,28 +194,28 @@ def start_server(run: str, options: argparse.Namespace) -> tuple[subprocess.Pope
 async def measure(run: str, options: argparse.Namespace) -> dict[str, Any]:
     offline = Offline(run, options)
     server, port = start_server(run, options)
-    examples, callers, seconds = offline.examples, 2 * options.batch, options.seconds
+    examples, seconds, inputs = offline.examples, options.seconds, options.inputs
     turns: list[Turn] = []
     try:
         offline.throughput(2)
-        await saturate(port, options.batch, 2, examples)  # kernels are chosen, caches are warm
+        await saturate(port, 2, examples, options)  # kernels are chosen, caches are warm
         for _ in range(options.rounds):
             used = [processor_time(each) for each in (offline.process.pid, server.pid)]
             alone = offline.throughput(seconds)
-            served = await saturate(port, callers, seconds, examples)
+            served = await saturate(port, seconds, examples, options)
             used[0] = processor_time(offline.process.pid) - used[0]
             used[1] = processor_time(server.pid) - used[1]
             costs = (used[0] / (alone * seconds), used[1] / (served * seconds))
             turns.append(Turn(alone, served, *costs))
-        rate = statistics.median(turn.served for turn in turns)
+        rate = statistics.median(turn.served for turn in turns) / inputs  # requests a second
         kept = [memory(server.pid)]
-        half, times = await arrive(port, rate / 2, 4 * seconds, examples)
+        half, times = await arrive(port, rate / 2, 4 * seconds, examples, inputs)
         kept.append(memory(server.pid))
-        over, over_times = await arrive(port, 10 * rate, 2 * seconds, examples)
+        over, over_times = await arrive(port, 10 * rate, 2 * seconds, examples, inputs)
         kept.append(memory(server.pid))
-        await arrive(port, 10 * rate, 2 * seconds, examples)
+        await arrive(port, 10 * rate, 2 * seconds, examples, inputs)
         kept.append(memory(server.pid))
-        again = await saturate(port, callers, seconds, examples)
+        again = await saturate(port, seconds, examples, options)
     finally:
         server.terminate()
         offline.process.terminate()
@@ -272,12 +277,14 @@ def main() -> None:
     parser.add_argument("--server-core", type=int, default=1)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--queue", type=int, default=256)
+    parser.add_argument("--inputs", type=int, default=1, help="in each request")
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     said = [
         f"Offline: batches of {options.batch} in one process, on one core. Served: the server on "
-        f"that core, asked by {2 * options.batch} callers from another one, one input a request. "
+        f"that core, asked by {callers_of(options)} callers from another one, "
+        f"inputs in a request: {options.inputs}. "
         f'At 10 times the load {CALLERS:,} connections ask as fast as that; "not sent" found all '
         "of them waiting.",
         "",
