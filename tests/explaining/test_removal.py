@@ -49,25 +49,6 @@ def test_nothing_is_asked_twice(table, monkeypatch):
     assert len(seen) == len({tuple(row) for row in kept}) + 1
 
 
-def test_sets_of_like_length_go_together(table, monkeypatch):
-    monkeypatch.setattr(removal, "COPIES", 4)
-    lengths = np.array([1, 9, 2, 5])  # places of each piece
-    seen = []
-
-    def scores(_model, kept):
-        seen.append((kept.numpy() @ lengths).tolist())
-        return kept.double().sum(1, keepdim=True)
-
-    asked = table(lambda row: [row.sum()], 4, 1)
-    embedded = tuple(np.repeat(np.arange(4), lengths).tolist())
-    question = replace(asked.question, scores=scores, embedded=(-1, *embedded))
-    every = np.array(list(np.ndindex(2, 2, 2, 2)), bool)
-    found = KeptScores(asked.model, question).of(every)
-    assert found[:, 0].tolist() == every.sum(1).tolist()
-    assert [len(batch) for batch in seen] == [4, 4, 4, 4]
-    assert np.concatenate(seen).tolist() == sorted(every @ lengths)
-
-
 def test_the_model_answers_as_in_evaluation_and_stays_as_it_was(sums):
     asked = sums(PLACES, targets=2)
     model = nn.Sequential(asked.model, nn.Dropout(0.5)).train()

@@ -8,7 +8,7 @@ from torch import nn
 from heedful.devices import device_of
 from heedful.errors import DataError, ShapeError
 from heedful.explaining.looks import differentiable
-from heedful.explaining.question import NOWHERE, Question
+from heedful.explaining.question import Question
 
 COPIES = 128  # of an input that go through the model together, of longer ones fewer
 PLACES = 2**16  # pieces of all of these
@@ -42,7 +42,6 @@ class KeptScores:
         self._known: dict[bytes, NDArray[np.float64]] = {}
         self._eps = 0.0
         self.pieces = len(question.pieces)
-        self._tokens = _tokens_of(question)
 
     def of(self, kept: NDArray[np.bool_]) -> NDArray[np.float64]:
         """Return the scores `(sets, targets)` of inputs that keep these `(sets, pieces)`.
@@ -53,8 +52,7 @@ class KeptScores:
         """
         names = [row.tobytes() for row in np.packbits(kept, axis=1)]
         rows = {name: row for row, name in enumerate(names) if name not in self._known}
-        # of like lengths together: little is padding
-        missing = sorted(rows, key=lambda name: int(kept[rows[name]] @ self._tokens))
+        missing = [*rows]
         with differentiable(self._model, on=False), torch.inference_mode():
             size = copies_at_once(self._question, COPIES)
             for start in range(0, len(missing), size):
@@ -89,10 +87,3 @@ class KeptScores:
             )
         self._eps = torch.finfo(scores.dtype).eps
         return scores.double().cpu().numpy()
-
-
-def _tokens_of(question: Question) -> NDArray[np.intp]:
-    """About how many places of an input each piece takes; one where nobody says."""
-    sequences = [question.embedded, *(question.route.places.values() if question.route else ())]
-    places = np.array(max(sequences, key=len), np.intp)
-    return np.bincount(places[places != NOWHERE], minlength=len(question.pieces)).clip(min=1)

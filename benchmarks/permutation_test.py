@@ -1,0 +1,84 @@
+"""The random maps of a verdict: how they are asked for, and what makes that faster.
+
+Each way takes turns with the others: maps one by one, a pass for every set of pieces of each (some
+of them, scaled up); in batches of several sizes, no set twice; and that in bf16. With one thread
+and with two.
+"""
+
+import argparse
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from _measure import write
+from explanations import DRAWS, Asked, classifier, in_batches, of_run, one_by_one
+
+from heedful.bench.timing import Times, in_turns, ratio
+from heedful.explaining import removal
+from heedful.explaining._tops import Ranks, dealt_out, ranks_of, sizes_of
+from heedful.explaining.verdict import SHARES
+
+COPIES = (32, 64, 128, 256)
+
+
+def ways(each: Asked, maps: Ranks, some: Ranks, sizes: list[int]) -> dict[str, Callable[[], None]]:
+    """Each way by its name; the one that the package takes among them."""
+
+    def batched(copies: int, *, half: bool = False) -> None:
+        before, removal.COPIES = removal.COPIES, copies
+        try:
+            with torch.autocast("cpu", torch.bfloat16) if half else nullcontext():
+                in_batches(each.model, each.question, maps, sizes)
+        finally:
+            removal.COPIES = before
+
+    return {
+        "one by one": partial(one_by_one, each.model, each.question, some, sizes),
+        **{f"{copies} together": partial(batched, copies) for copies in COPIES},
+        "128 together, bf16": partial(batched, 128, half=True),
+    }
+
+
+def rows(each: Asked, rounds: int) -> Iterator[str]:
+    random = np.random.default_rng(0)
+    pieces, targets = len(each.question.pieces), len(each.question.targets)
+    sizes = sizes_of(SHARES, pieces)
+    maps = dealt_out(ranks_of(random.random((targets, pieces)), random), DRAWS, random)
+    some = maps[:: 20 if targets == 1 else 100]
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        times = in_turns(ways(each, maps, some, sizes), rounds=rounds)
+        scale = len(maps) / len(some)
+        alone = Times(tuple(scale * seconds for seconds in times.pop("one by one").rounds))
+        yield f"| {each.name} | {pieces} | {threads} | one by one | {alone.median:.3f} | |"
+        for way, taken in times.items():
+            yield f"| | | | {way} | {taken.median:.4f} | {ratio(alone, taken)} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--words", type=int, nargs="+", default=[31])
+    parser.add_argument("--run", type=Path, nargs="*", default=[], help="trained, time these, too")
+    parser.add_argument("--run-words", type=int, default=10)
+    arguments = parser.parse_args()
+    names = ("pooling", "lstm", "transformer")
+    asked = [classifier(name, words) for words in arguments.words for name in names]
+    asked += [of_run(folder, arguments.run_words) for folder in arguments.run]
+    lines = [
+        f"{DRAWS} random maps at shares of {', '.join(map(str, SHARES))} of the pieces, removed "
+        "and kept alone. Classifiers have their default sizes and read characters. Seconds are "
+        f"medians of {arguments.rounds} rounds.",
+        "",
+        "| model | pieces | threads | way | seconds | faster than one by one |",
+        "|---|---|---|---|---|---|",
+        *(line for each in asked for line in rows(each, arguments.rounds)),
+    ]
+    write("permutation-test", lines)
+
+
+if __name__ == "__main__":
+    main()
