@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -10,7 +11,7 @@ from heedful.allocation.saved_files import is_model
 from heedful.checkpoints.examples import CheckpointData
 from heedful.checkpoints.folder import open_checkpoint
 from heedful.checkpoints.optimize import optimize_checkpoint
-from heedful.errors import BudgetError, ConfigError
+from heedful.errors import BudgetError, ConfigError, UnsupportedError
 from heedful.optimizing.events import Note
 from heedful.optimizing.settings import OptimizeSettings
 
@@ -20,6 +21,11 @@ T = pytest.importorskip("transformers")
 QUICK = OptimizeSettings(
     goal="macs", rounds=1, trials=2, finalists=1, finalist_steps=0, finetune_steps=1, final_steps=2
 )
+HIDDEN = """
+import json, sys
+sys.modules["heedful"] = None
+import torch, transformers
+"""
 OPEN = """
 import json, sys, torch, transformers, heedful
 model = heedful.load(sys.argv[1])
@@ -55,6 +61,39 @@ def test_an_encoder_becomes_a_folder_that_opens_elsewhere(encoder, lines, tmp_pa
     assert torch.equal(torch.tensor(json.loads(done.stdout)), said)
     assert open_checkpoint(out).architecture == "BertModel"
     assert not (tmp_path / "out.search").exists()
+
+
+@pytest.mark.usefixtures("faster")
+def test_a_plain_checkpoint_opens_without_heedful(save, sizes, lines, tmp_path):
+    own = {**sizes, "hidden_size": 16, "num_attention_heads": 4, "num_key_value_heads": 2}
+    folder = save("Qwen3ForCausalLM", T.Qwen3Config(**own, head_dim=6))
+    out, settings = tmp_path / "out", replace(QUICK, loadable="transformers")
+    outcome = optimize_checkpoint(
+        folder, CheckpointData(path=lines), lose="loss 50%", output=out, settings=settings
+    )
+    assert not is_model(out)
+    report = json.loads((out / "report.json").read_text())
+    assert (report["accepted"], report["loadable"]) == (True, "transformers")
+    assert len({site["after"] for site in report["sites"]}) == 1
+    assert all(site["after"] != site["before"] for site in report["sites"])
+    hidden = OPEN.replace("import json, sys, torch, transformers, heedful", HIDDEN)
+    hidden = hidden.replace("heedful.load", "transformers.AutoModelForCausalLM.from_pretrained")
+    hidden = hidden.replace("last_hidden_state", "logits")
+    done = subprocess.run([sys.executable, "-c", hidden, str(out)], capture_output=True, check=True)
+    reader = T.AutoTokenizer.from_pretrained(out)
+    with torch.inference_mode():
+        said = outcome.model(**reader("a b c", return_tensors="pt")).logits
+    assert torch.equal(torch.tensor(json.loads(done.stdout)), said)
+
+
+def test_a_class_without_words_is_refused_before_the_search(encoder, lines, tmp_path):
+    settings = replace(QUICK, loadable="transformers")
+    with pytest.raises(UnsupportedError, match=r"words of its own config, got .*BertModel can say"):
+        optimize_checkpoint(
+            encoder, CheckpointData(path=lines), lose="cosine 0.9", output=tmp_path / "out",
+            settings=settings,
+        )  # fmt: skip
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_budget_that_nothing_keeps_leaves_a_report(encoder, lines, tmp_path):

@@ -132,3 +132,14 @@ def test_how_to_open_it(tmp_path):
     assert "transformers.AutoProcessor.from_pretrained" in how_to_open(tmp_path)
     (tmp_path / "tokenizer_config.json").touch()
     assert "transformers.AutoTokenizer.from_pretrained" in how_to_open(tmp_path)
+    (tmp_path / "config.json").write_text('{"architectures": ["Qwen3Model"]}')
+    assert f"model = transformers.Qwen3Model.from_pretrained('{tmp_path}')" in how_to_open(tmp_path)
+
+
+def test_who_can_open_the_result_is_handed_on(heedful, asked, checkpoint, tmp_path):
+    words = ("--data", "d.txt", "--lose", "loss 1", "--loadable", "transformers")
+    heedful("optimize", checkpoint, *words)
+    assert asked[-1][-1]["settings"].loadable == "transformers"
+    code, _, err = heedful("optimize", "runs/x", "--lose", "loss 1", "--loadable", "transformers")
+    assert code == 2
+    assert "--loadable must come with a checkpoint of Hugging Face, got a run" in err

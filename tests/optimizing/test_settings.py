@@ -30,6 +30,10 @@ def test_defaults_can_be_used_and_do_not_change():
         ({"cut": float("nan")}, "cut must be above 0 and below 1, got nan"),
         ({"finalist_steps": -2}, "finalist_steps must not be negative, got -2"),
         ({"finetune_steps": -1}, "finetune_steps must not be negative, got -1"),
+        (
+            {"loadable": "torch"},
+            "loadable must be one of heedful, transformers, got 'torch'",
+        ),
         ({"minutes": 0.0}, "minutes must be above 0, got 0.0"),
         ({"seed": -1}, "seed must be at least 0 and below 4294967296, got -1"),
         ({"seed": 10**40}, f"seed must be at least 0 and below 4294967296, got 1{40 * '0'}"),
@@ -66,3 +70,8 @@ def test_plain_data_has_the_names_that_journals_of_older_versions_have():
     assert (plain["heal_steps"], plain["bearable"], plain["goal"]) == (7, 0.75, "latency")
     assert len(plain) == 12
     assert not {"finetune_steps", "max_divergence"} & plain.keys()
+
+
+def test_older_searches_know_nothing_of_who_loads_the_result():
+    assert "loadable" not in OptimizeSettings().to_json()
+    assert OptimizeSettings(loadable="transformers").to_json()["loadable"] == "transformers"

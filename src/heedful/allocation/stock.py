@@ -1,7 +1,7 @@
 """A changed model as a plain model of its own class of transformers: what its config can say."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, cast
 
 import torch
@@ -46,6 +46,19 @@ def why_not_stock(model: nn.Module) -> str | None:
     except UnsupportedError as error:
         return str(error)
     return None
+
+
+def drop_biases(model: nn.Module, kept: Collection[str]) -> None:
+    """Take away, in place, every bias that is not among these: those that moves have added.
+
+    Args:
+        model: After its moves.
+        kept: The names of parameters that stay.
+    """
+    for name, _ in list(model.named_parameters()):
+        holder, _, leaf = name.rpartition(".")
+        if leaf == "bias" and name not in kept:
+            model.get_submodule(holder).bias = None  # pyright: ignore[reportArgumentType]
 
 
 def _stock(model: nn.Module) -> tuple[Any, dict[str, Tensor]]:

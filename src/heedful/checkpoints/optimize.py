@@ -4,7 +4,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from heedful.allocation.stored import save_model
 from heedful.allocation.weights import weights_of
 from heedful.checkpoints.examples import CheckpointData
 from heedful.checkpoints.folder import open_checkpoint
@@ -106,7 +105,7 @@ def optimize_checkpoint(
         report = {**about, **outcome.report}
         if outcome.accepted:
             beside = files_beside(head, folder)
-            save_model(written, outcome.model, outcome.plan, report=report, beside=beside)
+            outcome.write(written, report=report, beside=beside)
         else:
             write_refusal(written, report)
         if not state.forget():

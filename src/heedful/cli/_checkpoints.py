@@ -103,6 +103,16 @@ def quality_of(target: str | None) -> "UserQuality | None":
     return quality
 
 
+def _opened_by(folder: Path) -> str:
+    """What opens it: a plain checkpoint has a class of transformers."""
+    from heedful.files import read_json
+
+    if not (folder / "config.json").is_file():
+        return "heedful.load"
+    (kind,) = read_json(folder / "config.json")["architectures"]
+    return f"transformers.{kind}.from_pretrained"
+
+
 def how_to_open(folder: Path) -> str:
     """Return the lines of Python that open an optimised checkpoint."""
     reads = {
@@ -110,7 +120,7 @@ def how_to_open(folder: Path) -> str:
         "preprocessor_config.json": "AutoProcessor",
     }
     kind = next((kind for file, kind in reads.items() if (folder / file).is_file()), None)
-    lines = [f"model = heedful.load({str(folder)!r})"]
+    lines = [f"model = {_opened_by(folder)}({str(folder)!r})"]
     if kind is not None:
         lines.append(f"reader = transformers.{kind}.from_pretrained({str(folder)!r})")
     return "\n".join(["Open it in Python with", *(f"    {line}" for line in lines)])

@@ -74,6 +74,12 @@ def optimize(
             help="How long the best candidates are trained at the end; 3000, of a checkpoint 300.",
         ),
     ] = None,
+    loadable: Annotated[
+        Literal["heedful", "transformers"],
+        typer.Option(
+            help="Of a checkpoint: who can open the result; transformers means a plain checkpoint."
+        ),
+    ] = "heedful",
     seed: Seed = 0,
     keep: OldKeep = None,
     heal: OldHeal = None,
@@ -96,13 +102,19 @@ def optimize(
     if of_checkpoint:
         search = _search_checkpoint(run, lose, keep, data_of(data, column, test), quality)
     else:
-        check_run(data=data, column=column, quality=quality)
+        own = loadable != "heedful"
+        check_run(data=data, column=column, quality=quality, loadable=own)
         search = _search_run(run, lose, keep, test, task_from)
     steps = newer(finetune_steps, heal, "--heal is now --finetune-steps")
     if steps is None:
         steps = CHECKPOINT_STEPS if of_checkpoint else RUN_STEPS
     settings = OptimizeSettings(
-        goal=goal, trials=trials, minutes=minutes, final_steps=steps, seed=seed
+        goal=goal,
+        trials=trials,
+        minutes=minutes,
+        final_steps=steps,
+        seed=seed,
+        loadable=loadable,
     )
     try:
         report = search(output=output, settings=settings)

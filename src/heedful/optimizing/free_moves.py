@@ -31,6 +31,8 @@ def free_moves(search: "Search") -> Iterator[Candidate]:
     Cost:
         Some five runs of the timed work and one of the dev split for each.
     """
+    if search.settings.loadable == "transformers":
+        return  # no config says in what single layers multiply
     if search.settings.goal != "latency" or not wide_layers(search.problem.model):
         return
     was, sites = search.original.plan.was, search.sites

@@ -23,7 +23,6 @@ from heedful.optimizing.reconstruct import reconstruct
 from heedful.optimizing.request import Request
 from heedful.optimizing.shared_weights import share_weights
 from heedful.optimizing.site_costs import SiteCosts
-from heedful.optimizing.site_options import moves_of
 from heedful.optimizing.verdict import Verdict, judge
 
 
@@ -125,7 +124,7 @@ class Judging:
             assignment: The choice.
         """
         current, options, table = prepared.current, prepared.options, prepared.table
-        moves = moves_of(assignment, options.sites, table)
+        moves = options.moves_of(assignment, table)
         plan = current.plan
         for name, made in moves.items():
             plan = plan.then(name, made)

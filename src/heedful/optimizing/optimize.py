@@ -25,6 +25,7 @@ from heedful.optimizing.events import (
 )
 from heedful.optimizing.evidence import AS_GIVEN, Evidence, round_of, step_of
 from heedful.optimizing.finetuned_original import FinetunedOriginal, finetune_original
+from heedful.optimizing.loadable import as_plain, check_loadable
 from heedful.optimizing.of_model import ModelSpec, Quality, identity, problem_of_model
 from heedful.optimizing.optimize_data import OptimizeData
 from heedful.optimizing.outcome import Outcome
@@ -130,7 +131,9 @@ def optimize_problem(request: Request) -> Outcome:
         ConfigError: The budget is in the wrong direction.
         DataError: A split has too few examples for a verdict.
         RunError: The memory is of another search, or cannot be written.
-        UnsupportedError: The model holds no attention that can be changed.
+        UnsupportedError: The model holds no attention that can be changed, or in no words that its
+            own config has.
+        VerificationError: A plain checkpoint would say something else than what was verified.
     """
     problem, on_event = request.problem, request.listener
     sites, unknown = find_sites(
@@ -138,6 +141,8 @@ def optimize_problem(request: Request) -> Outcome:
     )
     if not sites:
         raise UnsupportedError(_nothing_to_change(problem.model, unknown))
+    if request.settings.loadable == "transformers":
+        check_loadable(problem.model, sites)
     _check(problem, request.budget)
     history: list[dict[str, Any]] = []
     steps: list[dict[str, Any]] = []
@@ -163,14 +168,16 @@ def optimize_problem(request: Request) -> Outcome:
         others=[other for other in proofs if other is not proof],
         original=_original(search, proof, on_event),
     )
+    loadable = request.settings.loadable
+    plain = proof.accepted and loadable == "transformers"
     return Outcome(
         accepted=proof.accepted,
         reason=found.reason,
-        model=proof.best.model,
+        model=as_plain(proof.best.model, request.problem) if plain else proof.best.model,
         plan=proof.best.plan,
         verdict=proof.verdict,
         report=found.report(seconds=search.clock.spent, not_adaptable=unknown, history=history)
-        | {"taken_apart": distance, "steps": steps},
+        | {"taken_apart": distance, "steps": steps, "loadable": loadable},
     )
 
 

@@ -1,5 +1,6 @@
 """What an optimisation came to: a model or a refusal, with everything that is known of either."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from torch import nn
 
 from heedful.allocation.plan import Plan
 from heedful.allocation.saved_files import REPORT
+from heedful.allocation.stock_folder import save_stock
 from heedful.allocation.stored import save_model
 from heedful.errors import BudgetError
 from heedful.files import write_into, write_json
@@ -65,7 +67,30 @@ class Outcome:
             check_unused(folder)
             write_refusal(folder, self.report)
             raise BudgetError(self.reason)
-        save_model(folder, self.model, self.plan, report=self.report)
+        self.write(folder)
+
+    def write(
+        self,
+        folder: Path,
+        *,
+        report: dict[str, Any] | None = None,
+        beside: Mapping[str, bytes] | None = None,
+    ) -> None:
+        """Write what was accepted, as a plain checkpoint where that was asked for.
+
+        Args:
+            folder: New.
+            report: In place of its own.
+            beside: Further files by their path in the folder.
+
+        Raises:
+            RunError: The folder exists, or cannot be written.
+        """
+        told = self.report if report is None else report
+        if self.report.get("loadable") == "transformers":
+            save_stock(folder, self.model, report=told, beside=beside)
+        else:
+            save_model(folder, self.model, self.plan, report=told, beside=beside)
 
 
 def write_refusal(folder: Path, report: dict[str, Any]) -> None:

@@ -47,6 +47,8 @@ def _refit(model: nn.Module, before: nn.Module, site: Site, problem: Problem) ->
     def hear_output(module: nn.Module, args: tuple[Any, ...], output: Tensor) -> None:
         targets.append(_flat(output))
 
+    biased = site.read(model).out_bias is not None  # else none is fitted
+    rows = 0
     gram: Tensor | None = None
     product: Tensor | None = None
     new = site.adapter.hook_points(site.of(model)).out.register_forward_pre_hook(hear_input)
@@ -58,7 +60,8 @@ def _refit(model: nn.Module, before: nn.Module, site: Site, problem: Problem) ->
             problem.outputs(before, batch)
             problem.outputs(model, batch)
             x, y = torch.cat(inputs), torch.cat(targets)
-            x = nn.functional.pad(x, (0, 1), value=1.0)
+            x = nn.functional.pad(x, (0, 1), value=float(biased))
+            rows += len(x)
             gram = x.T @ x if gram is None else gram + x.T @ x
             product = x.T @ y if product is None else product + x.T @ y
     finally:
@@ -66,14 +69,15 @@ def _refit(model: nn.Module, before: nn.Module, site: Site, problem: Problem) ->
         old.remove()
     if gram is None or product is None or not torch.isfinite(gram).all():
         return
-    rows = gram[-1, -1].clamp(min=1)
+    rows = max(1, rows)
     solution = solve(gram / rows, product / rows)
     projections = site.read(model)
     solution = solution.to(projections.out)
     site.write(
         model,
         projections.with_(
-            out=solution[:-1].unflatten(0, projections.out.shape[:2]), out_bias=solution[-1]
+            out=solution[:-1].unflatten(0, projections.out.shape[:2]),
+            out_bias=solution[-1] if biased else None,
         ),
     )
 

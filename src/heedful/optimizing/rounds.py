@@ -11,10 +11,11 @@ from heedful.optimizing.finetune import rate_scale_for
 from heedful.optimizing.free_moves import free_moves
 from heedful.optimizing.judging import Judging
 from heedful.optimizing.knapsack import knapsack
+from heedful.optimizing.loadable import loadable_only
 from heedful.optimizing.prepared import Prepared
 from heedful.optimizing.request import Request
 from heedful.optimizing.site_costs import SiteCosts
-from heedful.optimizing.site_options import SCREENED, find_options, moves_of, residual_of
+from heedful.optimizing.site_options import SCREENED, find_options, residual_of
 from heedful.optimizing.small_steps import cut_less, small_steps
 
 ROUND, FINAL = "round", "final"
@@ -141,9 +142,11 @@ class Search(Judging):
     def prepare(self, current: Candidate, number: int) -> Prepared | None:
         """Measure what the sites of a candidate can become; `None` where that is nothing."""
         self.tell(Stage(text=f"round {number}: how much each head matters"))
+        plain, seed = self.settings.loadable == "transformers", self.settings.seed
         options = find_options(
-            current.model, self.sites, self.problem, self.usage, seed=self.settings.seed
+            current.model, self.sites, self.problem, self.usage, seed=seed, plain=plain
         )
+        options = loadable_only(options) if plain else options
         if not options.any:
             return None
         costs = f"round {number}: what each change costs"
@@ -172,7 +175,7 @@ class Search(Judging):
         def evaluate(assignment: Assignment) -> float:
             self.clock.check("trial")
             self.trials -= 1
-            model = options.build(moves_of(assignment, options.sites, table))
+            model = options.build(options.moves_of(assignment, table))
             divergence = self.reference.divergence(model, batches=SCREENED)
             return residual_of(assignment, table, divergence - base)
 

@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import save
 
 from heedful.allocation.plan import Plan, parse_plan
+from heedful.allocation.stock import drop_biases
 from heedful.allocation.weights import fill, read_tensors, weights_of
 from heedful.errors import RunError
 from heedful.files import remove_written, write_bytes
@@ -129,6 +130,7 @@ class SearchState:
         stored = read_tensors(path)
         if digest(stored).hex() != whole:
             raise RunError(f"{path} must be as it was written, got other numbers")
+        drop_biases(model, stored)  # those that a plain checkpoint has no place for
         fill(model, stored, path)
         return Candidate(plan=plan, model=model.eval(), verdict=verdict, **found)
 

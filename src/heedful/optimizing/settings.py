@@ -8,6 +8,7 @@ from heedful.renamed import old_keywords, old_names
 
 Goal = Literal["latency", "memory", "macs"]
 COUNTED: dict[Goal, str] = {"latency": "cost", "memory": "memory", "macs": "multiply-adds"}
+Loadable = Literal["heedful", "transformers"]
 STORED = {"max_divergence": "bearable", "finetune_steps": "heal_steps"}  # as journals name them
 SEEDS = 2**32  # what every generator takes, also with the number of a round added
 
@@ -33,9 +34,11 @@ class OptimizeSettings:
         minutes: For all of it, measuring, fine-tuning and the verdict included: what was verified
             by then is the answer. `None` means no limit.
         seed: Of everything that is drawn. At least 0 and below 2^32.
+        loadable: By whom the result can be opened: "transformers" takes what its own config says of
+            a model of transformers, the same at every site, and writes a plain checkpoint.
 
     Raises:
-        ConfigError: A number is out of range, or there is no such goal.
+        ConfigError: A number is out of range, or there is no such goal or nobody of that name.
     """
 
     goal: Goal = "latency"
@@ -50,8 +53,12 @@ class OptimizeSettings:
     finals: int = 3
     minutes: float | None = None
     seed: int = 0
+    loadable: Loadable = "heedful"
 
     def __post_init__(self) -> None:
+        if self.loadable not in get_args(Loadable):
+            known = ", ".join(get_args(Loadable))
+            raise ConfigError(f"loadable must be one of {known}, got {self.loadable!r}")
         if self.goal not in get_args(Goal):
             raise ConfigError(f"goal must be one of {', '.join(get_args(Goal))}, got {self.goal!r}")
         for name in ("trials", "rounds", "finalists"):
@@ -70,7 +77,10 @@ class OptimizeSettings:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data, by the names of older versions: a search must go on in a newer one."""
-        return {STORED.get(name, name): value for name, value in asdict(self).items()}
+        found = {STORED.get(name, name): value for name, value in asdict(self).items()}
+        if self.loadable == "heedful":
+            del found["loadable"]  # which older ones do not know
+        return found
 
 
 def check_seed(seed: int) -> None:

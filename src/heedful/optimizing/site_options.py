@@ -13,6 +13,7 @@ from heedful.allocation.moves.named import name_of
 from heedful.allocation.plan import Plan
 from heedful.allocation.projections import Projections
 from heedful.allocation.sites import Site
+from heedful.allocation.stock import drop_biases
 from heedful.errors import UnsupportedError
 from heedful.optimizing.compression_levels import Assignment, CompressionLevel, Table, pareto
 from heedful.optimizing.importance import fisher
@@ -53,12 +54,19 @@ class SiteOptions:
         moments: What went through its sites.
         sites: Those that something went through.
         of: The ways of each site, by its name and in the order of `sites`.
+        together: Must all sites go the same way, and have a bias only where they had one?
     """
 
     model: nn.Module
     moments: Mapping[str, Moments]
     sites: Sequence[Site]
     of: Mapping[str, Sequence[SiteOption]]
+    together: bool = False
+
+    @property
+    def groups(self) -> list[list[Site]]:
+        """Sites that go the same way; the ways of all in a group stand in the same order."""
+        return [list(self.sites)] if self.together else [[site] for site in self.sites]
 
     @property
     def any(self) -> bool:
@@ -68,11 +76,27 @@ class SiteOptions:
     def build(self, moves: Mapping[str, tuple[Move, ...]]) -> nn.Module:
         """Return the model after these moves."""
         new = Plan(moves=moves).apply(self.model, self.moments)
+        if self.together:
+            drop_biases(new, {name for name, _ in self.model.named_parameters()})
         for site in self.sites:
             for option in self.of[site.name]:
                 if option.fitted and option.moves == moves.get(site.name):
                     site.write(new, option.projections)
         return new
+
+    def moves_of(self, assignment: Assignment, table: Table) -> dict[str, tuple[Move, ...]]:
+        """Return the moves of an assignment, by site; a site that stays as it is has none.
+
+        Args:
+            assignment: The level of each group.
+            table: The levels of each group.
+        """
+        found: dict[str, tuple[Move, ...]] = {}
+        for group, levels, index in zip(self.groups, table, assignment, strict=True):
+            if index:
+                moves = cast(tuple[tuple[Move, ...], ...], levels[index].moves)
+                found |= {site.name: made for site, made in zip(group, moves, strict=True)}
+        return found
 
     def measure(
         self, site_costs: SiteCosts, tell: Callable[[float], object] = lambda done: None
@@ -91,7 +115,7 @@ class SiteOptions:
     def table(
         self, site_costs: SiteCosts, reference: Reference, tell: Callable[[float], object]
     ) -> list[list[CompressionLevel]]:
-        """Return the levels of each site that are worth a choice, the one as it is first.
+        """Return the levels of each group that are worth a choice, the one as it is first.
 
         Their divergence is `residual_divergence`: that of a way alone, beyond that of the model as
         it is, on the first `SCREENED` batches. What costs no less than the site as it is, is left
@@ -103,27 +127,28 @@ class SiteOptions:
             tell: Told which share is done.
         """
         base = reference.divergence(self.model, batches=SCREENED)
-        done, total = 0, sum(len(options) for options in self.of.values())
+        done, total = 0, sum(len(self.of[group[0].name]) for group in self.groups)
         table: list[list[CompressionLevel]] = []
-        for site in self.sites:
+        for group in self.groups:
             levels: list[CompressionLevel] = []
-            for option in self.of[site.name]:
-                cost = site_costs.planned(site, option.projections)
+            for options in zip(*(self.of[site.name] for site in group), strict=True):
+                pairs = list(zip(group, options, strict=True))
+                cost = sum(site_costs.planned(site, each.projections) for site, each in pairs)
                 done += 1
                 if levels and cost >= levels[0].cost:
                     continue
+                moves = tuple(each.moves for each in options)
                 divergence = 0.0
-                if option.moves:
-                    changed = self.build({site.name: option.moves})
+                if any(moves):
+                    changed = self.build({site.name: each.moves for site, each in pairs})
                     divergence = residual_divergence(
                         reference.divergence(changed, batches=SCREENED) - base
                     )
-                    if not option.projections.geometry.heads:
+                    if not all(each.projections.geometry.heads for each in options):
                         divergence *= NOTHING_LEFT
+                label = options[0].label
                 levels.append(
-                    CompressionLevel(
-                        label=option.label, cost=cost, divergence=divergence, moves=option.moves
-                    )
+                    CompressionLevel(label=label, cost=cost, divergence=divergence, moves=moves)
                 )
                 tell(done / total)
             # the level that changes nothing stays the first, whatever beats it
@@ -154,21 +179,6 @@ def residual_of(assignment: Assignment, table: Table, divergence: float) -> floa
     return sum(alone) * left / whole if whole else left
 
 
-def moves_of(
-    assignment: Assignment, sites: Sequence[Site], table: Table
-) -> dict[str, tuple[Move, ...]]:
-    """Return the moves of an assignment, by site; a site that stays as it is has none.
-
-    Args:
-        assignment: The level of each site.
-        sites: In their order.
-        table: The levels of each site.
-    """
-    chosen = zip(sites, table, assignment, strict=True)
-    found = {site.name: levels[index].moves for site, levels, index in chosen if index}
-    return cast(dict[str, tuple[Move, ...]], found)
-
-
 def find_options(
     model: nn.Module,
     sites: Sequence[Site],
@@ -176,6 +186,7 @@ def find_options(
     usage: Mapping[str, Usage],
     *,
     seed: int,
+    plain: bool = False,
 ) -> SiteOptions:
     """Return every option that turns out to be possible, at every site that is used.
 
@@ -185,6 +196,7 @@ def find_options(
         problem: Whose calibration batches are run.
         usage: How the original's sites are visited.
         seed: Of the scores.
+        plain: Only those in which heads attend by dot products, in the precision that there is.
     """
     moments = collect_moments(model, sites, problem.runs(model))
     used = [site for site in sites if site.name in moments]
@@ -197,9 +209,16 @@ def find_options(
         options = [
             _option(site, model, label, moves, moments[site.name]) for label, moves in proposed
         ]
-        made = [_fitted(option, site, model, problem) for option in options if option is not None]
+        possible = [option for option in options if option and (_is_plain(option) or not plain)]
+        made = [_fitted(option, site, model, problem) for option in possible]
         found[site.name] = [SiteOption("as it is", (), _outline(here)), *_mendable(made)]
     return SiteOptions(model=model, moments=moments, sites=used, of=found)
+
+
+def _is_plain(option: SiteOption) -> bool:
+    projections = option.projections
+    plain = projections.mixing is None and projections.gate is None
+    return plain and projections.precision is None and bool(projections.geometry.heads)
 
 
 def _mendable(options: list[SiteOption]) -> list[SiteOption]:
