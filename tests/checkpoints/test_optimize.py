@@ -49,6 +49,7 @@ def test_an_encoder_becomes_a_folder_that_opens_elsewhere(encoder, lines, tmp_pa
     assert is_model(out)
     report = json.loads((out / "report.json").read_text())
     assert report["accepted"]
+    assert "a plain checkpoint must" in report["transformers"]["cannot_say"]
     assert report["data"]["examples"].keys() == {"calibration", "dev", "test"}
     assert sum(report["data"]["examples"].values()) == 400
     assert any(isinstance(event, Note) and "for calibration" in event.text for event in events)

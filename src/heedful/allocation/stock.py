@@ -48,7 +48,7 @@ def why_not_stock(model: nn.Module) -> str | None:
     return None
 
 
-def drop_biases(model: nn.Module, kept: Collection[str]) -> None:
+def drop_biases(model: nn.Module, kept: Collection[str]) -> nn.Module:
     """Take away, in place, every bias that is not among these: those that moves have added.
 
     Args:
@@ -59,6 +59,7 @@ def drop_biases(model: nn.Module, kept: Collection[str]) -> None:
         holder, _, leaf = name.rpartition(".")
         if leaf == "bias" and name not in kept:
             model.get_submodule(holder).bias = None  # pyright: ignore[reportArgumentType]
+    return model
 
 
 def _stock(model: nn.Module) -> tuple[Any, dict[str, Tensor]]:

@@ -4,6 +4,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from heedful.allocation.per_layer import in_words_of_transformers
 from heedful.allocation.weights import weights_of
 from heedful.checkpoints.examples import CheckpointData
 from heedful.checkpoints.folder import open_checkpoint
@@ -104,6 +105,7 @@ def optimize_checkpoint(
         about = {"checkpoint": str(folder), "data": described(data, found.splits)}
         report = {**about, **outcome.report}
         if outcome.accepted:
+            report["transformers"] = in_words_of_transformers(found.problem.model, outcome.model)
             beside = files_beside(head, folder)
             outcome.write(written, report=report, beside=beside)
         else:

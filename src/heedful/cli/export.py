@@ -21,7 +21,9 @@ def export(
     *,
     to: Annotated[
         str,
-        typer.Option("--to", metavar="FORMAT", help="onnx, torch-export, ctranslate2 or hf."),
+        typer.Option(
+            "--to", metavar="FORMAT", help="onnx, onnx-int8, torch-export, ctranslate2 or hf."
+        ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="New folder.")],
     force: Annotated[

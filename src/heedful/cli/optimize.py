@@ -102,20 +102,13 @@ def optimize(
     if of_checkpoint:
         search = _search_checkpoint(run, lose, keep, data_of(data, column, test), quality)
     else:
-        own = loadable != "heedful"
-        check_run(data=data, column=column, quality=quality, loadable=own)
+        check_run(data=data, column=column, quality=quality, loadable=loadable != "heedful")
         search = _search_run(run, lose, keep, test, task_from)
     steps = newer(finetune_steps, heal, "--heal is now --finetune-steps")
     if steps is None:
         steps = CHECKPOINT_STEPS if of_checkpoint else RUN_STEPS
-    settings = OptimizeSettings(
-        goal=goal,
-        trials=trials,
-        minutes=minutes,
-        final_steps=steps,
-        seed=seed,
-        loadable=loadable,
-    )
+    limits = {"trials": trials, "minutes": minutes, "final_steps": steps}
+    settings = OptimizeSettings(goal=goal, seed=seed, loadable=loadable, **limits)
     try:
         report = search(output=output, settings=settings)
     except BudgetError:

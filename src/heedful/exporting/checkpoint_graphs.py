@@ -76,16 +76,18 @@ def opened_for_export(folder: Path, data: CheckpointData | None) -> OpenedCheckp
     return OpenedCheckpoint(checkpoint=checkpoint, head=head, examples=examples)
 
 
-def graphs_of_checkpoint(opened: OpenedCheckpoint) -> RunGraphs:
+def graphs_of_checkpoint(opened: OpenedCheckpoint, *, int8: bool = False) -> RunGraphs:
     """Return the graph of a checkpoint: what it says of each place, or of each example.
 
     A causal language model says it of all places at once, without a cache.
 
     Args:
         opened: Its model is never changed.
+        int8: As for `in_full`.
 
     Raises:
-        UnsupportedError: It reads one text and writes another.
+        UnsupportedError: It reads one text and writes another, or has no layer of int8 where it
+            must.
     """
     model = opened.checkpoint.model
     if isinstance(opened.head, Seq2SeqHead):
@@ -93,7 +95,7 @@ def graphs_of_checkpoint(opened: OpenedCheckpoint) -> RunGraphs:
             "a checkpoint must be one graph to be exported: an encoder, a classifier or a language "
             f"model, got {opened.checkpoint.architecture}, which reads one text and writes another"
         )
-    full, rounded = in_full(model)
+    full, rounded = in_full(model, int8=int8)
     return RunGraphs(graphs=(answering(opened, full.float()),), rounded=tuple(rounded))
 
 

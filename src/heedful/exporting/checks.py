@@ -10,7 +10,9 @@ from torch import Tensor
 from heedful.errors import VerificationError
 from heedful.exporting.graph import Graph, Tensors
 
-ROUNDINGS = 2**8  # of the largest number: what sums in another order may differ by
+# shares of the largest number
+ROUNDING = 2**8 * torch.finfo(torch.float32).eps  # what sums in another order may differ by
+ONE_STEP = 1 / 127  # what numbers may differ by that are rounded to 8 bits on the way
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,17 +38,20 @@ class Check:
         return asdict(self)
 
 
-def check(graph: Graph, run: Callable[[Tensors], Sequence[Tensor]]) -> Check:
+def check(
+    graph: Graph, run: Callable[[Tensors], Sequence[Tensor]], *, allowed: float = ROUNDING
+) -> Check:
     """Compare what another program makes of every case with what torch makes of it.
 
     Args:
         graph: With its cases.
         run: The other program.
+        allowed: How far they may be apart in float32, as a share of the largest number.
 
     Raises:
         VerificationError: They are further apart than rounding explains.
     """
-    difference = size = allowed = 0.0
+    difference = size = most_allowed = 0.0
     for case in graph.cases:
         want, got = graph.run(case), run(case)
         for name, ours, theirs in zip(graph.outputs, want, got, strict=True):
@@ -60,19 +65,21 @@ def check(graph: Graph, run: Callable[[Tensors], Sequence[Tensor]]) -> Check:
             finite = ours.isfinite()
             gap = float((ours - theirs)[finite].abs().max()) if bool(finite.any()) else 0.0
             most = float(ours[finite].abs().max()) if bool(finite.any()) else 0.0
-            bound = ROUNDINGS * torch.finfo(ours.dtype).eps * max(most, 1.0)
+            wider = torch.finfo(ours.dtype).eps / torch.finfo(torch.float32).eps
+            bound = allowed * wider * max(most, 1.0)
             if gap > bound:
                 raise VerificationError(
                     f"{graph.name} must say what torch says within {bound:.2g}, got {name} "
                     f"{gap:.2g} apart"
                 )
-            difference, size, allowed = max(difference, gap), max(size, most), max(allowed, bound)
+            difference, size = max(difference, gap), max(size, most)
+            most_allowed = max(most_allowed, bound)
     return Check(
         graph=graph.name,
         cases=len(graph.cases),
         largest_difference=difference,
         largest_value=size,
-        allowed=allowed,
+        allowed=most_allowed,
     )
 
 

@@ -12,7 +12,7 @@ from heedful.checkpoints.folder import is_checkpoint
 from heedful.checkpoints.optimize import files_beside
 from heedful.config.problems import unknown_choice
 from heedful.errors import ConfigError, MissingExtraError
-from heedful.exporting import ctranslate2, hf, onnx, torch_export
+from heedful.exporting import ctranslate2, hf, onnx, onnx_int8, torch_export
 from heedful.exporting.about import ABOUT, EXAMPLES, FORMAT, versions
 from heedful.exporting.checkpoint_graphs import OpenedCheckpoint, opened_for_export
 from heedful.files import remove_written, write_bytes, write_into, write_json
@@ -48,6 +48,7 @@ class Format(Protocol):
 
 FORMATS: dict[str, Format] = {
     "onnx": onnx,
+    "onnx-int8": onnx_int8,
     "torch-export": torch_export,
     "ctranslate2": ctranslate2,
     "hf": hf,
@@ -68,7 +69,7 @@ def export(
     Args:
         run: Folder written by `heedful.train` or `heedful.optimize_run`; or a checkpoint of Hugging
             Face, as it is or optimised.
-        to: Which format: "onnx", "torch-export", "ctranslate2" or "hf".
+        to: Which format: "onnx", "onnx-int8", "torch-export", "ctranslate2" or "hf".
         output: New folder.
         force: Replace a folder that an earlier export wrote.
         task: A task of the user's own that the run is of; see `Run`.

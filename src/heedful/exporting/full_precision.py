@@ -5,18 +5,31 @@ from typing import cast
 from torch import Tensor, nn
 
 from heedful.allocation.attached import copied
+from heedful.errors import UnsupportedError
+from heedful.exporting.int8_layer import Int8Linear
 from heedful.nn.low_precision import LowPrecisionLinear
 
 
-def in_full(model: nn.Module) -> tuple[nn.Module, list[str]]:
+def in_full(model: nn.Module, *, int8: bool = False) -> tuple[nn.Module, list[str]]:
     """Return a copy without layers of few bits, and the names of those that there were.
 
     Their weights stay rounded; what comes in is rounded no more.
+
+    Args:
+        model: Never changed.
+        int8: Leave out what multiplies in int8: that becomes an `Int8Linear`.
+
+    Raises:
+        UnsupportedError: With `int8`, that there is no such layer.
     """
     new = copied(model).eval()
     rounded: list[str] = []
     for name, layer in list(new.named_modules()):
-        if isinstance(layer, LowPrecisionLinear):
+        if not isinstance(layer, LowPrecisionLinear):
+            continue
+        if int8 and layer.precision == "int8":
+            new.set_submodule(name, Int8Linear(layer))
+        else:
             bias = cast(Tensor | None, layer.bias)
             plain = nn.Linear(layer.in_features, layer.out_features, bias is not None)
             plain.weight.data = layer.rounded().to(layer.weight.dtype)
@@ -24,4 +37,8 @@ def in_full(model: nn.Module) -> tuple[nn.Module, list[str]]:
                 plain.bias.data = bias.data
             new.set_submodule(name, plain)
             rounded.append(name)
+    if int8 and not any(isinstance(layer, Int8Linear) for layer in new.modules()):
+        raise UnsupportedError(
+            "a plan must have layers in int8 to be written with them, got none; onnx takes it"
+        )
     return new, rounded

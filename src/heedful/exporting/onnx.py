@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from heedful.errors import HeedfulError, UnsupportedError
-from heedful.exporting import onnx_recurrent, translate
+from heedful.exporting import int8_layer, onnx_recurrent, translate
 from heedful.exporting.about import told_of, told_of_run, write_beside, write_examples
 from heedful.exporting.checkpoint_graphs import OpenedCheckpoint, graphs_of_checkpoint
-from heedful.exporting.checks import Check, check
+from heedful.exporting.checks import ONE_STEP, ROUNDING, Check, check
 from heedful.exporting.graph import Graph, Tensors, told
 from heedful.exporting.run_graphs import graphs_of_run
 from heedful.files import write_bytes
@@ -32,12 +32,13 @@ NOTE = (
 )
 
 
-def write_run(run: Run, folder: Path) -> dict[str, Any]:
+def write_run(run: Run, folder: Path, *, int8: bool = False) -> dict[str, Any]:
     """Write the graphs of a run, its tokenisers, real inputs with torch's answers.
 
     Args:
         run: Opened on the CPU.
         folder: New.
+        int8: As for `in_full`.
 
     Returns:
         What `export.json` says of it.
@@ -46,8 +47,8 @@ def write_run(run: Run, folder: Path) -> dict[str, Any]:
         UnsupportedError: A site or an operation has no words in ONNX.
         VerificationError: ONNX Runtime says something else than torch.
     """
-    made = graphs_of_run(run)
-    checks = [write(graph, folder) for graph in made.graphs]
+    made = graphs_of_run(run, int8=int8)
+    checks = [write(graph, folder, int8=int8) for graph in made.graphs]
     write_beside(run, made.graphs, folder)
     about = told_of_run(run, made, SUFFIX, checks)
     if "source" in about.get("writing", ()):
@@ -55,12 +56,15 @@ def write_run(run: Run, folder: Path) -> dict[str, Any]:
     return {"opset": OPSET, "rows_that_see_nothing": NOTE, **about}
 
 
-def write_checkpoint(opened: OpenedCheckpoint, folder: Path) -> dict[str, Any]:
+def write_checkpoint(
+    opened: OpenedCheckpoint, folder: Path, *, int8: bool = False
+) -> dict[str, Any]:
     """Write the graph of a checkpoint, and real inputs with torch's answers.
 
     Args:
         opened: Never changed.
         folder: New.
+        int8: As for `in_full`.
 
     Returns:
         What `export.json` says of it.
@@ -70,24 +74,26 @@ def write_checkpoint(opened: OpenedCheckpoint, folder: Path) -> dict[str, Any]:
             graph.
         VerificationError: ONNX Runtime says something else than torch.
     """
-    made = graphs_of_checkpoint(opened)
-    checks = [write(graph, folder) for graph in made.graphs]
+    made = graphs_of_checkpoint(opened, int8=int8)
+    checks = [write(graph, folder, int8=int8) for graph in made.graphs]
     write_examples(made.graphs, folder)
     return {"opset": OPSET, "rows_that_see_nothing": NOTE, **told_of(made, SUFFIX, checks)}
 
 
-def write(graph: Graph, folder: Path) -> Check:
+def write(graph: Graph, folder: Path, *, int8: bool = False) -> Check:
     """Write one graph, and compare what ONNX Runtime makes of it with what torch does.
 
     Args:
         graph: What is written.
         folder: Where.
+        int8: Does it round to 8 bits? Then both may round a number another way.
 
     Raises:
         UnsupportedError: ONNX has no word for something in it.
         VerificationError: ONNX Runtime says something else than torch.
     """
-    with replaced(recurrent, "read", onnx_recurrent.read):
+    multiply = replaced(int8_layer, "multiply", int8_layer.multiply_in_onnx)
+    with replaced(recurrent, "read", onnx_recurrent.read), multiply:
         program = graph.program(plain=False)  # the exporter takes its operators apart
     try:
         with _quietly(), torch.no_grad():
@@ -109,7 +115,8 @@ def write(graph: Graph, folder: Path) -> Check:
         ) from error
     path = folder / f"{graph.name}{SUFFIX}"
     write_bytes(path, content)
-    return check(graph, session(path, graph.inputs))
+    allowed = ONE_STEP if int8 else ROUNDING
+    return check(graph, session(path, graph.inputs), allowed=allowed)
 
 
 def session(path: Path, inputs: Sequence[str]) -> Callable[[Tensors], list[Tensor]]:

@@ -38,27 +38,35 @@ class RunGraphs:
     rounded: tuple[str, ...] = ()
 
 
-def graphs_of_run(run: Run) -> RunGraphs:
+def graphs_of_run(run: Run, *, int8: bool = False) -> RunGraphs:
     """Return the graphs of a run, with inputs of its test split.
+
+    Args:
+        run: Never changed.
+        int8: As for `graphs_of`.
 
     Raises:
         UnsupportedError: As for `graphs_of`.
     """
-    return graphs_of(run.task, run.model, run.examples("test")[:FEW])
+    return graphs_of(run.task, run.model, run.examples("test")[:FEW], int8=int8)
 
 
-def graphs_of(task: Task[Any, Any], trained: nn.Module, examples: Sequence[Any]) -> RunGraphs:
+def graphs_of(
+    task: Task[Any, Any], trained: nn.Module, examples: Sequence[Any], *, int8: bool = False
+) -> RunGraphs:
     """Return the graphs of the model of a task.
 
     Args:
         task: Calls the model.
         trained: In evaluation mode, on the CPU; never changed.
         examples: A few real ones.
+        int8: As for `in_full`.
 
     Raises:
-        UnsupportedError: The task calls its model with something else than tensors.
+        UnsupportedError: The task calls its model with something else than tensors, or there is no
+            layer of int8 where there must be.
     """
-    model, rounded = in_full(trained)
+    model, rounded = in_full(trained, int8=int8)
     calls = record(task, model, examples)
     entry = calls[0].entry
     calls = [call for call in calls if call.entry == entry]

@@ -136,14 +136,7 @@ def optimize_problem(request: Request) -> Outcome:
         VerificationError: A plain checkpoint would say something else than what was verified.
     """
     problem, on_event = request.problem, request.listener
-    sites, unknown = find_sites(
-        problem.model, lambda model: problem.outputs(model, problem.calibration[0])
-    )
-    if not sites:
-        raise UnsupportedError(_nothing_to_change(problem.model, unknown))
-    if request.settings.loadable == "transformers":
-        check_loadable(problem.model, sites)
-    _check(problem, request.budget)
+    unknown = _checked(request)
     history: list[dict[str, Any]] = []
     steps: list[dict[str, Any]] = []
 
@@ -168,17 +161,36 @@ def optimize_problem(request: Request) -> Outcome:
         others=[other for other in proofs if other is not proof],
         original=_original(search, proof, on_event),
     )
-    loadable = request.settings.loadable
-    plain = proof.accepted and loadable == "transformers"
     return Outcome(
         accepted=proof.accepted,
         reason=found.reason,
-        model=as_plain(proof.best.model, request.problem) if plain else proof.best.model,
+        model=_as_asked(request, proof),
         plan=proof.best.plan,
         verdict=proof.verdict,
         report=found.report(seconds=search.clock.spent, not_adaptable=unknown, history=history)
-        | {"taken_apart": distance, "steps": steps, "loadable": loadable},
+        | {"taken_apart": distance, "steps": steps, "loadable": request.settings.loadable},
     )
+
+
+def _checked(request: Request) -> dict[str, str]:
+    """Refuse what nothing can come of; return attention that cannot be changed, and why."""
+    problem = request.problem
+    sites, unknown = find_sites(
+        problem.model, lambda model: problem.outputs(model, problem.calibration[0])
+    )
+    if not sites:
+        raise UnsupportedError(_nothing_to_change(problem.model, unknown))
+    _check(problem, request.budget)
+    if request.settings.loadable == "transformers":
+        check_loadable(problem.model, sites)
+    return unknown
+
+
+def _as_asked(request: Request, proof: Proof) -> nn.Module:
+    """The model as it can be loaded by whom that was asked for."""
+    if not proof.accepted or request.settings.loadable == "heedful":
+        return proof.best.model
+    return as_plain(proof.best.model, request.problem)
 
 
 def _original(search: Search, proof: Proof, on_event: EventListener) -> FinetunedOriginal | str:

@@ -67,12 +67,10 @@ def _refit(model: nn.Module, before: nn.Module, site: Site, problem: Problem) ->
     finally:
         new.remove()
         old.remove()
-    if gram is None or product is None or not torch.isfinite(gram).all():
+    if gram is None or product is None or not rows or not torch.isfinite(gram).all():
         return
-    rows = max(1, rows)
-    solution = solve(gram / rows, product / rows)
     projections = site.read(model)
-    solution = solution.to(projections.out)
+    solution = solve(gram / rows, product / rows).to(projections.out)
     site.write(
         model,
         projections.with_(

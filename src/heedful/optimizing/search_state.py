@@ -130,8 +130,7 @@ class SearchState:
         stored = read_tensors(path)
         if digest(stored).hex() != whole:
             raise RunError(f"{path} must be as it was written, got other numbers")
-        drop_biases(model, stored)  # those that a plain checkpoint has no place for
-        fill(model, stored, path)
+        fill(drop_biases(model, stored), stored, path)  # those that no plain checkpoint has
         return Candidate(plan=plan, model=model.eval(), verdict=verdict, **found)
 
     def _check(self, plan: Plan, original: Candidate, before: float, score: float) -> None:
