@@ -6,13 +6,17 @@ from heedful.allocation.moves import KeepHeads, LowPrecision
 from heedful.allocation.plan import Plan, unfused
 from heedful.allocation.sites import find_sites
 from heedful.allocation.stock import drop_biases
+from heedful.bench.timing import Ratio
 from heedful.errors import UnsupportedError, VerificationError
-from heedful.optimizing import loadable
+from heedful.optimizing import loadable, proof
 from heedful.optimizing.loadable import as_plain, check_loadable, loadable_only
 from heedful.optimizing.of_model import ModelSpec, problem_of_batches
 from heedful.optimizing.operations import record_usage
+from heedful.optimizing.optimize import optimize
+from heedful.optimizing.optimize_data import OptimizeData
 from heedful.optimizing.problem import Reference
 from heedful.optimizing.reconstruct import reconstruct
+from heedful.optimizing.settings import OptimizeSettings
 from heedful.optimizing.site_costs import SiteCosts
 from heedful.optimizing.site_options import find_options
 
@@ -126,3 +130,44 @@ def test_what_no_config_says_is_not_offered():
         for move in option.moves
     )
     assert not loadable_only(options).any
+
+
+def splits_of(seed):
+    """Batches of five texts for each split; no text is in two."""
+    draw = torch.Generator().manual_seed(seed)
+    rows = torch.unique(torch.randint(1, 9, (400, 7), generator=draw), dim=0)
+    batches = [{"input_ids": rows[at : at + 10]} for at in range(0, 150, 10)]
+    return OptimizeData(calibration=batches[:3], dev=batches[3:9], test=batches[9:])
+
+
+def test_a_search_that_goes_on_and_a_result_that_opens_again(tmp_path, monkeypatch):
+    model = qwen()
+    latency = {"before": 2.0, "after": 1.0}
+    monkeypatch.setattr(proof, "_timed", lambda *_: (Ratio(2, 1.9, 2.1), latency))
+
+    @torch.no_grad()
+    def quality(other, batches):
+        pairs = [(model(**batch)[0].mean(1), other(**batch)[0].mean(1)) for batch in batches]
+        return torch.cat([torch.cosine_similarity(a, b) for a, b in pairs])
+
+    def found():
+        return optimize(
+            model, data=splits_of(0), quality=quality, lose=1.5, settings=settings,
+            resume=tmp_path / "search",
+        )  # fmt: skip
+
+    settings = OptimizeSettings(
+        goal="macs", rounds=1, trials=2, finalists=1, finalist_steps=0, finetune_steps=1,
+        final_steps=2, loadable="transformers",
+    )  # fmt: skip
+    first, again = found(), found()
+    assert first.accepted
+    assert again.accepted
+    assert first.plan == again.plan
+    inputs = splits_of(1).dev[0]
+    first.save(tmp_path / "plain")
+    opened = T.Qwen3Model.from_pretrained(tmp_path / "plain").eval()
+    assert opened.config.num_attention_heads * opened.config.num_key_value_heads < 4 * 2
+    with torch.no_grad():
+        assert torch.equal(opened(**inputs)[0], first.model(**inputs)[0])
+    assert again.model.config.to_dict() == first.model.config.to_dict()

@@ -37,7 +37,7 @@ KEYS = {"accepted", "reason", "quality", "speedup", "speedup_middle_half", "late
     *("attention_operations", "parameters", "seconds", "plan", "goal", "attention_share"),
     *("speedup_bound", "sites", "not_adaptable", "rounds", "machine", "seed", "taken_apart"),
     *("finetuned_original", "test_looks", "left_out", "steps", "refused"),
-    "cost_share",
+    *("cost_share", "loadable"),
 }
 
 
