@@ -9,7 +9,7 @@ import argparse
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,6 +24,9 @@ from heedful.explaining.explanation import Explanation, Verdict
 from heedful.explaining.maps import Maps
 from heedful.explaining.methods import Method, find_method
 from heedful.explaining.question import Question
+from heedful.explaining.randomised import randomised
+from heedful.explaining.removal import KeptScores
+from heedful.explaining.stretches import in_stretches
 from heedful.tasks.catalog import parse_config
 from heedful.tasks.classify_text.texts import Labelled
 from heedful.training.run import Run
@@ -31,6 +34,7 @@ from heedful.training.start import train
 
 WORDS, FAMILY = 400, 20  # of the vocabulary; the first ones are of one label, the next of the other
 PASSAGES, LONG = 6, 100  # passages of so many words, every second of which is of the family
+COPIES = 8  # two batches of the longest texts
 MEBIBYTE = 2**20
 
 
@@ -99,6 +103,26 @@ def row(
     return line, verdict
 
 
+def parts(model: nn.Module, question: Question, method: Method) -> Iterator[str]:
+    """Take what a verdict is made of, some of each, where all of it would take too long."""
+    cut = in_stretches(question)
+    asked = question if cut is None else cut[0]
+    kept = np.random.default_rng(0).random((COPIES, len(asked.pieces))) < 0.9
+    calls: dict[str, Callable[[], object]] = {
+        "a map of random weights": lambda: method(randomised(model, seed=0), asked),
+        f"{COPIES} copies with nine stretches of ten": lambda: KeptScores(model, asked).of(kept),
+    }
+    for name, call in calls.items():
+        began = time.perf_counter()
+        _, peak = run_with_peak(call)
+        taken = "?" if peak is None else f"{peak / MEBIBYTE:,.0f}"
+        line = (
+            f"| {len(question.pieces):,} | {name} | {taken} | {time.perf_counter() - began:,.1f} |"
+        )
+        print(line, flush=True)
+        yield line
+
+
 def shuffled(method: Method) -> Callable[[nn.Module, Question], Maps]:
     """The same map, whose pieces change places in lots of a stretch."""
 
@@ -117,19 +141,24 @@ def main() -> None:
     parser.add_argument("--words", type=int, nargs="+", default=[1_024, 4_096])
     parser.add_argument("--draws", type=int, default=100)
     parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--parts", type=int, nargs="*", default=[], help="words of longer texts")
     parser.add_argument("--plain", action="store_true", help="without the shuffled maps")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
-    method, lines = find_method("gradient-attention"), list[str]()
+    method, lines, some = find_method("gradient-attention"), list[str](), list[str]()
     with tempfile.TemporaryDirectory() as folder:
-        run = learned(Path(folder), arguments.steps, max(arguments.words))
+        longest = max(arguments.words + arguments.parts)
+        run = learned(Path(folder), arguments.steps, longest)
         model, task = run.model, run.task
-        for words in arguments.words:
+        for words in arguments.words + arguments.parts:
             example = Labelled(long_text(np.random.default_rng(2), words))
             with torch.inference_mode():
                 (answer,) = task.answer(model, task.encode([example]))
             question = task.question(model, example, answer)
+            if words in arguments.parts:
+                some += parts(model, question, method)
+                continue
             lines.append(row(model, question, "its own", arguments.draws, method)[0])
             if not arguments.plain:
                 changed = shuffled(method)
@@ -146,6 +175,10 @@ def main() -> None:
             "resemblance | at most, MiB | seconds |",
             "|---|---|---|---|---|---|---|---|---|---|",
             *lines,
+            "",
+            "| words | part of a verdict | at most, MiB | seconds |",
+            "|---|---|---|---|",
+            *some,
         ],
     )
 
