@@ -7,9 +7,14 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+import torch
 
+from heedful.data.boxes import Box
 from heedful.errors import DataError, RunError
+from heedful.models.detector import Detector
 from heedful.tasks.catalog import parse_config
+from heedful.tasks.detect.config import queries_of
+from heedful.tasks.detect.examples import Boxed
 from heedful.tasks.detect.images import Detection, Found
 from heedful.tasks.detect.task import Detect
 from heedful.testing.tasks import TaskContract
@@ -118,6 +123,24 @@ def test_boxes_that_are_unsure_are_not_shown():
     found = Found(label="a", x=1, y=2, width=3, height=4, score=0.4, query=0)
     assert task.show(Detection((found,), least=0.5)) == "nothing"
     assert task.blank(" ") == {"image": " ", "boxes": []}
+
+
+@pytest.mark.parametrize("every", [1, 2])
+@pytest.mark.parametrize("size", [(48, 48), (50, 41)])
+def test_there_are_as_many_queries_as_the_network_has(every, size):
+    config = parse_config({"task": "detect", "model": {"width": 16, "heads": 2, "every": every}})
+    settings = config.model.model_dump()
+    said = Detector(labels=2, channels=1, **settings)(torch.zeros(1, 1, *size))
+    assert said.logits[-1].shape[1] == queries_of(config.model, *size)
+
+
+def test_an_image_with_more_boxes_than_queries_is_refused():
+    config = parse_config({"task": "detect", "model": {"every": 4}})  # 3 x 3 queries
+    boxes = tuple(Box(label="x", x=n, y=n, width=2, height=2) for n in range(10))
+    assert Detect.fit(config, [Boxed("a.png", 0, boxes[:9])]).labels == ["x"]
+    message = "a.png, image 0, must have no more boxes than the 9 queries, got 10"
+    with pytest.raises(DataError, match=message):
+        Detect.fit(config, [Boxed("a.png", 0, boxes)])
 
 
 def test_a_training_split_without_a_box_is_refused(tmp_path):

@@ -92,6 +92,13 @@ class Config(TaskConfig):
     answer: Answer = Answer()
 
 
+def queries_of(model: Model, height: int, width: int) -> int:
+    """Return how many queries look at an image of so many pixels."""
+    cells = (-(-side // model.stride) for side in (height, width))
+    rows, columns = (max(1, side // model.every) for side in cells)
+    return rows * columns
+
+
 def problem(config: Config) -> str | None:
     """Return what is wrong with settings, or `None`."""
     model, data = config.model, config.data

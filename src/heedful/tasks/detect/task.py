@@ -13,7 +13,7 @@ from heedful.errors import DataError, RunError
 from heedful.files import read_json, write_json
 from heedful.metrics.rows import row_loss
 from heedful.tasks.base import Rows, Task, device_of
-from heedful.tasks.detect.config import Config, problem
+from heedful.tasks.detect.config import Config, problem, queries_of
 from heedful.tasks.detect.examples import Boxed, frame_of, read_boxed, read_splits
 from heedful.tasks.detect.images import (
     BoxedImages,
@@ -74,7 +74,15 @@ class Detect(Task[Boxed, Detection]):
         labels = sorted({box.label for each in examples for box in each.boxes})
         if not labels:
             raise DataError("an image of the training split must have a box in it, got none")
-        return cls(config, labels, frame_of(config.data))
+        frame = frame_of(config.data)
+        most = queries_of(config.model, frame.height, frame.width)
+        for each in examples:
+            if len(each.boxes) > most:
+                raise DataError(
+                    f"{each.file}, image {each.index}, must have no more boxes than the {most} "
+                    f"queries, got {len(each.boxes)}: lower model.every or model.stride"
+                )
+        return cls(config, labels, frame)
 
     def save(self, folder: Path) -> None:
         """Write labels, and how large images are."""
