@@ -69,6 +69,32 @@ def test_the_loss_is_that_of_each_place_with_a_truth(settings):
     assert total.item() == pytest.approx(want, rel=1e-5)
 
 
+@pytest.mark.parametrize("settings", KINDS)
+def test_without_an_order_all_that_stands_behind_is_right_and_nothing_before_can_be(settings):
+    made, lengths = network(**settings).double(), torch.tensor([5, 3])
+    texts = [[2, 5, 1, 8, 3, 7], [4, 6, 2, 3]]  # 1 is an item that nobody knows
+    items, targets = torch.zeros(2, LENGTH).long(), torch.full((2, LENGTH), -100)
+    want, many = 0.0, 0
+    for row, text in enumerate(texts):
+        items[row, : len(text) - 1] = torch.tensor(text[:-1])
+        for place in range(len(text) - 1):
+            if text[place + 1] == 1:
+                continue
+            targets[row, place] = text[place + 1] - 2
+            logits = made(items[row : row + 1, : place + 1], torch.tensor([place + 1]))[0]
+            for had in text[: place + 1]:
+                if had != 1:
+                    logits[had - 2] = -torch.inf
+            behind = [item - 2 for item in text[place + 1 :] if item != 1]
+            want -= log_softmax(logits, -1)[behind].mean().item()
+            many += 1
+    total, count = made.loss(items, lengths, targets, ordered=False)
+    assert (count, many) == (7, 7)
+    assert total.item() == pytest.approx(want, rel=1e-5)
+    total.backward()
+    assert all(part.grad.isfinite().all() for part in made.parameters() if part.grad is not None)
+
+
 def test_logits_are_products_with_the_items():
     made, items, lengths = network(), histories(1), torch.tensor([LENGTH])
     state = made.states(items, lengths)[0, -1]

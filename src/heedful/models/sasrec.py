@@ -41,7 +41,8 @@ class Sasrec(nn.Module):
     """Logits of all items at each place of a history: `norm(layers(embed(x))) . item + bias`.
 
     Unlike in the paper it learns from the cross-entropy over all items rather than from one drawn
-    item at each place, norms stand before a sublayer whole, and each item has a bias.
+    item at each place, norms stand before a sublayer whole, and each item has a bias. Where the
+    order means nothing, all items behind a place are right there, each with the same share.
 
     Args:
         items: How many there are; number 0 is padding, 1 an item that nobody knows.
@@ -120,6 +121,8 @@ class Sasrec(nn.Module):
         items: Int[Tensor, "batch length"],
         lengths: Int[Tensor, " batch"],
         targets: Int[Tensor, "batch length"],
+        *,
+        ordered: bool = True,
     ) -> tuple[Tensor, int]:
         """Return the cross-entropy summed over places, and how many those are.
 
@@ -127,10 +130,18 @@ class Sasrec(nn.Module):
             items: As in `forward`.
             lengths: As in `forward`.
             targets: Which logit is right at each place; -100 counts nothing.
+            ordered: Is the order that of time? Else whatever stands behind a place may come next,
+                all of it alike, and what stood before it cannot.
         """
         known = targets != IGNORED
-        logits = self._logits(self.states(items, lengths)[known])
-        return cross_entropy(logits.float(), targets[known], reduction="sum"), int(known.sum())
+        logits = self._logits(self.states(items, lengths)[known]).float()
+        if ordered:
+            lost = cross_entropy(logits, targets[known], reduction="sum")
+        else:
+            row, place = known.nonzero(as_tuple=True)
+            where = _places(items, lengths, targets, count=logits.shape[1])[row]
+            lost = _loss_of_sets(logits, where, place[:, None])
+        return lost, int(known.sum())
 
     def states(
         self, items: Int[Tensor, "batch length"], lengths: Int[Tensor, " batch"]
@@ -145,3 +156,24 @@ class Sasrec(nn.Module):
 
     def _logits(self, states: Tensor) -> Tensor:
         return states @ self.embedding.weight[SPECIAL:].T + self.bias
+
+
+def _places(items: Tensor, lengths: Tensor, targets: Tensor, *, count: int) -> Tensor:
+    """Where each item stands in each history with what comes behind it; -1 where it does not."""
+    rows, length = items.shape
+    # a column more for padding and for what nobody knows
+    where = items.new_full((rows, count + 1), -1)
+    places = torch.arange(length, device=items.device).expand(rows, length)
+    here = (items >= SPECIAL) & (places < lengths[:, None])
+    where.scatter_(1, torch.where(here, items - SPECIAL, count), places)
+    last = targets.gather(1, lengths[:, None] - 1)
+    where.scatter_(1, torch.where(last >= 0, last, count), lengths[:, None])
+    return where[:, :count]
+
+
+def _loss_of_sets(logits: Tensor, where: Tensor, place: Tensor) -> Tensor:
+    """`logsumexp(logits of what was not before) - mean(logits of what comes behind)`, summed."""
+    right = where > place
+    before = (where >= 0) & ~right
+    mean = (logits * right).sum(1) / right.sum(1)
+    return (logits.masked_fill(before, -torch.inf).logsumexp(1) - mean).sum()

@@ -129,6 +129,29 @@ def test_it_learns_what_users_follow(name, margin, tmp_path):
         assert found_series(run, splits.test[:80], answers[:80], method) > 0.05
 
 
+def test_where_the_order_means_nothing_all_that_is_left_is_right(tmp_path):
+    draw, rows = np.random.default_rng(0), ["user,item"]
+    for user in range(60):  # each has most of one half of 60 items, in any order
+        for item in draw.permutation(30)[:20]:
+            rows.append(f"u{user},i{item + 30 * (user % 2)}")
+    (tmp_path / "rows.csv").write_text("\n".join(rows) + "\n")
+    data = {"name": "table", "file": str(tmp_path / "rows.csv"), "time": "", "split": "random"}
+    model = {"width": 16, "layers": 1, "feedforward": 16, "positions": "none", "dropout": 0.0}
+    tables = {"data": data, "model": model, "train": {"steps": 40, "learning_rate": 0.02}}
+    run = heedful.train(
+        parse_config({"task": "recommend", **tables, "output": str(tmp_path / "x")})
+    )
+    splits, recall = Recommend.read(run.config), Recommend.metrics[1]
+    popular = list(most_popular(run.task, splits))
+    known = recall.score(recall.statistics(popular, splits.test))
+    assert heedful.evaluate(run).scores["recall@10"].score > known + 25
+    ready, heard = run.task.encode(splits.train, training=True), []
+    loss = run.model.loss
+    run.model.loss = lambda *given, ordered: heard.append(ordered) or loss(*given, ordered=ordered)
+    run.task.loss(run.model, ready.batch([0, 1], "cpu"))
+    assert heard == [False]
+
+
 def found_series(run, examples, answers, method):
     """How often the first item of a map is of the series that is recommended, beyond chance."""
     found, chance = [], []

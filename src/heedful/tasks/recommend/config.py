@@ -100,6 +100,11 @@ class Config(TaskConfig):
     train: Train = Train(epochs=20.0)
 
 
+def ordered(data: PlantedData | TableData) -> bool:
+    """Say whether the order of a history means something."""
+    return isinstance(data, PlantedData) or data.split == "last"
+
+
 def problem(config: Config) -> str | None:
     """Return what is wrong with settings that no schema can tell, or `None`."""
     model, data = config.model, config.data

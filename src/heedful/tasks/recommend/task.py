@@ -18,7 +18,7 @@ from heedful.metrics.metric import Floats, SumMetric, per_example
 from heedful.metrics.ranking import ndcg_at, recall_at
 from heedful.metrics.rows import row_loss
 from heedful.tasks.base import Rows, Task, device_of
-from heedful.tasks.recommend.config import Config, DinModel, TableData, problem
+from heedful.tasks.recommend.config import Config, DinModel, TableData, ordered, problem
 from heedful.tasks.recommend.histories import SPECIAL, Batch, Histories, History, read_splits
 from heedful.tasks.recommend.ranking import TOP, Answer, ranked
 from heedful.texts import parse_json_as
@@ -97,13 +97,13 @@ class Recommend(Task[History, Answer]):
 
     def encode(self, examples: Sequence[History], *, training: bool = False) -> Histories:
         """Turn items into numbers; of a long history the last ones are read."""
-        data, model = self.config.data, self.config.model
+        model = self.config.model
         return Histories(
             examples,
             self.items,
             longest=model.max_length,
             negatives=model.negatives if isinstance(model, DinModel) else 0,
-            shuffled=isinstance(data, TableData) and data.split == "random",
+            shuffled=not ordered(self.config.data),
         )
 
     def build(self) -> "nn.Module":
@@ -127,7 +127,7 @@ class Recommend(Task[History, Answer]):
         given = (batch.items, batch.lengths, batch.targets)
         if isinstance(self.config.model, DinModel):
             return model.loss(*given, batch.others)
-        return model.loss(*given)
+        return model.loss(*given, ordered=ordered(self.config.data))
 
     def scores(self, model: "nn.Module", dev: Any) -> dict[str, float]:
         """Return the cross-entropy of the next item, and the gain of the ten best in per cent."""
