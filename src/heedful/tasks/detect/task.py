@@ -75,13 +75,7 @@ class Detect(Task[Boxed, Detection]):
         if not labels:
             raise DataError("an image of the training split must have a box in it, got none")
         frame = frame_of(config.data)
-        most = queries_of(config.model, frame.height, frame.width)
-        for each in examples:
-            if len(each.boxes) > most:
-                raise DataError(
-                    f"{each.file}, image {each.index}, must have no more boxes than the {most} "
-                    f"queries, got {len(each.boxes)}: lower model.every or model.stride"
-                )
+        _check_crowds(examples, queries_of(config.model, frame.height, frame.width))
         return cls(config, labels, frame)
 
     def save(self, folder: Path) -> None:
@@ -198,3 +192,12 @@ def _things(path: Path) -> tuple[list[str], Frame]:
         raise RunError(f"{path} must hold labels and a frame, got {about!r:.80}")
     height, width, channels = sizes
     return labels, Frame(height=height, width=width, channels=channels)
+
+
+def _check_crowds(examples: Sequence[Boxed], queries: int) -> None:
+    for each in examples:
+        if len(each.boxes) > queries:
+            raise DataError(
+                f"{each.file}, image {each.index}, must have no more boxes than the {queries} "
+                f"queries, got {len(each.boxes)}: lower model.every or model.stride"
+            )
