@@ -77,6 +77,9 @@ sanitize: $(READY)
 			$(BIN)/python benchmarks/fuzz_attention.py --sanitize --isa $$isa \
 			--shapes $(SANITIZED_SHAPES) --backward-share 0.5; \
 		$(BIN)/python benchmarks/fuzz_attention.py --guard --isa $$isa --shapes $(SANITIZED_SHAPES); \
+		LD_PRELOAD="$$libraries" ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 HEEDFUL_ISA=$$isa \
+			CXX="$${CXX:-c++} -fsanitize=address,undefined -fno-sanitize-recover=undefined" \
+			$(BIN)/python -m pytest -q tests/kernels/writing tests/models/test_native_writing.py; \
 	done
 
 clean:

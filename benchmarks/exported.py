@@ -29,7 +29,7 @@ def by_onnx(run: Path, folder: Path) -> Translator:
     return Translator(folder, threads=torch.get_num_threads())
 
 
-def by_ctranslate2(run: Any, folder: Path, kind: str) -> Any:
+def by_ctranslate2(run: Any, folder: Path, kind: str, threads: int | None = None) -> Any:
     """Random weights of the run's sizes, with positions that CTranslate2 has."""
     import ctranslate2
 
@@ -41,13 +41,16 @@ def by_ctranslate2(run: Any, folder: Path, kind: str) -> Any:
         positions="sinusoidal",
         **sizes,
     )
-    format_of_ctranslate2.write_model(model.eval(), _vocabularies(run), folder)
+    format_of_ctranslate2.write_model(model.eval(), vocabularies(run), folder)
     return ctranslate2.Translator(
-        str(folder), compute_type=kind, inter_threads=1, intra_threads=torch.get_num_threads()
+        str(folder),
+        compute_type=kind,
+        inter_threads=1,
+        intra_threads=threads or torch.get_num_threads(),
     )
 
 
-def _vocabularies(run: Any) -> list[list[str]]:
+def vocabularies(run: Any) -> list[list[str]]:
     return [format_of_ctranslate2.words_of(run.folder / name) for name in run.kind.files]
 
 
@@ -97,7 +100,7 @@ def measure(given: argparse.Namespace, temporary: Path) -> list[str]:
     texts = [each.source for each in run.examples("test")[: given.phrases]]
     known: Vocabulary = run.task.vocabularies.source
     ours, faster = run.translator, smaller.translator
-    words = _vocabularies(run)[0]
+    words = vocabularies(run)[0]
     rows = [[words[token] for token in row] for row in known.encode(texts)]
     written = [
         sum(token not in (BOS, EOS) for token in row) + 1

@@ -82,10 +82,12 @@ def examine() -> dict[str, Any]:
 def _build() -> None:
     """Make ahead what the first call would make; one line on stderr, so that stdout is facts."""
     from heedful.kernels.cpu.build import load, state
+    from heedful.kernels.writing.network import library
 
     there = state()
     start = time.perf_counter()
     load()
+    library()
     seconds = time.perf_counter() - start
     done = "was built already" if there.built else f"is built, in {seconds:.1f} s"
     typer.echo(f"the native kernel for {there.isa} {done}", err=True)

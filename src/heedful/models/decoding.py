@@ -5,15 +5,17 @@ Rows that are finished leave the batch, so short texts do not wait for long ones
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
+import heedful.models.native_writing as native_writing
 from heedful.errors import ConfigError
 from heedful.models.seq2seq import Seq2Seq
 
+Step = Callable[[Int[Tensor, " rows"]], Float[Tensor, "rows target_size"]]
 Pick = Callable[[Float[Tensor, "rows target_size"]], Int[Tensor, " rows"]]
 
 
@@ -65,6 +67,11 @@ def greedy(
     def pick(logits: Tensor) -> Tensor:
         return _without_bos(logits, limits).argmax(-1)
 
+    written = native_writing.write(
+        *(model, source, lengths), bos=limits.bos, eos=limits.eos, most=limits.max_length
+    )
+    if written is not None:
+        return written
     return _write(model, source, lengths, limits, pick)
 
 
@@ -162,11 +169,11 @@ def beam(
     if width < 1:
         raise ConfigError(f"width must be at least 1, got {width}")
     search = _Beams(len(source), width, length_penalty, limits)
-    state = model.start(source, lengths)
+    state, step = _started(model, source, lengths, limits)
     state.select(torch.arange(len(source), device=source.device).repeat_interleave(width))
     tokens = torch.full((len(source) * width,), limits.bos, device=source.device)
     for _ in range(limits.max_length + 1):
-        scores = _without_bos(model.step(tokens, state).float().log_softmax(-1), limits)
+        scores = _without_bos(step(tokens).float().log_softmax(-1), limits)
         rows, tokens = search.advance(scores)
         if not len(rows):
             break
@@ -263,15 +270,24 @@ def _without_bos(scores: Tensor, limits: Limits) -> Tensor:
     return scores.index_fill(-1, torch.tensor([limits.bos], device=scores.device), -torch.inf)
 
 
+def _started(model: Seq2Seq, source: Tensor, lengths: Tensor, limits: Limits) -> tuple[Any, Step]:
+    """What selects rows, and what takes a step: in one native call where there is one."""
+    native = native_writing.start(model, source, lengths, most=limits.max_length + 1)
+    if native is not None:
+        return native, native.step
+    state = model.start(source, lengths)
+    return state, lambda tokens: model.step(tokens, state)
+
+
 def _write(
     model: Seq2Seq, source: Tensor, lengths: Tensor, limits: Limits, pick: Pick
 ) -> list[list[int]]:
-    state = model.start(source, lengths)
+    state, step = _started(model, source, lengths, limits)
     texts: list[list[int]] = [[] for _ in range(len(source))]
     active = torch.arange(len(source), device=source.device)
     tokens = torch.full((len(source),), limits.bos, device=source.device)
     for _ in range(limits.max_length):
-        tokens = pick(model.step(tokens, state))
+        tokens = pick(step(tokens))
         alive = tokens != limits.eos
         for row, token in zip(active[alive].tolist(), tokens[alive].tolist(), strict=True):
             texts[row].append(token)

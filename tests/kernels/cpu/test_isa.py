@@ -11,7 +11,7 @@ from heedful.kernels.cpu import isa as module
 from heedful.kernels.cpu.isa import ISAS, checked, chosen, model, supported
 
 FLAGS = {
-    "avx512bf16": "fma f16c avx2 avx512f avx512bw avx512dq avx512vl avx512_bf16",
+    "avx512bf16": "fma f16c avx2 avx512f avx512bw avx512dq avx512vl avx512_bf16 avx512_vnni",
     "avx512": "fma f16c avx2 avx512f avx512bw avx512dq avx512vl",
     "avx2": "fma f16c avx2",
     "portable": "sse2",

@@ -1,24 +1,10 @@
 // Exact attention on CPUs, with a plain C interface: see call.h for what goes in.
 #include <cstdlib>
 #include <new>
-#include <omp.h>
-#include <pthread.h>
 #include "backward.h"
 #include "decode.h"
 
-namespace {
-bool forked = false;  // a child has none of the threads that its parent's pool counts on
-}
-
 constexpr int NOT_FINITE = 4;  // all is written, and not all of it is finite
-
-// Products of numbers that are done before a second thread has woken up.
-constexpr double ALONE = 1e6;
-
-int threads_for(long items, double work) {
-  if (forked || omp_in_parallel() || work < ALONE) return 1;
-  return int(std::max<long>(1, std::min<long>(items, omp_get_max_threads())));
-}
 
 template <template <class, class> class Run>
 int by_type(const Call& c) {
@@ -75,9 +61,5 @@ float heedful_read(const float* from, int64_t count) {
     total += sum_of(sum[0] + sum[1] + (sum[2] + sum[3]));
   }
   return total;
-}
-
-__attribute__((constructor)) void watch_forks() {
-  pthread_atfork(nullptr, nullptr, [] { forked = true; });
 }
 }

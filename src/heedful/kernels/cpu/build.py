@@ -189,7 +189,8 @@ def _plan(isa: Isa, sources: Path, extra: tuple[str, ...], seconds: float) -> _P
     flags = (*FLAGS, *ISAS[isa].compiler, *extra)
     command = compiler() or ()
     words = version(command, min(seconds, VERSION_SECONDS)) if command else ""
-    everything = (*files, *sorted(sources.glob("*.h")))
+    headers = sorted({*sources.glob("*.h"), *SOURCES.glob("*.h")})  # those of attention serve all
+    everything = (*files, *headers)
     contents = [hashlib.sha256(file.read_bytes()).hexdigest() for file in everything]
     family = f"attention-{isa}-{_digest(isa, model(), *flags, *contents)}"
     return _Plan(

@@ -1,6 +1,7 @@
 // Forward: tiles of queries against blocks of keys, softmax online (Dao et al. 2022, arXiv:2205.14135).
 #pragma once
 #include "softmax.h"
+#include "threads.h"
 
 constexpr long BLOCK = MOST_COLUMNS;  // keys at a time, at most
 constexpr long QUERIES = 128;  // at most, of one tile
@@ -148,8 +149,6 @@ struct Forward {
     }
   }
 };
-
-int threads_for(long items, double work);
 
 // Small heads: one after the other, each laid out by the thread that reads it. Large or few ones:
 // all are laid out first, then their tiles are shared out.

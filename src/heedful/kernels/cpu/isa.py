@@ -26,7 +26,10 @@ _AVX512_CPU = frozenset({"avx512f", "avx512bw", "avx512dq", "avx512vl", "fma", "
 
 # best first
 ISAS: dict[Isa, Instructions] = {
-    "avx512bf16": Instructions((*_AVX512, "-mavx512bf16"), _AVX512_CPU | {"avx512_bf16"}),
+    # every CPU that has been built with the first has the second, for products of 8 bits
+    "avx512bf16": Instructions(
+        (*_AVX512, "-mavx512bf16", "-mavx512vnni"), _AVX512_CPU | {"avx512_bf16", "avx512_vnni"}
+    ),
     "avx512": Instructions(_AVX512, _AVX512_CPU),
     "avx2": Instructions(("-mavx2", "-mfma", "-mf16c"), frozenset({"avx2", "fma", "f16c"})),
     "portable": Instructions((), frozenset()),

@@ -1,0 +1,1 @@
+"""Networks that write, whole in C++: from tokens to tokens in one call."""
