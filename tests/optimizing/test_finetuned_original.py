@@ -1,6 +1,7 @@
 """The original trained as the answer was: beside it in the report, and deciding nothing."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -110,3 +111,26 @@ def test_what_goes_wrong_costs_no_verdict(labelled, monkeypatch, error, said):
 
     monkeypatch.setattr(file, "finetune", fail)
     assert finetune_original(*labelled(), lambda _: None) == said
+
+
+def test_what_was_fine_tuned_beside_is_not_fine_tuned_again(labelled, kit, monkeypatch):
+    search, answer = labelled()
+    model = kit.planted(seed=8)
+    search.beside = SimpleNamespace(trained=RECIPE, model=model, steps=15)
+    monkeypatch.setattr(file, "finetune", lambda *_, **__: pytest.fail("again"))
+    problem = search.problem
+    after = problem.statistics(answer.model, "test")
+    asked = []
+    search.problem = replace(
+        problem, statistics=lambda *given: asked.append(given) or problem.statistics(*given)
+    )
+    found = finetune_original(search, answer, lambda _: None, after=after)
+    assert asked == [(model, "test")]
+    assert (found.steps, found.wanted) == (15, 15)
+    assert found.verdict.before == problem.metric.score(problem.statistics(model, "test"))
+
+
+def test_what_was_fine_tuned_otherwise_is_no_comparison(labelled, monkeypatch):
+    search, answer = labelled()
+    search.beside = SimpleNamespace(trained=RECIPE[:1], model=None, steps=3)
+    assert finetune_original(search, answer, lambda _: None).steps == 15

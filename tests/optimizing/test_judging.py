@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from heedful.errors import TrainingError
-from heedful.optimizing import judging
+from heedful.optimizing import finetuned_beside, judging
 from heedful.optimizing.budget import Budget
 from heedful.optimizing.clock import Clock
 from heedful.optimizing.events import Note, ignore
@@ -143,3 +143,54 @@ def test_what_a_candidate_was_trained_for_is_kept_with_it(kit):
     search = made(kit)
     once = search.finetuned(search.original, 3, 7, rate_scale=0.5)
     assert once.trained in ((), (Finetuning(steps=3, seed=7, rate_scale=0.5),))
+
+
+@pytest.fixture
+def labelled(kit, monkeypatch):
+    """A search with a truth to learn from, and a core that would be idle."""
+    monkeypatch.setattr(judging, "can_be_beside", lambda problem: True)
+    problem = replace(kit.problem(), truth=lambda batch: torch.zeros(len(batch), dtype=torch.long))
+    return made(kit, problem)
+
+
+def test_the_original_is_fine_tuned_beside_where_that_is_asked(labelled):
+    search, before = labelled, labelled.judged(labelled.original)
+    search.finetuned(before, 3, 7, rate_scale=0.5)
+    assert search.beside is None
+    search.finetuned(before, 3, 7, rate_scale=0.5, beside=True)
+    assert search.beside.trained == (Finetuning(steps=3, seed=7, rate_scale=0.5),)
+    assert search.beside.steps == 3
+
+
+def test_the_original_ends_with_a_candidate_for_which_time_is_up(labelled, monkeypatch):
+    search, before = labelled, labelled.judged(labelled.original)
+    monkeypatch.setattr(judging, "finetune", lambda *_, **__: 2)
+    search.finetuned(before, 1_000_000, 7, rate_scale=0.5, beside=True)
+    assert search.beside.trained == (Finetuning(steps=2, seed=7, rate_scale=0.5),)
+    assert search.beside.steps < 1_000_000
+
+
+def test_what_went_wrong_beside_is_left_to_the_proof(labelled, monkeypatch):
+    def fail(*_, **__):
+        raise TrainingError("nan")
+
+    monkeypatch.setattr(finetuned_beside, "finetune", fail)
+    search, before = labelled, labelled.judged(labelled.original)
+    assert search.finetuned(before, 3, 7, beside=True).verdict is not None
+    assert search.beside is None
+
+
+def test_warming_up_is_ranked_by_divergence_and_not_judged(search, monkeypatch):
+    start = replace(search.original, divergence=1e9)
+    warm = search.warmed(start, 2, 1)
+    assert warm.verdict is None
+    assert warm.divergence == search.reference.divergence(warm.model) < 1e9
+    assert len(warm.trained) == 1
+    assert search.warmed(start, 0, 1) is start
+    best = replace(search.original, divergence=-1.0)
+    assert search.warmed(best, 2, 1) is best
+
+
+def test_what_learns_the_truth_need_not_be_near_the_original(labelled):
+    start = replace(labelled.original, divergence=-1.0)
+    assert labelled.finetuned(start, 2, 1).trained

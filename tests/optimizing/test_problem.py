@@ -118,3 +118,19 @@ def test_knows_its_device_and_its_precision(kit):
     for low in (False, True):
         with replace(problem, low_precision=low).autocast():
             assert torch.is_autocast_enabled("cpu") == low
+
+
+@pytest.mark.parametrize(
+    "wanted, numbers", [(None, [0, 1, 2, 3, 4]), (9, [0, 1, 2, 3, 4]), (1, [2]), (2, [1, 3])]
+)
+def test_some_batches_are_chosen_evenly(kit, wanted, numbers):
+    problem = kit.problem(data=kit.splits(batches=5))
+    asked = []
+    outputs = lambda model, batch: asked.append(batch) or problem.outputs(model, batch)  # noqa: E731
+    reference = Reference(replace(problem, outputs=outputs))
+    asked.clear()
+    reference.divergence(problem.model, batches=wanted)
+    places = [
+        next(i for i, each in enumerate(problem.calibration) if each is batch) for batch in asked
+    ]
+    assert places == numbers

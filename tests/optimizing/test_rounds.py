@@ -112,8 +112,11 @@ def test_the_one_cut_most_is_healed_for_long_then_milder_ones(kit, passes, final
     search._rounds = lambda: iter(path)
     asked = []
 
-    def finetune(candidate, steps, seed, *, rate_scale):
-        assert (steps, rate_scale) == (3, 3 / 8)
+    def finetune(candidate, steps, seed, *, rate_scale, beside):
+        assert beside
+        assert (steps, rate_scale) in ((1, 3 / 8), (2, 3 / 8))
+        if steps == 2:  # the second leg, where the first was not enough
+            return candidate
         asked.append(next(i for i, one in enumerate(path) if one is candidate))
         return replace(candidate, slack=1.0 if passes[asked[-1]] == "y" else -1.0)
 
@@ -122,6 +125,23 @@ def test_the_one_cut_most_is_healed_for_long_then_milder_ones(kit, passes, final
     assert " ".join("abcd"[i] for i in asked) == finetuned
     assert found[: len(path)] == path
     assert len(found) == len(path) + len(asked)
+
+
+@pytest.mark.parametrize("enough, steps", [(1, [1000]), (2, [1000, 2000]), (9, [1000, 2000])])
+def test_a_long_fine_tuning_ends_with_its_first_leg_where_that_is_enough(kit, enough, steps):
+    search = made(kit, finals=1, final_steps=3000)
+    start = replace(search.original, share=0.5, slack=-1.0)
+    asked = []
+
+    def finetune(candidate, steps, seed, **_):
+        asked.append((steps, seed))
+        return replace(candidate, slack=1.0 if len(asked) == enough else -1.0)
+
+    search.finetuned = finetune
+    found = search._finetuned_for_long(start, 1)
+    assert [each for each, _ in asked] == steps
+    assert len({seed for _, seed in asked}) == len(asked)
+    assert found.promising is (enough <= 2)
 
 
 def test_what_only_lacks_certainty_is_healed_again(kit):
@@ -137,8 +157,8 @@ def test_what_only_lacks_certainty_is_healed_again(kit):
     search.finetuned = finetune
     list(search.run())
     assert [(round(x.share, 1), x.divergence) for x in asked] == [
-        *[(0.8, path[1].divergence), (0.8, 1)],
-        *[(0.9, path[0].divergence), (0.9, 3)],
+        *[(0.8, path[1].divergence), (0.8, 1), (0.8, 2), (0.8, 3)],
+        *[(0.9, path[0].divergence), (0.9, 5), (0.9, 6), (0.9, 7)],
     ]
 
 
@@ -158,7 +178,7 @@ def test_when_time_is_up_all_that_was_verified_is_left(kit):
     assert events[-1] == Note(text="the time is up: going on with the best so far")
 
 
-@pytest.mark.parametrize("took, steps", [(0.0, 100), (0.5, 100), (10.0, 23)])
+@pytest.mark.parametrize("took, steps", [(0.0, [34, 67]), (0.5, [34, 67]), (10.0, [23, 23])])
 def test_long_fine_tuning_fits_into_the_time_that_is_left(kit, took, steps):
     clock = Clock(5.0, now=Now())
     search = made(kit, finals=1, clock=clock)
@@ -168,7 +188,7 @@ def test_long_fine_tuning_fits_into_the_time_that_is_left(kit, took, steps):
     asked = []
     search.finetuned = lambda candidate, steps, *_, **__: asked.append(steps) or candidate
     list(search._cut())
-    assert asked == [steps]
+    assert asked == steps
 
 
 def test_where_all_that_was_cut_loses_too_much_less_is_cut(kit):

@@ -9,6 +9,9 @@ SETTINGS = {
     # Threads of GNU OpenMP that wait for each other burn their core by default. With anything else
     # running, training then slows down four times and more; waiting asleep costs at most 5 %.
     "GOMP_SPINCOUNT": "1000",
+    # A product in bf16 is compiled for each shape that it meets. Batches of texts have thousands of
+    # shapes; where only 1,024 are kept, training compiles them again and again.
+    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "8192",
     # fewer, larger pages: fewer page faults with tensors that come and go
     "THP_MEM_ALLOC_ENABLE": "1",
     # nobody asked for the network

@@ -36,7 +36,7 @@ def optimize(
         typer.Option(
             min=1, max=MOST, metavar="COUNT", help="How many plans are tried on the model."
         ),
-    ] = 96,
+    ] = 64,
     output: Annotated[
         Path | None,
         typer.Option(

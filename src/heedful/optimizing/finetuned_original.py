@@ -80,11 +80,15 @@ def finetune_original(
     wanted, taken = sum(each.steps for each in answer.trained), 0
     on_event(Stage(text="fine-tuning the original for as long", done=0.0))
     search.clock.kept = search.clock.took.get("test", search.clock.took.get("dev", 0.0))
-    model = unfused(problem.model)
+    beside = search.beside
     try:
-        for each in answer.trained:
-            listen = _told(search, on_event, taken, wanted)
-            taken += finetune(model, problem, each, on_step=listen)
+        if beside is not None and beside.trained == answer.trained:
+            model, taken = beside.model, beside.steps
+        else:
+            model = unfused(problem.model)
+            for each in answer.trained:
+                listen = _told(search, on_event, taken, wanted)
+                taken += finetune(model, problem, each, on_step=listen)
         verdict = judge(
             problem.statistics(model.eval(), "test"),
             problem.statistics(answer.model, "test") if after is None else after,

@@ -1,7 +1,9 @@
 """Candidates made, fine-tuned and judged: what every way to search stands on."""
 
 import math
+from contextlib import nullcontext
 from dataclasses import replace
+from typing import cast
 
 from heedful.allocation.plan import Plan, unfused
 from heedful.allocation.sites import find_sites
@@ -14,6 +16,7 @@ from heedful.optimizing.clock import FEWEST
 from heedful.optimizing.compression_levels import Assignment
 from heedful.optimizing.events import Note, Stage
 from heedful.optimizing.finetune import Finetuning, finetune, rate_scale_for
+from heedful.optimizing.finetuned_beside import FinetunedBeside, can_be_beside
 from heedful.optimizing.finetuning_time import FinetuningTime
 from heedful.optimizing.looks import confidence_of_look
 from heedful.optimizing.operations import record_usage
@@ -34,6 +37,7 @@ class Judging:
     """
 
     def __init__(self, request: Request) -> None:
+        self.request, self.beside = request, cast(FinetunedBeside | None, None)
         self.state, self.clock, self.tell = request.state, request.clock, request.listener
         self.budget, self.settings = request.budget, request.settings
         self.problem = problem = asked(request.problem, self.clock)
@@ -83,38 +87,62 @@ class Judging:
         return found
 
     def finetuned(
-        self, candidate: Candidate, steps: int, seed: int, *, rate_scale: float | None = None
+        self,
+        candidate: Candidate,
+        steps: int,
+        seed: int,
+        *,
+        rate_scale: float | None = None,
+        beside: bool = False,
     ) -> Candidate:
         """Return the candidate after fine-tuning, or as it was where fine-tuning made it no better.
 
         Args:
-            candidate: Where it was not judged before, its divergence decides, which is quickly
-                known.
+            candidate: Where it was not judged before and no truth is known, its divergence decides,
+                which is quickly known.
             steps: Of fine-tuning; fewer where there is no time for all.
             seed: Of its batches.
             rate_scale: As in `Finetuning`; `None` means what its divergence asks for.
+            beside: Fine-tune the original for as long meanwhile, where a core is idle.
         """
-        self.clock.check("dev")
-        if self.clock.limited and steps < FEWEST:
+        new = self._trained(candidate, steps, seed, rate_scale, beside)
+        if new is None:
             return candidate if candidate.verdict else self.judged(candidate)
-        model = unfused(candidate.model)
-        rate_scale = rate_scale_for(candidate.divergence) if rate_scale is None else rate_scale
-        finetuning = Finetuning(steps=steps, seed=self.settings.seed + seed, rate_scale=rate_scale)
-        try:
-            watched = self.finetuning_time.watched(steps)
-            taken = finetune(model, self.problem, finetuning, on_step=watched)
-        except TrainingError as error:
-            self.tell(Note(text=f"left not fine-tuned: {error}"))
-            return candidate if candidate.verdict else self.judged(candidate)
-        model.eval()
-        trained = (*candidate.trained, replace(finetuning, steps=taken))
-        self.finetuning_time.keep(trained)
-        new = replace(candidate, model=model, trained=trained)
         if candidate.verdict is None:
-            worse = self.reference.divergence(model) > candidate.divergence
+            # what learns the truth as well may rightly leave an original that errs
+            worse = self.problem.truth is None
+            worse = worse and self.reference.divergence(new.model) > candidate.divergence
             return self.judged(candidate if worse else new)
         new = self.judged(new)
         return new if _better(new, candidate) else candidate
+
+    def warmed(self, candidate: Candidate, steps: int, seed: int) -> Candidate:
+        """Return the candidate after a few steps, not judged: as it was where it is no nearer."""
+        new = self._trained(candidate, steps, seed)
+        if new is None:
+            return candidate
+        new = replace(new, divergence=self.reference.divergence(new.model))
+        return new if new.divergence < candidate.divergence else candidate
+
+    def _trained(
+        self,
+        candidate: Candidate,
+        steps: int,
+        seed: int,
+        rate_scale: float | None = None,
+        beside: bool = False,
+    ) -> Candidate | None:
+        """The candidate after fine-tuning; `None` where that failed, or there is no time for it."""
+        self.clock.check("dev")
+        if not steps or (self.clock.limited and steps < FEWEST):
+            return None
+        rate_scale = rate_scale_for(candidate.divergence) if rate_scale is None else rate_scale
+        finetuning = Finetuning(steps=steps, seed=self.settings.seed + seed, rate_scale=rate_scale)
+        try:
+            return _train(self, candidate, finetuning, beside and can_be_beside(self.problem))
+        except TrainingError as error:
+            self.tell(Note(text=f"left not fine-tuned: {error}"))
+            return None
 
     def candidate(self, prepared: Prepared, assignment: Assignment) -> Candidate:
         """Return a candidate, not fine-tuned: least squares let what stays stand in for the rest.
@@ -149,6 +177,27 @@ class Judging:
             if self.costs.table is not None:
                 self.state.keep_costs(self.costs.table.to_json())
             self.state.keep(stage, number, candidate)
+
+
+def _train(
+    search: Judging, candidate: Candidate, finetuning: Finetuning, beside: bool
+) -> Candidate:
+    """The candidate after fine-tuning, and meanwhile the original beside it."""
+    model, trained = unfused(candidate.model), (*candidate.trained, finetuning)
+    other = None
+    if beside:
+        other = FinetunedBeside(search.request.problem, trained, search.clock, search.beside)
+    with other or nullcontext():
+        watched = search.finetuning_time.watched(finetuning.steps)
+        taken = finetune(model, search.problem, finetuning, on_step=watched)
+        if other is not None and taken == finetuning.steps:
+            search.tell(Stage(text="fine-tuning the original for as long"))
+            other.wait()
+    trained = (*candidate.trained, replace(finetuning, steps=taken))
+    if other is not None and other.error is None:
+        other.trained, search.beside = trained, other
+    search.finetuning_time.keep(trained)
+    return replace(candidate, model=model.eval(), trained=trained)
 
 
 def _bound_on(examples: int, verdict: Verdict) -> float:

@@ -57,7 +57,7 @@ def problem_of_run(
             f"{run.folder} must have a test split for the verdict, got none. "
             "Give a file of examples to judge with (--test), or set data.test and train anew."
         )
-    train = _trained_on(run)
+    train, read = _trained_on(run)
     fresh, left_out = _unseen(task, train, held_out)
     data = {split: (task.encode(examples), examples) for split, examples in fresh.items()}
     splits: dict[Split, tuple[Dataset, list[Any]]] = {
@@ -69,7 +69,7 @@ def problem_of_run(
         return measure(task, model, *splits[split], metrics=[quality])[quality.name]
 
     return replace(
-        _to_finetune(run, train, seed),
+        _to_finetune(run, train, read, seed),
         statistics=statistics,
         metric=quality,
         dev_examples=len(fresh["dev"]),
@@ -91,7 +91,7 @@ def problem_to_finetune(run: Run, *, seed: int = 0) -> Problem:
         RunError: The training data is not what it was.
     """
     _task(run)
-    return _to_finetune(run, _trained_on(run), seed)
+    return _to_finetune(run, *_trained_on(run), seed)
 
 
 def problem_to_profile(run: Run, *, seed: int = 0) -> Problem:
@@ -138,25 +138,28 @@ def _timed(task: Task[Any, Any], model: nn.Module, examples: Sequence[Any]) -> d
     return {"work": worked, "use": answered}
 
 
-def _trained_on(run: Run) -> list[Any]:
-    """The training split, which must be what the run was trained on."""
+def _trained_on(run: Run) -> tuple[list[Any], Dataset]:
+    """The training split, which must be what the run was trained on, also made ready."""
     train = training_examples(run)
-    found = run.task.encode(train, training=True).fingerprint()
+    read = run.task.encode(train, training=True)
+    found = read.fingerprint()
     if run.about.get("data_fingerprint") != found:
         raise RunError(
             f"the training data of {run.folder} must be what it was, got other examples. "
             "Restore the files, or train anew."
         )
-    return train
+    return train, read
 
 
-def _to_finetune(run: Run, train: Sequence[Any], seed: int) -> Problem:
+def _to_finetune(run: Run, train: Sequence[Any], data: Dataset, seed: int) -> Problem:
     task = run.task
     order = np.random.default_rng(seed).permutation(len(train))
-    data = task.encode([train[row] for row in order[:FINETUNING]], training=True)
-    chosen = range(min(CALIBRATION, len(data)))
+    if len(train) > FINETUNING:
+        data = task.encode([train[row] for row in order[:FINETUNING]], training=True)
+        order = np.arange(len(data))
+    chosen = order[order < len(data)][:CALIBRATION]  # encoding may leave examples out
     return replace(
-        _bare(task, run.model, _batches(data, list(chosen), run.device)),
+        _bare(task, run.model, _batches(data, chosen.tolist(), run.device)),
         training=partial(_endless, task, data, run.device),
         learning_rate=run.config.train.learning_rate * FINETUNING_RATE,
         low_precision=run.about["precision"] == "bf16",

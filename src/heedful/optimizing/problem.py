@@ -138,10 +138,11 @@ class Reference:
 
         Args:
             model: Compared.
-            batches: Look at the first ones only; `None` means at all.
+            batches: Look at so many only, evenly among all; `None` means at all.
         """
         rows, total = 0, 0.0
-        for number, batch in enumerate(self.problem.calibration[:batches]):
+        for number in _evenly(len(self.problem.calibration), batches):
+            batch = self.problem.calibration[number]
             teacher = self._said(number)
             student = self.problem.outputs(model, batch)
             total += divergence(self.problem.kind, student, teacher).item() * len(teacher)
@@ -156,3 +157,10 @@ class Reference:
         said = self.problem.outputs(self.problem.model, self.problem.calibration[number])
         # a part of a larger tensor would keep all of it
         return said.clone() if said.untyped_storage().nbytes() > said.nbytes else said
+
+
+def _evenly(count: int, wanted: int | None) -> Sequence[int]:
+    """Numbers in the middle of as many equal parts: batches of short and of long texts alike."""
+    if wanted is None or wanted >= count:
+        return range(count)
+    return [count * (2 * part + 1) // (2 * wanted) for part in range(wanted)]

@@ -1,5 +1,6 @@
 """The search: what is free, small steps, then rounds: cut, choose whole candidates, fine-tune."""
 
+import math
 from collections.abc import Iterator, Sequence
 
 from heedful.optimizing.candidate import Candidate
@@ -21,6 +22,7 @@ from heedful.optimizing.small_steps import cut_less, small_steps
 ROUND, FINAL = "round", "final"
 FASTER = 2  # times the cut of a round that lost little
 LONG = 3  # times the pace of a short fine-tuning
+LEGS = (1 / 3, 2 / 3)  # shares of a long fine-tuning; the second where the first is not enough
 # shares of the time left that may go into choosing, into a short fine-tuning and into a long one
 CHOOSING, SHORT, LAST = 1 / 4, 1 / 5, 4 / 5
 
@@ -108,17 +110,26 @@ class Search(Judging):
             current, self.cut = candidate, min(self.settings.cut, FASTER * self.cut)
 
     def _finetuned_for_long(self, candidate: Candidate, number: int) -> Candidate:
+        """The candidate after a long fine-tuning, or as soon as it promises to pass."""
         finetuned = self.recalled(FINAL, number)
         if finetuned is None:
             self.tell(Stage(text=f"fine-tuning at {candidate.share:.0%} of the cost for long"))
-            # so long that it comes to rest again: what is far off gains from a faster beginning
-            rate_scale = min(1.0, LONG * rate_scale_for(candidate.divergence))
-            self.clock.check("dev")
-            steps = self.finetuning_time.steps(self.settings.final_steps, share=LAST)
-            finetuned = self.finetuned(candidate, steps, 10_000 + number, rate_scale=rate_scale)
+            finetuned = candidate
+            for leg, share in enumerate(LEGS):
+                finetuned = self._leg(finetuned, share, 10_000 + number + 1_000 * leg)
+                if finetuned.promising:
+                    break
             self.remember(FINAL, number, finetuned)
         self.tell(RoundDone(number=number, candidate=finetuned, final=True))
         return finetuned
+
+    def _leg(self, candidate: Candidate, share: float, seed: int) -> Candidate:
+        # so long that it comes to rest again: what is far off gains from a faster beginning
+        rate_scale = min(1.0, LONG * rate_scale_for(candidate.divergence))
+        self.clock.check("dev")
+        wanted = math.ceil(share * self.settings.final_steps)
+        steps = self.finetuning_time.steps(wanted, share=LAST)
+        return self.finetuned(candidate, steps, seed, rate_scale=rate_scale, beside=True)
 
     def round(self, current: Candidate, cut: float, number: int) -> Candidate | None:
         """Return the best candidate that costs less by this share of what can still be cut.
@@ -205,17 +216,12 @@ class Search(Judging):
             self.tell(Stage(text=f"round {number}: fine-tuning {which}"))
             candidate = self.candidate(prepared, assignment)
             few = self.finetuning_time.steps(steps, share=SHORT)
-            tried.append(self.finetuned(candidate, few, 1000 * number))
-        best = max(tried, key=lambda candidate: candidate.slack)
-        self.tell(Stage(text=f"round {number}: fine-tuning the best, at {_said(best)}"))
+            tried.append(self.warmed(candidate, few, 1000 * number))
+        best = min(tried, key=lambda candidate: candidate.divergence)
+        self.tell(Stage(text=f"round {number}: fine-tuning the best"))
         steps = self.finetuning_time.steps(self.settings.finetune_steps, share=SHORT)
         return self.finetuned(best, steps, 1000 * number + 1)
 
     def _go_on(self, text: str, done: float) -> None:
         self.clock.check()
         self.tell(Stage(text=text, done=done))
-
-
-def _said(candidate: Candidate) -> str:
-    verdict = candidate.verdict
-    return "" if verdict is None else f"{verdict.metric} {verdict.difference:+.2f}"

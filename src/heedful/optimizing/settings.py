@@ -42,13 +42,13 @@ class OptimizeSettings:
     """
 
     goal: Goal = "latency"
-    trials: int = 96
+    trials: int = 64
     rounds: int = 2
     cut: float = 0.37
     max_divergence: float = 0.5
     finalists: int = 2
     finalist_steps: int = 25
-    finetune_steps: int = 150
+    finetune_steps: int = 100
     final_steps: int = 3000
     finals: int = 3
     minutes: float | None = None

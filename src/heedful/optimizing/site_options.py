@@ -23,7 +23,7 @@ from heedful.optimizing.proposals import propose
 from heedful.optimizing.reconstruct import reconstruct
 from heedful.optimizing.site_costs import SiteCosts
 
-SCREENED = 4  # batches that tell ways apart; what is chosen is judged on all, and on the dev split
+SCREENED = 2  # batches that tell ways apart; what is chosen is judged on all, and on the dev split
 NOTHING_LEFT = 2  # times the divergence of others: where nothing is left, nothing learns
 
 
@@ -118,7 +118,7 @@ class SiteOptions:
         """Return the levels of each group that are worth a choice, the one as it is first.
 
         Their divergence is `residual_divergence`: that of a way alone, beyond that of the model as
-        it is, on the first `SCREENED` batches. What costs no less than the site as it is, is left
+        it is, on `SCREENED` batches. What costs no less than the site as it is, is left
         out unseen.
 
         Args:

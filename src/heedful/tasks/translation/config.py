@@ -86,7 +86,7 @@ class Decode(Section):
     beam: Annotated[int, Field(gt=0, le=1_000)] = 1
     length_penalty: Annotated[float, Field(ge=0, le=10)] = 0.6
     max_length: Length = 256
-    batch: Annotated[int, Field(gt=0, le=100_000)] = 64
+    batch: Annotated[int, Field(gt=0, le=100_000)] = 256
 
 
 class Config(TaskConfig):
