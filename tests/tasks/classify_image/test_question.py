@@ -5,6 +5,8 @@ from functools import partial
 import pytest
 import torch
 
+from heedful.explaining.explain import explain_question
+
 pytest.importorskip("sklearn", reason="the extra images is not installed")
 
 
@@ -26,6 +28,13 @@ def test_the_cells_are_those_of_the_model(asked, name):
     question = asked(model=model).question
     assert question.shape == shape
     assert (question.route is None) == (name == "none")
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_behind_convolutions_cells_are_taken_away(asked, name):
+    asked = asked(model=MODELS[name][0])
+    found = explain_question(asked.model, asked.question, test=False)
+    assert found.method == ("gradient-attention" if name == "vit" else "occlusion")
 
 
 def test_the_whole_image_is_what_was_answered(asked):

@@ -6,6 +6,7 @@ import torch
 
 from heedful.errors import UnsupportedError
 from heedful.explaining.attention import attention
+from heedful.explaining.explain import explain_question
 from heedful.explaining.integrated_gradients import integrated_gradients
 from heedful.explaining.scores import log_odds
 from heedful.probing.probe import probe
@@ -74,6 +75,13 @@ def test_raw_attention_is_that_of_the_query(asked):
         model(task.encode([example]).batch([0], "cpu")[0])
     expected = heard.maps(site)[0].mean(0)[5]
     np.testing.assert_allclose(attention(model, question).weights[0], expected, atol=1e-5)
+
+
+def test_behind_convolutions_cells_are_taken_away(asked):
+    task, model, example, _ = asked()
+    question = task.question(model, example, found(task, 2))
+    assert question.route is not None
+    assert explain_question(model, question, test=False).method == "occlusion"
 
 
 def test_without_a_decoder_attention_leads_nowhere(asked):

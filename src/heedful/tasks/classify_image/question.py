@@ -53,6 +53,8 @@ def why_seen(
         channels_first=patches,
         shape=cells.shape,
         canvas=cells.pixels,
+        # convolutions bring each cell what stands beside it before any attention looks
+        method="" if patches else "occlusion",
         title=f"{example.file.rpartition('/')[2]}:{example.index} → {answer.label}",
     )
 

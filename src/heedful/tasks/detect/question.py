@@ -63,6 +63,8 @@ def why_found(task: "Detect", model: Any, example: Boxed, answer: Detection) -> 
         channels_first=True,
         shape=grid,
         canvas=pixels,
+        # convolutions bring each cell what stands beside it before any attention looks
+        method="occlusion",
         title=str(answer),
     )
 
