@@ -214,7 +214,8 @@ def test_python_m_heedful():
 def test_the_real_library_takes_these_calls():
     from heedful.data.alignment import Alignment
     from heedful.evaluation import evaluate
-    from heedful.optimizing.run_folder import apply_plan, optimize_run, output_of
+    from heedful.optimizing.into_folder import output_of
+    from heedful.optimizing.run_folder import apply_plan, optimize_run
     from heedful.report.alignment import render_terminal
     from heedful.tasks.base import Task
     from heedful.training.layout import written

@@ -18,8 +18,9 @@ from heedful.locks import hold
 from heedful.optimizing import proof, run_folder
 from heedful.optimizing.budget import Budget
 from heedful.optimizing.events import RoundDone, Stage
+from heedful.optimizing.into_folder import output_of, search_of
 from heedful.optimizing.operations import parameters
-from heedful.optimizing.run_folder import apply_plan, optimize_run, output_of, search_of
+from heedful.optimizing.run_folder import apply_plan, optimize_run
 from heedful.training.run import load
 from heedful.training.splits import LEDGER
 from heedful.training.start import train

@@ -5,30 +5,17 @@ from pathlib import Path
 from typing import Any
 
 from heedful.allocation.per_layer import in_words_of_transformers
-from heedful.allocation.weights import weights_of
 from heedful.checkpoints.examples import CheckpointData
 from heedful.checkpoints.folder import open_checkpoint
 from heedful.checkpoints.heads import Head, head_of
 from heedful.checkpoints.heads.encoder import POOLING
-from heedful.checkpoints.problem import (
-    CheckpointProblem,
-    UserQuality,
-    problem_of_checkpoint,
-    read_splits,
-)
+from heedful.checkpoints.problem import UserQuality, problem_of_checkpoint, read_splits
 from heedful.checkpoints.splits import CheckpointSplits
-from heedful.errors import BudgetError
 from heedful.optimizing.budget import Budget, as_budget
 from heedful.optimizing.clock import Clock
-from heedful.optimizing.digest import digest
 from heedful.optimizing.events import EventListener, Note, Stage, ignore
-from heedful.optimizing.ledger import counted
-from heedful.optimizing.optimize import optimize_problem
-from heedful.optimizing.outcome import Outcome, write_refusal
-from heedful.optimizing.problem import Problem
-from heedful.optimizing.request import Request
-from heedful.optimizing.run_folder import check_free, output_of, search_of
-from heedful.optimizing.search_state import SearchState, hold_state, machine_of
+from heedful.optimizing.into_folder import Opened, check_free, optimize_into, output_of
+from heedful.optimizing.outcome import Outcome
 from heedful.optimizing.settings import OptimizeSettings
 
 FINAL_STEPS = 300  # of fine-tuning at the end: what was trained for long needs few
@@ -81,40 +68,32 @@ def optimize_checkpoint(
     written = output_of(folder, output)
     check_free(written)
     clock = Clock(settings.minutes)
-    checkpoint = open_checkpoint(folder)
-    head = head_of(checkpoint)
+    held = [open_checkpoint(folder)]
+    head = head_of(held[0])
     budget = budget_for(head, lose, own=quality is not None)
-    state = SearchState(search_of(written), budget, settings)
-    with hold_state(state, on_event):  # before the work, not behind it
+
+    def opened() -> Opened:
         on_event(Stage(text="reading the checkpoint and the examples"))
         splits = read_splits(head, data, seed=settings.seed)
         for text in told(splits):
             on_event(Note(text=text))
-        found = problem_of_checkpoint(checkpoint, head, splits, budget, quality=quality)
-        del checkpoint  # what is optimised is a copy
-        problem = _counted(found, folder, state, budget, settings, on_event)
-        request = Request(
-            problem=problem,
-            budget=budget,
-            settings=settings,
-            listener=on_event,
-            state=state,
-            clock=clock,
-        )
-        outcome = optimize_problem(request)
-        about = {"checkpoint": str(folder), "data": described(data, found.splits)}
-        report = {**about, **outcome.report}
-        if outcome.accepted:
+        found = problem_of_checkpoint(held.pop(), head, splits, budget, quality=quality)
+
+        def write(outcome: Outcome, report: dict[str, Any]) -> None:
             report["transformers"] = in_words_of_transformers(found.problem.model, outcome.model)
-            beside = files_beside(head, folder)
-            outcome.write(written, report=report, beside=beside)
-        else:
-            write_refusal(written, report)
-        if not state.forget():
-            on_event(Note(text=f"{state.folder} holds what no search wrote, and stays"))
-    if not outcome.accepted:
-        raise BudgetError(outcome.reason)
-    return outcome
+            outcome.write(written, report=report, beside=files_beside(head, folder))
+
+        return Opened(  # what is optimised is a copy, and the model that was read is gone
+            problem=found.problem,
+            source=folder,
+            splits={x: getattr(found.splits, x) for x in ("calibration", "dev", "test")},
+            about={"checkpoint": str(folder), "data": described(data, found.splits)},
+            write=write,
+        )
+
+    return optimize_into(
+        written, opened, budget=budget, settings=settings, clock=clock, on_event=on_event
+    )
 
 
 def budget_for(head: Head, lose: str | Budget, *, own: bool = False) -> Budget:
@@ -181,23 +160,3 @@ def files_beside(head: Head, folder: Path) -> dict[str, bytes]:
         if (folder / name).is_file():
             found[name] = (folder / name).read_bytes()
     return found
-
-
-def _counted(
-    found: CheckpointProblem,
-    folder: Path,
-    state: SearchState,
-    budget: Budget,
-    settings: OptimizeSettings,
-    on_event: EventListener,
-) -> Problem:
-    """The problem as it is optimised; its memory and the ledger of looks know what it is."""
-    problem, judged = found.problem, digest(found.splits.test).hex()
-    state.about |= {
-        "model": digest(weights_of(problem.model)).hex(),
-        "calibration": digest(found.splits.calibration).hex(),
-        "dev": digest(found.splits.dev).hex(),
-        "test": judged,
-        "machine": machine_of(problem.device) if settings.goal == "latency" else None,
-    }
-    return counted(problem, folder, judged, budget.comparison, on_event)

@@ -91,8 +91,8 @@ def optimize(
     from heedful.cli._checkpoints import check_run, data_of, how_to_open, takes_checkpoint
     from heedful.cli._optimizing import refused
     from heedful.cli._output import check_replaced, named
+    from heedful.optimizing.into_folder import output_of
     from heedful.optimizing.outcome import summary_of
-    from heedful.optimizing.run_folder import output_of
     from heedful.optimizing.settings import OptimizeSettings
 
     run = named(run)

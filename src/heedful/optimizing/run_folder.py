@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from safetensors.torch import save
 from torch import nn
@@ -11,23 +11,17 @@ from torch import nn
 from heedful.allocation.plan import Plan, load_plan
 from heedful.allocation.saved_files import PLAN, REPORT
 from heedful.allocation.weights import weights_of
-from heedful.errors import BudgetError, RunError
-from heedful.files import read_json, write_bytes, write_into, write_json
+from heedful.files import write_bytes, write_into, write_json
 from heedful.locks import check_unused
 from heedful.manifest import seal
 from heedful.optimizing.budget import Budget, as_budget, budget_of_keep
 from heedful.optimizing.clock import Clock
-from heedful.optimizing.digest import digest
 from heedful.optimizing.events import EventListener, Note, Stage, ignore
-from heedful.optimizing.ledger import counted
+from heedful.optimizing.into_folder import Opened, check_free, named, optimize_into, output_of
 from heedful.optimizing.of_run import problem_of_run, problem_to_finetune
 from heedful.optimizing.operations import parameters
-from heedful.optimizing.optimize import optimize_problem
-from heedful.optimizing.outcome import Outcome, write_refusal
+from heedful.optimizing.outcome import Outcome
 from heedful.optimizing.planned import PlanSteps, applied
-from heedful.optimizing.problem import Problem
-from heedful.optimizing.request import Request
-from heedful.optimizing.search_state import SearchState, hold_state, machine_of
 from heedful.optimizing.settings import OptimizeSettings, check_seed
 from heedful.renamed import old_keywords
 from heedful.training.checkpoint import OPTIMISED, POINTER, WEIGHTS
@@ -80,30 +74,29 @@ def optimize_run(
     budget = as_budget(lose, lower_is_better=lower)
     settings = settings or OptimizeSettings()
     clock = Clock(settings.minutes)
-    state = SearchState(search_of(folder), budget, settings)
-    with hold_state(state, on_event):  # before the work, not behind it
+
+    def opened() -> Opened:
         on_event(Stage(text="reading the run and its training data"))
         examples = None if test is None else run.kind.read_file(run.config, test)
-        problem = _problem(run, examples, state, budget, settings, on_event)
-        request = Request(
+        problem = problem_of_run(run, budget.metric, seed=settings.seed, test=examples)
+        for split, count in problem.left_out.items():
+            if count:
+                on_event(Note(text=_left_out(split, count)))
+        judged = run.examples("test") if examples is None else examples
+        return Opened(
             problem=problem,
-            budget=budget,
-            settings=settings,
-            listener=on_event,
-            state=state,
-            clock=clock,
+            source=run.folder,
+            splits={"dev": run.examples("dev"), "test": judged},
+            about={"run": str(run.folder)},
+            write=lambda found, report: write_run(
+                folder, run, found.model, found.plan, report, test=examples
+            ),
+            made=run.about,
         )
-        outcome = optimize_problem(request)
-        report = {"run": str(run.folder), **outcome.report}
-        if outcome.accepted:
-            write_run(folder, run, outcome.model, outcome.plan, report, test=examples)
-        else:
-            write_refusal(folder, report)
-        if not state.forget():
-            on_event(Note(text=f"{state.folder} holds what no search wrote, and stays"))
-    if not outcome.accepted:
-        raise BudgetError(outcome.reason)
-    return outcome
+
+    return optimize_into(
+        folder, opened, budget=budget, settings=settings, clock=clock, on_event=on_event
+    )
 
 
 def apply_plan(
@@ -135,7 +128,7 @@ def apply_plan(
     """
     check_seed(seed)
     run = run if isinstance(run, Run) else Run(run)
-    folder = _named(Path(output))
+    folder = named(Path(output))
     check_unused(folder)
     plan = plan if isinstance(plan, Plan) else load_plan(Path(plan))
     plan.apply(run.model)  # what does not fit is refused before the data is read
@@ -146,48 +139,6 @@ def apply_plan(
     plan, model = applied(plan, problem, steps)
     write_run(folder, run, model, plan, {"run": str(run.folder), "verified": False})
     return Run(folder, task=run.source)
-
-
-def output_of(run: Path, output: str | Path | None) -> Path:
-    """Return the folder that an optimised run goes to."""
-    named = _named(run)
-    named = named.with_name(f"{run.resolve().name}-optimised")
-    return named if output is None else _named(Path(output))
-
-
-def search_of(folder: Path) -> Path:
-    """Return where the search for an optimised run is kept until it is done."""
-    folder = _named(folder)
-    return folder.with_name(f"{folder.name}.search")
-
-
-def _named(folder: Path) -> Path:
-    """The same place by a path that ends in a name, which `.` and `..` do not."""
-    return folder if folder.name not in ("", "..") else folder.resolve()
-
-
-def _problem(
-    run: Run,
-    test: Sequence[Any] | None,
-    state: SearchState,
-    budget: Budget,
-    settings: OptimizeSettings,
-    on_event: EventListener,
-) -> Problem:
-    """The run as it is optimised; its memory and the ledger of looks know what it is."""
-    problem = problem_of_run(run, budget.metric, seed=settings.seed, test=test)
-    judged = digest(run.examples("test") if test is None else test).hex()
-    state.about |= {
-        "made": run.about,
-        "model": digest(weights_of(problem.model)).hex(),
-        "dev": digest(run.examples("dev")).hex(),
-        "test": judged,
-        "machine": machine_of(problem.device) if settings.goal == "latency" else None,
-    }
-    for split, count in problem.left_out.items():
-        if count:
-            on_event(Note(text=_left_out(split, count)))
-    return counted(problem, run.folder, judged, budget.comparison, on_event)
 
 
 def _left_out(split: str, count: int) -> str:
@@ -241,29 +192,6 @@ def write_run(
 
     check_free(folder)
     write_into(folder, fill, last="run.json", holds=written(run.kind))
-
-
-def check_free(folder: Path) -> None:
-    """Check that nothing is there; the report of an earlier refusal gives way.
-
-    Raises:
-        RunError: Something else is there.
-    """
-    if not (folder.is_dir() and [path.name for path in folder.iterdir()] == [REPORT]):
-        check_unused(folder)
-    elif not _is_refusal(folder / REPORT):
-        raise RunError(
-            f"output must be a new or an empty folder, got {folder}, whose {REPORT} is of no "
-            "optimisation that was refused"
-        )
-
-
-def _is_refusal(path: Path) -> bool:
-    try:
-        content = read_json(path)
-    except RunError:
-        return False
-    return isinstance(content, dict) and cast(dict[str, Any], content).get("accepted") is False
 
 
 def _behind(first: Plan | None, second: Plan) -> Plan:

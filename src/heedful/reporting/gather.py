@@ -13,7 +13,7 @@ from heedful.errors import ConfigError, DataError, RunError, UnsupportedError
 from heedful.evaluation import evaluate
 from heedful.files import read_json
 from heedful.metrics.interval import Estimate
-from heedful.optimizing.run_folder import output_of
+from heedful.optimizing.into_folder import output_of
 from heedful.report.run_page.data import Cost, Curve, Interval, PageData, Score
 from heedful.reporting.examples import show_examples
 from heedful.reporting.heads import atlas_of

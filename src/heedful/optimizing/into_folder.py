@@ -1,0 +1,152 @@
+"""An optimisation that ends in a folder: a model or a refusal, and its memory beside it."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+from heedful.allocation.saved_files import REPORT
+from heedful.allocation.weights import weights_of
+from heedful.errors import BudgetError, RunError
+from heedful.files import read_json
+from heedful.locks import check_unused
+from heedful.optimizing.budget import Budget
+from heedful.optimizing.clock import Clock
+from heedful.optimizing.digest import digest
+from heedful.optimizing.events import EventListener, Note
+from heedful.optimizing.ledger import counted
+from heedful.optimizing.optimize import optimize_problem
+from heedful.optimizing.outcome import Outcome, write_refusal
+from heedful.optimizing.problem import Problem
+from heedful.optimizing.request import Request
+from heedful.optimizing.search_state import SearchState, hold_state, machine_of
+from heedful.optimizing.settings import OptimizeSettings
+
+
+class Opened(NamedTuple):
+    """What a folder holds, as a problem.
+
+    Args:
+        problem: Of optimisation.
+        source: The folder, in which each look at its test split is counted.
+        splits: What makes it another search where it is another: examples by split, with `test`.
+        about: What the report says first.
+        write: Called with the accepted outcome and its report.
+        made: How the model came about, where that is known.
+    """
+
+    problem: Problem
+    source: Path
+    splits: Mapping[str, Any]
+    about: Mapping[str, Any]
+    write: Callable[[Outcome, dict[str, Any]], None]
+    made: Mapping[str, Any] | None = None
+
+
+def optimize_into(
+    folder: Path,
+    opened: Callable[[], Opened],
+    *,
+    budget: Budget,
+    settings: OptimizeSettings,
+    clock: Clock,
+    on_event: EventListener,
+) -> Outcome:
+    """Optimise what a folder holds and write another one.
+
+    Args:
+        folder: New; see `check_free`.
+        opened: Opens what is optimised, once the new folder's search is held.
+        budget: What must be kept.
+        settings: How far to search.
+        clock: Of all of it.
+        on_event: Called with every event of `heedful.optimizing.events`.
+
+    Returns:
+        The accepted outcome; it is written already.
+
+    Raises:
+        BudgetError: Nothing was found that is faster and good enough; only the report is written.
+        RunError: Another process optimises into this folder.
+    """
+    state = SearchState(search_of(folder), budget, settings)
+    with hold_state(state, on_event):  # before the work, not behind it
+        found = opened()
+        request = Request(
+            problem=_known(found, state, budget, settings, on_event),
+            budget=budget,
+            settings=settings,
+            listener=on_event,
+            state=state,
+            clock=clock,
+        )
+        outcome = optimize_problem(request)
+        report = {**found.about, **outcome.report}
+        if outcome.accepted:
+            found.write(outcome, report)
+        else:
+            write_refusal(folder, report)
+        if not state.forget():
+            on_event(Note(text=f"{state.folder} holds what no search wrote, and stays"))
+    if not outcome.accepted:
+        raise BudgetError(outcome.reason)
+    return outcome
+
+
+def _known(
+    found: Opened,
+    state: SearchState,
+    budget: Budget,
+    settings: OptimizeSettings,
+    on_event: EventListener,
+) -> Problem:
+    """The problem as it is optimised; its memory and the ledger of looks know what it is."""
+    problem = found.problem
+    digests = {name: digest(examples).hex() for name, examples in found.splits.items()}
+    state.about |= {
+        **({} if found.made is None else {"made": found.made}),
+        "model": digest(weights_of(problem.model)).hex(),
+        **digests,
+        "machine": machine_of(problem.device) if settings.goal == "latency" else None,
+    }
+    return counted(problem, found.source, digests["test"], budget.comparison, on_event)
+
+
+def output_of(source: Path, output: str | Path | None) -> Path:
+    """Return the folder that what was optimised goes to."""
+    path = named(source)
+    path = path.with_name(f"{path.resolve().name}-optimised")
+    return path if output is None else named(Path(output))
+
+
+def search_of(folder: Path) -> Path:
+    """Return where the search for an optimised folder is kept until it is done."""
+    folder = named(folder)
+    return folder.with_name(f"{folder.name}.search")
+
+
+def named(folder: Path) -> Path:
+    """Return the same place by a path that ends in a name, which `.` and `..` do not."""
+    return folder if folder.name not in ("", "..") else folder.resolve()
+
+
+def check_free(folder: Path) -> None:
+    """Check that nothing is there; the report of an earlier refusal gives way.
+
+    Raises:
+        RunError: Something else is there.
+    """
+    if not (folder.is_dir() and [path.name for path in folder.iterdir()] == [REPORT]):
+        check_unused(folder)
+    elif not _is_refusal(folder / REPORT):
+        raise RunError(
+            f"output must be a new or an empty folder, got {folder}, whose {REPORT} is of no "
+            "optimisation that was refused"
+        )
+
+
+def _is_refusal(path: Path) -> bool:
+    try:
+        content = read_json(path)
+    except RunError:
+        return False
+    return isinstance(content, dict) and cast(dict[str, Any], content).get("accepted") is False
