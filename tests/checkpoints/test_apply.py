@@ -61,3 +61,29 @@ def test_what_cannot_be_is_said_before_the_data_is_read(encoder, plan, tmp_path)
     with pytest.raises(RunError, match=r"output must be a new or an empty folder"):
         apply_to_checkpoint(plan, encoder, nowhere, output=encoder)
     assert not (tmp_path / "out").exists()
+
+
+SHARED = PLAN.replace(
+    "encoder.layer.1.attention", "encoder.albert_layer_groups.0.albert_layers.0.attention"
+)
+
+
+def test_a_layer_that_runs_in_every_depth_is_changed_in_all(save, sizes, lines, tmp_path):
+    settings = sizes | {"embedding_size": 8, "num_hidden_groups": 1}
+    albert, out = save("AlbertModel", T.AlbertConfig(**settings)), tmp_path / "out"
+    path = tmp_path / "shared.toml"
+    path.write_text(SHARED)
+    model = apply_to_checkpoint(path, albert, CheckpointData(path=lines), output=out)
+    again = heedful.load(out)
+    original, reader = T.AlbertModel.from_pretrained(albert), T.AutoTokenizer.from_pretrained(out)
+    given = reader(["a b c d", "e f"], padding=True, return_tensors="pt")
+    attention = original.encoder.albert_layer_groups[0].albert_layers[0].attention
+    with torch.inference_mode():
+        said = [each(**given).last_hidden_state for each in (model, again)]
+        want = original(**given).last_hidden_state
+        attention.dense.weight[:, 4:8] = 0
+        silent = original(**given).last_hidden_state
+    assert torch.equal(*said)
+    assert 0 < (said[0] - want).norm() < (silent - want).norm()  # least squares stand in
+    assert again.encoder.albert_layer_groups[0].albert_layers[0].attention.query.out_features == 8
+    assert model.config.num_hidden_layers == 2

@@ -202,20 +202,15 @@ def test_claims_one_class_by_its_name():
     assert not ADAPTER.claims(nn.Linear(2, 3))
 
 
-@pytest.mark.parametrize(
-    "name, reason",
-    [
-        ("q_norm", "it normalises its queries, which is no projection"),
-        ("k_norm", "it normalises its keys, which is no projection"),
-        ("norm", "it normalises what all heads have mixed together"),
-        ("gate", "it gates what its heads have mixed"),
-    ],
-)
-def test_says_why_not(name, reason):
+@pytest.mark.parametrize("name", ["q_norm", "k_norm", "norm", "gate"])
+def test_leaves_what_does_more_to_those_who_find_heads(name):
     attention = Attention()
-    assert ADAPTER.reason_against(attention) is None
     setattr(attention, name, nn.LayerNorm(DIM))
-    assert ADAPTER.reason_against(attention) == reason
+    assert not ADAPTER.claims(attention)
+
+
+def test_says_why_not():
+    assert ADAPTER.reason_against(Attention()) is None
     wide = ADAPTER.reason_against(Attention(out=9))
     assert wide == "it makes vectors of 9 numbers from such of 12"
 

@@ -14,6 +14,7 @@ from heedful.allocation.multihead import SeparableMultihead
 from heedful.allocation.plan import Plan, unfused
 from heedful.allocation.projections import Mixing
 from heedful.allocation.sites import find_sites
+from heedful.allocation.stored import load_model, save_model
 from heedful.errors import UnsupportedError
 from heedful.nn.constant import Constant
 from heedful.testing.tolerance import assert_close
@@ -104,6 +105,32 @@ class Both(nn.Module):
         return self.transformer(x, x[:, :5], tgt_mask=mask, src_key_padding_mask=PADDING)
 
 
+class Stepwise(nn.Module):
+    """Writes a text by another, as it comes or token by token: the vectors themselves are kept."""
+
+    def __init__(self):
+        super().__init__()
+        self.embedding, self.head = nn.Embedding(11, WIDTH), nn.Linear(WIDTH, 11)
+        self.read, self.own, self.other = (
+            nn.MultiheadAttention(WIDTH, HEADS, batch_first=True) for _ in range(3)
+        )
+
+    def source(self, tokens):
+        x = self.embedding(tokens)
+        return x + self.read(x, x, x, key_padding_mask=PADDING)[0]
+
+    def step(self, x, seen, memory, mask=None):
+        x = x + self.own(x, seen, seen, attn_mask=mask, is_causal=mask is not None)[0]
+        return self.head(x + self.other(x, memory, memory, key_padding_mask=PADDING)[0])
+
+    def forward(self, tokens, stepwise=False):
+        memory, x = self.source(tokens), self.embedding(tokens[:, :5])
+        if not stepwise:
+            return self.step(x, x, memory, CAUSAL[:5, :5])
+        steps = [self.step(x[:, i : i + 1], x[:, : i + 1], memory) for i in range(5)]
+        return torch.cat(steps, 1)
+
+
 def same(actual, want):
     assert_close(actual, want, roundings=2000, largest=want.abs().max().item())
 
@@ -186,6 +213,20 @@ def test_dropping_heads_is_zeroing_their_columns(mask, training):
     new = Plan(moves={name: (KeepHeads(heads=(1, 2)),)}).apply(model)
     want = zeroed(model, name, (0, 3))(TOKENS, **MASKS[mask])
     same(new(TOKENS, **MASKS[mask]), want)
+
+
+@pytest.mark.parametrize("stepwise", [True, False])
+@torch.no_grad()
+def test_what_writes_token_by_token_does_so_with_fewer_heads(stepwise, tmp_path):
+    model, kept = randomised(Stepwise()).eval(), {"read": (1, 2), "own": (0,), "other": (1, 3)}
+    plan = Plan(moves={name: (KeepHeads(heads=heads),) for name, heads in kept.items()})
+    new, want = plan.apply(model), model
+    for name, heads in kept.items():
+        want = zeroed(want, name, set(range(HEADS)) - set(heads))
+    same(new(TOKENS, stepwise), want(TOKENS))
+    save_model(tmp_path / "saved", new, plan)
+    again = load_model(tmp_path / "saved", into=randomised(Stepwise()))
+    assert torch.equal(again(TOKENS, stepwise), new(TOKENS, stepwise))
 
 
 @pytest.mark.parametrize("training", [True, False])

@@ -13,6 +13,7 @@ def matrix(layer: nn.Module) -> tuple[Tensor, Tensor | None]:
     """Return the weight of a layer, a row for every number that comes out, and its bias."""
     linear = cast(nn.Linear, layer)
     weight, bias = exact(linear.weight), cast(Tensor | None, linear.bias)
+    weight = weight.flatten(1) if is_pointwise(layer) else weight
     return weight.T if is_transposed(layer) else weight, None if bias is None else exact(bias)
 
 
@@ -28,15 +29,16 @@ def fill(layer: Any, weight: Tensor, bias: Tensor | None) -> None:
     """Give a layer a weight of any size; a bias that it has stays, if only as zeros."""
     outs, ins = weight.shape
     like = layer.weight
-    transposed = is_transposed(layer)
+    transposed, pointwise = is_transposed(layer), is_pointwise(layer)
     if bias is None and layer.bias is not None:
         bias = weight.new_zeros(outs)
-    layer.weight = parameter(weight.T if transposed else weight, like)
+    shaped = weight[..., None, None] if pointwise else weight
+    layer.weight = parameter(weight.T if transposed else shaped, like)
     if bias is not None:
         layer.bias = parameter(bias, like if layer.bias is None else layer.bias)
-    for name, size in zip(
-        ("nf", "nx") if transposed else ("out_features", "in_features"), (outs, ins), strict=True
-    ):
+    names = ("nf", "nx") if transposed else ("out_features", "in_features")
+    names = ("out_channels", "in_channels") if pointwise else names
+    for name, size in zip(names, (outs, ins), strict=True):
         setattr(layer, name, size)
 
 
@@ -54,6 +56,8 @@ def why_uncuttable(layer: nn.Module) -> str | None:
     """Say why no rows can be cut out of a projection; `None` where they can."""
     if type(layer) in (nn.Linear, LowPrecisionLinear) or is_transposed(layer):
         return None
+    if is_pointwise(layer):
+        return None
     return f"a {type(layer).__name__}, which cannot be cut"
 
 
@@ -61,3 +65,10 @@ def is_transposed(layer: nn.Module) -> bool:
     """Is this the linear layer of GPT-2, whose weight stands the other way round?"""
     kind = type(layer)
     return kind.__name__ == "Conv1D" and kind.__module__.startswith("transformers.")
+
+
+def is_pointwise(layer: nn.Module) -> bool:
+    """Is this a convolution that sees one pixel, and so a linear layer with components first?"""
+    if not isinstance(layer, nn.Conv2d) or layer.groups != 1 or layer.padding_mode != "zeros":
+        return False
+    return layer.kernel_size == layer.stride == (1, 1) and layer.padding in ((0, 0), "valid")

@@ -6,8 +6,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-# by what names modules of transformers take the vectors that look around
-LOOKING = ("hidden_states", "query", "queries", "query_tensor", "latents")
+# by what names modules of transformers, timm and torchvision take the vectors that look around
+LOOKING = ("hidden_states", "query", "queries", "query_tensor", "latents", "x", "input")
 # and the cache, of which transformers 5.24 changed the name once more
 CACHES = ("cache", "past_key_values", "layer_past", "layer_state")
 

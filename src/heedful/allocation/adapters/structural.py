@@ -1,4 +1,4 @@
-"""Sites of Hugging Face transformers that no table describes: found by running them alone."""
+"""Sites of transformers, timm and torchvision that no table describes: found by running them."""
 
 import sys
 from collections.abc import Callable, Mapping
@@ -14,6 +14,7 @@ from heedful.allocation.adapters.heedful import nothing
 from heedful.allocation.adapters.structure.dropping import CLOSED, check_dropped, drop
 from heedful.allocation.adapters.structure.find import NO_OUTPUT, find
 from heedful.allocation.adapters.structure.known import kept, signature_of
+from heedful.allocation.adapters.structure.listening import heard
 from heedful.allocation.adapters.structure.outside import cut_masks
 from heedful.allocation.adapters.structure.reads import put
 from heedful.allocation.adapters.structure.sizes import Sizes, sizes_for
@@ -28,6 +29,8 @@ from heedful.errors import UnsupportedError
 from heedful.probing.transformers import TransformersAttention, names_used
 from heedful.probing.unsupported import why_unsupported
 
+LIBRARIES = {"transformers", "timm", "torchvision"}
+MODELS = ("transformers.models.", "timm.", "torchvision.models.")  # where their modules stand
 WRITTEN = {"softmax", "scaled_dot_product_attention"}  # what such a module calls
 
 
@@ -40,7 +43,7 @@ class StructuralAdapter(Adapter):
     """
 
     def claims(self, module: nn.Module) -> bool:
-        if "transformers" not in sys.modules:
+        if LIBRARIES.isdisjoint(sys.modules):
             return False
         if CLOSED in vars(module) or _asks(module):
             return True
@@ -105,17 +108,18 @@ class StructuralAdapter(Adapter):
 
     def hook_points(self, module: nn.Module) -> HookPoints:
         found = _found(module)
+        parts = heard(module, found)
         return HookPoints(
-            query=module.get_submodule(found.query.path),
-            context=module.get_submodule(found.key.path),
-            value=module.get_submodule(found.value.path),
-            out=module.get_submodule(found.out.path),
+            query=parts[found.query.path],
+            context=parts[found.key.path],
+            value=parts[found.value.path],
+            out=parts[found.out.path],
         )
 
 
 def _why_uncuttable(layer: nn.Module) -> str | None:
     """Say why a layer cannot be cut; those of models themselves can, since trials have shown it."""
-    ours = isinstance(layer, nn.Linear) and type(layer).__module__.startswith("transformers.models")
+    ours = isinstance(layer, nn.Linear) and type(layer).__module__.startswith(MODELS)
     return None if ours else why_uncuttable(layer)
 
 
@@ -125,8 +129,8 @@ def _asks(module: nn.Module) -> bool:
 
 
 def _writes_out(module: nn.Module) -> bool:
-    """Is a module attention of transformers that computes its weights itself?"""
-    if not type(module).__module__.startswith("transformers.models.") or _asks(module):
+    """Is a module attention of these libraries that computes its weights itself?"""
+    if not type(module).__module__.startswith(MODELS) or _asks(module):
         return False
     named = any(not WRITTEN.isdisjoint(names) for names in names_used(type(module)))
     return named and why_unsupported(module) is not None

@@ -24,12 +24,7 @@ from heedful.nn.constant import Constant
 
 # one class, which has moved; others of the name compute something else
 NAMES = ("timm.layers.attention.Attention", "timm.models.vision_transformer.Attention")
-ALSO = {  # what some of them do besides, and why that is in the way
-    "q_norm": "it normalises its queries, which is no projection",
-    "k_norm": "it normalises its keys, which is no projection",
-    "norm": "it normalises what all heads have mixed together",
-    "gate": "it gates what its heads have mixed",
-}
+ALSO = ("q_norm", "k_norm", "norm", "gate")  # what some of them do besides: others find their heads
 
 
 class SeparableTimm(nn.Module):
@@ -95,15 +90,14 @@ class TimmAdapter(Adapter):
 
     def claims(self, module: nn.Module) -> bool:
         kind = type(module)
-        return isinstance(module, SeparableTimm) or f"{kind.__module__}.{kind.__name__}" in NAMES
+        if f"{kind.__module__}.{kind.__name__}" not in NAMES:
+            return isinstance(module, SeparableTimm)
+        return all(isinstance(getattr(module, name, None), nn.Identity | None) for name in ALSO)
 
     def reason_against(self, module: nn.Module) -> str | None:
         if isinstance(module, SeparableTimm):
             return reason_against_core(module.core)
         attention = cast(Any, module)
-        for name, reason in ALSO.items():
-            if not isinstance(getattr(attention, name, None), nn.Identity | None):
-                return reason
         reason = why_uncuttable(module, ("qkv", "proj"))
         if reason is not None:
             return reason

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from heedful.allocation.adapters.structure.calls import LENGTH, OTHER, calls_of
+from heedful.allocation.adapters.structure.calls import LENGTH, OTHER, calls_of, not_given
 from heedful.errors import UnsupportedError
 
 
@@ -54,3 +54,36 @@ class Handing(Crossing):
 def test_refuses_what_may_belong_to_heads(kind, name):
     with pytest.raises(UnsupportedError, match=f"its forward takes {name}, of which nobody knows"):
         next(calls_of(kind()))
+
+
+class Windows(nn.Module):
+    """Takes images, components first, and turns for all places but two."""
+
+    num_prefix_tokens, head_dim, window_size, q_stride = 2, 4, 8, 3
+
+    def __init__(self):
+        super().__init__()
+        self.q = nn.Linear(6, 8)
+
+    def forward(self, x, size, rope=None, is_causal=False):
+        return x, size, rope
+
+
+def test_images_come_in_every_form_with_their_rows_and_columns():
+    shapes, sizes, turns = set(), set(), set()
+    for arguments in calls_of(Windows()):
+        shapes.add(tuple(arguments["x"].shape))
+        sizes.add(arguments["size"])
+        turns.add(tuple(arguments["rope"].shape) if "rope" in arguments else None)
+        assert "is_causal" not in arguments
+    assert {(2, 6, 6), (2, 2, 3, 6), (2, 6, 2, 3), (2, 3, 6, 6), (2, 48, 6)} <= shapes
+    assert sizes == {(2, 3), (4, 4), (6, 8)}
+    assert turns == {(4, 8), (14, 8), (46, 8), None}
+
+
+def test_says_when_turns_were_not_given():
+    module = Windows()
+    first = next(calls_of(module))
+    assert not not_given(module, first)
+    assert not_given(module, {"x": first["x"]})
+    assert not not_given(Handing(), {})

@@ -3,7 +3,9 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
+from heedful.allocation.adapters.structure import find as find_module
 from heedful.allocation.adapters.structure.find import find
 from heedful.errors import UnsupportedError
 
@@ -184,6 +186,17 @@ class Tangled(Toy):
         return scores + (self.bias[1:] * self.bias[:-1])[:, None, None]
 
 
+class OutsideOut(Toy):
+    def given(self, mixed):
+        return functional.linear(mixed, self.o.weight, self.o.bias)
+
+
+class OutsideAgain(Toy):
+    def made(self, x):
+        query = functional.linear(2 * x, self.q.weight, self.q.bias)
+        return self.split(query), self.split(self.k(x)), self.split(self.v(x))
+
+
 class Plain(Toy):
     def forward(self, hidden_states):
         return self.o(self.q(hidden_states))
@@ -219,6 +232,8 @@ class Nested(nn.Module):
         (Uneven, "its heads must come in equal groups, got"),
         (Twice, "its q works twice in one call"),
         (Tangled, "its bias belongs to heads in a way that cannot be cut"),
+        (OutsideOut, "its o never runs, so nobody hears what it is given"),
+        (OutsideAgain, "its q never runs, so nobody hears what it is given"),
         (Plain, "it ran, and no softmax of products of queries and keys was heard"),
         (Broken, "it could not be called alone, ValueError: not today"),
         (Nested, "its output stands among others: mlp"),
@@ -227,3 +242,15 @@ class Nested(nn.Module):
 def test_refuses(kind, reason):
     with pytest.raises(UnsupportedError, match=reason):
         find(kind())
+
+
+def test_what_goes_wrong_in_modules_of_others_is_no_fault_of_the_caller(monkeypatch):
+    monkeypatch.setattr(find_module, "traced", lambda *_: 1 / 0)
+    with pytest.raises(UnsupportedError, match="it was not understood, ZeroDivisionError"):
+        find(Toy())
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_finds_heads_whatever_the_caller_does_about_gradients(mode):
+    with mode():
+        assert rows_of(find(Toy()).out) == ROWS.tolist()

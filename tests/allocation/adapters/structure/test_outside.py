@@ -26,6 +26,22 @@ def test_cuts_masks_of_all_heads_and_nothing_else():
     assert value is mask
 
 
+class Turned(nn.Module):
+    def forward(self, x, rope):
+        return rope
+
+
+def test_turns_of_each_head_are_cut_and_those_of_all_are_not():
+    site, x = Turned(), torch.zeros(2, 5, 6)
+    cut_masks(site, 4, [0, 2])
+    for rope, want in (
+        (torch.zeros(4, 5, 8), 2),
+        (torch.zeros(3, 5, 8), 3),
+        (torch.zeros(5, 8), 5),
+    ):
+        assert len(site(x, rope=rope)) == want
+
+
 def test_nothing_is_cut_where_all_heads_stay_in_place():
     site = Giving()
     cut_masks(site, 4, [0, 1, 2, 3])

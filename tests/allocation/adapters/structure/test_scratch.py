@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from heedful.allocation.adapters.structure.scratch import scratch
+from heedful.allocation.adapters.structure.scratch import forget, scratch
 from heedful.errors import UnsupportedError
 from heedful.nn.low_precision import LowPrecisionLinear
 
@@ -55,3 +55,19 @@ def test_refuses(make, reason):
     module = make()
     with pytest.raises(UnsupportedError, match=reason):
         scratch(module)
+
+
+class Keeping(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.kept, self.names = {"cpu": torch.ones(2)}, {"a": 1}
+        self.own = nn.Parameter(torch.ones(3))
+
+
+def test_what_was_kept_of_earlier_calls_is_forgotten():
+    module = Keeping()
+    assert scratch(module).kept == {}
+    assert list(module.kept) == ["cpu"]
+    forget(module)
+    assert (module.kept, module.names) == ({}, {"a": 1})
+    assert len(list(module.parameters())) == 1

@@ -58,6 +58,15 @@ class Fixed(Toy):
         return x.unflatten(-1, (3, -1)).transpose(1, 2)
 
 
+class Touchy(Toy):
+    """Does not run with a head that is silent."""
+
+    def given(self, mixed):
+        if not self.o.weight.all():
+            raise ValueError("not with zeros")
+        return self.o(mixed)
+
+
 class Blind(Toy):
     """What its heads give is all but lost."""
 
@@ -71,6 +80,7 @@ class Blind(Toy):
         (Fixed(), {"heads": 2, "kv_heads": 2}, "its forward cannot take 2 x 4"),
         (Toy(), {"dim": 2}, "its forward cannot take 3 x 2/4"),
         (Toy(), {"heads": 3, "kv_heads": 2}, "its forward cannot share keys as 3 on 2 x 4 does"),
+        (Touchy(), {"heads": 2, "kv_heads": 2}, "it could not be run alone in full"),
         (Blind(), {"heads": 2, "kv_heads": 2}, "what its heads give could not be seen in what it"),
     ],
 )

@@ -3,6 +3,7 @@
 import inspect
 import itertools
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
@@ -33,6 +34,8 @@ HARMLESS: dict[str, Any] = {
     "num_k_exclude_rope": 0,
     "position_mask": None,
     "shared_kv_states": None,
+    "is_causal": False,
+    "q_global": None,
     "prev_topk_indices": None,
     "kwargs": None,
 }
@@ -46,7 +49,10 @@ OTHERS = (
 )
 KEYS = ("key", "keys", "key_tensor", "key_hidden_states")
 VALUES = ("value", "values", "value_tensor", "value_hidden_states")
-MASKS = ("attention_mask", "mask", "attn_mask")
+MASKS = ("attention_mask", "mask", "attn_mask", "shared_rel_pos_bias", "shared_rel_pos")
+IMAGES = ("x", "input")  # vectors of texts, of windows, or of images either way round
+PLACES = ("size", "feat_size", "hw_shape")  # how many rows and columns of places there are
+TURNS = ("rope", "position_embeddings", "rotary_pos_emb")
 ADDED = (
     "layer_input",
     "residual",
@@ -91,8 +97,20 @@ def calls_of(module: nn.Module) -> Iterator[Arguments]:
             }
 
 
+def not_given(module: nn.Module, arguments: Arguments) -> bool:
+    """Does a module take turns for places that it was not given?"""
+    names = inspect.signature(module.forward).parameters
+    return any(name in names and arguments.get(name) is None for name in TURNS)
+
+
 def _left_out(length: int) -> None:
     """Stands for an argument that is not given."""
+
+
+def _sides(length: int) -> tuple[int, int]:
+    """As many rows and columns of places as make so many, the squarest."""
+    rows = next(x for x in range(int(length**0.5), 0, -1) if length % x == 0)
+    return rows, length // rows
 
 
 class _Maker:
@@ -101,16 +119,17 @@ class _Maker:
     def __init__(self, module: nn.Module, flat: bool) -> None:
         self.module, self.flat = module, flat
         self.generator = torch.Generator()
-        wide = [getattr(x, "in_features", None) or getattr(x, "nx", None) for x in module.modules()]
+        names = ("in_features", "nx", "in_channels")
+        wide = [getattr(x, name, None) for x in module.modules() for name in names]
         self.widths = list(dict.fromkeys(x for x in wide if isinstance(x, int)))[:3]
 
     def lengths(self) -> list[int]:
         """Lengths of texts; of images where tables of positions say how many places there are."""
-        squares = [
-            x.shape[0]
-            for x in self.module.buffers()
-            if x.ndim == 2 and x.shape[0] == x.shape[1] and not x.is_floating_point()
-        ]
+        tables = [x for x in self.module.buffers() if not x.is_floating_point()]
+        squares = [x.shape[0] for x in tables if x.ndim == 2 and x.shape[0] == x.shape[1]]
+        window, stride = (getattr(self.module, x, None) for x in ("window_size", "q_stride"))
+        if isinstance(window, int) and isinstance(stride, int):
+            squares.append(2 * window * stride)
         return list(dict.fromkeys((LENGTH, 16, *squares)))
 
     def values(self, name: str, *, optional: bool) -> list[Callable[[int], Any]] | None:
@@ -119,6 +138,8 @@ class _Maker:
             **dict.fromkeys(LOOKING, self._vectors),
             **dict.fromkeys((*KEYS, *VALUES), self._vectors),
             **dict.fromkeys(ADDED, self._vectors),
+            **dict.fromkeys(IMAGES, self._images),
+            **dict.fromkeys(PLACES, self._grid),
             "position_embeddings": self._positions,
             "rotary_pos_emb": self._positions,
             **dict.fromkeys(MASKS, self._masks),
@@ -129,6 +150,8 @@ class _Maker:
         if name in shorter:
             found = shorter[name](name)
             return [_left_out, *found] if optional and found is not None else found
+        if name == "rope":  # what turns is not left out where a module takes it
+            return [*self._sines(), *([_left_out] if optional else [])]
         if name in OTHERS:
             found = self._others()
             return [_left_out, *found] if optional else found
@@ -142,6 +165,29 @@ class _Maker:
 
     def _vectors(self, name: str) -> list[Callable[[int], Any]]:
         return [lambda length, width=width: self._randn(length, width) for width in self.widths]
+
+    def _images(self, name: str) -> list[Callable[[int], Any]]:
+        def windows(length: int, width: int) -> Tensor:
+            return self._numbers(2, 3, length, width)
+
+        def last(length: int, width: int) -> Tensor:
+            return self._numbers(2, *_sides(length), width)
+
+        def first(length: int, width: int) -> Tensor:
+            return self._numbers(2, width, *_sides(length))
+
+        return self._vectors(name) + [
+            partial(make, width=width) for make in (last, first, windows) for width in self.widths
+        ]
+
+    def _grid(self, name: str) -> list[Callable[[int], Any]]:
+        return [_sides]
+
+    def _sines(self) -> list[Callable[[int], Any]]:
+        """Sines and cosines side by side, for the places behind the first ones, which have none."""
+        dim = getattr(self.module, "head_dim", 8)
+        first = getattr(self.module, "num_prefix_tokens", 0)
+        return [lambda length: self._numbers(length - first, 2 * dim)]
 
     def _others(self) -> list[Callable[[int], Any]]:
         return [lambda _, width=width: self._randn(OTHER, width) for width in self.widths]

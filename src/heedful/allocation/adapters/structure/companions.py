@@ -1,17 +1,22 @@
-"""What belongs to query heads besides rows of layers: learned sinks, tables of biases."""
+"""What belongs to query heads besides what they are made of: learned sinks, biases of scores."""
 
 import torch
 from torch import Tensor, nn
 
-from heedful.allocation.adapters.structure.structure import Companion
-from heedful.allocation.adapters.structure.trace import Trace, influence
+from heedful.allocation.adapters.structure.structure import Companion, Part
+from heedful.allocation.adapters.structure.trace import (
+    Trace,
+    channels,
+    influence,
+    own_parameters,
+)
 from heedful.errors import UnsupportedError
 
 
 def companions(site: nn.Module, trace: Trace) -> tuple[Companion, ...]:
     """Parameters besides those of layers that have something for each query head."""
-    layers = (*trace.layers,)
-    own = {name: x for name, x in site.named_parameters() if name.rpartition(".")[0] not in layers}
+    biases = {name for rows in trace.biases.values() for name in rows}
+    own = {name: x for name, x in own_parameters(site, trace.layers).items() if name not in biases}
     heads = trace.asked[0]["query"].shape[1]
     found: dict[str, Companion] = {}
     for asked in trace.asked:
@@ -60,3 +65,27 @@ def _axis(name: str, x: Tensor, gradients: list[Tensor | None]) -> Companion | N
         if len(sizes) == 1 and len(every.unique()) == len(every) == x.shape[axis]:
             return Companion(name, axis, torch.stack(along))
     raise UnsupportedError(f"its {name} belongs to heads in a way that cannot be cut")
+
+
+def beside_scores(trace: Trace, makers: set[str]) -> tuple[Part, ...]:
+    """Return the rows of layers that make something of the scores of each head besides products.
+
+    Args:
+        trace: Of the module.
+        makers: Paths of the layers that make queries, keys and values.
+    """
+    heads = trace.asked[0]["query"].shape[1]
+    others = {path: x for path, x in trace.layers.items() if path not in makers}
+    found: dict[str, Part] = {}
+    for asked in trace.asked:
+        for kind, tensor in asked.items():
+            if not others or kind in ("query", "key", "value"):
+                continue
+            by_head = [_slice(tensor, kind, head, heads) for head in range(heads)]
+            seen = [influence(x, others) for x in by_head if x is not None and x.numel()]
+            for path in {path for each in seen for path in each}:
+                rows = [channels(each[path]).tolist() if path in each else [] for each in seen]
+                distinct = {row for each in rows for row in each}
+                if len(distinct) == sum(map(len, rows)) and len({len(x) for x in rows}) == 1:
+                    found[path] = Part(path, torch.tensor(rows))
+    return tuple(found.values())

@@ -6,10 +6,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from heedful.allocation.adapters.structure.calls import MASKS
-from heedful.allocation.adapters.structure.companions import companions
+from heedful.allocation.adapters.structure.calls import MASKS, not_given
+from heedful.allocation.adapters.structure.companions import beside_scores, companions
 from heedful.allocation.adapters.structure.scratch import scratch
-from heedful.allocation.adapters.structure.structure import Part, Structure
+from heedful.allocation.adapters.structure.structure import Bias, Part, Structure
 from heedful.allocation.adapters.structure.trace import (
     Trace,
     channels,
@@ -30,15 +30,31 @@ def find(module: nn.Module) -> Structure:
         UnsupportedError: Its heads are not made of rows of their own, and why.
     """
     try:
-        return _found(scratch(module))
+        with torch.inference_mode(False), torch.enable_grad():  # whatever the caller does
+            return _in_any_layout(module)
     except UnsupportedError:
         raise
     except Exception as error:  # modules of others do what they like
         raise UnsupportedError(f"it was not understood, {type(error).__name__}") from error
 
 
-def _found(site: nn.Module) -> Structure:
+def _in_any_layout(module: nn.Module) -> Structure:
+    """Look for heads where they usually stand, and then elsewhere."""
+    site = scratch(module)
     trace = traced(site)
+    try:
+        return _found(site, trace)
+    except UnsupportedError as first:
+        for layout in trace.layouts():
+            other = scratch(module)
+            try:
+                return _found(other, traced(other, layout))
+            except (UnsupportedError, RuntimeError):  # the heads do not stand there
+                continue
+        raise first
+
+
+def _found(site: nn.Module, trace: Trace) -> Structure:
     heads = trace.asked[0]["query"].shape[1]
     makers = {kind: _maker(trace, kind) for kind in KINDS}
     rows = {kind: _rows(trace, kind, makers[kind]) for kind in KINDS}
@@ -47,17 +63,25 @@ def _found(site: nn.Module) -> Structure:
         counts = {kind: len(x) for kind, x in rows.items()}
         raise UnsupportedError(f"its heads must come in equal groups, got {counts}")
     out = _out(trace)
+    _check_heard(trace, out)
     _check_alone(site, trace, makers, out)
     parts = {kind: Part(makers[kind], rows[kind]) for kind in KINDS}
-    gates = _gates(trace, out)
+    beside = beside_scores(trace, set(makers.values()))
+    gates = (*_gates(trace, out), *beside)
     _check_all_used(trace, parts, gates)
-    basis = _basis(trace, parts)
+    basis = _basis(trace, parts, bool(beside) or not_given(site, trace.arguments))
     return Structure(
         core=trace.core,
         **parts,
         out=out,
         gates=gates,
         companions=companions(site, trace),
+        around=tuple(sorted(trace.around)),
+        biases=tuple(
+            Bias(name, path, rows)
+            for path, found in trace.biases.items()
+            for name, rows in found.items()
+        ),
         scale=trace.scale,
         rotary=basis.rotary,
         fixed=basis.fixed,
@@ -65,6 +89,14 @@ def _found(site: nn.Module) -> Structure:
         gives=trace.forms[trace.core],
         masked=next((x for x in MASKS if x in signature(site.forward).parameters), ""),
     )
+
+
+def _check_heard(trace: Trace, out: Part) -> None:
+    """Raise where a layer that never runs is given what its site is not: nobody could listen."""
+    whole = next(iter(trace.arguments.values()))
+    for path in sorted(trace.around):
+        if path == out.path or trace.inputs[path] is not whole:
+            raise UnsupportedError(f"its {path} never runs, so nobody hears what it is given")
 
 
 def _check_alone(site: nn.Module, trace: Trace, makers: dict[str, str], out: Part) -> None:
@@ -236,8 +268,16 @@ class _Basis(NamedTuple):
     fixed: bool
 
 
-def _basis(trace: Trace, parts: dict[str, Part]) -> _Basis:
-    """What stands behind the projections of queries and keys: nothing, turns of pairs, or more."""
+def _basis(trace: Trace, parts: dict[str, Part], unknown: bool) -> _Basis:
+    """What stands behind the projections of queries and keys: nothing, turns of pairs, or more.
+
+    Args:
+        trace: Of the module.
+        parts: Where its heads stand.
+        unknown: May more stand there than can be seen?
+    """
+    if unknown:
+        return _Basis(None, True)
     pairs = [_mates(trace, kind, parts[kind]) for kind in ("query", "key")]
     size = parts["query"].rows.shape[1]
     if all(x == [{i} for i in range(size)] for x in pairs):

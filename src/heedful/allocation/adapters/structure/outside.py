@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 NAMES = (
     *("attention_mask", "mask", "position_bias", "relative_position_bias", "attention_bias"),
-    "alibi",
+    *("alibi", "attn_mask", "shared_rel_pos_bias", "shared_rel_pos", "rope"),
 )
 
 
@@ -25,13 +25,15 @@ class HeadsOfMask:
     def __call__(
         self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        cut = {name: self._cut(x) if name in NAMES else x for name, x in kwargs.items()}
+        cut = {name: self._cut(x, name) if name in NAMES else x for name, x in kwargs.items()}
         return (*args[:1], *map(self._cut, args[1:])), cut
 
-    def _cut(self, x: Any) -> Any:
+    def _cut(self, x: Any, name: str = "") -> Any:
         if not isinstance(x, Tensor) or x.ndim not in (3, 4) or self.heads == 1:
             return x
         origin = torch.tensor(self.origin, device=x.device)
+        if name == "rope" and x.ndim == 3:  # one for each head, or one for all
+            return x.index_select(0, origin) if len(x) == self.heads else x
         if x.ndim == 4:
             return x.index_select(1, origin) if x.shape[1] == self.heads else x
         if 1 not in x.shape[1:] or x.shape[0] % self.heads:  # no biases of each head, side by side

@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from heedful.allocation.adapters.structure.scratch import attend_by
-from heedful.allocation.adapters.structure.trace import is_layer
+from heedful.allocation.adapters.structure.layers import is_layer
+from heedful.allocation.adapters.structure.scratch import attend_by, fuse
+from heedful.allocation.adapters.structure.widths import TOLD, tell
 
 # what says how many heads there are, whether anybody looks or not
-TOLD = ("num_heads", "num_attention_heads", "n_heads", "num_key_value_heads", "num_kv_heads")
+COUNTS = ("num_heads", "num_attention_heads", "n_heads", "num_key_value_heads", "num_kv_heads")
 
 
 class Place(NamedTuple):
@@ -35,7 +36,7 @@ def reads_of(module: nn.Module, cases: Iterable[tuple[str, dict[str, Any]]]) -> 
     for path, part in copied.named_modules():
         if is_layer(part) or isinstance(part, nn.Dropout):
             continue
-        for name in TOLD:
+        for name in COUNTS:
             _keep(found, Place(path, name), vars(part).get(name))
         _listen(part, path, found)
         config = vars(part).get("config")
@@ -43,15 +44,24 @@ def reads_of(module: nn.Module, cases: Iterable[tuple[str, dict[str, Any]]]) -> 
             vars(part)["config"] = _Heard(config, path, found)
     for attention, arguments in cases:
         attend_by(copied, attention)
+        fuse(copied, attention)
         with torch.no_grad():
             copied(**arguments)
     return found
 
 
 def put(module: nn.Module, sizes: Iterable[tuple[Place, Any]]) -> None:
-    """Set attributes; a config becomes a view of the one of the model, in which some differ."""
+    """Set attributes; a config becomes a view of the one of the model, in which some differ.
+
+    Args:
+        module: Changed.
+        sizes: Which attributes, and what they shall say.
+    """
     for place, value in sizes:
         holder: Any = module.get_submodule(place.path)
+        if place.name == TOLD:
+            tell(holder, *value)
+            continue
         if isinstance(getattr(holder, place.name, None), list):
             value = list(value)
         if place.config:

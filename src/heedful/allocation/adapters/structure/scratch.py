@@ -11,6 +11,9 @@ from heedful.allocation.attached import HOOKS, STORED
 from heedful.errors import UnsupportedError
 from heedful.nn.low_precision import LowPrecisionLinear
 
+FUSED = "fused_attn"  # where modules of timm say how they attend
+REGISTERED = ("_parameters", "_buffers", "_modules")
+
 
 def scratch(module: nn.Module, *, attention: str = "eager") -> Any:
     """Return a copy with the structure of a module and numbers of its own.
@@ -40,6 +43,7 @@ def scratch(module: nn.Module, *, attention: str = "eager") -> Any:
     except Exception as error:  # whatever modules of others hold
         raise UnsupportedError(f"it cannot be copied: {error!s:.80}") from None
     _plain(new)
+    forget(new)
     for part in new.modules():
         for hooks in (*HOOKS, *STORED):
             getattr(part, hooks).clear()
@@ -55,6 +59,23 @@ def attend_by(module: nn.Module, attention: str) -> None:
         config = getattr(config, "seen", config)  # behind a view
         if hasattr(config, "_attn_implementation"):
             cast(Any, config)._attn_implementation_internal = attention
+
+
+def fuse(module: nn.Module, attention: str) -> None:
+    """Let parts of timm attend in one call, or write it out where attention is eager."""
+    for part in module.modules():
+        if isinstance(getattr(part, FUSED, None), bool):
+            setattr(part, FUSED, attention != "eager")
+
+
+def forget(module: nn.Module) -> None:
+    """Let a module forget what it keeps of earlier calls, such as biases picked from a table."""
+    for part in module.modules():
+        for name, value in vars(part).items():
+            if name not in REGISTERED and isinstance(value, dict) and value:
+                kept = cast(dict[Any, Any], value)
+                if all(isinstance(x, Tensor) for x in kept.values()):
+                    kept.clear()
 
 
 def _random(name: str, shape: torch.Size, generator: torch.Generator) -> Tensor:

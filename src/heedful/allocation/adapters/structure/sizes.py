@@ -14,17 +14,19 @@ from torch import Tensor, nn
 
 from heedful.allocation.adapters.structure.outside import cut_masks
 from heedful.allocation.adapters.structure.reads import Place, put, reads_of
-from heedful.allocation.adapters.structure.scratch import attend_by, scratch
+from heedful.allocation.adapters.structure.scratch import attend_by, fuse, scratch
 from heedful.allocation.adapters.structure.structure import (
     Structure,
     fill_layers,
     read,
     slots_of,
 )
+from heedful.allocation.adapters.structure.widths import TOLD, WIDTH, mentions_of
 from heedful.allocation.projections import Geometry, Projections
 from heedful.errors import UnsupportedError
 
 MOST, LONGEST = 600, 50_000  # sets of attributes that are tried, and that are thought of
+MOST_TOLD = 24  # of those, where a forward is told its width besides
 # what the first of these words in a name says that it counts
 NAMED = {
     "key_value_groups": "h/kv",
@@ -36,6 +38,7 @@ NAMED = {
     "head_size": "d",
     "heads": "h",
     "n_head": "h",
+    WIDTH: "hv",
 }
 OTHER = ("window", "layer", "position", "length", "vocab", "chunk", "block", "token")
 CLOSE = 1e-5  # of the largest number: softmax and norms of many models count in 32 bits
@@ -67,8 +70,7 @@ def sizes_for(
     """
     big = scratch(module)
     numbers = read(big, found)
-    small, silenced = copy.deepcopy(big), copy.deepcopy(big)
-    _fill(small, silenced, numbers, found, new)
+    silenced, fewer = _silent(big, numbers, found, new)
     cases = [
         (case, want)
         for case in cases_of(found, attentions)
@@ -79,32 +81,74 @@ def sizes_for(
     seen = [apart(run(big, case), want) > TOLD_APART for case, want in cases]
     if new.heads < numbers.geometry.heads and not all(seen):
         raise UnsupportedError("what its heads give could not be seen in what it gives")
-    places = reads_of(big, [(case.attention, case.arguments) for case, _ in cases])
-    old = numbers.geometry
-    if old.heads * new.kv_heads != new.heads * old.kv_heads:  # sdpa shares where a module has this
-        places.setdefault(Place(found.core, "num_key_value_groups"), old.heads // old.kv_heads)
-    for sizes in _choices(places, old, new):
-        trial = copy.deepcopy(small)
-        try:
-            put(trial, sizes)
-        except Exception:  # attributes of others may refuse numbers
-            continue
-        if all(apart(run(trial, case), want) < CLOSE for case, want in cases):
+    trial = _Trial(big, found, fewer, numbers.geometry, new, cases)
+    sizes = _fitting(trial, (), MOST)
+    if sizes is not None:
+        return sizes
+    mixed = numbers.geometry.heads * numbers.geometry.value_dim
+    for mentions in mentions_of(big.get_submodule(found.core)):
+        told = ((Place(found.core, TOLD), (mentions, mixed)),)
+        sizes = _fitting(trial, told, MOST_TOLD)
+        if sizes is not None:
             return sizes
     raise UnsupportedError(f"its forward cannot take {new}")
 
 
-def _fill(
-    small: nn.Module, silenced: nn.Module, numbers: Projections, found: Structure, new: Geometry
-) -> None:
-    """Give two copies the same heads: one has no others, in the other these are silent."""
+class _Trial(NamedTuple):
+    """What is tried: a copy with all heads, those that stay, and what these must give."""
+
+    big: nn.Module
+    found: Structure
+    fewer: Projections
+    old: Geometry
+    new: Geometry
+    cases: list[tuple[Case, Tensor]]
+
+
+def _fitting(trial: _Trial, first: Sizes, most: int) -> Sizes | None:
+    """The first attributes with which a smaller copy gives the same; `None` where there are none.
+
+    Args:
+        trial: What is tried.
+        first: Is set before anything else.
+        most: How many sets of attributes are tried.
+    """
+    big, found, old, new = trial.big, trial.found, trial.old, trial.new
+    if first:
+        big = copy.deepcopy(big)
+        put(big, first)
+    ways = [(case.attention, case.arguments) for case, _ in trial.cases]
+    try:
+        places = reads_of(big, ways)
+    except Exception:  # told another width, it does not even run as it is
+        return None
+    if old.heads * new.kv_heads != new.heads * old.kv_heads:  # sdpa shares where a module has this
+        places.setdefault(Place(found.core, "num_key_value_groups"), old.heads // old.kv_heads)
+    small = copy.deepcopy(big)
+    cut_masks(small, old.heads, list(trial.fewer.origin))
+    fill_layers(small, found, trial.fewer)
+    for sizes in _choices(places, old, new, most):
+        tried = copy.deepcopy(small)
+        try:
+            put(tried, sizes)
+        except Exception:  # attributes of others may refuse numbers
+            continue
+        if all(apart(run(tried, case), want) < CLOSE for case, want in trial.cases):
+            return (*first, *sizes)
+    return None
+
+
+def _silent(
+    big: nn.Module, numbers: Projections, found: Structure, new: Geometry
+) -> tuple[nn.Module, Projections]:
+    """A copy in which all heads but those that stay are silent, and what these compute."""
     slots = slots_of(numbers.geometry, new)
     if slots is None:
         raise UnsupportedError(f"its forward cannot share keys as {new} does")
     fewer = _fewer(numbers, slots, new)
+    silenced = copy.deepcopy(big)
     fill_layers(silenced, found, _silenced(numbers, fewer, slots))
-    cut_masks(small, numbers.geometry.heads, slots[0])
-    fill_layers(small, found, fewer)
+    return silenced, fewer
 
 
 def _fewer(numbers: Projections, slots: tuple[list[int], list[int]], new: Geometry) -> Projections:
@@ -163,6 +207,7 @@ def cases_of(found: Structure, attentions: Sequence[str]) -> Iterator[Case]:
         yield Case(attention, found.arguments)
         if found.masked:
             yield Case(attention, {**found.arguments, found.masked: mask})
+            yield Case(attention, {**found.arguments, found.masked: mask[0]})
             of_heads = (
                 mask.expand(1, len(found.query.rows), -1, -1)
                 * torch.linspace(1, 2, len(found.query.rows))[:, None, None]
@@ -174,6 +219,7 @@ def cases_of(found: Structure, attentions: Sequence[str]) -> Iterator[Case]:
 def run(module: nn.Module, case: Case) -> Tensor | None:
     """Return what a scratch copy gives, or `None` where it does not run."""
     attend_by(module, case.attention)
+    fuse(module, case.attention)
     try:
         output = module(**case.arguments)
     except Exception:  # whatever the forward of others raises
@@ -189,7 +235,7 @@ def apart(one: Tensor | None, other: Tensor | None) -> float:
     return difference if difference == difference else float("inf")
 
 
-def _choices(places: dict[Place, Any], old: Geometry, new: Geometry) -> Iterator[Sizes]:
+def _choices(places: dict[Place, Any], old: Geometry, new: Geometry, most: int) -> Iterator[Sizes]:
     """Yield what the attributes may have to be, those first that their names speak for.
 
     What a name does not call a number of heads stays as it is, unless nothing else fits: that it
@@ -202,7 +248,7 @@ def _choices(places: dict[Place, Any], old: Geometry, new: Geometry) -> Iterator
     ]
     options = [each for each in options if len(each) > 1]
     ranks = itertools.islice(itertools.product(*(range(len(x)) for x in options)), LONGEST)
-    for rank in sorted(ranks, key=sum)[:MOST]:
+    for rank in sorted(ranks, key=sum)[:most]:
         chosen = [each[i] for each, i in zip(options, rank, strict=True)]
         yield tuple((place, x) for place, x in chosen if x != _frozen(places[place]))
 

@@ -13,7 +13,9 @@ from heedful.allocation.adapters._transformers_layers import (
     matrix,
     parameter,
 )
+from heedful.allocation.adapters.heedful import exact
 from heedful.allocation.adapters.structure.calls import Arguments
+from heedful.allocation.adapters.structure.scratch import forget
 from heedful.allocation.projections import Geometry, Projections, Rotary
 
 
@@ -47,6 +49,21 @@ class Companion:
 
 
 @dataclass(frozen=True, eq=False)
+class Bias:
+    """A parameter or buffer that is added to what a layer gives, besides a bias of its own.
+
+    Args:
+        path: Of it.
+        layer: Path of the layer.
+        rows: The row of the layer that each number is added to, in order.
+    """
+
+    path: str
+    layer: str
+    rows: Tensor
+
+
+@dataclass(frozen=True, eq=False)
 class Structure:
     """How one attention module is built. All paths are below the site.
 
@@ -58,6 +75,8 @@ class Structure:
         out: Columns of each query head.
         gates: Rows of the same layers that weigh what a query head gives.
         companions: What else belongs to query heads.
+        biases: Biases that stand outside of their layers.
+        around: Layers that never run, and are given what the site is given first.
         scale: Of the scores.
         rotary: Which components positions turn, where they turn all of them in pairs.
         fixed: Is the basis of queries and keys fixed by what stands behind their projections?
@@ -78,6 +97,8 @@ class Structure:
     masked: str = ""
     gates: tuple[Part, ...] = ()
     companions: tuple[Companion, ...] = ()
+    biases: tuple[Bias, ...] = ()
+    around: tuple[str, ...] = ()
     rotary: Rotary | None = None
     fixed: bool = False
 
@@ -96,7 +117,7 @@ def read(site: nn.Module, found: Structure) -> Projections:
     """Return what a site computes."""
     numbers: dict[str, Any] = {}
     for name, part in found.parts.items():
-        weight, bias = matrix(site.get_submodule(part.path))
+        weight, bias = _matrix(site, found, part.path)
         rows = part.rows.to(weight.device)
         numbers[name] = weight[rows]
         numbers[f"{name}_bias"] = None if bias is None else bias[rows]
@@ -110,6 +131,21 @@ def read(site: nn.Module, found: Structure) -> Projections:
         rotary=found.rotary,
         normed=found.fixed,
     )
+
+
+def _matrix(site: nn.Module, found: Structure, path: str) -> tuple[Tensor, Tensor | None]:
+    """The weight of a layer and all that is added to what it gives."""
+    weight, bias = matrix(site.get_submodule(path))
+    for each in found.biases:
+        if each.layer == path:
+            bias = weight.new_zeros(len(weight)) if bias is None else bias.clone()
+            bias[each.rows.to(bias.device)] += exact(_named(site, each.path))
+    return weight, bias
+
+
+def _named(site: nn.Module, path: str) -> Tensor:
+    holder, _, name = path.rpartition(".")
+    return cast(Tensor, getattr(site.get_submodule(holder), name))
 
 
 def slots_of(old: Geometry, new: Geometry) -> tuple[list[int], list[int]] | None:
@@ -137,25 +173,23 @@ def fill_layers(site: nn.Module, found: Structure, new: Projections) -> None:
         rows = part.rows[heads if name == "query" else kv_heads][:, : weight.shape[1]]
         cells.setdefault(part.path, []).append(_Cell(rows, weight, bias))
     for part in found.gates:
-        weight, bias = matrix(site.get_submodule(part.path))
+        weight, bias = _matrix(site, found, part.path)
         rows = part.rows[origin].to(weight.device)
         kept = None if bias is None else bias[rows]
         cells.setdefault(part.path, []).append(_Cell(part.rows[heads], weight[rows], kept))
     for path, pieces in cells.items():
         weights = [cell.weight.flatten(0, 1) for cell in pieces]
         bias = joined([cell.bias for cell in pieces], weights)
-        order = torch.cat([cell.rows.flatten() for cell in pieces]).argsort()
+        stood, order = torch.cat([cell.rows.flatten() for cell in pieces]).sort()
         order = order.to(weights[0].device)
-        fill(
-            site.get_submodule(path),
-            torch.cat(weights)[order],
-            None if bias is None else bias[order],
-        )
+        bias = _outside(site, found, path, stood, None if bias is None else bias[order])
+        fill(site.get_submodule(path), torch.cat(weights)[order], bias)
     columns = found.out.rows[heads][:, : new.out.shape[1]]
     order = columns.flatten().argsort().to(new.out.device)
     fill(site.get_submodule(found.out.path), new.out.flatten(0, 1)[order].T, new.out_bias)
     for companion in found.companions:
         _cut(site, companion, origin)
+    forget(site)
 
 
 class _Cell(NamedTuple):
@@ -170,11 +204,9 @@ def geometry_of(site: nn.Module, found: Structure) -> Geometry:
     """Return the numbers of a site, without a look at its weights."""
 
     def shape(path: str) -> tuple[int, int]:
-        weight = cast(Tensor, site.get_submodule(path).weight)
-        outs, ins = (
-            reversed(weight.shape) if is_transposed(site.get_submodule(path)) else weight.shape
-        )
-        return outs, ins
+        layer = site.get_submodule(path)
+        outs, ins = cast(Tensor, layer.weight).shape[:2]
+        return (ins, outs) if is_transposed(layer) else (outs, ins)
 
     return Geometry(
         width=shape(found.query.path)[1],
@@ -187,10 +219,31 @@ def geometry_of(site: nn.Module, found: Structure) -> Geometry:
     )
 
 
+def _outside(
+    site: nn.Module, found: Structure, path: str, stood: Tensor, bias: Tensor | None
+) -> Tensor | None:
+    """Give biases outside of a layer their numbers; return what is left for the layer's own."""
+    stands = [each for each in found.biases if each.layer == path]
+    if not stands:
+        return bias
+    if bias is None:
+        bias = torch.zeros(len(stood))
+    for each in stands:
+        its = torch.isin(stood, each.rows).to(bias.device)
+        _put(site, each.path, bias[its])
+        bias = bias.masked_fill(its, 0.0)
+    return bias if bias.any() else None
+
+
+def _put(site: nn.Module, path: str, new: Tensor) -> None:
+    """Put other numbers in the place of a parameter or a buffer."""
+    holder_path, _, name = path.rpartition(".")
+    old = _named(site, path)
+    new = new.to(device=old.device, dtype=old.dtype)
+    value = parameter(new, old) if isinstance(old, nn.Parameter) else new
+    setattr(site.get_submodule(holder_path), name, value)
+
+
 def _cut(site: nn.Module, companion: Companion, origin: list[int]) -> None:
-    holder_path, _, name = companion.path.rpartition(".")
-    holder = site.get_submodule(holder_path)
-    old = cast(Tensor, getattr(holder, name))
-    rows = companion.rows[origin].flatten()
-    new = old.detach().index_select(companion.axis, rows.to(old.device))
-    setattr(holder, name, parameter(new, old) if isinstance(old, nn.Parameter) else new)
+    old, rows = _named(site, companion.path), companion.rows[origin].flatten()
+    _put(site, companion.path, old.detach().index_select(companion.axis, rows.to(old.device)))

@@ -1,6 +1,7 @@
 """Run an attention module alone, and see which rows of its layers each head is made of."""
 
-from collections.abc import Callable, Generator
+import sys
+from collections.abc import Callable, Generator, Iterable
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -8,9 +9,10 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from heedful.allocation.adapters._transformers_layers import is_transposed
 from heedful.allocation.adapters.structure.calls import Arguments, calls_of
-from heedful.allocation.adapters.structure.products import Asked, Products
+from heedful.allocation.adapters.structure.layers import Around, first, is_layer, last, rows_of_bias
+from heedful.allocation.adapters.structure.products import BATCH, Asked, Layout, Products
+from heedful.allocation.adapters.structure.scratch import forget
 from heedful.errors import UnsupportedError
 from heedful.probing.replace import replaced
 
@@ -29,6 +31,11 @@ class Trace:
         mixed: What it gave, each time: `(batch, queries, heads, value_dim)`.
         scale: Of the scores.
         forms: How many things each module gave, in a tuple; `None` for one alone.
+        biases: By layer, what besides its own bias is added to what it gives: by name, the row
+            that each number is added to.
+        around: Layers that did not run, since their weights were multiplied by without them.
+        layout: Where heads were looked for.
+        axes: How many the tensors had in which heads were.
     """
 
     arguments: Arguments
@@ -39,23 +46,41 @@ class Trace:
     core: str = ""
     scale: float = 1.0
     forms: dict[str, int | None] = field(default_factory=dict[str, int | None])
+    biases: dict[str, dict[str, Tensor]] = field(default_factory=dict[str, dict[str, Tensor]])
+    around: set[str] = field(default_factory=set[str])
+    layout: Layout = field(default_factory=Layout)
+    axes: int = 4
+
+    def layouts(self) -> list[Layout]:
+        """Where else heads may stand: texts may be in any axis, and so may windows."""
+        if self.axes == 5:
+            return [Layout(axis=2)]
+        if self.axes != 3:
+            return []
+        sizes = {size for x in self.arguments.values() if isinstance(x, Tensor) for size in x.shape}
+        return [Layout(batch=size) for size in sorted(sizes - {1, BATCH})]
 
 
-def traced(module: nn.Module) -> Trace:
+def traced(module: nn.Module, layout: Layout | None = None) -> Trace:
     """Run a scratch copy of a module once.
+
+    Args:
+        module: The copy.
+        layout: Where its heads are looked for.
 
     Raises:
         UnsupportedError: No arguments were found with which it runs, or it does not ask the
             attention interface of transformers.
     """
     last = "it takes nothing that could be looked at"
-    for parameter in module.parameters():
+    for parameter in (*module.parameters(), *own_buffers(module).values()):
         parameter.requires_grad_(True)
     for arguments in calls_of(module):
-        trace = Trace(arguments)
+        trace = Trace(arguments, layout=layout or Layout())
         try:
             with torch.no_grad():
                 module(**arguments)
+            forget(module)
             with _heard(module, trace), torch.enable_grad():
                 module(**arguments)
         except UnsupportedError:
@@ -96,30 +121,78 @@ def _heard(module: nn.Module, trace: Trace) -> Generator[None]:
     def get_interface(*_: Any) -> Callable[..., Any]:
         return attend
 
-    from transformers import AttentionInterface
-
     with ExitStack() as stack:
-        stack.enter_context(replaced(AttentionInterface, "get_interface", get_interface))
+        if "transformers" in sys.modules:
+            from transformers import AttentionInterface
+
+            stack.enter_context(replaced(AttentionInterface, "get_interface", get_interface))
+        _stand_in(module, trace, generator, stack)
         for path, part in module.named_modules():
-            if is_layer(part):
-                stack.callback(part.register_forward_hook(_stand_in(path, trace, generator)).remove)
-            elif not type(part).__module__.startswith("torch."):
+            if not is_layer(part) and not type(part).__module__.startswith("torch."):
                 _follow(path, part, running, trace, stack)
-        stack.enter_context(Products(heard, lambda shape: _random(shape, generator)))
-        yield
+        products = Products(heard, lambda shape: _random(shape, generator), trace.layout)
+        with products:
+            yield
+        trace.axes = products.axes or trace.axes
 
 
-def _stand_in(path: str, trace: Trace, generator: torch.Generator) -> Callable[..., Tensor]:
-    """A hook that gives random numbers in the place of what a layer gave."""
+def _stand_in(
+    module: nn.Module, trace: Trace, generator: torch.Generator, stack: ExitStack
+) -> None:
+    """Put random numbers in the place of what each layer gives."""
+    layers = {path: part for path, part in module.named_modules() if is_layer(part)}
+    running: set[str] = set()
+    own = own_parameters(module, layers)
 
-    def hook(_: nn.Module, given: tuple[Any, ...], output: Tensor) -> Tensor:
+    def stand(path: str, given: Tensor, output: Tensor) -> Tensor:
         if path in trace.layers:
             raise UnsupportedError(f"its {path} works twice in one call")
-        trace.inputs[path] = given[0]
-        trace.layers[path] = _random(tuple(output.shape), generator)
-        return trace.layers[path]
+        layer = layers[path]
+        trace.inputs[path] = last(layer, given)
+        trace.layers[path] = _random(tuple(last(layer, output).shape), generator)
+        return first(layer, trace.layers[path].clone())  # some change it where it stands
 
-    return hook
+    def around(path: str, given: Tensor, output: Tensor) -> Tensor:
+        trace.around.add(path)
+        return stand(path, given, output)
+
+    def added(path: str, bias: Tensor) -> None:
+        trace.biases[path] = rows_of_bias(path, bias, own)
+
+    def before(path: str) -> Callable[..., None]:
+        return lambda *_: running.add(path)
+
+    def after(path: str) -> Callable[..., Tensor]:
+        def hook(_: nn.Module, given: tuple[Any, ...], output: Tensor) -> Tensor:
+            running.discard(path)
+            return stand(path, given[0], output)
+
+        return hook
+
+    for path, layer in layers.items():
+        stack.callback(layer.register_forward_pre_hook(before(path)).remove)
+        stack.callback(layer.register_forward_hook(after(path)).remove)
+    stack.enter_context(Around(layers, running, around, added))
+
+
+def own_parameters(module: nn.Module, layers: Iterable[str]) -> dict[str, Tensor]:
+    """Parameters that are of no layer, and numbers beside them, by name."""
+    layers = set(layers)
+    named = {
+        name: x for name, x in module.named_parameters() if name.rpartition(".")[0] not in layers
+    }
+    return named | own_buffers(module)
+
+
+def own_buffers(module: nn.Module) -> dict[str, Tensor]:
+    """Rows of numbers that a module holds as buffers, such as biases that nobody learns."""
+    return {
+        f"{path}.{name}".lstrip("."): x
+        for path, part in module.named_modules()
+        if not type(part).__module__.startswith("torch.")
+        for name, x in part.named_buffers(recurse=False)
+        if x.ndim == 1 and x.is_floating_point()
+    }
 
 
 def _follow(path: str, part: nn.Module, running: list[str], trace: Trace, stack: ExitStack) -> None:
@@ -134,11 +207,6 @@ def _follow(path: str, part: nn.Module, running: list[str], trace: Trace, stack:
 
     stack.callback(part.register_forward_pre_hook(before).remove)
     stack.callback(part.register_forward_hook(after).remove)
-
-
-def is_layer(part: nn.Module) -> bool:
-    """Is this a linear layer, whichever way round its weight stands?"""
-    return isinstance(part, nn.Linear) or is_transposed(part)
 
 
 def _random(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
