@@ -66,3 +66,18 @@ def test_noise_cannot_be_asked_why():
     task = GenerateImage(Config(), ["7"], None)
     with pytest.raises(UnsupportedError, match="got noise for 7"):
         task.question(None, None, answer)
+
+
+def test_a_class_of_the_test_folder_alone_is_refused_before_anything_is_learned(tmp_path):
+    image = pytest.importorskip("PIL.Image", reason="the extra images is not installed")
+    random = np.random.default_rng(0)
+    for split, label in (("train", "cat"), ("train", "dog"), ("test", "cat"), ("test", "cow")):
+        (tmp_path / split / label).mkdir(parents=True)
+        for number in range(3):
+            pixels = random.integers(0, 256, (8, 8, 3), np.uint8)
+            image.fromarray(pixels).save(tmp_path / split / label / f"{number}.png")
+    folders = {split: str(tmp_path / split) for split in ("train", "test")}
+    config = Config.model_validate({"data": {"name": "folder", **folders, "dev": 2, "size": 8}})
+    message = "the test split must have labels of the training split, got 'cow'"
+    with pytest.raises(DataError, match=message):
+        GenerateImage.read(config)

@@ -22,6 +22,7 @@ from heedful.data.load_images import (
 )
 from heedful.errors import DataError, UnsupportedError
 from heedful.tasks.base import Rows, Task, device_of
+from heedful.tasks.classification import check_labels
 from heedful.tasks.generate_image.images import (
     LabelledImages,
     MadeImage,
@@ -98,7 +99,7 @@ class GenerateImage(Task[ImageReference, MadeImage]):
     @classmethod
     def read(cls, config: Config) -> Splits[ImageReference]:
         """Refer to all images; the dev split is taken out of the training images."""
-        return load_images(config.data, config.seed)
+        return check_labels(load_images(config.data, config.seed))
 
     @classmethod
     def problem(cls, config: Config) -> str | None:
