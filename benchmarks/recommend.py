@@ -31,7 +31,7 @@ PARTS = ("movielens", "planted", "speed")
 SPLITS: dict[str, list[str]] = {
     "random": [
         *("data.split=random", "model.positions=none", "model.max_length=200"),
-        *("model.dropout=0.2", "train.precision=bf16"),
+        *("model.dropout=0.2", "train.precision=bf16", "train.epochs=45"),
     ],
     "last": [],
 }
