@@ -16,6 +16,7 @@ from _measure import write
 from torch import Tensor, nn
 
 from heedful.bench.timing import in_turns, ratio
+from heedful.cli._runtime import prepare
 from heedful.data.batches import size_batches
 from heedful.data.load import CldrData
 from heedful.data.tokens import PAD
@@ -144,6 +145,7 @@ def main() -> None:
     parser.add_argument("--cases", type=int, help="only the first ones")
     parser.add_argument("--dry", action="store_true", help="print the result, write nothing")
     arguments = parser.parse_args()
+    prepare()  # all sides keep as many compiled products as `heedful train` does
     config = Config(data=CldrData(examples=arguments.examples))
     examples = Translation.read(config).train
     task = Translation.fit(config, examples)
