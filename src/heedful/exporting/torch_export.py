@@ -1,5 +1,6 @@
 """torch.export: graphs for torch itself, in Python and C++, without heedful."""
 
+import warnings
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -73,10 +74,12 @@ def write(graph: Graph, folder: Path) -> Check:
         UnsupportedError: As for `write_run`.
         VerificationError: As for `write_run`.
     """
-    program = graph.program()
-    found = check(graph, partial(_run, program.module()))
-    program.example_inputs = None  # which would be pickled; weights are not
-    torch.export.save(program, folder / f"{graph.name}{SUFFIX}")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*treespec", FutureWarning)  # by torch, to itself
+        program = graph.program()
+        found = check(graph, partial(_run, program.module()))
+        program.example_inputs = None  # which would be pickled; weights are not
+        torch.export.save(program, folder / f"{graph.name}{SUFFIX}")
     return found
 
 
