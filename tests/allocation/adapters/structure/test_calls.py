@@ -87,3 +87,11 @@ def test_says_when_turns_were_not_given():
     assert not not_given(module, first)
     assert not_given(module, {"x": first["x"]})
     assert not not_given(Handing(), {})
+
+
+def test_tables_of_pairs_of_places_say_how_many_places_there_are():
+    module = Crossing()
+    for name, size in (("pairs", (9, 9)), ("flat", (49,)), ("other", (50,)), ("wide", (3, 4))):
+        module.register_buffer(name, torch.zeros(size, dtype=torch.long))
+    lengths = [x["hidden_states"].shape[1] for x in calls_of(module)]
+    assert list(dict.fromkeys(lengths)) == [6, 16, 9, 7]

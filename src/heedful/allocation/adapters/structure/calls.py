@@ -2,6 +2,7 @@
 
 import inspect
 import itertools
+import math
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -127,6 +128,8 @@ class _Maker:
         """Lengths of texts; of images where tables of positions say how many places there are."""
         tables = [x for x in self.module.buffers() if not x.is_floating_point()]
         squares = [x.shape[0] for x in tables if x.ndim == 2 and x.shape[0] == x.shape[1]]
+        flat = [(math.isqrt(len(x)), len(x)) for x in tables if x.ndim == 1]
+        squares += [side for side, size in flat if side * side == size > 1]
         window, stride = (getattr(self.module, x, None) for x in ("window_size", "q_stride"))
         if isinstance(window, int) and isinstance(stride, int):
             squares.append(2 * window * stride)
