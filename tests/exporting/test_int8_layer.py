@@ -4,10 +4,23 @@ import pytest
 import torch
 from torch import nn
 
-from heedful.errors import UnsupportedError
+from heedful.errors import UnsupportedError, VerificationError
+from heedful.exporting.checks import check
 from heedful.exporting.full_precision import in_full
+from heedful.exporting.graph import Graph
 from heedful.exporting.int8_layer import Int8Linear
 from heedful.nn.low_precision import LowPrecisionLinear
+
+
+class Tuple(nn.Module):
+    """What graphs are of."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, x):
+        return (self.model(x),)
 
 
 @pytest.mark.parametrize("bias", [True, False])
@@ -32,3 +45,35 @@ def test_only_what_is_int8_becomes_one():
     assert in_full(model)[1] == ["0", "1"]
     with pytest.raises(UnsupportedError, match=r"must have layers in int8 .*, got none"):
         in_full(model[1:], int8=True)
+
+
+@pytest.mark.parametrize("wrong", [1, 3])
+def test_one_row_may_be_rounded_the_other_way_but_not_most(wrong):
+    model = nn.Linear(4, 2).eval()
+    graph = Graph(
+        name="model",
+        module=Tuple(model),
+        inputs=("x",),
+        outputs=("y",),
+        cases=[(torch.randn(3, 4),), (torch.randn(2, 4),)],
+        axes={},
+    )
+    left = [wrong]
+
+    def other(case):
+        (said,) = graph.run(case)
+        for row in said:
+            if left[0]:
+                left[0] -= 1
+                row += 0.1 * said.abs().max().clamp(min=1)
+        return (said,)
+
+    if wrong == 1:
+        found = check(graph, other, int8=True)
+        assert found.largest_difference > found.allowed
+        left[0] = wrong
+        with pytest.raises(VerificationError, match="say what torch says within"):
+            check(graph, other)
+    else:
+        with pytest.raises(VerificationError, match=r"in most rows, got a middle one \S+ times"):
+            check(graph, other, int8=True)

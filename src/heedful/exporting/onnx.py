@@ -15,7 +15,7 @@ from heedful.errors import HeedfulError, UnsupportedError
 from heedful.exporting import int8_layer, onnx_recurrent, translate
 from heedful.exporting.about import told_of, told_of_run, write_beside, write_examples
 from heedful.exporting.checkpoint_graphs import OpenedCheckpoint, graphs_of_checkpoint
-from heedful.exporting.checks import ONE_STEP, ROUNDING, Check, check
+from heedful.exporting.checks import Check, check
 from heedful.exporting.graph import Graph, Tensors, told
 from heedful.exporting.run_graphs import graphs_of_run
 from heedful.files import write_bytes
@@ -115,8 +115,7 @@ def write(graph: Graph, folder: Path, *, int8: bool = False) -> Check:
         ) from error
     path = folder / f"{graph.name}{SUFFIX}"
     write_bytes(path, content)
-    allowed = ONE_STEP if int8 else ROUNDING
-    return check(graph, session(path, graph.inputs), allowed=allowed)
+    return check(graph, session(path, graph.inputs), int8=int8)
 
 
 def session(path: Path, inputs: Sequence[str]) -> Callable[[Tensors], list[Tensor]]:
