@@ -320,6 +320,14 @@ def test_sites_that_cannot_be_changed_are_named(kit, timed):
 # ---- refused -------------------------------------------------------------------------------------
 
 
+def test_a_search_that_had_no_time_says_so(kit, timed):
+    outcome = optimized(kit, kit.Tiny().eval(), settings=kit.quick(rounds=1, minutes=1e-6))
+    assert not outcome.accepted
+    assert outcome.reason.endswith(
+        "got none that does before the time was up; give it more minutes, or loosen the budget"
+    )
+
+
 def test_what_keeps_no_budget_is_refused_and_only_reported(kit, timed, tmp_path):
     model = kit.Tiny().eval()
     original = copy.deepcopy(model)

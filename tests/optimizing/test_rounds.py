@@ -173,7 +173,9 @@ def test_when_time_is_up_all_that_was_verified_is_left(kit):
 
     search._rounds = rounds_until_then
     search.answers.add(better := replace(kept, share=0.5))
+    assert not search.cut_short
     assert list(search.run()) == [replace(kept, slack=-1.0)]
+    assert search.cut_short
     assert search.answers.in_order == [better]
     assert events[-1] == Note(text="the time is up: going on with the best so far")
 

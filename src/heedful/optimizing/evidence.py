@@ -47,10 +47,7 @@ class Evidence:
         """Why, in words."""
         proof = self.proof
         if proof.best is self.search.original:
-            return (
-                f"a change must lose at most {self.search.budget} on the dev split, got none that "
-                "does; loosen the budget or fine-tune longer"
-            )
+            return self._none_found
         if proof.verdict is None:
             return why_not_faster(self.share, str(proof.speed))
         reason = f"{proof.verdict.reason.removesuffix('.')}; {self._saved}. {self.original}"
@@ -60,6 +57,16 @@ class Evidence:
             others = ", ".join(f"{other.best.share:.0%}" for other in self.others)
             reason += f" What would take less, {others}, was refused."
         return reason
+
+    @property
+    def _none_found(self) -> str:
+        """That nothing kept the budget, and what may help."""
+        must = (
+            f"a change must lose at most {self.search.budget} on the dev split, got none that does"
+        )
+        if self.search.cut_short:
+            return f"{must} before the time was up; give it more minutes, or loosen the budget"
+        return f"{must}; loosen the budget or fine-tune longer"
 
     @property
     def _saved(self) -> str:

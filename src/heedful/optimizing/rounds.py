@@ -34,6 +34,7 @@ class Search(Judging):
         super().__init__(request)
         self.prepared: Prepared | None = None
         self.small: list[Candidate] = []
+        self.cut_short = False
         self.trials, self.cut = self.settings.trials, self.settings.cut
 
     def run(self) -> Iterator[Candidate]:
@@ -54,6 +55,7 @@ class Search(Judging):
             if not passed:
                 yield from cut_less(self)
         except TimeUp:
+            self.cut_short = True
             self.tell(Note(text="the time is up: going on with the best so far"))
 
     def _begin_from(self, candidate: Candidate) -> None:
