@@ -108,7 +108,7 @@ def test_sentences_stand_in_where_no_data_is_given(checkpoint, sizes):
 def test_what_is_no_one_graph_is_refused(checkpoint, texts, tmp_path):
     config = T.T5Config(
         vocab_size=9, d_model=12, d_kv=4, d_ff=20, num_layers=1, num_heads=3, pad_token_id=0,
-        decoder_start_token_id=0,
+        decoder_start_token_id=5,  # what an untrained one then writes, too
     )  # fmt: skip
     folder = checkpoint("T5ForConditionalGeneration", config)
     with pytest.raises(UnsupportedError, match=r"got T5ForConditionalGeneration, which reads one"):

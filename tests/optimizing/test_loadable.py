@@ -164,10 +164,10 @@ def test_a_search_that_goes_on_and_a_result_that_opens_again(tmp_path, monkeypat
     assert first.accepted
     assert again.accepted
     assert first.plan == again.plan
+    assert again.model.config.to_dict() == first.model.config.to_dict()
     inputs = splits_of(1).dev[0]
     first.save(tmp_path / "plain")
     opened = T.Qwen3Model.from_pretrained(tmp_path / "plain").eval()
     assert opened.config.num_attention_heads * opened.config.num_key_value_heads < 4 * 2
     with torch.no_grad():
         assert torch.equal(opened(**inputs)[0], first.model(**inputs)[0])
-    assert again.model.config.to_dict() == first.model.config.to_dict()

@@ -17,8 +17,6 @@ from heedful.nn.constant import Constant
 from heedful.nn.fusion.gated_recurrence import GatedRecurrence
 from heedful.nn.fusion.local_convolution import LocalConvolution
 from heedful.nn.low_precision import LowPrecisionLinear
-from heedful.nn.mechanisms.parameter_free import ScaledDot as ScaledDotMechanism
-from heedful.nn.mechanisms.parameter_free import Window
 from heedful.nn.positions import (
     LearnedPositions,
     RelativePositions,
@@ -196,15 +194,20 @@ class _OfTransformer(Description):
             self._place(site.taps)
             self._linear(site.out)
 
+    def _scale_and_window(self, site: Attention, *, cross: bool) -> tuple[float, tuple[int, ...]]:
+        mechanism, usual = site.mechanism, site.dim**-0.5
+        if mechanism is None:
+            return usual, (0,)
+        from heedful.nn.mechanisms import parameter_free  # most models need none of them
+
+        if type(mechanism) is parameter_free.ScaledDot:
+            return usual if mechanism.scale is None else mechanism.scale, (0,)
+        self._check(type(mechanism) is parameter_free.Window and not cross)
+        mechanism = cast(parameter_free.Window, mechanism)
+        return usual, (mechanism.window, mechanism.ahead, mechanism.sinks)
+
     def _heads(self, site: Attention, *, cross: bool) -> None:
-        mechanism = site.mechanism
-        scale, window = site.dim**-0.5, (0,)
-        if type(mechanism) is ScaledDotMechanism:
-            scale = scale if mechanism.scale is None else mechanism.scale
-        elif type(mechanism) is Window and not cross:
-            window = (mechanism.window, mechanism.ahead, mechanism.sinks)
-        else:
-            self._check(mechanism is None)
+        scale, window = self._scale_and_window(site, cross=cross)
         self.words += (site.heads, site.kv_heads, site.dim, site.value_dim)
         self._real(scale)
         self.words += window

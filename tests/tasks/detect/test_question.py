@@ -48,8 +48,8 @@ def test_a_box_has_the_odds_of_its_query(asked):
 
 @pytest.mark.parametrize("every", [1, 2, 3])
 def test_pieces_are_the_cells_of_queries(asked, every):
-    question = asked(every=every).question
-    cells = -(-question.canvas.shape[0] // 8)
+    question = asked(every=every, stride=4).question
+    cells = -(-question.canvas.shape[0] // 4)
     side = cells // every
     assert question.shape == (side, side)
     assert len(question.embedded) == cells**2
