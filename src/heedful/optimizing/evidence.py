@@ -47,7 +47,7 @@ class Evidence:
         """Why, in words."""
         proof = self.proof
         if proof.best is self.search.original:
-            return self._none_found
+            return _none_found(self.search)
         if proof.verdict is None:
             return why_not_faster(self.share, str(proof.speed))
         reason = f"{proof.verdict.reason.removesuffix('.')}; {self._saved}. {self.original}"
@@ -57,16 +57,6 @@ class Evidence:
             others = ", ".join(f"{other.best.share:.0%}" for other in self.others)
             reason += f" What would take less, {others}, was refused."
         return reason
-
-    @property
-    def _none_found(self) -> str:
-        """That nothing kept the budget, and what may help."""
-        must = (
-            f"a change must lose at most {self.search.budget} on the dev split, got none that does"
-        )
-        if self.search.cut_short:
-            return f"{must} before the time was up; give it more minutes, or loosen the budget"
-        return f"{must}; loosen the budget or fine-tune longer"
 
     @property
     def _saved(self) -> str:
@@ -207,3 +197,11 @@ def _machine(device: torch.device) -> dict[str, Any]:
     found = machine_of(device)
     versions = {"python": platform.python_version(), "heedful": version("heedful")}
     return {"versions": versions | {"torch": found.pop("torch")}, **found}
+
+
+def _none_found(search: Search) -> str:
+    """That nothing kept the budget, and what may help."""
+    must = f"a change must lose at most {search.budget} on the dev split, got none that does"
+    if search.cut_short:
+        return f"{must} before the time was up; give it more minutes, or loosen the budget"
+    return f"{must}; loosen the budget or fine-tune longer"
