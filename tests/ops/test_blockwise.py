@@ -38,7 +38,7 @@ class TestPromise(ApproximationContract):
         return Approximation(
             attention=blockwise_attention,
             exact=None,
-            budgets=[32],
+            budgets=[128],
             settings=lambda block, sizes, generator: {"block": block},
             full="every block size is",
             growth="quadratic",
