@@ -107,8 +107,9 @@ def optimize(
     steps = newer(finetune_steps, heal, "--heal is now --finetune-steps")
     if steps is None:
         steps = CHECKPOINT_STEPS if of_checkpoint else RUN_STEPS
-    limits = {"trials": trials, "minutes": minutes, "final_steps": steps}
-    settings = OptimizeSettings(goal=goal, seed=seed, loadable=loadable, **limits)
+    settings = OptimizeSettings(
+        goal=goal, seed=seed, loadable=loadable, trials=trials, minutes=minutes, final_steps=steps
+    )
     try:
         report = search(output=output, settings=settings)
     except BudgetError:

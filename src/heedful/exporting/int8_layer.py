@@ -28,7 +28,7 @@ class Int8Linear(nn.Module):
         steps = steps_of(weight)
         self.register_buffer("whole", (weight / steps).round().to(torch.int8).T.contiguous())
         self.register_buffer("steps", steps.flatten() / LARGEST)
-        self.bias = layer.bias
+        self.bias: nn.Parameter | None = layer.bias
 
     def forward(self, x: Tensor) -> Tensor:
         """Multiply: each row that comes in is rounded by its own largest number."""

@@ -83,14 +83,16 @@ def optimize_run(
             if count:
                 on_event(Note(text=_left_out(split, count)))
         judged = run.examples("test") if examples is None else examples
+
+        def write(found: Outcome, report: dict[str, Any]) -> None:
+            write_run(folder, run, found.model, found.plan, report, test=examples)
+
         return Opened(
             problem=problem,
             source=run.folder,
             splits={"dev": run.examples("dev"), "test": judged},
             about={"run": str(run.folder)},
-            write=lambda found, report: write_run(
-                folder, run, found.model, found.plan, report, test=examples
-            ),
+            write=write,
             made=run.about,
         )
 
