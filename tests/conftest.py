@@ -100,6 +100,23 @@ def planted_module() -> Callable[..., types.ModuleType]:
     return make
 
 
+@pytest.fixture
+def loaded() -> Callable[[Callable[[], Any]], Any]:
+    """Load a native library; where it cannot be had, and only there, the test is skipped."""
+    from heedful.errors import KernelError
+    from heedful.kernels.cpu import build
+
+    def load(library: Callable[[], Any]) -> Any:
+        try:
+            return library()
+        except KernelError as error:
+            if build.switched_on() and build.compiler() is not None:
+                raise  # it could be had
+            pytest.skip(f"the library cannot be had here: {error}".partition("\n")[0])
+
+    return load
+
+
 def pytest_collection_finish() -> None:
     """Leave tens of thousands of tests out of every garbage collection: they stay to the end."""
     gc.collect()

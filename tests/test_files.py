@@ -13,6 +13,7 @@ from heedful.files import (
     read_whole,
     remove_written,
     write_bytes,
+    write_files,
     write_folder,
     write_into,
     write_json,
@@ -53,6 +54,13 @@ def test_a_file_beyond_the_size_limit_leaves_the_old_one(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert path.read_bytes() == b"old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.bin"]
+
+
+def test_files_make_the_folders_that_they_are_in(tmp_path):
+    write_files(tmp_path, {"a.bin": b"1", "deep/er/b.bin": b"2", "deep/c.bin": b""})
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    found = {path.relative_to(tmp_path).as_posix(): path.read_bytes() for path in files}
+    assert found == {"a.bin": b"1", "deep/er/b.bin": b"2", "deep/c.bin": b""}
 
 
 def test_a_folder_appears_whole_or_not_at_all(tmp_path):

@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -53,6 +53,13 @@ def write_json(path: Path, content: Any) -> None:
         RunError: As for `write_bytes`.
     """
     write_bytes(path, (json.dumps(content, ensure_ascii=False, indent=1) + "\n").encode())
+
+
+def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write files by their path in a folder, as `write_bytes` does, and the folders they are in."""
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(folder / name, content)
 
 
 def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
@@ -207,9 +214,7 @@ def reason(error: BaseException) -> str:
 
 def _listed(folder: Path) -> tuple[list[Path], list[Path]]:
     """All files and, outer ones first, all folders below a folder; a link counts as a file."""
-    files: list[Path] = []
-    folders: list[Path] = []
-    waiting = [folder]
+    files, folders, waiting = list[Path](), list[Path](), [folder]
     while waiting:
         for entry in os.scandir(waiting.pop()):
             if entry.is_dir(follow_symlinks=False):

@@ -7,7 +7,7 @@ from typing import Any, cast
 from torch import nn
 
 from heedful.allocation.saved_files import REPORT
-from heedful.files import write_bytes, write_into, write_json
+from heedful.files import write_files, write_into, write_json
 from heedful.locks import check_unused
 
 CONFIG = "config.json"
@@ -35,9 +35,7 @@ def save_stock(
     check_unused(folder)
 
     def write(temporary: Path) -> None:
-        for name, content in (beside or {}).items():
-            (temporary / name).parent.mkdir(parents=True, exist_ok=True)
-            write_bytes(temporary / name, content)
+        write_files(temporary, beside or {})
         _save_quietly(model, temporary)
         write_json(temporary / REPORT, report)
 

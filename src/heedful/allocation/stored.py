@@ -24,7 +24,7 @@ from heedful.allocation.plan import Plan, load_plan
 from heedful.allocation.saved_files import MODEL, PLAN, REPORT, WEIGHTS
 from heedful.allocation.weights import LARGEST, fill, parse_tensors, weights_of
 from heedful.errors import ConfigError, HeedfulError, MissingExtraError, RunError
-from heedful.files import reason, write_bytes, write_into, write_json
+from heedful.files import reason, write_bytes, write_files, write_into, write_json
 from heedful.kernels.transformers import NAME, NUMBERS, register
 from heedful.locks import check_unused
 from heedful.manifest import MANIFEST, seal, sealed
@@ -72,9 +72,7 @@ def save_model(
         write_json(temporary / MODEL, describe(model))
         if report is not None:
             write_json(temporary / REPORT, report)
-        for name, content in (beside or {}).items():
-            (temporary / name).parent.mkdir(parents=True, exist_ok=True)
-            write_bytes(temporary / name, content)
+        write_files(temporary, beside or {})
         files = (path for path in temporary.rglob("*") if path.is_file())
         seal(temporary, [path.relative_to(temporary).as_posix() for path in files])
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from heedful.exporting.checks import Check
 from heedful.exporting.graph import Graph
 from heedful.exporting.run_graphs import RunGraphs
-from heedful.files import write_bytes
+from heedful.files import write_bytes, write_files
 from heedful.training.run import Run
 
 ABOUT, EXAMPLES = "export.json", "examples.safetensors"
@@ -138,8 +138,6 @@ def write_examples(graphs: Sequence[Graph], folder: Path) -> None:
 
 def copy_task(run: Run, folder: Path) -> None:
     """Copy what a run knows beside its weights: vocabularies, labels, scales, its settings."""
-    for name in run.kind.files:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(folder / name, (run.folder / name).read_bytes())
+    write_files(folder, {name: (run.folder / name).read_bytes() for name in run.kind.files})
     if run.plan is not None:
         run.plan.save(folder / "plan.toml")

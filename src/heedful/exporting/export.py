@@ -15,7 +15,7 @@ from heedful.errors import ConfigError, MissingExtraError
 from heedful.exporting import ctranslate2, hf, onnx, onnx_int8, torch_export
 from heedful.exporting.about import ABOUT, EXAMPLES, FORMAT, versions
 from heedful.exporting.checkpoint_graphs import OpenedCheckpoint, opened_for_export
-from heedful.files import remove_written, write_bytes, write_into, write_json
+from heedful.files import remove_written, write_files, write_into, write_json
 from heedful.locks import LOCK, is_unused
 from heedful.manifest import MANIFEST, seal
 from heedful.tasks.catalog import AnyTask
@@ -114,9 +114,7 @@ def _fill_from_checkpoint(kind: Format, opened: OpenedCheckpoint, folder: Path) 
     beside = files_beside(opened.head, source)
     if is_model(source):
         beside[PLAN] = (source / PLAN).read_bytes()
-    for name, content in beside.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(folder / name, content)
+    write_files(folder, beside)
     return about
 
 

@@ -7,21 +7,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from heedful.errors import KernelError
 from heedful.kernels.cpu import build, native
 from heedful.mask import Mask
 from heedful.testing.tolerance import assert_close, roundings
 
 
 @pytest.fixture
-def kernel():
+def kernel(loaded):
     """The native kernel, loaded."""
-    try:
-        return native.library()
-    except KernelError as error:
-        if build.switched_on() and build.compiler() is not None:
-            raise  # it could be had
-        pytest.skip(f"the native kernel cannot be had here: {error}".partition("\n")[0])
+    return loaded(native.library)
 
 
 @pytest.fixture

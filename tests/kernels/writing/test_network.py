@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from heedful.errors import KernelError
-from heedful.kernels.cpu import build
 from heedful.kernels.writing import network
 from heedful.models import Transformer, native_writing
 
@@ -14,14 +13,9 @@ SOURCES, TARGETS = 11, 7
 
 
 @pytest.fixture
-def writer():
+def writer(loaded):
     """A network of a model with random numbers."""
-    try:
-        network.library()
-    except KernelError as error:
-        if build.switched_on() and build.compiler() is not None:
-            raise  # it could be had
-        pytest.skip(f"the library cannot be had here: {error}".partition("\n")[0])
+    loaded(network.library)
     sizes = {"source_size": SOURCES, "target_size": TARGETS, "width": 8, "heads": 2}
     model = Transformer(**sizes, positions="learned", max_length=6).eval()
     source, lengths = texts([[3, 4], [5, 6]])

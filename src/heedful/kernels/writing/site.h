@@ -16,6 +16,22 @@ class Site {
   virtual void step(const float* x, long apart, Row** rows, long count, long layer, float* to, Scratch& scratch) const = 0;
 };
 
+// What comes out of the layer in front of a mixing, and room for what the layer behind it reads; a row
+// begins so many numbers after the one before it.
+struct Rooms {
+  long wide;
+  float* inner;
+  long mixed;
+  float* out;
+};
+
+inline Rooms rooms(const Linear& front, const Linear& behind, const float* x, long apart, long rows, Scratch& scratch) {
+  const long wide = padded(front.outs, W), mixed = padded(behind.ins, W);
+  float* inner = Scratch::room(scratch.wide, rows, wide);
+  front.times(x, apart, rows, inner, scratch);
+  return {wide, inner, mixed, Scratch::room(scratch.mixed, rows, mixed)};
+}
+
 class Constant : public Site {
  public:
   explicit Constant(Reader& from, long width) : vector_(from.copied(width)) {}
@@ -38,9 +54,8 @@ class SelfAttention : public Site {
   explicit SelfAttention(Reader& from) { heads_.read(from), inner_.read(from), out_.read(from); }
 
   void read_texts(const float* x, long apart, const std::vector<Stretch>& texts, float* to, Scratch& scratch) const override {
-    const long positions = all_of(texts), wide = padded(inner_.outs, W), mixed = padded(out_.ins, W);
-    float *inner = Scratch::room(scratch.wide, positions, wide), *out = Scratch::room(scratch.mixed, positions, mixed);
-    inner_.times(x, apart, positions, inner, scratch);
+    const long positions = all_of(texts);
+    const auto [wide, inner, mixed, out] = rooms(inner_, out_, x, apart, positions, scratch);
     for (const Stretch& text : texts) {
       float* first = inner + text.first * wide;
       for (long i = 0; i < text.count; i++) turn(first + i * wide, i);
@@ -51,9 +66,7 @@ class SelfAttention : public Site {
   }
 
   void step(const float* x, long apart, Row** rows, long count, long layer, float* to, Scratch& scratch) const override {
-    const long wide = padded(inner_.outs, W), mixed = padded(out_.ins, W);
-    float *inner = Scratch::room(scratch.wide, count, wide), *out = Scratch::room(scratch.mixed, count, mixed);
-    inner_.times(x, apart, count, inner, scratch);
+    const auto [wide, inner, mixed, out] = rooms(inner_, out_, x, apart, count, scratch);
     for (long r = 0; r < count; r++) {
       float* first = inner + r * wide;
       Floats& past = rows[r]->past[layer];
@@ -87,9 +100,7 @@ class CrossAttention {
   }
 
   void step(const float* x, long apart, Row** rows, long count, const Floats& seen, float* to, Scratch& scratch) const {
-    const long asked = padded(query_.outs, W), mixed = padded(out_.ins, W);
-    float *query = Scratch::room(scratch.wide, count, asked), *out = Scratch::room(scratch.mixed, count, mixed);
-    query_.times(x, apart, count, query, scratch);
+    const auto [asked, query, mixed, out] = rooms(query_, out_, x, apart, count, scratch);
     for (long r = 0; r < count; r++)
       heads_.look(query + r * asked, seen.data() + rows[r]->first * wide(), wide(), rows[r]->count, -1, out + r * mixed, scratch.scores);
     out_.times(out, mixed, count, to, scratch);
@@ -105,9 +116,8 @@ class Recurrence : public Site {
   explicit Recurrence(Reader& from) { inner_.read(from), out_.read(from); }
 
   void read_texts(const float* x, long apart, const std::vector<Stretch>& texts, float* to, Scratch& scratch) const override {
-    const long positions = all_of(texts), wide = padded(inner_.outs, W), mixed = padded(out_.ins, W);
-    float *inner = Scratch::room(scratch.wide, positions, wide), *out = Scratch::room(scratch.mixed, positions, mixed);
-    inner_.times(x, apart, positions, inner, scratch);
+    const long positions = all_of(texts);
+    const auto [wide, inner, mixed, out] = rooms(inner_, out_, x, apart, positions, scratch);
     for (const Stretch& text : texts)
       for (long i = text.first; i < text.first + text.count; i++)
         carry(inner + i * wide, i == text.first ? nullptr : out + (i - 1) * mixed, out + i * mixed);
@@ -115,9 +125,7 @@ class Recurrence : public Site {
   }
 
   void step(const float* x, long apart, Row** rows, long count, long layer, float* to, Scratch& scratch) const override {
-    const long wide = padded(inner_.outs, W), mixed = padded(out_.ins, W);
-    float *inner = Scratch::room(scratch.wide, count, wide), *out = Scratch::room(scratch.mixed, count, mixed);
-    inner_.times(x, apart, count, inner, scratch);
+    const auto [wide, inner, mixed, out] = rooms(inner_, out_, x, apart, count, scratch);
     for (long r = 0; r < count; r++) {
       Floats& past = rows[r]->past[layer];
       carry(inner + r * wide, past.empty() ? nullptr : past.data(), out + r * mixed);
@@ -147,9 +155,8 @@ class Convolution : public Site {
   }
 
   void read_texts(const float* x, long apart, const std::vector<Stretch>& texts, float* to, Scratch& scratch) const override {
-    const long positions = all_of(texts), wide = padded(inner_.outs, W), mixed = padded(out_.ins, W);
-    float *inner = Scratch::room(scratch.wide, positions, wide), *out = Scratch::room(scratch.mixed, positions, mixed);
-    inner_.times(x, apart, positions, inner, scratch);
+    const long positions = all_of(texts);
+    const auto [wide, inner, mixed, out] = rooms(inner_, out_, x, apart, positions, scratch);
     for (long i = 0; i < positions; i++) gate(inner + i * wide);
     for (const Stretch& text : texts)
       for (long i = 0; i < text.count; i++)
@@ -158,9 +165,7 @@ class Convolution : public Site {
   }
 
   void step(const float* x, long apart, Row** rows, long count, long layer, float* to, Scratch& scratch) const override {
-    const long wide = padded(inner_.outs, W), mixed = padded(out_.ins, W);
-    float *inner = Scratch::room(scratch.wide, count, wide), *out = Scratch::room(scratch.mixed, count, mixed);
-    inner_.times(x, apart, count, inner, scratch);
+    const auto [wide, inner, mixed, out] = rooms(inner_, out_, x, apart, count, scratch);
     for (long r = 0; r < count; r++) {
       Floats& past = rows[r]->past[layer];
       gate(inner + r * wide);
