@@ -15,7 +15,6 @@ import argparse
 import collections
 import importlib.metadata
 import json
-import subprocess
 import sys
 import tempfile
 import time
@@ -28,6 +27,7 @@ from typing import Any, cast
 import timm
 import torch
 import torchvision
+from _changes import Wrong, outcome, said, wrong_again
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
@@ -35,7 +35,7 @@ from heedful.allocation.moves import DropSite, KeepHeads
 from heedful.allocation.plan import Plan
 from heedful.allocation.sites import Site, find_sites
 from heedful.allocation.stored import load_model, save_model
-from heedful.errors import HeedfulError, UnsupportedError
+from heedful.errors import UnsupportedError
 from heedful.probing.unsupported import why_unsupported
 
 BAND = 2e-4  # of the largest answer, in 32 bits; what is wrong is off by far more
@@ -182,10 +182,6 @@ def silenced(model: nn.Module, kept: dict[str, tuple[int, ...]]) -> Generator[No
             weight.copy_(old)
 
 
-class Wrong(Exception):
-    """A changed model gives something else."""
-
-
 def same(what: str, one: Tensor, other: Tensor) -> None:
     distance = apart(one, other)
     if not distance <= BAND:
@@ -222,10 +218,10 @@ def check(model: nn.Module, sites: list[Site], given: Tensor, folder: Path) -> s
     same("what is left", found, want)
     if several and not apart(untouched, want) > BAND:
         raise Wrong("silenced heads cannot be seen in its answer")
-    words = [f"{len(sites)} sites", dropped(model, sites, given)]
+    words = dropped(model, sites, given)
     save_model(folder, changed, plan)
     torch.save([given, found], folder.with_suffix(".pt"))
-    return ", ".join(words)
+    return words
 
 
 def dropped(model: nn.Module, sites: list[Site], given: Tensor) -> str:
@@ -252,25 +248,10 @@ def tried(name: str, folder: Path) -> str:
         with torch.no_grad():
             answer = model(given)
     except Exception as error:  # whatever keeps it from running
-        return f"not built: {type(error).__name__}: {str(error)[:100]}"
+        return f"not built: {said(error, 100)}"
     if not isinstance(answer, Tensor):
         return f"not built: it gives a {type(answer).__name__}"
-    try:
-        sites, reasons = find_sites(model)
-    except HeedfulError as error:
-        return f"refused: {error}"
-    refused = "; ".join(sorted(set(reasons.values())))
-    if not sites:
-        return f"refused: {refused}" if refused else "no attention"
-    try:
-        did = check(model, sites, given, folder)
-    except Wrong as wrong:
-        return f"WRONG: {wrong}"
-    except HeedfulError as error:
-        return f"refused when written: {error}"
-    except Exception as error:  # whatever is raised
-        return f"WRONG: {type(error).__name__}: {str(error)[:200]}"
-    return f"in part: {did}; {len(reasons)} refused: {refused}" if reasons else f"changed: {did}"
+    return outcome(model, lambda sites: check(model, sites, given, folder))
 
 
 @torch.no_grad()
@@ -282,7 +263,7 @@ def reload(folder: Path) -> None:
         try:
             distance = apart(load_model(each.with_suffix(""), into=built(name))(given), want)
         except Exception as error:  # whatever is raised
-            print(json.dumps([name, f"{type(error).__name__}: {str(error)[:200]}"]))
+            print(json.dumps([name, said(error)]))
             continue
         words = "" if distance <= 1e-6 else f"loaded, it is off by {distance:.1e}"
         print(json.dumps([name, words]), flush=True)
@@ -307,12 +288,8 @@ def main() -> None:
         for name in groups:
             found[name] = tried(name, Path(temporary) / name.replace("/", "__"))
             print(f"{name:48} {len(groups[name]):4} {found[name]}", flush=True)
-        again = [sys.executable, __file__, "--reload", temporary]
-        lines = subprocess.run(again, capture_output=True, text=True, check=True).stdout
-        for name, words in map(json.loads, lines.splitlines()):
-            if words:
-                found[name] = f"WRONG: {words}"
-                print(f"{name:48} {found[name]}")
+        for name, found[name] in wrong_again(__file__, temporary):
+            print(f"{name:48} {found[name]}")
     count, models = collections.Counter[str](), collections.Counter[str]()
     for name, words in found.items():
         count[words.partition(":")[0]] += 1

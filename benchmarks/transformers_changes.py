@@ -16,7 +16,6 @@ import argparse
 import collections
 import importlib.metadata
 import json
-import subprocess
 import sys
 import tempfile
 import time
@@ -28,6 +27,7 @@ from typing import Any, cast
 
 import torch
 import transformers
+from _changes import Wrong, outcome, said, wrong_again
 from torch import nn
 from transformers_configurations import KINDS, config_of, given_to
 from transformers_families import built
@@ -36,7 +36,7 @@ from heedful.allocation.moves import DropSite, KeepHeads
 from heedful.allocation.plan import Plan
 from heedful.allocation.sites import Site, find_sites
 from heedful.allocation.stored import load_model, save_model
-from heedful.errors import HeedfulError, UnsupportedError
+from heedful.errors import UnsupportedError
 from heedful.probing.replace import replaced
 from heedful.probing.transformers import TransformersAttention
 
@@ -159,10 +159,6 @@ def written(model: Any, given: dict[str, Any], *, cache: bool) -> list[torch.Ten
     return list(found.logits)
 
 
-class Wrong(Exception):
-    """A changed model gives something else."""
-
-
 def same(what: str, one: list[torch.Tensor], other: list[torch.Tensor]) -> None:
     """Raise where answers differ; weights that come along, of other numbers of heads, are none."""
     distance = apart(one, other)
@@ -252,26 +248,8 @@ def tried(name: str, folder: Path) -> str:
         given = given_to(name, model, None)
         answers(model, given)
     except Exception as error:  # whatever keeps it from being built small
-        return f"not built: {type(error).__name__}: {str(error)[:100]}"
-    try:
-        sites, reasons = find_sites(model)
-    except HeedfulError as error:
-        return f"refused: {error}"
-    refused = "; ".join(sorted({f"{reason}" for reason in reasons.values()}))
-    if not sites:
-        return f"refused: {refused}" if refused else "no attention"
-    try:
-        did = check(name, model, sites, folder)
-    except Wrong as wrong:
-        return f"WRONG: {wrong}"
-    except HeedfulError as error:
-        return f"refused when written: {error}"
-    except Exception as error:  # whatever is raised
-        return f"WRONG: {type(error).__name__}: {str(error)[:200]}"
-    words = f"{len(sites)} sites, {did}"
-    return (
-        f"in part: {words}; {len(reasons)} refused: {refused}" if reasons else f"changed: {words}"
-    )
+        return f"not built: {said(error, 100)}"
+    return outcome(model, lambda sites: check(name, model, sites, folder))
 
 
 def reload(folder: Path) -> None:
@@ -283,7 +261,7 @@ def reload(folder: Path) -> None:
                 warnings.simplefilter("ignore")
                 distance = apart(answers(load_model(each.with_suffix("")), given), want)
         except Exception as error:  # whatever is raised
-            print(json.dumps([each.stem, f"{type(error).__name__}: {str(error)[:200]}"]))
+            print(json.dumps([each.stem, said(error)]))
             continue
         words = "" if distance <= 1e-6 else f"loaded, it is off by {distance:.1e}"
         print(json.dumps([each.stem, words]), flush=True)
@@ -308,12 +286,8 @@ def main() -> None:
                 warnings.simplefilter("ignore")
                 found[name] = tried(name, Path(temporary) / name)
             print(f"{name:24} {found[name]}", flush=True)
-        again = [sys.executable, __file__, "--reload", temporary]
-        lines = subprocess.run(again, capture_output=True, text=True, check=True).stdout
-        for name, words in map(json.loads, lines.splitlines()):
-            if words:
-                found[name] = f"WRONG: {words}"
-                print(f"{name:24} {found[name]}")
+        for name, found[name] in wrong_again(__file__, temporary):
+            print(f"{name:24} {found[name]}")
     for words, count in collections.Counter(x.partition(":")[0] for x in found.values()).items():
         print(f"{count:5}  {words}")
     about = {x: importlib.metadata.version(x) for x in ("transformers", "torch")}
