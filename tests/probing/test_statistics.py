@@ -1,6 +1,7 @@
 """Statistics of maps: against loops in float64, and what must hold of some maps."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -43,6 +44,7 @@ def attention(scores_scale=1.0, dtype=torch.float32, seed=0, queries=5, keys=7, 
         rows=torch.arange(queries),
         queries=queries,
         keys=keys,
+        self_attention=True,
         query=query,
         key=key,
         scale=scores_scale,
@@ -182,6 +184,17 @@ def _row(given, row):
     )
 
 
+def test_places_of_two_texts_are_no_distance_apart():
+    own = attention()
+    alone, crossing = (
+        statistics([(each, (0, 1, 2))], StatisticsSettings())
+        for each in (own, replace(own, self_attention=False))
+    )
+    assert alone.distance.isfinite().all()
+    assert crossing.distance.isnan().all()
+    assert torch.equal(crossing.entropy, alone.entropy)
+
+
 def test_calls_are_summed_up_together():
     first, second = attention(seed=1), attention(seed=2, queries=4, keys=9)
     heads = (2, 0)
@@ -217,6 +230,7 @@ def test_negative_weights_count_by_size_and_sums_need_not_be_1():
         rows=plain.rows,
         queries=5,
         keys=7,
+        self_attention=True,
         mechanism=Given(weights),
         query=plain.query,
         key=plain.key,

@@ -223,6 +223,15 @@ def test_decoder_layers_have_two_sites():
         assert max(x.error for x in p.fidelity().values()) < 1e-5
 
 
+def test_a_text_is_its_own_also_where_it_is_made_twice():
+    module, x = nn.MultiheadAttention(24, 4, batch_first=True), tensor(2, 5, 24)
+    with probe(module) as p:
+        for key in (x, x.clone(), x + 1):
+            module(x, key, key)
+    told = [p.statistics(call=call)[""].distance.isfinite().all().item() for call in range(3)]
+    assert told == [True, True, False]
+
+
 @pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
 def test_a_nested_call_of_the_attention_alone_is_named():
     module = make()

@@ -31,7 +31,8 @@ class HeadDispersion:
         sink_kind: What the head does there; `None` also where no key is a sink.
         value_norm: Of the value there, over the mean norm of the others.
         output_rank: Of what the head writes.
-        distance: How many keys away a query looks, in the mean.
+        distance: How many keys away a query looks, in the mean; `None` where it looks at another
+            text.
         top: The largest weight among n, 2n and 4n keys; see `Sharpness`.
         top_keys: The effective keys among as many.
         largest_score: Of those that go into the softmax.

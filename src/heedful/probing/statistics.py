@@ -65,8 +65,9 @@ class Statistics:
         sink_mass: Weight of the first keys of the text, not of padding before them; of the rows of
             which anybody can tell where the text begins, which a cache that drops keys forgets.
         top_mass: Weight of the largest weights.
-        distance: `sum a |p - j|` for a query at key `p`: the last query at the last key, or, where
-            keys outnumber queries that look at their own, at the last one before empty room.
+        distance: `sum a |p - j|` for a query at key `p`: the last query at the last key that is no
+            empty room. NaN where queries look at something else, as a translation at its source:
+            places of two texts are no distance apart.
         coverage: The fewest keys that have the wanted mass, up to rounding.
         support: How many weights are above 0, in the arithmetic of the map.
         rows: Rows that see something and give it weight.
@@ -158,15 +159,17 @@ def _streamed(
     if start is not None and start.any():
         place = (keys - start[item.tile.batch, None])[:, None, None]
         first = torch.where((place >= 0) & (place < settings.sinks), weights, 0.0)
+    distance = torch.mul(weights, steps, out=scratch).sum(-1) / sums
     values = {
         "entropy": entropy,
         "effective_keys": entropy.exp(),
         "participation": (sums / torch.linalg.vector_norm(weights, dim=-1)).square(),
-        "distance": torch.mul(weights, steps, out=scratch).sum(-1) / sums,
         "support": torch.gt(weights, 0, out=scratch).sum(-1),
     }
+    nobody = torch.zeros_like(seeing)
     return {name: RowValues(value, seeing) for name, value in values.items()} | {
-        "sink_mass": RowValues(first.sum(-1) / sums, seeing if known else torch.zeros_like(seeing)),
+        "distance": RowValues(distance, seeing if attention.self_attention else nobody),
+        "sink_mass": RowValues(first.sum(-1) / sums, seeing if known else nobody),
         "normalised_entropy": RowValues(entropy / item.counts.log(), seeing & (item.counts > 1)),
         "empty": RowValues((~seeing).to(sums.dtype), torch.ones_like(seeing)),
     }

@@ -26,6 +26,11 @@ class TextBounds(NamedTuple):
     end: Tensor
 
 
+def of_one_text(query: Tensor, key: Tensor) -> bool:
+    """Are both made of one text? Many layers make them by two calls of the same norm."""
+    return query is key or (query.shape == key.shape and torch.equal(query, key))
+
+
 def text_bounds_of(
     blocks: Iterable[tuple[Tensor, Tensor]], *, batch: int, queries: int, end: Tensor
 ) -> TextBounds:

@@ -16,6 +16,7 @@ from heedful.errors import UnsupportedError
 from heedful.probing.adapter import ProbeAdapter, Recording
 from heedful.probing.call import CaptureOptions, ParameterVersion, ProbedCall, Subset, scaled_dot
 from heedful.probing.replace import replaced
+from heedful.probing.text_bounds import of_one_text
 from heedful.probing.weights import Masking
 
 _ATTENTION = inspect.signature(nn.MultiheadAttention.forward)
@@ -143,7 +144,7 @@ def _keep(
     if any(x.is_nested for x in inputs):
         raise UnsupportedError("queries, keys and values must not be nested tensors here, got some")
     inputs, used = [_batch_first(module, x) for x in inputs], _batch_first(module, output)
-    projected = _project(module, *inputs, self_attention=given["query"] is given["key"])
+    projected = _project(module, *inputs, self_attention=of_one_text(given["query"], given["key"]))
     padding, mask = given["key_padding_mask"], given["attn_mask"]
     if not fused and _hinted(given):
         masking = Masking(causal=True)
@@ -201,11 +202,10 @@ def _call(
 ) -> ProbedCall:
     """A call in which all heads are kept, because the output mixes them."""
     heads, queries = module.num_heads, projected.query.shape[2]
-    rows = options.rows_of(queries)
     subset = Subset(
         options=options,
         heads=tuple(range(heads)),
-        rows=rows,
+        rows=options.rows_of(queries),
         queries=queries,
         self_attention=projected.self_attention,
         extra=projected.extra,

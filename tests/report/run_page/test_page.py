@@ -1,10 +1,11 @@
+import math
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 
 import pytest
-from tests.report.run_page.made import EVIL, atlas, page_data
+from tests.report.run_page.made import EVIL, atlas, look, page_data
 
 from heedful.errors import ConfigError, MissingExtraError
 from heedful.report.run_page.page import SECTIONS, check_installed, render
@@ -95,6 +96,20 @@ def test_a_run_by_itself_has_fewer_sections():
     ).decode()
     assert re.findall(r"<h2>([^<]+)</h2>", page) == ["Attention heads", "Method and limits"]
     assert "Nothing was optimised" in page
+
+
+def test_a_distance_that_nobody_can_tell_is_a_dash():
+    heads = [
+        replace(head, before=look(distance=math.nan), after=head.after and look(distance=math.nan))
+        for head in atlas(sites=1, heads=2).heads
+    ]
+    page = render(page_data(atlas=replace(atlas(), heads=tuple(heads)))).decode()
+    rows = re.findall(r"self_attention · [01]</th>.*?</tr>", page)
+    assert len(rows) == 2
+    for row in rows:
+        assert "<td>–</td>" in row
+        assert "nan" not in row
+        assert "– → –" not in row
 
 
 GAINED = "might have gained from it too"

@@ -105,7 +105,7 @@ class Look:
         entropy: Of a row, as a share of the largest possible: 1 is even, 0 is one key alone.
         keys: How many keys a row reads, in effect.
         first: Share of the first four keys.
-        distance: How far it looks, in keys.
+        distance: How far it looks, in keys; NaN where it looks at something else than its own.
         sink: What this head does at the key that takes most of its attention, as `heedful.probe`
             says it; empty where no key takes enough.
         sharpness: The largest weight of a row among n, 2n and 4n keys; empty where it is not known.

@@ -174,10 +174,11 @@ TABLE: dict[str, tuple[str, str]] = {
     "distance": ("distance, in keys", "距离（键）"),
     "importance": ("importance", "重要性"),
     "dispersion note": (
-        "Dispersion is the entropy of a row as a share of the largest possible. A sink is a key "
+        "Dispersion is the entropy of a row as a share of the largest possible. A distance is told "
+        "where queries look at their own text only. A sink is a key "
         "that takes 30 % of a head's attention or more, whatever asks. Importance is Fisher's "
         "score, where an optimisation measured it.",
-        "分散度是一行的熵占最大可能值的份额。"
+        "分散度是一行的熵占最大可能值的份额。只有查询与键属于同一文本时才有距离。"
         "汇点是占去一个头 30% 以上注意力的键。重要性是优化时"
         "测得的 Fisher 分数。",
     ),

@@ -83,7 +83,9 @@ def _sharpness(head: Head) -> str:
 
 def _pair(before: float, after: float | None, places: int) -> str:
     first = _number(before, places)
-    return first if after is None else f"{first} → {_number(after, places)}"
+    if after is None or (not math.isfinite(before) and not math.isfinite(after)):
+        return first
+    return f"{first} → {_number(after, places)}"
 
 
 def _number(value: float, places: int) -> str:
