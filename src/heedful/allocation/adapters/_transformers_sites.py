@@ -11,6 +11,8 @@ LOOKING = ("hidden_states", "query", "queries", "query_tensor", "latents", "x", 
 # and the cache, of which transformers 5.24 changed the name once more
 CACHES = ("cache", "past_key_values", "layer_past", "layer_state")
 
+Beside = tuple[None, ...] | list[None]  # what stands behind an output
+
 
 class Dropped(nn.Module):
     """Return one vector wherever an attention module of transformers would have looked around.
@@ -22,7 +24,7 @@ class Dropped(nn.Module):
         width: Size of the vector.
         layer: Which layer of a cache is that of the site.
         after: A dropout that the site ended with.
-        gives: How many things it gives, all but the first of them `None`; `None`: the one alone.
+        beside: What it gives behind the vector, in a tuple or a list; `None`: the vector alone.
     """
 
     heedful_reason = "it was dropped, and gives one vector for every position"
@@ -32,13 +34,13 @@ class Dropped(nn.Module):
         width: int,
         layer: int | None = None,
         after: nn.Module | None = None,
-        gives: int | None = 2,
+        beside: Beside | None = (None,),
     ):
         super().__init__()
         self.vector = nn.Parameter(torch.zeros(width))
         self.layer = layer
         self.after = nn.Identity() if after is None else after
-        self.gives = gives
+        self.beside = beside
 
     def forward(
         self,
@@ -52,7 +54,7 @@ class Dropped(nn.Module):
         other = encoder_hidden_states if key_value_states is None else key_value_states
         count(cache_of(given, rest), self.layer, looking, other)
         output = self.after(everywhere(self.vector, looking))
-        return output if self.gives is None else (output, *(None,) * (self.gives - 1))
+        return output if self.beside is None else type(self.beside)((output, *self.beside))
 
 
 class BiasedHeads(nn.Module):

@@ -35,13 +35,20 @@ class Inside(nn.Module):
         return self.o(self.inner(hidden_states)) + hidden_states
 
 
-@pytest.mark.parametrize("kind, many", [(Toy, None), (Pair, 3)])
-def test_gives_the_vector_as_the_module_gave_its_own(kind, many):
+class Listed(Toy):
+    """Gives its output in a list, to which the model around it adds another."""
+
+    def forward(self, hidden_states):
+        return [super().forward(hidden_states)]
+
+
+@pytest.mark.parametrize("kind, beside", [(Toy, None), (Pair, (None, None)), (Listed, [])])
+def test_gives_the_vector_as_the_module_gave_its_own(kind, beside):
     module = kind()
     dropped = drop(module, find(module), VECTOR)
     given = dropped(torch.ones(2, 5, WIDTH))
-    assert (len(given) if many else None) == many
-    assert torch.equal(given[0] if many else given, VECTOR.expand(2, 5, WIDTH))
+    assert (None if beside is None else given[1:]) == beside
+    assert torch.equal(given if beside is None else given[0], VECTOR.expand(2, 5, WIDTH))
     assert check_dropped(kind(), find(kind()))
 
 

@@ -26,7 +26,7 @@ def test_finds_the_rows_of_each_head():
         assert rows_of(part) == ROWS.tolist()
     assert (found.rotary, found.fixed, found.gates, found.companions) == (None, False, (), ())
     assert found.scale == pytest.approx(DIM**-0.5)
-    assert found.gives is None
+    assert found.beside is None
 
 
 def test_finds_keys_that_all_heads_share():

@@ -27,7 +27,7 @@ def test_hears_layers_and_what_was_asked():
     assert asked["query"].shape == (2, HEADS, 6, DIM)
     assert trace.mixed[0].shape == (2, 6, HEADS, DIM)
     assert trace.scale == pytest.approx(DIM**-0.5)
-    assert (trace.core, trace.forms, trace.biases) == ("", {"": None}, {})
+    assert (trace.core, trace.beside, trace.biases) == ("", {"": None}, {})
     assert torch.equal(trace.inputs["q"], trace.arguments["hidden_states"])
     assert sorted(influence(asked["query"], trace.layers)) == ["q"]
     assert sorted(influence(trace.inputs["o"], {"mixed": trace.mixed[0]})) == ["mixed"]

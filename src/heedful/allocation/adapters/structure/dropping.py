@@ -22,7 +22,7 @@ def drop(site: nn.Module, found: Structure, vector: Tensor) -> nn.Module:
     """Return the module that gives this vector, as the site would have given its own."""
     core: Any = site.get_submodule(found.core)
     out = site.get_submodule(found.out.path)
-    new = Dropped(len(vector), _layer(site, core), gives=found.gives)
+    new = Dropped(len(vector), _layer(site, core), beside=found.beside)
     new.vector.data = vector
     settled(new, core, cast(Tensor, out.weight))
     if not found.core:

@@ -86,7 +86,7 @@ def _found(site: nn.Module, trace: Trace) -> Structure:
         rotary=basis.rotary,
         fixed=basis.fixed,
         arguments=trace.arguments,
-        gives=trace.forms[trace.core],
+        beside=trace.beside[trace.core],
         masked=next((x for x in MASKS if x in signature(site.forward).parameters), ""),
     )
 

@@ -13,6 +13,7 @@ from heedful.allocation.adapters._transformers_layers import (
     matrix,
     parameter,
 )
+from heedful.allocation.adapters._transformers_sites import Beside
 from heedful.allocation.adapters.heedful import exact
 from heedful.allocation.adapters.structure.calls import Arguments
 from heedful.allocation.adapters.structure.scratch import forget
@@ -81,8 +82,8 @@ class Structure:
         rotary: Which components positions turn, where they turn all of them in pairs.
         fixed: Is the basis of queries and keys fixed by what stands behind their projections?
         arguments: With which the module runs alone.
-        gives: How many things its core gives, of which all but the first are `None` here; `None`
-            where it gives one alone.
+        beside: What its core gives behind its output, in a tuple or a list, all of it `None` here;
+            `None` where it gives the output alone.
         masked: By what name it takes a mask; empty where it takes none.
     """
 
@@ -93,7 +94,7 @@ class Structure:
     out: Part
     scale: float
     arguments: Arguments
-    gives: int | None = None
+    beside: Beside | None = None
     masked: str = ""
     gates: tuple[Part, ...] = ()
     companions: tuple[Companion, ...] = ()

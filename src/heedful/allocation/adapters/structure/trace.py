@@ -9,6 +9,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from heedful.allocation.adapters._transformers_sites import Beside
 from heedful.allocation.adapters.structure.calls import Arguments, calls_of
 from heedful.allocation.adapters.structure.layers import Around, first, is_layer, last, rows_of_bias
 from heedful.allocation.adapters.structure.products import BATCH, Asked, Layout, Products
@@ -30,7 +31,7 @@ class Trace:
         asked: What the attention interface was given: the tensors by name, for each time.
         mixed: What it gave, each time: `(batch, queries, heads, value_dim)`.
         scale: Of the scores.
-        forms: How many things each module gave, in a tuple; `None` for one alone.
+        beside: What each module gave behind its output, all of it as `None`; `None`: nothing.
         biases: By layer, what besides its own bias is added to what it gives: by name, the row
             that each number is added to.
         around: Layers that did not run, since their weights were multiplied by without them.
@@ -45,7 +46,7 @@ class Trace:
     mixed: list[Tensor] = field(default_factory=list[Tensor])
     core: str = ""
     scale: float = 1.0
-    forms: dict[str, int | None] = field(default_factory=dict[str, int | None])
+    beside: dict[str, Beside | None] = field(default_factory=dict[str, Beside | None])
     biases: dict[str, dict[str, Tensor]] = field(default_factory=dict[str, dict[str, Tensor]])
     around: set[str] = field(default_factory=set[str])
     layout: Layout = field(default_factory=Layout)
@@ -203,10 +204,17 @@ def _follow(path: str, part: nn.Module, running: list[str], trace: Trace, stack:
 
     def after(_: nn.Module, given: Any, output: Any) -> None:
         running.pop()
-        trace.forms[path] = len(cast(Any, output)) if isinstance(output, tuple) else None
+        trace.beside[path] = _beside(output)
 
     stack.callback(part.register_forward_pre_hook(before).remove)
     stack.callback(part.register_forward_hook(after).remove)
+
+
+def _beside(output: Any) -> Beside | None:
+    if not isinstance(output, tuple | list):
+        return None
+    beside = [None] * (len(cast(Any, output)) - 1)
+    return beside if isinstance(output, list) else tuple(beside)
 
 
 def _random(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
