@@ -187,8 +187,8 @@ def optimizing(calls):
         Stage(text="fine-tuning [x]", done=0.5),
     ]
 
-    def optimize_run(run, *, lose, output, test, settings, on_event):
-        asked = {"lose": lose, "output": output, "test": test, "settings": settings}
+    def optimize_run(run, *, lose, output, test, settings, on_event, clock=None):
+        asked = {"lose": lose, "output": output, "test": test, "settings": settings, "clock": clock}
         folder = getattr(run, "folder", run)
         calls.optimize.append({"run": folder, **asked})
         for event in calls.events:

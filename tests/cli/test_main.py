@@ -229,7 +229,9 @@ def test_the_real_library_takes_these_calls():
     inspect.signature(written).bind(Task)
     inspect.signature(output_of).bind(Path("r"), None)
     told = {"output": Path("o"), "on_event": print}
-    inspect.signature(optimize_run).bind(Path("r"), lose="", test=None, settings=None, **told)
+    inspect.signature(optimize_run).bind(
+        Path("r"), lose="", test=None, settings=None, clock=None, **told
+    )
     steps = {"distil_steps": 1, "finetune_steps": 1}
     inspect.signature(apply_plan).bind(Path("p"), Path("r"), seed=2, **steps, **told)
     for words, given in {"encode": 1, "answer": 2, "parse": 1, "show": 1, "picture": 3}.items():

@@ -32,6 +32,7 @@ def test_everything_is_handed_on(heedful, library, tmp_path):
         Path("out"),
     )
     assert asked["settings"] == OptimizeSettings(goal="macs", trials=7, minutes=2.0, seed=3)
+    assert asked["clock"].limit == 120
 
 
 def test_what_is_not_said_has_a_default(heedful, library):

@@ -13,7 +13,7 @@ import torch
 
 from heedful.cli import _program, _signals
 from heedful.cli._output import check_file, check_folder, check_replaced, named
-from heedful.cli._outside import outside, readable_warnings, told, users_code
+from heedful.cli._outside import outside, readable_warnings, short, told, users_code
 from heedful.errors import ConfigError, KernelWarning, RunError
 
 
@@ -44,6 +44,15 @@ def test_is_said_in_a_line(action, words):
 @pytest.mark.parametrize("error", [RuntimeError("a bug"), ValueError("shape"), ZeroDivisionError()])
 def test_a_bug_is_a_bug(error):
     assert outside(error) is None
+
+
+def test_what_nobody_reads_is_left_out_of_the_middle():
+    said = f"{'/x' * 10_000} must be a text file, got no such file\nand more"
+    first, second = short(said).split("\n")
+    assert first.startswith("/x/x/x")
+    assert first.endswith("x must be a text file, got no such file")
+    assert (len(first), second) == (1_003, "and more")
+    assert short("y" * 1_000) == "y" * 1_000
 
 
 def test_what_users_code_raises_is_theirs():

@@ -1,8 +1,9 @@
 """What stands in two splits is counted, said, and not learned from."""
 
 from heedful.data.examples import Example, Splits
-from heedful.data.overlaps import overlaps, told, without_held_out
+from heedful.data.overlaps import contradictions, overlaps, told, without_held_out
 from heedful.data.scripts import composed
+from heedful.data.sequences import Sequence
 
 
 def texts(example):
@@ -59,3 +60,26 @@ def test_nothing_is_said_about_nothing():
         "test": dict.fromkeys(["examples", "train", "dev"], 0),
     }
     assert told(found, left_out=0) == []
+
+
+def test_one_is_no_several():
+    found = overlaps(splits(train=["one=1"], dev=["one=1", "two=2"], test=[]), texts)
+    assert told(found, left_out=1) == [
+        "1 of the 2 dev examples is in the train split too: training leaves 1 example out"
+    ]
+
+
+def test_inputs_with_two_labels_are_counted():
+    given = [Sequence(*pair) for pair in ("Ax", "Ay", "Ax", "Cy", "Cy")]
+
+    def said(*examples):
+        return contradictions(examples, lambda example: example.letters)
+
+    assert said(*given) == ["1 of the 2 training inputs is there with two labels or more"]
+    assert said(*given, Sequence("C", "x")) == [
+        "2 of the 2 training inputs are there with two labels or more"
+    ]
+    assert said(*given[1:]) != []
+    assert said(*given[2:]) == said() == []
+    texts = splits(train=["one=1", "one=2"], dev=[], test=[]).train  # both translations are right
+    assert contradictions(texts, lambda example: example.source) == []

@@ -27,7 +27,7 @@ from heedful.optimizing.settings import OptimizeSettings
 def optimized(kit, monkeypatch, tmp_path):
     """Optimise into a folder, by a search that comes to what the test says."""
 
-    def optimize(accepted, *, note=None):
+    def optimize(accepted, *, note=None, clock=None):
         asked, events, written = [], [], []
         problem = kit.problem()
 
@@ -54,7 +54,7 @@ def optimized(kit, monkeypatch, tmp_path):
         )
         try:
             optimize_into(
-                out, lambda: opened, budget=as_budget("loss 1"), clock=Clock(None),
+                out, lambda: opened, budget=as_budget("loss 1"), clock=clock or Clock(),
                 settings=OptimizeSettings(goal="macs"), on_event=events.append,
             )  # fmt: skip
         finally:
@@ -92,6 +92,13 @@ def test_what_no_search_wrote_stays(optimized):
     assert (search_of(out) / "mine.txt").exists()
     (note,) = [each for each in events if isinstance(each, Note)]
     assert note.text == f"{search_of(out)} holds what no search wrote, and stays"
+
+
+def test_what_leaves_no_time_to_search_is_said(optimized):
+    times = iter([0.0, *[50.0] * 9])
+    *_, events, _ = optimized(True, clock=Clock(1.0, now=lambda: next(times)))
+    (note,) = [each for each in events if isinstance(each, Note)]
+    assert note.text == "reading the model and its data took 50 of the 60 seconds that there are"
 
 
 def test_folders_are_named_beside_what_they_are_of(tmp_path, monkeypatch):

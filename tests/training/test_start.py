@@ -289,6 +289,22 @@ def test_examples_in_two_splits_are_counted_said_and_left_out_of_training(own_fi
     assert any(not torch.equal(value, before[name]) for name, value in weights(run.folder).items())
 
 
+def test_an_input_with_two_labels_is_said(tmp_path):
+    (tmp_path / "a.fa").write_text(">1 x\nACGT\n>2 y\nACGT\n>3 x\nGGGG\n", encoding="utf-8")
+    (tmp_path / "b.fa").write_text(">4 x\nTTTT\n", encoding="utf-8")
+    config = {
+        "task": "classify-sequence",
+        "output": str(tmp_path / "run"),
+        "data": {"name": "files", "train": str(tmp_path / "a.fa"), "dev": str(tmp_path / "b.fa")},
+        "model": {"width": 8, "heads": 2, "layers": 0},
+        "train": {"steps": 1, "precision": "fp32"},
+    }
+    events = []
+    train(config, on_event=events.append)
+    said = [event.text for event in events if isinstance(event, Message)]
+    assert said == ["1 of the 2 training inputs is there with two labels or more"]
+
+
 @pytest.mark.parametrize("by_hand", [False, True], ids=["--set", "edited"])
 @pytest.mark.parametrize("stopped", [False, True], ids=["finished", "stopped"])
 def test_a_raised_limit_goes_on(digit_config, tmp_path, stopped, by_hand):

@@ -32,6 +32,7 @@ def optimize_checkpoint(
     quality: UserQuality | None = None,
     settings: OptimizeSettings | None = None,
     on_event: EventListener = ignore,
+    clock: Clock | None = None,
 ) -> Outcome:
     """Optimise a checkpoint of Hugging Face and write a new folder.
 
@@ -50,6 +51,7 @@ def optimize_checkpoint(
             batches of a split, returns one number for each example, in order.
         settings: How far to search. `None` means `OptimizeSettings` with `FINAL_STEPS`.
         on_event: Called with every event of `heedful.optimizing.events`.
+        clock: Of the time that the settings give, where it began before this call.
 
     Returns:
         The accepted outcome; it is written already.
@@ -67,7 +69,7 @@ def optimize_checkpoint(
     folder, settings = Path(folder), settings or OptimizeSettings(final_steps=FINAL_STEPS)
     written = output_of(folder, output)
     check_free(written)
-    clock = Clock(settings.minutes)
+    clock = clock or Clock(settings.minutes)
     held = [open_checkpoint(folder)]
     head = head_of(held[0])
     budget = budget_for(head, lose, own=quality is not None)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from heedful.cli._outside import outside, readable_warnings
+from heedful.cli._outside import outside, readable_warnings, short
 from heedful.cli._runtime import prepare
 from heedful.cli._signals import TERMINATED, raise_on_sigterm
 from heedful.cli._streams import (
@@ -118,7 +118,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         with readable_warnings():
             app(words, prog_name="heedful", obj=command)
     except HeedfulError as error:
-        typer.echo(f"heedful: {error}", err=True)
+        typer.echo(f"heedful: {short(str(error))}", err=True)
         code = next((CODES[kind] for kind in CODES if isinstance(error, kind)), USAGE)
     except KeyboardInterrupt:
         code = INTERRUPTED
@@ -130,7 +130,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         words_for_it = outside(error)
         if words_for_it is None:
             raise
-        typer.echo(f"heedful: {words_for_it}", err=True)
+        typer.echo(f"heedful: {short(words_for_it)}", err=True)
         code = USAGE
         if output_fails():
             drop_output()

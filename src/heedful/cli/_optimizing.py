@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from heedful.checkpoints.examples import CheckpointData
     from heedful.checkpoints.problem import UserQuality
     from heedful.optimizing.budget import Budget
+    from heedful.optimizing.clock import Clock
     from heedful.optimizing.events import OptimizeEvent
     from heedful.optimizing.settings import OptimizeSettings
     from heedful.training.run import Run
@@ -26,6 +27,7 @@ def optimize_with_progress(
     output: Path,
     settings: "OptimizeSettings",
     test: Path | None = None,
+    clock: "Clock | None" = None,
 ) -> dict[str, Any]:
     """Optimise a run; return the report, which stands in the new folder as well.
 
@@ -36,7 +38,13 @@ def optimize_with_progress(
 
     with OptimizingProgress() as progress:
         return optimize_run(
-            run, lose=lose, output=output, test=test, settings=settings, on_event=progress
+            run,
+            lose=lose,
+            output=output,
+            test=test,
+            settings=settings,
+            on_event=progress,
+            clock=clock,
         ).report
 
 
@@ -48,6 +56,7 @@ def checkpoint_with_progress(
     output: Path,
     settings: "OptimizeSettings",
     quality: "UserQuality | None" = None,
+    clock: "Clock | None" = None,
 ) -> dict[str, Any]:
     """Optimise a checkpoint; return the report, which stands in the new folder as well.
 
@@ -65,6 +74,7 @@ def checkpoint_with_progress(
             quality=quality,
             settings=settings,
             on_event=progress,
+            clock=clock,
         ).report
 
 

@@ -10,6 +10,8 @@ from typing import Any
 from heedful.cli._streams import output_fails
 from heedful.errors import ConfigError, HeedfulError
 
+LONGEST, END = 1_000, 300  # characters of a line that is said, and of those behind a gap in it
+
 # what torch says when there is too little memory, or numbers that no memory could hold
 _MEMORY = re.compile(
     r"can't allocate memory|not enough memory|out of memory|Storage size calculation overflowed"
@@ -53,6 +55,17 @@ def users_code(name: str, must: str) -> Generator[None]:
         raise ConfigError(f"{name} must {must}, got {told(error)}") from None
 
 
+def short(text: str) -> str:
+    """The same text, where the middle of every line that nobody would read is left out."""
+    return "\n".join(map(_short_line, text.split("\n")))
+
+
+def _short_line(line: str) -> str:
+    if len(line) <= LONGEST:
+        return line
+    return f"{line[: LONGEST - END]} … {line[-END:]}"
+
+
 def told(error: BaseException) -> str:
     """An exception in one line, its kind first."""
     first = str(error).strip().partition("\n")[0]
@@ -68,7 +81,7 @@ def readable_warnings() -> Generator[None]:
         def show(message: Any, category: Any, *where: Any, **more: Any) -> None:
             # not imported above: errors.KernelWarning and errors.RunWarning are what concerns users
             if category.__module__.partition(".")[0] == "heedful":
-                sys.stderr.write(f"heedful: {message}\n")
+                sys.stderr.write(f"heedful: {short(str(message))}\n")
             else:
                 shown(message, category, *where, **more)
 

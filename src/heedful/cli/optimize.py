@@ -91,8 +91,10 @@ def optimize(
     from heedful.cli._checkpoints import check_run, data_of, how_to_open, takes_checkpoint
     from heedful.cli._optimizing import refused
     from heedful.cli._output import check_replaced, named
+    from heedful.optimizing.clock import Clock
+
+    clock = Clock(minutes)  # before what takes long to load
     from heedful.optimizing.into_folder import output_of
-    from heedful.optimizing.outcome import summary_of
     from heedful.optimizing.settings import OptimizeSettings
 
     run = named(run)
@@ -111,20 +113,26 @@ def optimize(
         goal=goal, seed=seed, loadable=loadable, trials=trials, minutes=minutes, final_steps=steps
     )
     try:
-        report = search(output=output, settings=settings)
+        report = search(output=output, settings=settings, clock=clock)
     except BudgetError:
         if as_json:
-            typer.echo(json.dumps(summary_of(refused(output)), ensure_ascii=False))
+            _print_summary(refused(output))
         raise
     except STOPS:
         typer.echo(f"Go on with: {typed(str(context.obj))}", err=True)
         raise
     if as_json:
-        typer.echo(json.dumps(summary_of(report), ensure_ascii=False))
+        _print_summary(report)
     else:
         show_outcome(report)
         if of_checkpoint:
             typer.echo(how_to_open(output))
+
+
+def _print_summary(report: dict[str, Any]) -> None:
+    from heedful.optimizing.outcome import summary_of
+
+    typer.echo(json.dumps(summary_of(report), ensure_ascii=False))
 
 
 def _search_run(

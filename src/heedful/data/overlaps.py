@@ -1,5 +1,6 @@
-"""Examples that stand in two splits: they are not learned from."""
+"""Examples that stand in two splits, and are not learned from; and those that contradict others."""
 
+from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
 
 from heedful.data.examples import SomeExample, Splits
@@ -45,6 +46,24 @@ def without_held_out(
     return [example for example in train if identity(example) not in known] or [*train]
 
 
+def contradictions(
+    examples: Sequence[SomeExample], identity: Callable[[SomeExample], Hashable]
+) -> list[str]:
+    """Say of how many inputs there are examples with different labels; nothing where they agree.
+
+    Args:
+        examples: Of the training split; those without a `label` may have several right answers.
+        identity: Equal for two examples of the same input.
+    """
+    said = defaultdict[Hashable, set[Hashable]](set)
+    for example in examples:
+        if hasattr(example, "label"):
+            said[identity(example)].add(example.label)
+    count = sum(len(labels) > 1 for labels in said.values())
+    many = f"{count:,} of the {len(said):,} training inputs"
+    return [f"{many} {_are(count)} there with two labels or more"] if count else []
+
+
 def told(counts: dict[str, dict[str, int]], *, left_out: int) -> list[str]:
     """Say what `overlaps` has found; nothing where it has found nothing.
 
@@ -53,15 +72,19 @@ def told(counts: dict[str, dict[str, int]], *, left_out: int) -> list[str]:
         left_out: How many training examples are not learned from therefore.
     """
     memory = "on them, {} scores say nothing about what is new"
-    found = [
-        f"{count:,} of the {split_counts['examples']:,} {split} examples are in the {other} split "
-        f"too: {_remedy(other, left_out) or memory.format(split)}"
+    return [
+        f"{count:,} of the {split_counts['examples']:,} {split} examples {_are(count)} in the "
+        f"{other} split too: {_remedy(other, left_out) or memory.format(split)}"
         for split, split_counts in counts.items()
         for other, count in split_counts.items()
         if other != "examples" and count
     ]
-    return found
 
 
 def _remedy(other: str, left_out: int) -> str:
-    return f"training leaves {left_out:,} examples out" if other == "train" and left_out else ""
+    what = "1 example" if left_out == 1 else f"{left_out:,} examples"
+    return f"training leaves {what} out" if other == "train" and left_out else ""
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"

@@ -39,6 +39,7 @@ def optimize_run(
     test: str | Path | None = None,
     settings: OptimizeSettings | None = None,
     on_event: EventListener = ignore,
+    clock: Clock | None = None,
 ) -> Outcome:
     """Optimise a trained run of any task and write a new one.
 
@@ -54,6 +55,7 @@ def optimize_run(
             means the test split of the run.
         settings: How far and how carefully to search. `None` means `OptimizeSettings()`.
         on_event: Called with every event of `heedful.optimizing.events`.
+        clock: Of the time that the settings give, where it began before this call.
 
     Returns:
         The accepted outcome; it is written already.
@@ -73,7 +75,7 @@ def optimize_run(
     lower = [each.name for each in run.kind.metrics if not each.higher_is_better]
     budget = as_budget(lose, lower_is_better=lower)
     settings = settings or OptimizeSettings()
-    clock = Clock(settings.minutes)
+    clock = clock or Clock(settings.minutes)
 
     def opened() -> Opened:
         on_event(Stage(text="reading the run and its training data"))

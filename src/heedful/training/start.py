@@ -15,7 +15,7 @@ import torch
 from heedful.config.base import TaskConfig
 from heedful.config.file import LIMITS
 from heedful.data.examples import Splits
-from heedful.data.overlaps import overlaps, told, without_held_out
+from heedful.data.overlaps import contradictions, overlaps, told, without_held_out
 from heedful.errors import ConfigError, DataError, RunError
 from heedful.locks import check_unused, hold, is_unused
 from heedful.tasks.base import Task
@@ -148,7 +148,8 @@ def _fresh(kind: AnyTask, config: TaskConfig, folder: Path, listener: Listener) 
     else:  # what it holds of the model belongs to the first checkpoint, too
         training.save()
     _announce(training, counts)
-    for text in told(shared, left_out=left_out):
+    unsure = contradictions(splits.train, task.identity)
+    for text in (*told(shared, left_out=left_out), *unsure):
         training.emit(Message(text=text))
     return training
 

@@ -7,7 +7,7 @@ import pytest
 
 from heedful.data.ngrams import Ngrams
 from heedful.data.ragged import Ragged
-from heedful.errors import DataError, DataWarning
+from heedful.errors import DataError
 from heedful.tasks.catalog import find_task, parse_config
 from heedful.tasks.classify_text.config import LanguageData, TableData
 from heedful.tasks.classify_text.texts import Labelled, Texts, read_splits, read_table
@@ -68,12 +68,3 @@ def test_a_long_text_is_cut_and_a_strange_label_refused():
         task.encode([Labelled("a", "z")])
     with pytest.raises(DataError, match="a text must hold something to label, got ' '"):
         task.parse(" ")
-
-
-def test_texts_with_two_labels_are_counted(tmp_path):
-    (tmp_path / "a.tsv").write_text("x\ta\nx\tb\nx\ta\ny\ta\ny\ta\nz\tb\nz\ta\n")
-    data = TableData(train=str(tmp_path / "a.tsv"), dev=str(tmp_path / "a.tsv"))
-    message = r"a\.tsv: texts that stand there with two labels or more: 2$"
-    with pytest.warns(DataWarning, match=message) as told:
-        read_splits(data, 0)
-    assert len(told) == 1

@@ -1,7 +1,5 @@
 """Labelled texts: read from tables or made, and made ready for batches."""
 
-import warnings
-from collections import Counter
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +14,6 @@ from heedful.data.languages import language_corpus
 from heedful.data.ngrams import Ngrams
 from heedful.data.ragged import Ints, Ragged
 from heedful.data.tokens import PAD
-from heedful.errors import DataWarning
 from heedful.tasks.classify_text.config import LanguageData, TableData
 
 if TYPE_CHECKING:
@@ -96,23 +93,11 @@ def read_splits(data: LanguageData | TableData, seed: int) -> Splits[Labelled]:
         parts = (made.train, made.dev, made.test)
         return Splits(*([Labelled(*pair) for pair in part] for part in parts))
     train = read_table(data, data.train)
-    if several := _with_other_labels(train):
-        warnings.warn(
-            f"{data.train}: texts that stand there with two labels or more: {several:,}",
-            DataWarning,
-            stacklevel=2,
-        )
     known = {example.label for example in train}
     dev, test = (
         read_table(data, path, known=known) if path else [] for path in (data.dev, data.test)
     )
     return Splits(train, dev, test)
-
-
-def _with_other_labels(examples: Sequence[Labelled]) -> int:
-    """How many different texts have more than one label."""
-    pairs = {(each.text, each.label) for each in examples}
-    return sum(labels > 1 for labels in Counter(text for text, _ in pairs).values())
 
 
 def read_table(
