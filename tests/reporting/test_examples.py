@@ -26,6 +26,32 @@ def test_fields_are_told_in_words():
     assert fields_of("free") == {"input": "free"}
 
 
+@dataclass(frozen=True)
+class Reference:
+    seed: int = 3
+    story: tuple[str, ...] = ()
+    known: bool = True
+    image_hash: str = ""
+
+
+@dataclass(frozen=True)
+class Box:
+    label: str
+    x: float
+
+
+@dataclass(frozen=True)
+class Boxes:
+    boxes: tuple[Box, ...]
+
+
+def test_what_serves_the_program_alone_is_not_told():
+    told = fields_of(Reference(story=("He went.", "She came."), image_hash="ab12"))
+    assert told == {"story": "He went. She came."}
+    assert fields_of(Boxes((Box("4", 2.0), Box("3", 34.5)))) == {"boxes": "4 2, 3 34.5"}
+    assert fields_of(Reference()) == {"seed": "3", "known": "True"}
+
+
 def test_long_texts_are_cut():
     assert cut("x" * LONGEST) == "x" * LONGEST
     assert cut("x" * (LONGEST + 1)) == "x" * (LONGEST - 1) + "…"

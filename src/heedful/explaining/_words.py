@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from heedful.explaining.explanation import Effect, Word
+from heedful.explaining.explanation import Cause, Effect, Word
 
 LEVEL = 0.05  # of each test
 ACCUSED = 0.01  # level of the tests that say that a map misleads: there are two of them
@@ -83,8 +83,16 @@ def at_most(count: int, draws: int, share: float) -> float:
     return float(np.exp(logs).sum())
 
 
-def decide(evidence: Evidence) -> tuple[Word, str]:
-    """Return the word and the reason.
+class Decision(NamedTuple):
+    """What was decided, and why: in a word, and in a sentence with its numbers."""
+
+    word: Word
+    cause: Cause
+    reason: str
+
+
+def decide(evidence: Evidence) -> Decision:
+    """Return the word, what decided, and the reason.
 
     A map is verified only where both effects are certain: were either enough, chance would have two
     tries. Where the map fails and occlusion's own order fails alike, the model is to blame, or that
@@ -93,31 +101,39 @@ def decide(evidence: Evidence) -> tuple[Word, str]:
     draws = evidence.worse.draws
     alike = round(draws / evidence.outcomes)  # draws that are the map itself, were it the best
     if alike and not Tail(alike, draws).certain:
-        return "inconclusive", (
+        return Decision(
+            "inconclusive",
+            "few pieces",
             f"{evidence.pieces} pieces allow {evidence.outcomes} different maps at these shares, "
-            f"and of {draws} draws about {alike} would be as good as the best one"
+            f"and of {draws} draws about {alike} would be as good as the best one",
         )
     if evidence.resemblance > RESEMBLING:
-        return "ignores the model", (
+        return Decision(
+            "ignores the model",
+            "random models",
             "models with random weights give a map like it: their rank correlation is "
-            f"{evidence.resemblance:.2f}, above {RESEMBLING}"
+            f"{evidence.resemblance:.2f}, above {RESEMBLING}",
         )
     wrong = evidence.wrong_sign > MOSTLY
     passed = all(test.certain for test in evidence.better)
     if wrong and (passed or evidence.wronger.p <= ACCUSED):
-        return "misleading sign", (
+        return Decision(
+            "misleading sign",
+            "wrong sign",
             f"removing one of its first pieces raises the score in {evidence.wrong_sign:.0%} of "
-            f"cases, in random maps as often with p {evidence.wronger.p:.3f}"
+            f"cases, in random maps as often with p {evidence.wronger.p:.3f}",
         )
     if evidence.worse.p <= ACCUSED:
-        return "misleading sign", (
+        return Decision(
+            "misleading sign",
+            "worse than random",
             f"removing its first pieces lowers the score by {_against(evidence.effects[0])}, as "
-            f"little with p {evidence.worse.p:.3f}"
+            f"little with p {evidence.worse.p:.3f}",
         )
     return _against_random(evidence)
 
 
-def _against_random(evidence: Evidence) -> tuple[Word, str]:
+def _against_random(evidence: Evidence) -> Decision:
     comprehensiveness, sufficiency = evidence.effects
     both = (
         f"without its first pieces the score falls by {_against(comprehensiveness)} "
@@ -125,18 +141,21 @@ def _against_random(evidence: Evidence) -> tuple[Word, str]:
         f"(p {sufficiency.p:.3f})"
     )
     if all(test.certain for test in evidence.better):
-        return "verified", f"{both}, and {evidence.wrong_sign:.0%} of them have the wrong sign"
+        signs = f"{evidence.wrong_sign:.0%} of them have the wrong sign"
+        return Decision("verified", "passed", f"{both}, and {signs}")
     failed = [
         reference.passed
         for test, reference in zip(evidence.better, evidence.reference, strict=True)
         if not test.passed
     ]
     if any(failed):
-        return "no better than random", both
+        return Decision("no better than random", "failed", both)
     if failed:
-        return "inconclusive", f"{both}, and occlusion's own order does no better than random"
+        why = "occlusion's own order does no better than random"
+        return Decision("inconclusive", "occlusion failed", f"{both}, and {why}")
     draws = evidence.worse.draws
-    return "inconclusive", f"{both}, and the intervals of p are too wide: raise draws from {draws}"
+    why = f"the intervals of p are too wide: raise draws from {draws}"
+    return Decision("inconclusive", "few draws", f"{both}, and {why}")
 
 
 def _against(effect: Effect) -> str:

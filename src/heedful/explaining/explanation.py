@@ -14,6 +14,18 @@ Word = Literal[
     "inconclusive",
     "not tested",
 ]
+# What decided; "" where nobody knows it
+Cause = Literal[
+    "",
+    "few pieces",
+    "random models",
+    "wrong sign",
+    "worse than random",
+    "passed",
+    "failed",
+    "occlusion failed",
+    "few draws",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +60,7 @@ class Verdict:
         draws: How many random maps.
         stretches: Into how many stretches of neighbouring pieces a long input was cut, each of
             which was removed whole; 0 where each piece was by itself.
+        cause: What decided, for who says the reason in another language.
     """
 
     word: Word
@@ -59,6 +72,7 @@ class Verdict:
     resemblance: float
     draws: int
     stretches: int = 0
+    cause: Cause = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -85,7 +85,7 @@ def judge(
         for fell, above in ((down, True), (up, False))
     ]
     effects = _effect(down, tests[0]), _effect(up, tests[1])
-    word, reason = decide(
+    word, cause, reason = decide(
         Evidence(
             pieces=scores.pieces,
             outcomes=outcomes(own, sizes),
@@ -107,6 +107,7 @@ def judge(
         wrong_sign=float(wrong[0]),
         resemblance=resemblance,
         draws=draws,
+        cause=cause,
     )
 
 

@@ -15,6 +15,7 @@ from heedful.training.run import Run
 
 LONGEST = 240  # characters of a field; what is longer is cut
 MOST_ITEMS = 12  # of a list
+ENDS = (".", "!", "?", "。", "！", "？")  # of sentences, which need no comma between them
 
 
 def show_examples(
@@ -53,7 +54,13 @@ def fields_of(example: Any) -> dict[str, str]:
     if not is_dataclass(example):
         return {"input": cut(_told(example))}
     found = {each.name: _told(getattr(example, each.name)) for each in fields(example)}
-    return {name: cut(value) for name, value in found.items() if value}
+    told = {name: cut(value) for name, value in found.items() if value and not _inner(name)}
+    return told or {name: cut(value) for name, value in found.items() if value}
+
+
+def _inner(name: str) -> bool:
+    """Does a field only serve the program, e.g. to tell that a file was changed?"""
+    return name in ("hash", "seed", "known") or name.endswith("_hash")
 
 
 def cut(text: str) -> str:
@@ -66,12 +73,15 @@ def _told(value: Any) -> str:
         return value
     if isinstance(value, bool | int | float):
         return f"{value:g}" if isinstance(value, float) else str(value)
-    if isinstance(value, Mapping) or is_dataclass(value):
+    if isinstance(value, Mapping):
         return cut(str(value))
+    if is_dataclass(value):  # as a box: what and where
+        return cut(" ".join(_told(getattr(value, each.name)) for each in fields(value)))
     if isinstance(value, Sequence):
-        items = [_told(each) for each in value[:MOST_ITEMS]]
+        items = list(filter(None, map(_told, value[:MOST_ITEMS])))
         more = f", … ({len(value)})" if len(value) > MOST_ITEMS else ""
-        return ", ".join(item for item in items if item) + more
+        between = " " if items and all(item.endswith(ENDS) for item in items) else ", "
+        return between.join(items) + more
     return ""
 
 

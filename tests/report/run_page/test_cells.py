@@ -23,6 +23,9 @@ def test_only_strong_cells_of_a_table_carry_numbers():
     found = table(["r"], ["a", "b", "long name"], [[0.6, 0.35, 0.05]])
     assert [cell["number"] for cell in found["rows"][0]["cells"]] == ["60", "35", ""]
     assert not found["upright"]
+    falls = table(["r"], ["a", "b", "c"], [[6.0, -4.0, 0.0]])["rows"][0]["cells"]
+    assert [cell["number"] for cell in falls] == ["60", "-40", ""]
+    assert falls[0]["exact"] == "+6"
     assert table(["r"], ["猫", "b"], [[0.0, 0.0]])["upright"]
 
 

@@ -147,6 +147,24 @@ def test_it_speaks_chinese():
     assert "Before and after" not in page
 
 
+def test_scores_of_a_refused_candidate_have_no_empty_columns():
+    scores = tuple(replace(score, after=None) for score in page_data().scores)
+    page = render(page_data(smaller="", scores=scores)).decode()
+    table = re.search(r"<table>\s*<thead>.*?</table>", page, re.DOTALL)
+    assert table
+    assert "61.0 %" in table[0]
+    assert "after" not in table[0]
+    assert table[0].count("<td>") == len(scores)
+
+
+def test_where_no_candidate_was_found_nothing_is_compared():
+    judged = replace(page_data().judgement, accepted=False, before=None, after=None, bound=None)
+    scores = tuple(replace(score, after=None) for score in page_data().scores)
+    page = render(page_data(smaller="", judgement=judged, scores=scores)).decode()
+    assert "<h2>Quality and cost</h2>" in page
+    assert "in turns" not in page
+
+
 def test_many_heads_and_long_texts_stay_small():
     page = render(page_data(atlas=atlas(12, 12, side=64, places=512)))
     assert 400_000 < len(page) < 2_000_000

@@ -2,17 +2,22 @@ import ast
 import re
 from pathlib import Path
 from string import Formatter
+from typing import get_args
 
 import pytest
 
 import heedful.report.run_page
 from heedful.errors import ConfigError
+from heedful.explaining.explanation import Cause
 from heedful.report.run_page.words import LANGUAGES, TABLE, Words
 
 FOLDER = Path(heedful.report.run_page.__file__).parent
 SOURCES = [*FOLDER.rglob("*.py"), *FOLDER.rglob("*.html")]
 # names that are put together, by how they begin
-COMPUTED = ("split ", "sink ", "verdict ", "latency_ms", "attention_operations", "parameters")
+COMPUTED = (
+    *("split ", "sink ", "verdict ", "reason "),
+    *("latency_ms", "attention_operations", "parameters"),
+)
 
 
 def fields(text):
@@ -36,7 +41,7 @@ def test_no_name_is_asked_for_that_is_not_there_and_none_is_left():
     constants = set()
     for path in SOURCES:
         text = path.read_text(encoding="utf-8")
-        if path.name == "words.py":
+        if path.name.startswith("words"):
             continue
         if path.suffix == ".html":
             constants |= set(re.findall(r"'([^'\n]+)'", text))
@@ -54,6 +59,11 @@ def test_words_are_filled_in():
     english, chinese = (Words(language) for language in LANGUAGES)
     assert english("heads gone", removed=2, heads=9) == "2 of 9 heads are gone."
     assert chinese("heads gone", removed=2, heads=9) == "9 个头中删除了 2 个。"
+
+
+def test_every_cause_of_a_verdict_has_its_words():
+    causes = set(get_args(Cause)) - {"", "failed"}  # which says no more than its numbers
+    assert {f"reason {cause}" for cause in causes} <= TABLE.keys()
 
 
 def test_other_languages_are_refused():

@@ -42,17 +42,24 @@ def shaded(pieces: Sequence[str], weights: NDArray[np.float64]) -> list[dict[str
 
 
 def table(rows: Sequence[str], columns: Sequence[str], weights: Any) -> dict[str, Any]:
-    """Return a map as a table of shades, each row by its own largest; strong cells have numbers."""
+    """Return a map as a table of shades, each row by its own largest.
+
+    Strong cells have numbers: per cent of the sizes of their row.
+    """
     lines: list[dict[str, Any]] = []
     for name, row in zip(rows, np.asarray(weights, float), strict=True):
-        largest = float(np.abs(row).max(initial=0.0))
+        sizes = np.abs(row)
+        shares = row / max(float(sizes.sum()), np.finfo(float).tiny)
+        strong = sizes >= 0.5 * sizes.max(initial=0.0)
         cells = [
             {
                 "shade": shade,
-                "number": f"{100 * value:.0f}" if abs(value) >= max(0.5 * largest, 0.005) else "",
+                "number": f"{100 * share:.0f}" if near and abs(share) >= 0.005 else "",
                 "exact": f"{value:+.3g}",
             }
-            for shade, value in zip(steps(row), row.tolist(), strict=True)
+            for shade, value, share, near in zip(
+                steps(row), row.tolist(), shares.tolist(), strong.tolist(), strict=True
+            )
         ]
         lines.append({"name": shown_line(name) or "∅", "cells": cells})
     names = [shown_line(name) or "∅" for name in columns]

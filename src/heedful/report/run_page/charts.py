@@ -37,7 +37,7 @@ def search_chart(search: Search, words: Words) -> str:
             scale=alt.Scale(zero=False, padding=18),
         )
     )
-    y = alt.Y("difference:Q", title=words("difference of", metric=search.metric))
+    y = alt.Y("difference:Q", title=words("difference of", metric=words.named(search.metric)))
     states = [words(name) for name in ("original", "kept", "missed")]
     colour = alt.Scale(domain=states, range=[GREY, BLUE, ORANGE])
     shape = alt.Scale(domain=states, range=["cross", "circle", "triangle-up"])
@@ -61,7 +61,7 @@ def curve_chart(curve: Curve, words: Words) -> str:
     values = [{"step": step, "value": value} for step, value in curve.points[::every]]
     chart = alt.Chart(alt.Data(values=values)).mark_line(color=BLUE, point=len(values) < 40)
     chart = chart.encode(
-        x=alt.X("step:Q", title=words("step")),
+        x=alt.X("step:Q", title=words("step"), axis=alt.Axis(format=",d", tickMinStep=1)),
         y=alt.Y("value:Q", title=None, scale=alt.Scale(zero=False)),
     )
     return _svg(chart, width=WIDTH // 2 - 40, height=150)
@@ -78,7 +78,7 @@ def watched_chart(heads: Sequence[WatchedHead], words: Words) -> str:
     sites = list(dict.fromkeys(head.site for head in heads))
     chart = alt.Chart(alt.Data(values=values)).mark_line(opacity=0.7)
     chart = chart.encode(
-        x=alt.X("step:Q", title=words("step")),
+        x=alt.X("step:Q", title=words("step"), axis=alt.Axis(format=",d", tickMinStep=1)),
         y=alt.Y("entropy:Q", title=words("entropy axis"), scale=alt.Scale(domain=[0, 1])),
         color=alt.Color("site:N", sort=sites, title=None, legend=alt.Legend(labelLimit=260)),
         detail="head:N",
@@ -102,12 +102,14 @@ def entropy_chart(atlas: Atlas, words: Words) -> str:
         y=alt.Y("site:N", sort=sites, title=None, axis=alt.Axis(labelLimit=260)),
         yOffset="head:O",
     )
+    compared = any(head.after is not None for head in atlas.heads)
     colour = alt.Scale(domain=[before, after], range=[GREY, BLUE])
     shape = alt.Scale(domain=[before, after], range=["circle", "diamond"])
+    legend = alt.Legend(title=None, orient="bottom") if compared else None
     lines = base.mark_line(color=GREY, strokeWidth=1).encode(detail=["head:N", "site:N"])
     dots = base.mark_point(size=46, filled=True, opacity=1).encode(
-        color=alt.Color("then:N", scale=colour, legend=alt.Legend(title=None, orient="bottom")),
-        shape=alt.Shape("then:N", scale=shape),
+        color=alt.Color("then:N", scale=colour, legend=legend),
+        shape=alt.Shape("then:N", scale=shape, legend=legend),
     )
     heads = len({(head.site, head.number) for head in atlas.heads})
     return _svg(lines + dots, width=460, height=12 * heads + 16 * len(sites))

@@ -8,6 +8,7 @@ from typing import Any
 from heedful.errors import MissingExtraError
 from heedful.report._page import FONT, libraries
 from heedful.report.run_page.data import PageData
+from heedful.report.run_page.names import TASKS
 from heedful.report.run_page.sections import costs, curves, examples, heads, method, search, summary
 from heedful.report.run_page.words import Words
 
@@ -43,7 +44,8 @@ def render(data: PageData, *, language: str = "en") -> bytes:
     page: str = templates.get_template("page.html").render(
         data=data,
         words=words,
-        title=f"{data.task}: {Path(data.run).name}",
+        task=words.named(data.task, TASKS),
+        title=f"{words.named(data.task, TASKS)}: {Path(data.run).name}",
         style=safe(style),
         program=safe(program),
         hashes={"style": hash_of(style), "script": hash_of(program)},

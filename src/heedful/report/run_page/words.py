@@ -3,11 +3,14 @@
 from collections.abc import Mapping
 
 from heedful.errors import ConfigError
+from heedful.report.run_page.names import CHINESE
+from heedful.report.run_page.words_of_examples import EXAMPLES
 
 LANGUAGES = ("en", "zh")
 
 # name -> English, Chinese; what stands in braces is filled in
 TABLE: dict[str, tuple[str, str]] = {
+    **EXAMPLES,
     "lang": ("en", "zh-Hans"),
     "between sentences": (" ", ""),
     "skip": ("To the content", "跳到正文"),
@@ -44,7 +47,7 @@ TABLE: dict[str, tuple[str, str]] = {
         "{split}, {metric} went from {before} to {after}; with {confidence} % confidence the "
         "difference is no worse than {bound}, and {budget} is allowed.",
         "优化后的模型速度是原来的 {speedup} 倍。在{split}的 {examples} 个样本上，"
-        "{metric} 从 {before} 变为 {after}；"
+        "{metric}从 {before} 变为 {after}；"
         "以 {confidence}% 的置信度，差异不差于 {bound}，允许 {budget}。",
     ),
     "refused": (
@@ -52,7 +55,7 @@ TABLE: dict[str, tuple[str, str]] = {
         "examples of the {split} {metric} went from {before} to {after}; with {confidence} % "
         "confidence the difference is no worse than {bound}, and {budget} is allowed.",
         "优化未被接受：候选模型速度是原来的 {speedup} 倍；在{split}的 {examples} 个样本上，"
-        "{metric} 从 {before} 变为 {after}；"
+        "{metric}从 {before} 变为 {after}；"
         "以 {confidence}% 的置信度，差异不差于 {bound}，允许 {budget}。",
     ),
     "original as long": (
@@ -82,8 +85,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "scored": (
         "On {examples} held-out examples the model reaches {metric} {value} {unit} "
         "(95 % interval {low} to {high}).",
-        "在 {examples} 个留出样本上，模型的 {metric} 为 {value} {unit}（95% 区间 {low} "
-        "至 {high}）。",
+        "在 {examples} 个留出样本上，模型的{metric}为 {value} {unit}（95% 区间 {low} 至 {high}）。",
     ),
     "explanations marked": (
         "{bad} of {all} explanations did not pass their test and are marked.",
@@ -100,7 +102,7 @@ TABLE: dict[str, tuple[str, str]] = {
         "置信度下的差异；末端低于虚线（{allowed}）的损失过多。选中的候选以圆圈标出。",
     ),
     "cost share": ("cost, of the original", "成本（相对原模型）"),
-    "difference of": ("difference of {metric}", "{metric} 的差异"),
+    "difference of": ("difference of {metric}", "{metric}的差异"),
     "difference": ("difference", "差异"),
     "bound": ("surely no worse than", "可确信不差于"),
     "round": ("round", "轮次"),
@@ -186,46 +188,6 @@ TABLE: dict[str, tuple[str, str]] = {
         "Of this attention there are no maps:",
         "以下注意力没有图：",
     ),
-    # ---- examples
-    "examples": ("Examples, and why", "样本与解释"),
-    "examples note": (
-        "Held-out examples, evenly chosen. Blue counts for the answer, orange with a dashed line "
-        "against it; each explanation stands beside what a test said of it.",
-        "均匀选取的留出样本。蓝色支持答案，带虚线的橙色反对答案；每个解释都附有检验的结论。",
-    ),
-    "answer": ("answer", "回答"),
-    "map": ("map", "图"),
-    "canvas": ("what was given", "输入"),
-    "veil": ("shade what does not count", "遮暗不重要处"),
-    "place": ("from row {row}, column {column}", "从第 {row} 行第 {column} 列看"),
-    "left out": ("{count} further rows or columns are left out.", "另有 {count} 行或列未显示。"),
-    "verdict verified": ("verified", "通过检验"),
-    "verdict no better than random": ("no better than random", "不优于随机"),
-    "verdict misleading sign": ("misleading sign", "正负号误导"),
-    "verdict ignores the model": ("ignores the model", "与模型无关"),
-    "verdict inconclusive": ("inconclusive", "不能确定"),
-    "verdict not tested": ("not tested", "未经检验"),
-    "method": (
-        "Method: {method}. Removed pieces become: {removal}.",
-        "方法：{method}。移除处改为：{removal}。",
-    ),
-    "evidence": ("The evidence", "证据"),
-    "against random": ("at random {random} [{interval}]", "随机 {random} [{interval}]"),
-    "comprehensiveness": ("falls without its first pieces", "移除前列部分后的下降"),
-    "sufficiency": ("falls with these alone", "只留前列部分时的下降"),
-    "reference": ("by occlusion", "遮挡法的结果"),
-    "wrong sign": ("of the wrong sign", "符号相反的份额"),
-    "resemblance": ("likeness to that of random weights", "与随机权重模型之图的相似度"),
-    "draws": ("random maps", "随机图数量"),
-    "stretches": (
-        "stretches of neighbours, removed whole",
-        "整段移除的相邻片段数",
-    ),
-    "paths": (
-        "Strongest paths through heads, and what cutting them costs",
-        "穿过注意力头的最强路径，以及切断它们的代价",
-    ),
-    "path drop": ("{drop}; random paths {random}", "{drop}；随机路径 {random}"),
     # ---- training
     "training": ("Training", "训练"),
     "step": ("step", "步"),
@@ -295,3 +257,8 @@ class Words:
     def __call__(self, name: str, /, **told: object) -> str:
         """Return the words of this name, filled in."""
         return self._table[name][self._place].format(**told)
+
+    def named(self, name: str, chinese: Mapping[str, str] = CHINESE) -> str:
+        """Return what something is called that the package names in English, e.g. a metric."""
+        plain = name.replace("_", " ")
+        return chinese.get(name, plain) if LANGUAGES[self._place] == "zh" else plain

@@ -1,5 +1,6 @@
 """Before and after: quality with its intervals, and what the work takes."""
 
+from dataclasses import replace
 from typing import Any
 
 from heedful.report.run_page.data import Cost, Interval, PageData, Score
@@ -10,18 +11,23 @@ def view(data: PageData, words: Words) -> dict[str, Any] | None:
     """Return the rows of both tables; `None` where nothing was measured."""
     if not data.scores and not data.costs:
         return None
+    judged = data.judgement
+    if judged is not None and judged.after is None:  # no candidate that could be compared
+        judged = None
+        data = replace(data, costs=tuple(replace(cost, after=None) for cost in data.costs))
     return {
         "scores": [_score(score, words) for score in data.scores],
         "costs": [_cost(cost, words) for cost in data.costs],
+        "scored": any(score.after is not None for score in data.scores),
         "compared": bool(data.smaller) or any(cost.after is not None for cost in data.costs),
         "split": words(f"split {data.split}"),
         "examples": f"{data.examples:,}",
-        "judgement": data.judgement,
+        "judgement": judged,
     }
 
 
 def _score(score: Score, words: Words) -> dict[str, str]:
-    name = score.name.replace("_", " ")
+    name = words.named(score.name)
     change = ""
     if score.after is not None:
         before, after = score.before, score.after

@@ -16,7 +16,7 @@ def view(data: PageData, words: Words) -> dict[str, Any] | None:
     return {
         "curves": [
             {
-                "name": curve.name.replace("_", " "),
+                "name": words.named(curve.name),
                 "chart": curve_chart(curve, words),
                 "rows": [
                     (f"{step:,}", f"{value:.4g}")

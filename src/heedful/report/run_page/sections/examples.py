@@ -19,7 +19,9 @@ MOST_IMAGES = 4
 MOST_MAPS = 8
 MOST_PATHS = 10
 LARGEST_CANVAS = 320  # pixels a side
-PARTS = ("text", "table", "images", "numbers", "paths", "method", "left_out")
+PARTS = ("text", "table", "images", "because", "numbers", "paths", "method", "left_out")
+# causes of a verdict that say something of what removing did
+FALLS = {"worse than random", "passed", "failed", "occlusion failed", "few draws"}
 STATES = {"verified": "good", "not tested": "open", "inconclusive": "open"}  # else bad
 
 
@@ -36,7 +38,7 @@ def example_view(shown: Shown, words: Words) -> dict[str, Any]:
     word = "not tested" if found is None else found.word
     state = STATES.get(word, "bad")
     view: dict[str, Any] = {
-        "asked": dict(shown.asked),
+        "asked": {words.named(name): value for name, value in shown.asked.items()},
         "answer": shown.answer,
         "state": state,
         "mark": {"good": "✓", "bad": "✗", "open": "–"}[state],
@@ -56,16 +58,38 @@ def example_view(shown: Shown, words: Words) -> dict[str, Any]:
 
 def _explained(found: Explanation, words: Words) -> dict[str, Any]:
     view: dict[str, Any] = {
-        "reason": "" if found.verdict is None else found.verdict.reason,
-        "method": words("method", method=found.method, removal=found.removal),
+        **_reason(found, words),
+        "method": words(
+            "method", method=words.named(found.method), removal=words.named(found.removal)
+        ),
         "numbers": _numbers(found, words),
         "paths": _paths(found),
     }
     if found.canvas is not None:
-        return view | {"images": _images(found)}
+        return view | {"images": _images(found, words)}
     if len(found.targets) == 1:
         return view | {"text": cells.shaded(found.pieces, found.weights[0])}
     return view | _table(found.targets, found.pieces, found.weights, words)
+
+
+def _reason(found: Explanation, words: Words) -> dict[str, str]:
+    """Why the verdict came out so: in the words of the page, else as it was recorded."""
+    verdict = found.verdict
+    if verdict is None or not verdict.cause:
+        return {"reason": "" if verdict is None else verdict.reason}
+    fall, kept = verdict.comprehensiveness, verdict.sufficiency
+    names = ["reason stretches"] if verdict.stretches else []
+    names += ["reason falls"] if verdict.cause in FALLS else []
+    names += [f"reason {verdict.cause}"] if verdict.cause != "failed" else []
+    told = {
+        **{"fall": f"{fall.value:.3g}", "fall_random": f"{fall.random:.3g}"},
+        **{"kept": f"{kept.value:.3g}", "kept_random": f"{kept.random:.3g}"},
+        **{"fall_p": f"{fall.p:.3f}", "kept_p": f"{kept.p:.3f}"},
+        **{"pieces": len(found.pieces), "draws": verdict.draws, "stretches": verdict.stretches},
+        **{"wrong": f"{verdict.wrong_sign:.0%}", "resemblance": f"{verdict.resemblance:.2f}"},
+    }
+    because = words("between sentences").join(words(name, **told) for name in names)
+    return {"reason": "", "because": because}
 
 
 def _table(rows: Any, columns: Any, weights: Any, words: Words) -> dict[str, Any]:
@@ -77,37 +101,40 @@ def _table(rows: Any, columns: Any, weights: Any, words: Words) -> dict[str, Any
     return {"table": table, "left_out": words("left out", count=left) if left else None}
 
 
-def _images(found: Explanation) -> list[dict[str, Any]]:
+def _images(found: Explanation, words: Words) -> list[dict[str, Any]]:
     if found.canvas is None:
         return []
     # stretches of a sound lie side by side
     shape = found.shape if len(found.shape) == 2 else (1, len(found.pieces))
     named = list(zip(found.targets, found.weights, strict=True))[:MOST_IMAGES]
-    return [_veiled(found.canvas, weights.reshape(shape), target) for target, weights in named]
+    given = _given(found.canvas, words)
+    return [given, *(_veiled(given, weights.reshape(shape), target) for target, weights in named)]
 
 
 def _looked(found: ImageAttention, words: Words) -> list[dict[str, Any]]:
-    pixels = np.asarray(found.pixels, np.uint8)
-    return [
+    given = _given(np.asarray(found.pixels, np.uint8), words)
+    veiled = [
         _veiled(
-            pixels,
+            given,
             np.asarray(each.weights, float),
             each.word or words("place", row=each.row + 1, column=each.column + 1),
         )
         for each in found.maps[:MOST_MAPS]
     ]
+    return [given, *veiled]
 
 
-def _veiled(canvas: NDArray[np.uint8], weights: NDArray[np.float64], name: str) -> dict[str, Any]:
-    """A picture, and what is laid over it: where little counts it gets dark."""
+def _given(canvas: NDArray[np.uint8], words: Words) -> dict[str, Any]:
+    """A picture as it was, which what is laid over it would hide."""
     every = max(1, -(-max(canvas.shape[:2]) // LARGEST_CANVAS))
     canvas = np.ascontiguousarray(canvas[::every, ::every])
-    return {
-        "base": data_uri(canvas),
-        "veil": data_uri(cells.veil(weights)),
-        "name": name,
-        "size": "wide" if canvas.shape[1] > 2 * canvas.shape[0] else "square",
-    }
+    size = "wide" if canvas.shape[1] > 2 * canvas.shape[0] else "square"
+    return {"base": data_uri(canvas), "veil": "", "name": words("canvas"), "size": size}
+
+
+def _veiled(given: dict[str, Any], weights: NDArray[np.float64], name: str) -> dict[str, Any]:
+    """The same with something laid over it: where little counts it gets dark."""
+    return {**given, "veil": data_uri(cells.veil(weights)), "name": name}
 
 
 def _numbers(found: Explanation, words: Words) -> list[tuple[str, str]] | None:

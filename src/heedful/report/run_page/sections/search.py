@@ -18,7 +18,7 @@ def view(data: PageData, words: Words) -> dict[str, Any] | None:
         "rows": [_row(trial, words) for trial in search.trials],
         "reason": "" if data.judgement is None else data.judgement.reason,
         "allowed": f"{search.allowed:+.3g}",
-        "metric": search.metric.replace("_", " "),
+        "metric": words.named(search.metric),
     }
 
 

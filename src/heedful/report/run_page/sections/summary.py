@@ -14,7 +14,7 @@ def view(data: PageData, words: Words) -> dict[str, Any]:
     return {
         "badges": [_budget(data, words), _capture(data, words), _explained(data, words)],
         "sentences": [*_optimised(data, words), *_scored(data, words), *_looked(data, words)],
-        "about": dict(data.about),
+        "about": {words.named(name): value for name, value in data.about.items()},
         "command": data.command,
     }
 
@@ -58,7 +58,7 @@ def _optimised(data: PageData, words: Words) -> list[str]:
     if found.before is None or found.after is None or found.bound is None:
         return [words("refused early")]
     told = {
-        **{"metric": found.metric.replace("_", " "), "before": f"{found.before:.4g}"},
+        **{"metric": words.named(found.metric), "before": f"{found.before:.4g}"},
         **{"after": f"{found.after:.4g}", "bound": f"{found.bound:+.3g}"},
         **{"budget": f"{found.budget:+.3g}", "examples": f"{found.examples:,}"},
         **{"split": words(f"split {found.split}"), "speedup": f"{found.speedup:.2f}"},
@@ -96,7 +96,7 @@ def _scored(data: PageData, words: Words) -> list[str]:
     if data.judgement is not None or not data.scores:
         return []
     score = data.scores[0]
-    told = {"metric": score.name.replace("_", " "), "value": f"{score.before.value:.4g}"}
+    told = {"metric": words.named(score.name), "value": f"{score.before.value:.4g}"}
     ends = {"low": f"{score.before.low:.4g}", "high": f"{score.before.high:.4g}"}
     return [words("scored", **told, **ends, examples=f"{data.examples:,}", unit=score.unit)]
 
