@@ -57,6 +57,14 @@ def test_a_model_without_attention_says_so(heedful, library, tmp_path):
     assert not (tmp_path / "x.svg").exists()
 
 
+def test_an_empty_answer_has_no_picture_and_ends_nothing(heedful, library, tmp_path):
+    library.task.attends, library.task.show = False, lambda answer: ""
+    said = "heedful: the answer is empty, so there is nothing to draw\n"
+    assert heedful("predict", "r", "a", "b", "--attention") == (0, "\n\n", 2 * said)
+    assert heedful("predict", "r", "a", "-o", "x.svg") == (0, "\n", said)
+    assert not (tmp_path / "x.svg").exists()
+
+
 @pytest.mark.parametrize("suffix", ["html", "svg"])
 def test_a_picture_holds_the_command(heedful, library, tmp_path, suffix):
     code, out, err = heedful("predict", "r", "a cat", "-o", f"x.{suffix}")

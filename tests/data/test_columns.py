@@ -71,6 +71,26 @@ def test_tsv_takes_quotation_marks_for_text(tmp_path):
         ("a.tsv", "a\tb\n", ("a", "b"), "a.tsv must have a line below its header, got none"),
         ("a.csv", 'a,b\n"c" d,e\n', ("1", "2"), "a.csv:2 must be CSV, got: "),
         ("a.csv", 'a,b\nc,d\n"e,f\n', ("1", "2"), "a.csv:3 must be CSV, got: unexpected end"),
+        ("a.csv", 'a,b\n"c,d\ne,f\ng,h\n', ("1", "2"), "a.csv:2 must be CSV, got: unexpected end"),
+        (
+            "a.csv",
+            'a,b\nc,"d\n' + "e\n" * 66_000,
+            ("1", "2"),
+            "a.csv:2 must be CSV, got: a cell of more than 131,072 characters. Is a quotation mark "
+            "left open?",
+        ),
+        (
+            "a.csv",
+            "a,b\nc,d\n\n",
+            ("1", "2"),
+            "a.csv:3 must have 2 columns like the first line, got a blank line",
+        ),
+        (
+            "a.tsv",
+            "a\tb\n\nc\td\n",
+            ("1", "2"),
+            "a.tsv:2 must have 2 columns like the first line, got a blank line",
+        ),
         ("a.tsv", "", ("1",), "a.tsv must have at least one line, got an empty file"),
         ("a.tsv", b"a\tb\nc\t\xff\n", ("1", "2"), "a.tsv:2 must be UTF-8, got 0xff"),
     ],

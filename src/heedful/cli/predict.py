@@ -24,7 +24,7 @@ from heedful.errors import ConfigError, DataError
 if TYPE_CHECKING:
     from torch import nn
 
-    from heedful.tasks.base import Task
+    from heedful.tasks.base import Picture, Task
 
 CHUNK = 256  # lines of stdin that are answered together
 
@@ -79,14 +79,10 @@ def predict(
         for text, found in _until_wrong(task, model, chunk, before):
             _say(task, text, found, as_json=as_json)
             if found is not None and (attention or output is not None):
-                picture = task.picture(model, *found)
-                if picture is None:
-                    raise ConfigError(
-                        "the model must have attention to show it, got none that tells of it"
-                    )
-                if attention:
+                picture = _picture(task, model, *found)
+                if picture is not None and attention:
                     draw(picture, stderr=True)
-                if output is not None:
+                if picture is not None and output is not None:
                     write(picture, output, command=str(context.obj))
         before = None if before is None else before + len(chunk)
 
@@ -175,6 +171,22 @@ def _say(
         for warning in task.warnings(*found):
             typer.echo(f"heedful: {warning}", err=True)
         typer.echo(task.show(found[1]))
+
+
+def _picture(
+    task: "Task[Any, Any]", model: "nn.Module", example: Any, answer: Any
+) -> "Picture | None":
+    """Where the model looked; nothing, and a word on stderr, where it answered with nothing.
+
+    Raises:
+        ConfigError: It has answered, and looks nowhere.
+    """
+    picture = task.picture(model, example, answer)
+    if picture is None and not is_blank(task.show(answer)):
+        raise ConfigError("the model must have attention to show it, got none that tells of it")
+    if picture is None:
+        typer.echo("heedful: the answer is empty, so there is nothing to draw", err=True)
+    return picture
 
 
 def stdin_lines() -> Iterator[str]:

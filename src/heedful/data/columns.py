@@ -45,9 +45,9 @@ def read_columns(
         number = 0
     for number, row in rows:
         if len(row) != len(first):
+            got = "a blank line" if row in ([], [""]) else len(row)
             raise DataError(
-                f"{path}:{number} must have {len(first)} columns like the first line, "
-                f"got {len(row)}"
+                f"{path}:{number} must have {len(first)} columns like the first line, got {got}"
             )
         yield number, _chosen(path, number, row, columns, places, blank)
     if not number:
@@ -133,8 +133,13 @@ def _tabs(path: Path) -> Iterator[tuple[int, list[str]]]:
 def _commas(path: Path) -> Iterator[tuple[int, list[str]]]:
     # a quoted text may go on over several lines
     reader = csv.reader((f"{line}\n" for _, line in read_lines(path)), strict=True)
+    begun = 1  # where an open quotation mark stands, and not where the reader gave up
     try:
         for row in reader:
             yield reader.line_num, row
+            begun = reader.line_num + 1
     except csv.Error as error:
-        raise DataError(f"{path}:{reader.line_num} must be CSV, got: {error}") from None
+        most = f"{csv.field_size_limit():,}"
+        doubt = f"a cell of more than {most} characters. Is a quotation mark left open?"
+        got = doubt if "field limit" in str(error) else error
+        raise DataError(f"{path}:{begun} must be CSV, got: {got}") from None
