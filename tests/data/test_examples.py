@@ -6,8 +6,13 @@ from collections import Counter
 
 import pytest
 
-from heedful.data.examples import check_label, check_sizes, take_dev
+from heedful.data.examples import check_label, check_sizes, dev_count, take_dev
 from heedful.errors import DataError
+
+
+def test_where_nobody_says_how_many_a_tenth_is_held_out():
+    assert [dev_count(None, have, most=30) for have in (2, 14, 120, 9_000)] == [1, 1, 12, 30]
+    assert dev_count(50, 120, most=30) == 50
 
 
 def test_where_all_labels_are_left_the_first_rows_are_taken():

@@ -72,6 +72,11 @@ def test_digits_leave_both_splits_out():
     assert (len(splits.dev), len(splits.test)) == (10, 20)
 
 
+def test_few_images_are_enough_where_nobody_says_how_many_are_held_out(files):
+    splits = load_images(idx(files), seed=0)
+    assert (len(splits.train), len(splits.dev)) == (18, 2)
+
+
 def test_an_image_must_be_left_to_learn_from(files):
     want = "the dev split must leave an image to learn from, got data.dev = 20 of 20 images"
     with pytest.raises(DataError, match=re.escape(want)):

@@ -40,6 +40,17 @@ class Splits(Generic[SomeExample]):
     test: list[SomeExample]
 
 
+def dev_count(asked: int | None, have: int, *, most: int) -> int:
+    """Return how many training examples become the dev split: a tenth where nobody says it.
+
+    Args:
+        asked: By the config.
+        have: Examples that there are.
+        most: Of those that nobody asked for: more would make no better choice of a checkpoint.
+    """
+    return max(1, min(most, round(have / 10))) if asked is None else asked
+
+
 def take_dev(labels: Sequence[str], order: Sequence[int], count: int, *, what: str) -> list[int]:
     """Return the rows of a dev split that is taken out of training examples.
 

@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import Field
 
 from heedful.config.base import Count, DataPath, Section, Side
-from heedful.data.examples import Splits, check_sizes, take_dev
+from heedful.data.examples import Splits, check_sizes, dev_count, take_dev
 from heedful.data.images import DIGITS, ImageReference, Source
 from heedful.errors import DataError
 
@@ -27,7 +27,7 @@ class IdxData(Section):
     train_labels: DataPath
     test: DataPath | None = None  # None: `heedful evaluate` then needs --split dev
     test_labels: DataPath | None = None
-    dev: Count = 2_000  # images taken out of the training files
+    dev: Count | None = None  # images taken out of the training files; None: a tenth, up to 2,000
 
 
 class FolderData(Section):
@@ -36,7 +36,7 @@ class FolderData(Section):
     name: Literal["folder"] = "folder"
     train: DataPath
     test: DataPath | None = None  # None: `heedful evaluate` then needs --split dev
-    dev: Count = 300  # images taken out of the training folder
+    dev: Count | None = None  # images taken out of the training folder; None: a tenth, up to 300
     size: Side = 32  # pixels a side to which images are cut and resized
     colour: bool = True
 
@@ -64,12 +64,13 @@ def load_images(data: ImageData, seed: int) -> Splits[ImageReference]:
         test = judged.references()
         pixels = source_of(data).load(train[:1]), judged.load(test[:1])
         check_sizes(*(each.shape[1:] for each in pixels))
-    if data.dev >= len(order):
+    count = dev_count(data.dev, len(order), most=300 if isinstance(data, FolderData) else 2_000)
+    if count >= len(order):
         raise DataError(
             "the dev split must leave an image to learn from, "
-            f"got data.dev = {data.dev:,} of {len(order):,} images"
+            f"got data.dev = {count:,} of {len(order):,} images"
         )
-    dev = take_dev([each.label for each in train], order, data.dev, what="an image")
+    dev = take_dev([each.label for each in train], order, count, what="an image")
     rest = sorted({*order} - {*dev})
     return Splits(train=[train[row] for row in rest], dev=[train[row] for row in dev], test=test)
 

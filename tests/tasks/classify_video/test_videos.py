@@ -60,6 +60,7 @@ def test_dev_videos_are_taken_out_of_a_file(tmp_path):
     assert sorted(each.index for each in (*splits.train, *splits.dev)) == [0, 1, 2]
     assert len(splits.test) == 3
     assert read_splits(of(name="npz", train=path, dev=1)).test == []
+    assert len(read_splits(of(name="npz", train=path)).dev) == 1  # a tenth, and one at least
     message = "leave a video of each label to learn from, got data.dev = 2 of 3 with 2 labels"
     with pytest.raises(DataError, match=re.escape(message)):
         read_splits(of(name="npz", train=path, dev=2))

@@ -41,7 +41,7 @@ class FolderData(Section):
     name: Literal["folder"] = "folder"
     train: DataPath
     test: DataPath | None = None  # None: `heedful evaluate` then needs --split dev
-    dev: Count = 100  # videos taken out of the training folder
+    dev: Count | None = None  # videos taken out of the training folder; None: a tenth, up to 100
     size: Side = 32  # pixels a side to which frames are cut and resized
     colour: bool = True
 
@@ -52,7 +52,7 @@ class NpzData(Section):
     name: Literal["npz"] = "npz"
     train: DataPath
     test: DataPath | None = None  # None: `heedful evaluate` then needs --split dev
-    dev: Count = 100  # videos taken out of the training file
+    dev: Count | None = None  # videos taken out of the training file; None: a tenth, up to 100
 
 
 VideoData = MovingData | FolderData | NpzData

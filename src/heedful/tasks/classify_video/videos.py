@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from heedful.data.examples import Splits, check_sizes, take_dev
+from heedful.data.examples import Splits, check_sizes, dev_count, take_dev
 from heedful.data.hashes import checksums
 from heedful.data.moving_digits import count_digits
 from heedful.data.ragged import Ints
@@ -84,13 +84,14 @@ def read_splits(config: Config) -> Splits[VideoReference]:
     train, test = listed(data.train), listed(data.test) if data.test else []
     if test:
         check_sizes(*(reader.load(part[:1]).shape[2:] for part in (train, test)), what="videos")
-    if data.dev >= len(train):
+    count = dev_count(data.dev, len(train), most=100)
+    if count >= len(train):
         raise DataError(
             "the dev split must leave a video to learn from, "
-            f"got data.dev = {data.dev:,} of {len(train):,} videos"
+            f"got data.dev = {count:,} of {len(train):,} videos"
         )
     order = np.random.default_rng(config.seed).permutation(len(train)).tolist()
-    dev = take_dev([each.label for each in train], order, data.dev, what="a video")
+    dev = take_dev([each.label for each in train], order, count, what="a video")
     rest = sorted({*order} - {*dev})
     return Splits(train=[train[row] for row in rest], dev=[train[row] for row in dev], test=test)
 
