@@ -6,6 +6,7 @@ from heedful.checkpoints import profile as file
 from heedful.checkpoints.examples import CheckpointData
 from heedful.checkpoints.profile import profile_checkpoint
 from heedful.errors import ConfigError
+from heedful.profiling import _enough
 
 T = pytest.importorskip("transformers")
 
@@ -17,6 +18,13 @@ def test_sites_costs_and_padding(encoder, lines):
     assert "in the order of the file" in padding.text
     assert padding.gain is not None
     assert found.to_json()["findings"]
+
+
+def test_padding_of_one_batch_is_said_without_a_gain(encoder, lines, monkeypatch):
+    monkeypatch.setattr(_enough, "MULTIPLY_ADDS", 1)
+    found = profile_checkpoint(encoder, CheckpointData(path=lines), leave_out=0)
+    padding = next(each for each in found.findings if each.name == "padding")
+    assert (found.batches, padding.gain) == (1, None)
 
 
 def test_texts_need_no_data(encoder):

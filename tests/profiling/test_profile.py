@@ -18,7 +18,7 @@ from heedful.nn.positions import AlibiPositions, RotaryPositions
 from heedful.optimizing.of_run import TIMED, problem_to_profile
 from heedful.optimizing.problem import divergence, unavailable
 from heedful.probing.probe import probe
-from heedful.profiling import _site_times
+from heedful.profiling import _enough, _site_times
 from heedful.profiling import profile as profile_file
 from heedful.profiling._heads import correlation
 from heedful.profiling._key_use import BLOCKS, default_block
@@ -110,6 +110,15 @@ def test_operations_are_those_counted_by_hand(found):
         assert site.kv_bytes == site.kv_bytes_per_key * 2 * BATCH * keys
         assert site.geometry == f"{HEADS} on {KV_HEADS} x {DIM}/{VALUE_DIM}"
     assert found.whole.longest == KEYS
+
+
+def test_looks_at_as_many_batches_as_make_a_pass_of_some_work(two, found, monkeypatch):
+    parts = [vars(site.multiply_adds).values() for site in found.sites]
+    of_one = sum(map(sum, parts)) / 2
+    monkeypatch.setattr(_enough, "MULTIPLY_ADDS", of_one + 1)
+    short = profile(two, pairs(4), key_block=3, leave_out=0)
+    assert (found.batches, short.batches) == (2, 2)
+    assert [site.multiply_adds for site in short.sites] == [s.multiply_adds for s in found.sites]
 
 
 def test_parameters_are_counted(two, found):
@@ -485,7 +494,8 @@ def test_progress_is_told(two):
     told = []
     profile(two, pairs(1), leave_out=2, listen=told.append)
     assert told[0] == "timing sites"
-    assert "leaving out heads of cross" in told
+    left_out = [x for x in told if x.startswith("leaving out")]
+    assert left_out == [f"leaving out heads of {name}" for name in ("own", "idle")]
 
 
 # ---- a translator --------------------------------------------------------------------------------

@@ -62,8 +62,8 @@ def profile_checkpoint(
         seed=seed,
         listen=listen,
     )
-    padding = _padding(head, model, examples, plain)
-    others = tuple(each for each in found.findings if each.name != "padding")
+    padding = _padding(head, model, examples[: TOGETHER * found.batches], plain[: found.batches])
+    others = tuple(each for each in found.findings if not padding or each.name != "padding")
     findings = sorted((*others, *padding), key=lambda each: -(each.gain or 0))
     return replace(found, findings=tuple(findings))
 
@@ -81,7 +81,7 @@ def _padding(
 ) -> list[Finding]:
     """The padding of batches in the order of the file, and what the order of lengths saves."""
     share = padded_share(plain)
-    if share < MUCH:
+    if share < MUCH or len(plain) == 1:
         return []
     by_length = _batches(head, model, head.inputs.groups(examples, cells=1 << 30))
     ways = {"as it comes": plain, "by length": by_length}

@@ -40,24 +40,37 @@ def scores_of(
         listen: Told whose heads are left out.
     """
     cheap = [score(model, sites, problem, seed=seed) for score in (fisher, gate_gradient)]
-    every = [(site.name, head) for site in sites for head in range(site.read(model).geometry.heads)]
+    heads = {site.name: site.read(model).geometry.heads for site in sites}
+    every = [(name, head) for name, number in heads.items() for head in range(number)]
     count = min(leave_out, len(every))
     chosen = {every[(2 * i + 1) * len(every) // (2 * count)] for i in range(count)}
-    left: dict[str, Tensor] = {}
-    reference = Reference(problem)
-    for site in sites:
-        listen(f"leaving out heads of {site.name}")
-        heads = sorted(head for name, head in chosen if name == site.name)
-        left |= leave_one_out(model, [site], reference, only={site.name: heads})
+    left = _left_out(problem, model, sites, chosen, listen) if chosen else {}
     nothing = torch.zeros(0)
     return {
         site.name: (
             cheap[0].get(site.name, nothing).tolist(),
             cheap[1].get(site.name, nothing).tolist(),
-            left[site.name].tolist(),
+            left[site.name].tolist() if site.name in left else [math.nan] * heads[site.name],
         )
         for site in sites
     }
+
+
+def _left_out(
+    problem: Problem,
+    model: nn.Module,
+    sites: Sequence[Site],
+    chosen: set[tuple[str, int]],
+    listen: Callable[[str], object],
+) -> dict[str, Tensor]:
+    reference = Reference(problem)
+    found: dict[str, Tensor] = {}
+    for site in sites:
+        heads = sorted(head for name, head in chosen if name == site.name)
+        if heads:
+            listen(f"leaving out heads of {site.name}")
+            found |= leave_one_out(model, [site], reference, only={site.name: heads})
+    return found
 
 
 def heads_of(

@@ -21,6 +21,7 @@ from heedful.optimizing.operations import Usage, operations, parameters
 from heedful.optimizing.problem import Batch, Problem
 from heedful.optimizing.unfused import unfused_model
 from heedful.probing.unsupported import kinds_of
+from heedful.profiling._enough import enough_of
 from heedful.profiling._heads import correlation, heads_of, scores_of
 from heedful.profiling._key_use import default_block, key_use_of
 from heedful.profiling._results import (
@@ -53,6 +54,7 @@ class Profile:
         not_adaptable: Attention that cannot, with the reason.
         importance: How well cheap scores put the heads of all sites in order.
         key_block: Keys in a block of `KeyUse`.
+        batches: How many were looked at.
         seed: Of what was drawn.
         machine: On what it was measured.
         findings: What could be faster at once, the largest gain first.
@@ -63,6 +65,7 @@ class Profile:
     not_adaptable: dict[str, str]
     importance: Correlation
     key_block: int
+    batches: int
     seed: int
     machine: dict[str, Any]
     findings: tuple[Finding, ...] = ()
@@ -100,7 +103,7 @@ def profile(
 
     Args:
         model: Never changed.
-        batches: What it is called with; the first 16 are used.
+        batches: What it is called with; 16 are used at most, on a CPU fewer of much work each.
         forward: As in `heedful.optimizing.of_model.ModelSpec`.
         outputs: As in `heedful.optimizing.of_model.ModelSpec`, but `None` means values where
             nothing says that they are logits.
@@ -116,12 +119,11 @@ def profile(
         UnsupportedError: The model has no attention or no parameters.
 
     Cost:
-        Some fifty passes over the batches, two of them with gradients, and one for each head that
-        is left out.
+        Some fifty passes over these batches, two with gradients, and one for each head left out.
     """
     _check(leave_out, key_block)
     spec = ModelSpec(forward=forward, outputs=outputs)
-    problem = problem_of_batches(model, batches, spec, unsaid="values")
+    problem = enough_of(problem_of_batches(model, batches, spec, unsaid="values"), spec)
     return _profile(problem, leave_out, key_block, seed, listen)
 
 
@@ -181,8 +183,7 @@ def _profile(
     scores = scores_of(problem, model, sites, leave_out=leave_out, seed=seed, listen=listen)
     listen("looking at keys")
     block = default_block(whole.longest) if key_block is None else key_block
-    own = {name: found.own for name, found in usage.items()}
-    key_uses = key_use_of(problem, own, block=block)
+    key_uses = key_use_of(problem, {name: x.own for name, x in usage.items()}, block=block)
     listen("measuring dimensions")
     moments = collect_moments(model, sites, problem.runs(model))
     profiles: list[SiteProfile] = []
@@ -199,6 +200,7 @@ def _profile(
         not_adaptable=unknown,
         importance=correlation([head for site in profiles for head in site.heads]),
         key_block=block,
+        batches=len(problem.calibration),
         seed=seed,
         machine=asdict(environment()) | {"device": str(problem.device)},
         findings=cheap_findings(problem),

@@ -7,7 +7,7 @@ from torch import nn
 from heedful.bench.timing import Ratio, in_turns, ratio
 from heedful.optimizing.problem import Problem
 
-ROUNDS = 5
+ROUNDS = 3
 LEAST = 1.05  # times faster: less is noise
 
 
