@@ -78,7 +78,8 @@ def test_a_terminal_too_narrow_still_gets_a_column_a_panel():
     [
         (" ", "␣"),
         ("", "∅"),
-        ("a b", "a␣b"),
+        ("a b", "a b"),
+        (" a  b ", "␣a␣␣b␣"),
         ("\x1b[31m", "\\x1b[31m"),
         ("\n", "\\n"),
         ("\u202e", "\\u202e"),

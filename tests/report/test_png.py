@@ -8,7 +8,7 @@ import zlib
 import numpy as np
 import pytest
 
-from heedful.report.png import data_uri, png
+from heedful.report.png import data_uri, png, with_command
 
 
 def unpacked(content):
@@ -40,6 +40,19 @@ def test_a_png_holds_its_pixels_and_its_command(channels):
 
 def test_without_a_command_there_is_no_comment():
     assert b"iTXt" not in unpacked(png(np.zeros((1, 1, 1), np.uint8)))[1]
+
+
+def test_a_picture_of_somebody_else_is_packed_and_keeps_its_pixels():
+    image = pytest.importorskip("PIL.Image")
+    pixels = np.tile(np.arange(60, dtype=np.uint8), (60, 40, 1)).reshape(60, 2400 // 3, 3)
+    loose = io.BytesIO()
+    image.fromarray(pixels).save(loose, "png", compress_level=0, dpi=(144, 144))
+    packed = with_command(loose.getvalue(), "heedful explain größer")
+    read = image.open(io.BytesIO(packed))
+    assert np.array_equal(np.asarray(read), pixels)
+    assert read.text["Command"] == "heedful explain größer"
+    assert round(read.info["dpi"][0]) == 144
+    assert len(packed) < len(loose.getvalue()) / 50
 
 
 def test_an_address_holds_the_whole_picture():

@@ -1,6 +1,7 @@
 """An alignment as a heat map in the terminal: shades everywhere, numbers where most of a row is."""
 
 import itertools
+import re
 from collections.abc import Iterator
 
 from rich.cells import cell_len, set_cell_size
@@ -81,8 +82,11 @@ def check(alignment: Alignment) -> None:
 
 
 def shown(piece: str) -> str:
-    """A piece as a label: spaces and characters without a picture made visible, long ones cut."""
-    text = shown_line(piece).replace(" ", "␣") or "∅"
+    """A piece as a label: spaces and characters without a picture made visible, long ones cut.
+
+    One space between words is seen as it is.
+    """
+    text = re.sub(r"(?<!\S) | (?!\S)", "␣", shown_line(piece)) or "∅"
     return text if cell_len(text) <= LABEL_CELLS else set_cell_size(text, LABEL_CELLS - 1) + "…"
 
 
