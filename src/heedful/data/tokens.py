@@ -181,7 +181,9 @@ def train_tokenizer(
     texts = list(texts)
     raw.train_from_iterator(texts, _trainer(kind, texts, vocabulary, min_count))
     if raw.get_vocab_size() == len(SPECIAL):
-        raise ConfigError(f"min_count must leave some piece of the texts, got {min_count}")
+        raise ConfigError(
+            f"min_count must leave some piece of the texts, got {min_count}, and none that often"
+        )
     # Trained backends also look for "<s>" and the like *inside* text. A fresh one around the same
     # model does not: a user's "<s>" is three pieces, not the start of a sentence.
     return Vocabulary(_backend(kind, raw.model))

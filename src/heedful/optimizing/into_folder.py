@@ -72,8 +72,8 @@ def optimize_into(
     with hold_state(state, on_event):  # before the work, not behind it
         found = opened()
         if clock.spent > clock.limit / 2:
-            taken = f"{clock.spent:,.0f} of the {clock.limit:,.0f} seconds"
-            on_event(Note(text=f"reading the model and its data took {taken} that there are"))
+            taken = f"took {clock.spent:,.0f} seconds of {clock.limit:,.0f}"
+            on_event(Note(text=f"reading the model and its data {taken} for all of it"))
         request = Request(
             problem=_known(found, state, budget, settings, on_event),
             budget=budget,

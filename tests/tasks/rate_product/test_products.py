@@ -1,13 +1,14 @@
 """Products: grouped from tables, rated by the mean of their rows, padded review by review."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from heedful.data.ngrams import Ngrams
 from heedful.data.ragged import Ragged
-from heedful.errors import DataError
+from heedful.errors import DataError, DataWarning
 from heedful.tasks.catalog import parse_config
 from heedful.tasks.rate_product.config import PhoneData, TableData
 from heedful.tasks.rate_product.products import Product, Products, label_of, read_splits, read_table
@@ -89,6 +90,16 @@ def test_a_class_that_training_has_not_is_refused(tmp_path):
         read_splits(TableData(**paths), 1)
     config = parse_config({"task": "rate-product", "data": {"name": "table", **paths}})
     assert RateProduct.read_training(config) == RateProduct.read_file(config, tmp_path / "a.csv")
+
+
+def test_a_product_of_two_splits_is_said_whatever_its_reviews(tmp_path):
+    paths = {name: str(tmp_path / f"{name}.csv") for name in ("train", "dev", "test")}
+    for path, names in zip(paths.values(), ("ab", "cd", "ade"), strict=True):
+        lines = [f"{name},{number % 2},{path} {name}\n" for number, name in enumerate(names)]
+        Path(path).write_text("product,label,review\n" + "".join(lines), encoding="utf-8")
+    with pytest.warns(DataWarning, match=r"test\.csv: products .* has too: 2 of 3$") as said:
+        splits = read_splits(TableData(**paths, product="product"), 1)
+    assert (len(said), len(splits.test)) == (1, 3)
 
 
 def test_batches_hold_the_reviews_of_each_product():

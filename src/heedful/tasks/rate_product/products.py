@@ -1,6 +1,7 @@
 """Products with their reviews: read from tables or made, and made ready for batches."""
 
 import math
+import warnings
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from heedful.data.ragged import Ints, Ragged
 from heedful.data.reviews import Made, review_corpus
 from heedful.data.sentences import sentences
 from heedful.data.tokens import PAD
-from heedful.errors import DataError
+from heedful.errors import DataError, DataWarning
 from heedful.tasks.rate_product.config import PhoneData, TableData
 
 if TYPE_CHECKING:
@@ -126,10 +127,19 @@ def read_splits(data: PhoneData | TableData, seed: int) -> Splits[Product]:
         return Splits(*([of_made(each) for each in part] for part in parts))
     train = read_table(data, data.train)
     known = {product.label for product in train}
-    dev, test = (
-        read_table(data, path, known=known) if path else [] for path in (data.dev, data.test)
-    )
-    return Splits(train, dev, test)
+    seen, held = _names(train), list[list[Product]]()
+    for path in (data.dev, data.test):
+        held.append(read_table(data, path, known=known) if path else [])
+        names = _names(held[-1])
+        if again := len(names & seen):
+            text = f"products that an earlier split has too: {again:,} of {len(names):,}"
+            warnings.warn(f"{path}: {text}", DataWarning, stacklevel=2)
+        seen |= names
+    return Splits(train, *held)
+
+
+def _names(products: Sequence[Product]) -> set[str]:
+    return {product.name for product in products} - {""}
 
 
 def read_table(
