@@ -10,12 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from heedful.data.load import TsvData
 from heedful.tasks.translation.config import Config, Decode, Tokens, Train, TransformerModel
 
 # which kernel runs must not depend on how busy the machine is; the tests of the choice switch it on
 os.environ.setdefault("HEEDFUL_CHOICE", "static")
+
+settings.register_profile("patient", deadline=None)  # nor may whether a test passes
+settings.load_profile("patient")
 
 
 def pytest_configure() -> None:
