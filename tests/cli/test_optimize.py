@@ -161,6 +161,16 @@ def test_a_candidate_without_a_verdict_can_be_told(library):
 
 
 @pytest.mark.parametrize(
+    "slack, within, promise",
+    [(0.2, True, "keeps the budget"), (-0.2, True, "may lose too much"), (-2, False, "loses too")],
+)
+def test_what_is_not_certain_is_not_said_to_be_lost(library, slack, within, promise):
+    event = next(event for event in library.events if hasattr(event, "candidate"))
+    seen = replace(event.candidate, slack=slack, within=within)
+    assert f", chrf -0.25: {promise}" in describe(replace(event, candidate=seen))
+
+
+@pytest.mark.parametrize(
     "words, message",
     [
         ((), "--lose must say what may be lost, such as 'chrf 0.5', got nothing"),

@@ -98,7 +98,7 @@ def test_what_leaves_no_time_to_search_is_said(optimized):
     times = iter([0.0, *[50.0] * 9])
     *_, events, _ = optimized(True, clock=Clock(1.0, now=lambda: next(times)))
     (note,) = [each for each in events if isinstance(each, Note)]
-    assert note.text == "reading the model and its data took 50 seconds of 60 for all of it"
+    assert note.text == "reading the model and its data took 50 seconds, where 60 are for all of it"
 
 
 def test_folders_are_named_beside_what_they_are_of(tmp_path, monkeypatch):

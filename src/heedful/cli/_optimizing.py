@@ -143,7 +143,8 @@ def describe(event: Any) -> str:
     candidate = event.candidate
     verdict = candidate.verdict
     found = "" if verdict is None else f", {verdict.metric} {verdict.difference:+.2f}"
-    promise = "keeps the budget" if candidate.promising else "loses too much"
+    promise = "may lose too much" if candidate.within else "loses too much"
+    promise = "keeps the budget" if candidate.promising else promise
     if isinstance(event, Verified):
         return f"{event.text}: {candidate.share:.0%} of the cost{found}: {promise}"
     what = "fine-tuned for long" if event.final else f"round {event.number}"

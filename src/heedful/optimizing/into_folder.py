@@ -72,8 +72,8 @@ def optimize_into(
     with hold_state(state, on_event):  # before the work, not behind it
         found = opened()
         if clock.spent > clock.limit / 2:
-            taken = f"took {clock.spent:,.0f} seconds of {clock.limit:,.0f}"
-            on_event(Note(text=f"reading the model and its data {taken} for all of it"))
+            taken = f"took {clock.spent:,.0f} seconds, where {clock.limit:,.0f}"
+            on_event(Note(text=f"reading the model and its data {taken} are for all of it"))
         request = Request(
             problem=_known(found, state, budget, settings, on_event),
             budget=budget,
