@@ -4,7 +4,8 @@ from time import monotonic
 
 import pytest
 
-from heedful.serving.batching import Batcher, FullError, StoppedError, Work
+from heedful.errors import DataError
+from heedful.serving.batching import Batcher, FullError, StoppedError, Work, answered
 
 LATER = 1e9  # seconds from now
 
@@ -202,3 +203,36 @@ def test_batches_are_heard_with_their_size_and_time():
     [(count, seconds)] = heard
     assert count == 3
     assert seconds >= 0
+
+
+def _answered(*outcomes, seconds=20):
+    """What is answered of futures with these outcomes, and the futures; `None` is not done."""
+
+    async def ask():
+        loop = asyncio.get_running_loop()
+        waiting = [loop.create_future() for _ in outcomes]
+        for future, outcome in zip(waiting, outcomes, strict=True):
+            if isinstance(outcome, Exception):
+                future.set_exception(outcome)
+            elif outcome is not None:
+                loop.call_later(0.01, future.set_result, outcome)
+        try:
+            return await answered(waiting, until=monotonic() + seconds), waiting
+        except Exception as error:
+            return error, waiting
+
+    return asyncio.run(ask())
+
+
+def test_an_error_of_ours_stands_for_what_it_is_about():
+    wrong = DataError("bad")
+    assert _answered(1, wrong, 3)[0] == [1, wrong, 3]
+
+
+@pytest.mark.parametrize("outcome, kind", [(KeyError("a bug"), KeyError), (None, TimeoutError)])
+def test_whoever_does_not_wait_any_more_cancels_what_is_left(outcome, kind):
+    error, (first, second, last) = _answered(1, outcome, None, seconds=0.1)
+    assert isinstance(error, kind)
+    assert first.result() == 1
+    assert second.cancelled() is (outcome is None)
+    assert last.cancelled()

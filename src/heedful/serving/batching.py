@@ -163,6 +163,30 @@ class Batcher:
             return batch
 
 
+async def answered(waiting: "Sequence[asyncio.Future[Any]]", *, until: float) -> list[Any]:
+    """Wait for results; an error of ours stands for what it is about.
+
+    Args:
+        waiting: What `Batcher.put` returned.
+        until: When nobody wants the results any more, as `time.monotonic` counts.
+
+    Raises:
+        TimeoutError: They are not there in time.
+    """
+    found: list[Any] = []
+    try:
+        async with asyncio.timeout(max(0.0, until - monotonic())):
+            for each in waiting:
+                try:
+                    found.append(await each)
+                except HeedfulError as error:
+                    found.append(error)
+    finally:
+        for each in waiting:  # what is not done: nobody waits for it any more
+            each.cancel()
+    return found
+
+
 def _results(work: Work, inputs: list[Any]) -> Sequence[Any]:
     try:
         return work.do(inputs)

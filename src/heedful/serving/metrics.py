@@ -33,6 +33,7 @@ class Metrics:
             ("path", "status"),
             registry=self.registry,
         )
+        self._of: dict[tuple[str, int], tuple[Counter, Histogram]] = {}  # looked up once
         self._seconds = Histogram(
             "heedful_request_seconds",
             "From a request to its answer, where there was one.",
@@ -64,11 +65,16 @@ class Metrics:
 
     def answered(self, path: str, status: int, seconds: float) -> None:
         """Count a request."""
-        self._requests.labels(path, str(status)).inc()
+        key = path, status
+        if key not in self._of:
+            requests = self._requests.labels(path, str(status))
+            self._of[key] = requests, self._seconds.labels(path)
+        requests, taken = self._of[key]
+        requests.inc()
         if status in REFUSED:
             self._refused.labels(REFUSED[status]).inc()
         elif status == 200:
-            self._seconds.labels(path).observe(seconds)
+            taken.observe(seconds)
 
     def worked(self, inputs: int, seconds: float) -> None:
         """Count a batch."""
