@@ -1,5 +1,6 @@
 import json
 import re
+import sys
 from dataclasses import replace
 
 import pytest
@@ -272,6 +273,13 @@ def test_results_are_a_config_and_all_trials(tmp_path):
     assert [trial["state"] for trial in read["trials"]] == ["fail", "complete"]
     assert read["trials"][0]["reason"] == "NaN"
     assert {"heedful", "torch", "optuna"} == set(read["versions"])
+
+
+def test_the_password_of_a_database_is_not_in_the_results(monkeypatch):
+    words = ["bin/heedful", "tune", "--storage", "postgresql://me:secret@there/x"]
+    monkeypatch.setattr(sys, "argv", words)
+    shown = trials_json(GOAL, [], None, seed=1)["command"]
+    assert shown == ["heedful", "tune", "--storage", "postgresql://me:***@there/x"]
 
 
 def test_without_a_best_there_is_no_config(tmp_path):

@@ -124,6 +124,25 @@ def test_a_space_without_models_leaves_nothing_behind(tmp_path, small):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_database_that_cannot_be_used_leaves_nothing_behind(tmp_path, small):
+    with pytest.raises(RunError, match="the database of --storage must be usable, got: "):
+        tune(small, goal=goal(), output=tmp_path / "out", storage="sqlite:////no/such/place.db")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_database_that_is_lost_ends_a_search_in_one_line(pretend, tmp_path, small):
+    database = tmp_path / "all.db"
+
+    def lost(config):
+        database.write_bytes(b"something else " * 999)
+        return of_width(config)
+
+    pools = pretend(lost)
+    with pytest.raises(RunError, match="must be usable until the end, got: "):
+        tune(small, goal=goal(), output=tmp_path / "out", storage=f"sqlite:///{database}")
+    assert pools[0].stopped
+
+
 def test_an_interrupt_keeps_what_is_finished_and_resume_goes_on(pretend, tmp_path, small):
     def interrupted(config):
         if config["output"].endswith("003"):

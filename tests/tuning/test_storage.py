@@ -5,7 +5,7 @@ import re
 import pytest
 
 from heedful.errors import MissingExtraError, RunError
-from heedful.tuning.storage import open_study, settle
+from heedful.tuning.storage import open_study, reachable, settle, without_password
 
 
 @pytest.mark.parametrize(
@@ -43,3 +43,32 @@ def test_a_database_that_cannot_be_used_is_one_line_without_a_password(
         open_study(tmp_path / "-", (url, "one"))
     assert "secret@" not in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_a_database_that_is_lost_is_one_line(tmp_path):
+    study = open_study(tmp_path / "-", (f"sqlite:///{tmp_path / 'all.db'}", "one"))
+    (tmp_path / "all.db").write_bytes(b"something else " * 999)
+    message = "must be usable until the end, got: .*file is not a database.* With --resume the"
+    with pytest.raises(RunError, match=message) as error, reachable(None):
+        study.get_trials()
+    assert "\n" not in str(error.value)
+
+
+def test_what_is_no_fault_of_a_database_goes_through():
+    with pytest.raises(KeyError), reachable(None):
+        raise KeyError
+
+
+@pytest.mark.parametrize(
+    "word, shown",
+    [
+        ("postgresql://me:a:b@there:5432/x", "postgresql://me:***@there:5432/x"),
+        ("--storage=mysql+pymysql://me:p@ss@there/x", "--storage=mysql+pymysql://me:***@there/x"),
+        ("mysql://me:p/w@there/x", "mysql://me:***@there/x"),
+        ("postgresql://me@there:5432/x", "postgresql://me@there:5432/x"),
+        ("sqlite:////a:b/c.db", "sqlite:////a:b/c.db"),
+        ("train.note=a@b", "train.note=a@b"),
+    ],
+)
+def test_a_password_is_not_written_down(word, shown):
+    assert without_password(word) == shown

@@ -31,6 +31,7 @@ from heedful.tasks.catalog import AnyTask
 from heedful.training.layout import written
 from heedful.tuning.goal import Goal
 from heedful.tuning.space import Space
+from heedful.tuning.storage import without_password
 from heedful.tuning.trial import Trial, trial_from_json
 
 SEARCH, NAME = "search.json", "name"
@@ -246,7 +247,7 @@ def trials_json(
         "trials": [trial.to_json() for trial in trials],
         "seed": seed,
         "command": [
-            word.encode("utf-8", "backslashreplace").decode()
+            without_password(word).encode("utf-8", "backslashreplace").decode()
             for word in (Path(sys.argv[0]).name, *sys.argv[1:])
         ],
         "versions": {package: version(package) for package in packages},

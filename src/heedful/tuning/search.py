@@ -17,6 +17,7 @@ from heedful.tuning.pool import Pool
 from heedful.tuning.results import Results
 from heedful.tuning.scheduler import Callback, Scheduler, ignore
 from heedful.tuning.space import Space, applied, combinations, default_space
+from heedful.tuning.storage import reachable
 from heedful.tuning.study import Study, check_optuna
 from heedful.tuning.trial import Trial, nearest
 
@@ -86,7 +87,8 @@ def tune(
             worker finds it.
         DataError: The data cannot be used.
         MissingExtraError: Optuna is not installed.
-        RunError: The folder holds something else, or workers do not live.
+        RunError: The folder holds something else, or workers do not live, or the database cannot be
+            reached, to begin with or any more.
 
     Source:
         Bergstra et al. 2011, "Algorithms for Hyper-Parameter Optimization", section 4 (the
@@ -101,7 +103,7 @@ def tune(
     valid = combinations(space, config, kind)
     source = _source_of(kind)
     check_folder(folder, resume=resume)  # before anything is made
-    with Costs(config, goal, kind) as costs, Crew(folder) as crew:
+    with reachable(storage), Costs(config, goal, kind) as costs, Crew(folder) as crew:
         name = _opened(folder, config, goal, space, resume=resume)
         with crew.joining():
             study = Study(

@@ -1,6 +1,9 @@
 """Where a search remembers what was tried: a journal, whatever a kill left of it, or a database."""
 
 import json
+import re
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +12,7 @@ from heedful.files import write_bytes
 
 if TYPE_CHECKING:
     from optuna import Study as OptunaStudy
+    from optuna.storages import RDBStorage
 
 # what Optuna, or a record of ours, comes to when a line holds something else than it should
 DAMAGE = (ValueError, KeyError, TypeError, AttributeError, IndexError, AssertionError)
@@ -26,25 +30,71 @@ def open_study(journal: Path, storage: tuple[str, str] | None) -> "OptunaStudy":
         RunError: The database cannot be used.
     """
     import optuna
-    from optuna.storages import JournalStorage, RDBStorage
+    from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
 
     if storage is None:
         where: Any = JournalStorage(JournalFileBackend(str(journal)))
         return optuna.create_study(storage=where, study_name="heedful", load_if_exists=True)
     url, name = storage
+    return optuna.create_study(storage=open_database(url), study_name=name, load_if_exists=True)
+
+
+def open_database(url: str) -> "RDBStorage":
+    """Reach a database, and make the tables of Optuna in it.
+
+    Raises:
+        MissingExtraError: Optuna lacks what it needs for it.
+        RunError: It cannot be used.
+    """
+    from optuna.storages import RDBStorage
+
     shown = url.partition("://")[0]  # not whole: it may hold a password
     try:
-        where = RDBStorage(url)
+        # a server may have been started anew since it was last asked
+        return RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
     except ImportError as error:
         raise MissingExtraError(
             f"a database of {shown} needs a driver for Python, got: {error}"
         ) from None
     except Exception as error:  # of whatever the driver is
-        words = str(error).strip().splitlines()[:1]
-        got = (words[0] if words else type(error).__name__).replace(url, f"{shown}://...")
+        got = _first_line(error).replace(url, f"{shown}://...")
         raise RunError(f"the database of --storage must be usable, got: {got}") from None
-    return optuna.create_study(storage=where, study_name=name, load_if_exists=True)
+
+
+@contextmanager
+def reachable(url: str | None) -> Generator[None]:
+    """Check a database before a search begins, and say in one line where it is lost meanwhile.
+
+    Args:
+        url: As Optuna names it; `None` for a journal.
+
+    Raises:
+        RunError: It is; what was told to it before is there when it is back.
+        HeedfulError: As `open_database` does.
+    """
+    from optuna.exceptions import StorageInternalError
+
+    if url is not None:
+        open_database(url)
+    try:
+        yield
+    except StorageInternalError as error:
+        got = _first_line(error.__cause__ or error)
+        raise RunError(
+            f"the database of --storage must be usable until the end, got: {got}. "
+            "With --resume the search goes on."
+        ) from None
+
+
+def without_password(word: str) -> str:
+    """Return a word of a command line, `***` for the password of an address in it."""
+    return re.sub(r"(://[^:/@\s]*:)\S*(@)", r"\1***\2", word)
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
 
 
 def settle(path: Path) -> None:
