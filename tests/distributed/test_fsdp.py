@@ -6,6 +6,7 @@ from torch import nn
 
 from heedful.distributed.fsdp import (
     gathered,
+    holds_shares,
     is_sharded,
     norm_of,
     spread_like,
@@ -36,8 +37,8 @@ class Model(nn.Module):
 CODE = (
     MODEL
     + """
-from heedful.distributed.fsdp import gathered, is_sharded, norm_of, shard_model, spread_like
-from heedful.distributed.fsdp import synchronise, whole
+from heedful.distributed.fsdp import gathered, holds_shares, is_sharded, norm_of
+from heedful.distributed.fsdp import shard_model, spread_like, synchronise, whole
 model = Model()
 plain = [x.detach().clone() for x in model.parameters()]
 shard_model(model, device="cpu")
@@ -45,6 +46,7 @@ own = sum(x.to_local().numel() for x in model.parameters())
 found["own"] = torch.tensor(own)
 found["sharded"] = torch.tensor([is_sharded(x) for x in (
     model, model.first, *model.layers, model.layers[2][0])])
+found["shares"] = torch.tensor([holds_shares(x) for x in (model, model.first, model.layers[1])])
 for number, (name, x) in enumerate(model.named_parameters()):
     assert torch.equal(gathered(x.detach()), plain[number]), name
     assert torch.equal(spread_like(plain[number], x).to_local(), x.to_local())
@@ -86,6 +88,10 @@ def test_modules_of_lists_are_gathered_by_themselves(said):
     assert said[0]["sharded"].tolist() == [True, False, True, False, False, True]
 
 
+def test_what_is_within_a_model_that_is_spread_holds_shares(said):
+    assert said[0]["shares"].tolist() == [True, True, False]
+
+
 def test_gradients_are_the_mean_over_processes_of_what_each_has_added_up(said, model):
     for value in (1.0, 2.0):  # of each process two passes, half of both
         model(torch.full((2, 3), value)).backward()
@@ -104,6 +110,7 @@ def test_as_a_whole_any_method_can_be_called(said, model):
 def test_what_is_not_spread_stays_as_it_is():
     layer = nn.Linear(2, 3)
     assert not is_sharded(layer)
+    assert not holds_shares(layer)
     assert gathered(layer.weight) is layer.weight
     assert spread_like(layer.bias, layer.weight) is layer.bias
     with whole(layer):

@@ -110,6 +110,34 @@ def test_a_step_is_that_of_adamw_bit_for_bit(clip):
     assert clipped == (clip < 1)
 
 
+class Counted(nn.Module):
+    """Stands for what averages gradients: it knows a module's forward pass, and no other method."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.within, self.passes = module, 0
+
+    def forward(self, *given: Any) -> Any:
+        self.passes += 1
+        return self.within(*given)
+
+
+def test_a_loss_may_call_any_method_of_a_model_within_one_forward_pass():
+    class Model(nn.Linear):
+        def squares(self, batch: torch.Tensor) -> torch.Tensor:
+            return self(batch).square().sum() + self(-batch).square().sum()
+
+    accelerator: Any = Accelerator(cpu=True)
+    accelerator.prepare = lambda x: Counted(x) if isinstance(x, nn.Module) else x
+    task: Any = Squares()
+    task.loss = lambda model, batch: (model.squares(batch), len(batch))
+    taken: Any = stepper(task, Model(3, 2), accelerator)
+    batch = torch.randn(7, 3)
+    assert taken.step([batch], 0.1).decisions == 7
+    assert taken.model.passes == 1
+    assert [*taken.bare.state_dict()] == ["weight", "bias"]
+
+
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_weights_do_not_move_where_the_loss_is_no_number(bad):
     task: Any = Squares()

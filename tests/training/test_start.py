@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from safetensors.torch import load_file
 
 from heedful.allocation.plan import Plan
 from heedful.config.file import dump_toml
-from heedful.errors import ConfigError, DataError, RunError, TrainingError
+from heedful.errors import ConfigError, DataError, RunError, TrainingError, UnsupportedError
 from heedful.locks import LOCK
 from heedful.tasks.catalog import load_config
 from heedful.tasks.translation import losses
@@ -603,6 +604,16 @@ train(resume=folder / "halved")
 (folder / f"{rank()}.json").write_text(json.dumps(drawn))
 torch.distributed.destroy_process_group()
 """
+
+
+def test_a_task_with_a_learner_of_its_own_says_at_once_that_it_takes_one_process(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(start, "accelerator", lambda: SimpleNamespace(num_processes=2))
+    config = {"task": "control", "train": {"steps": 1}, "output": str(tmp_path / "run")}
+    with pytest.raises(UnsupportedError, match="control must be trained in one process, got 2"):
+        train(config)
+    assert not (tmp_path / "run").exists()
 
 
 def _in_two_processes(folder, code):

@@ -98,6 +98,11 @@ def is_sharded(module: object) -> "TypeGuard[FSDPModule]":
     return isinstance(module, FSDPModule)
 
 
+def holds_shares(model: nn.Module) -> bool:
+    """Whether any parameter of a model is spread, by itself or by what is around it."""
+    return any(map(_is_spread, model.parameters()))
+
+
 def _is_spread(tensor: Tensor) -> "TypeGuard[DTensor]":
     if "torch.distributed.tensor" not in sys.modules:
         return False

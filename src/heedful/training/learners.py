@@ -1,7 +1,7 @@
 """What takes a training step: one optimizer on one loss, or a learner that a task brings along."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, cast
 
 import torch
@@ -32,10 +32,12 @@ class Stepper(Protocol):
 
     Attributes:
         bare: The model, as checkpoints hold it.
+        root: What is spread over processes, if anything is: the model, and what is around it.
         draws_anew: Random numbers are seeded for every step, not kept from step to step.
     """
 
     bare: nn.Module
+    root: nn.Module
     draws_anew: bool
 
     @property
@@ -62,16 +64,43 @@ def stepper(task: Task[Any, Any], model: nn.Module, accelerator: Accelerator) ->
     learner = task.learner(model.to(accelerator.device))
     if learner is None:
         return Supervised(task, model, accelerator)
-    if accelerator.num_processes > 1:
-        raise UnsupportedError(
-            f"{task.config.task} must be trained in one process, got {accelerator.num_processes}"
-        )
+    check_alone(task.config.task, accelerator)
     if task.config.train.accumulate > 1:
         raise UnsupportedError(
             f"{task.config.task} must learn from one batch a step, got train.accumulate = "
             f"{task.config.train.accumulate}"
         )
     return OwnLearner(learner)
+
+
+def check_alone(name: str, accelerator: Accelerator) -> None:
+    """Check that a task with a learner of its own is trained in one process.
+
+    Raises:
+        UnsupportedError: There are several.
+    """
+    if accelerator.num_processes > 1:
+        raise UnsupportedError(
+            f"{name} must be trained in one process, got {accelerator.num_processes}"
+        )
+
+
+class Door(nn.Module):
+    """A model of which any method may be called for a gradient, within one forward pass of this.
+
+    What averages gradients over processes, or spreads parameters, sees forward passes alone.
+
+    Args:
+        model: Whose methods those are.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, work: Callable[[], Any]) -> Any:
+        """Return what is computed: with a batch as an argument, that would be copied again."""
+        return work()
 
 
 class Supervised:
@@ -90,10 +119,12 @@ class Supervised:
         self.several = accelerator.num_processes > 1
         self.draws_anew: bool = self.several  # a checkpoint holds those of one
         spread = self.several and self.settings.strategy == "fsdp"
+        self.bare = model
+        self.root: nn.Module = Door(model)
         if spread:
-            shard_model(model, device=accelerator.device.type)
-        self.bare, plain = model, adamw(model, self.settings)
-        self.model: nn.Module = model if spread else accelerator.prepare(model)
+            shard_model(self.root, device=accelerator.device.type)
+        plain = adamw(model, self.settings)
+        self.model: nn.Module = self.root if spread else accelerator.prepare(self.root)
         self.optimizer: torch.optim.Optimizer = accelerator.prepare(plain)
         self.optimizers = {"main": plain}
 
@@ -130,7 +161,7 @@ class Supervised:
         accelerator = self.accelerator
         low = self.precision == "bf16"
         with torch.autocast(accelerator.device.type, dtype=torch.bfloat16, enabled=low):
-            total, own = self.task.loss(self.model, batch)
+            total, own = self.model(lambda: self.task.loss(self.bare, batch))
         # processes are averaged over, but each holds a different number of decisions
         count, loss = torch.tensor(own, device=total.device), total.detach()
         if self.several:
@@ -161,7 +192,8 @@ class OwnLearner:
 
     def __init__(self, learner: Learner) -> None:
         self.learner = learner
-        self.bare, self.optimizers = learner.model, learner.optimizers
+        self.bare = self.root = learner.model
+        self.optimizers = learner.optimizers
         moved = [
             parameter
             for optimizer in self.optimizers.values()

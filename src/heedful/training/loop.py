@@ -244,7 +244,7 @@ class Training:
     def _evaluate(self) -> None:
         """Measure the dev split, and save: as the best too where it is."""
         self.bare.eval()
-        with whole(self.bare), torch.inference_mode(), self.watch.hear(self.bare):
+        with whole(self.learner.root), torch.inference_mode(), self.watch.hear(self.bare):
             found = self.task.scores(self.bare, self.data.dev)
         numbers = same_everywhere(self.accelerator, *found.values())
         scores = dict(zip(found, numbers, strict=True))

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from heedful.distributed.fsdp import is_sharded
+from heedful.distributed.fsdp import holds_shares
 from heedful.tasks.base import Dataset, Task
 from heedful.training.stream import Stream
 
@@ -53,7 +53,7 @@ def measured_precision(
         stream: Its batches.
         device: Where the model is.
     """
-    if is_sharded(model):
+    if holds_shares(model):
         with torch.random.fork_rng():
             model = task.build().to(device).train()
     ranked = sorted(stream.batches(epoch=0), key=len)

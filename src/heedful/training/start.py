@@ -22,8 +22,9 @@ from heedful.tasks.base import Task
 from heedful.tasks.catalog import AnyTask, find_task, load_config, parse_config
 from heedful.training.events import Message, Started
 from heedful.training.layout import create
+from heedful.training.learners import check_alone
 from heedful.training.loop import Listener, Ready, Training, ignore
-from heedful.training.processes import alike, decided
+from heedful.training.processes import accelerator, alike, decided
 from heedful.training.run import Run, build
 from heedful.training.settled import CONFIG, FREE, change_config, mark, settled
 from heedful.training.splits import training_examples
@@ -231,6 +232,8 @@ def _check_settings(kind: AnyTask, config: TaskConfig) -> None:
         raise ConfigError(wrong)
     if all(getattr(config.train, limit) is None for limit in LIMITS):
         raise ConfigError("train must set one of steps, epochs, minutes, got none")
+    if kind.loss is Task.loss:  # what a learner of its own needs may take minutes to make
+        check_alone(config.task, accelerator())
 
 
 def _announce(training: Training, counts: dict[str, Any]) -> None:
