@@ -21,6 +21,7 @@ from heedful.training.run import Run
 WAYS = {
     "FedAvg, shares alike": Federation(),
     "FedAvg, labels spread by 0.1": Federation(skew=0.1),
+    "FedProx 0.1, shares alike": Federation(proximal=0.1),
     "FedProx 0.01, labels spread by 0.1": Federation(skew=0.1, proximal=0.01),
     "FedProx 0.1, labels spread by 0.1": Federation(skew=0.1, proximal=0.1),
 }
@@ -40,6 +41,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--only", default="", help="what the names of all ways begin with")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     rounds, steps = arguments.rounds, arguments.steps
@@ -49,7 +51,8 @@ def main() -> None:
         config = {"task": "classify-text", "output": str(folder / "central"), "train": settings}
         lines = [row("in one place, all examples", lambda: heedful.train(config))]
         central = Run(folder / "central")
-        for name, way in WAYS.items():
+        chosen = {name: way for name, way in WAYS.items() if name.startswith(arguments.only)}
+        for name, way in chosen.items():
             lengths = {"rounds": rounds, "steps": steps}
             federation = Federation(**vars(way) | lengths)
             if name.startswith("FedAvg"):  # what a client has without the others

@@ -27,6 +27,34 @@ def run_python(code, *, env=None, **options):
     )
 
 
+def test_it_runs_without_what_only_unix_has(tmp_path):
+    code = """
+import importlib, os, signal, sys
+for name in ("fcntl", "resource", "pwd", "grp", "termios", "pty"):
+    sys.modules[name] = None
+for module, names in ((os, ("getuid", "killpg", "sched_getaffinity", "sysconf", "O_NOFOLLOW")),
+                      (signal, ("SIGKILL", "SIGHUP"))):
+    for name in names:
+        delattr(module, name)
+from heedful.cli import main
+for words in (["--help"], ["new", "classify-text", "-o", sys.argv[1]]):
+    try:
+        main(words)
+    except SystemExit as leave:
+        assert not leave.code
+for name in ("locks", "files", "kernels.cpu._places", "kernels.cpu._compiler", "tuning.pool",
+             "training.interrupts", "federated.loopback", "bench.memory"):
+    importlib.import_module(f"heedful.{name}")
+from pathlib import Path
+from heedful.kernels.cpu._places import folder
+from heedful.tuning.pool import cores
+assert cores() > 0 and folder().is_dir()
+"""
+    run = run_python(code.replace("sys.argv[1]", repr(str(tmp_path / "new.toml"))))
+    assert run.returncode == 0, run.stderr.decode()[-2_000:]
+    assert (tmp_path / "new.toml").exists()
+
+
 def test_every_file_is_a_verb():
     shared = {"progress"}  # its name is public, but it is no command
     files = {module.name for module in pkgutil.iter_modules(cli.__path__)}

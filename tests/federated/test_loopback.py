@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from heedful.errors import MissingExtraError, TrainingError
+from heedful.errors import MissingExtraError, TrainingError, UnsupportedError
 from heedful.federated import loopback
 from heedful.federated.loopback import check_flower, run_on_loopback
 
@@ -120,4 +120,10 @@ def test_an_installation_without_flower_says_how_to_get_it(monkeypatch):
     with pytest.raises(
         MissingExtraError, match=r"needs flwr, got .* pip install 'heedful\[federated\]'"
     ):
+        check_flower()
+
+
+def test_on_windows_it_says_at_once_that_it_cannot(monkeypatch):
+    monkeypatch.delattr(os, "killpg")
+    with pytest.raises(UnsupportedError, match="must run on Linux or macOS, got"):
         check_flower()

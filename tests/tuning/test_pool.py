@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from heedful.errors import RunError
+from heedful.errors import RunError, UnsupportedError
 from heedful.tuning import pool as module
-from heedful.tuning.pool import Pool, cores
+from heedful.tuning.pool import Pool, check_pipes, cores
 
 HEAD = """
 import json, os, sys, time
@@ -169,3 +169,10 @@ def test_a_pool_that_cannot_be_filled_leaves_nobody_behind(script, tmp_path, mon
     with pytest.raises(OSError, match="no more processes"), Pool(tmp_path, workers=2):
         pass
     assert hired[0].process.poll() is not None
+
+
+def test_on_windows_it_says_at_once_that_it_cannot(monkeypatch):
+    check_pipes()
+    monkeypatch.setattr(module.sys, "platform", "win32")
+    with pytest.raises(UnsupportedError, match="a search must run on Linux or macOS, got Windows"):
+        check_pipes()

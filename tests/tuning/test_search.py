@@ -13,7 +13,7 @@ import pytest
 
 from heedful.config.base import dump
 from heedful.config.file import dump_toml
-from heedful.errors import BudgetError, ConfigError, DataError, RunError
+from heedful.errors import BudgetError, ConfigError, DataError, RunError, UnsupportedError
 from heedful.evaluation import evaluate
 from heedful.locks import hold
 from heedful.tasks.catalog import load_config, parse_config
@@ -121,6 +121,13 @@ def test_a_space_without_models_leaves_nothing_behind(tmp_path, small):
     space = Space(choices=(Choice(key="model.heads", values=(3,)),))
     with pytest.raises(ConfigError, match="heads must divide width, got heads=3, width=32"):
         tune(small, goal=goal(), output=tmp_path / "out", space=space)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_search_that_cannot_run_here_leaves_nothing_behind(tmp_path, small, monkeypatch):
+    monkeypatch.setattr(sys, "platform", "win32")
+    with pytest.raises(UnsupportedError, match="got Windows"):
+        tune(small, goal=goal(), output=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

@@ -94,6 +94,7 @@ def federate(
         MissingExtraError: flwr is not installed.
         RunError: The folder is not new.
         TrainingError: A client did not answer, or a process of Flower ended.
+        UnsupportedError: It is to run on Windows.
     """
     check_flower()
     check_unused(output)

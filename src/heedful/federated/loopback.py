@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from heedful.config.file import toml
-from heedful.errors import MissingExtraError, TrainingError
+from heedful.errors import MissingExtraError, TrainingError, UnsupportedError
 from heedful.files import write_bytes
 
 HOST = "127.0.0.1"
@@ -32,7 +32,10 @@ def check_flower() -> None:
 
     Raises:
         MissingExtraError: flwr is not installed.
+        UnsupportedError: This is Windows, where no process ends with all that it has started.
     """
+    if not hasattr(os, "killpg"):
+        raise UnsupportedError(f"federated training must run on Linux or macOS, got {sys.platform}")
     if find_spec("flwr") is None:
         raise MissingExtraError(
             "federated training needs flwr, got an installation without it. Install it in an "

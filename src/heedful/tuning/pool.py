@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self, cast
 
-from heedful.errors import RunError
+from heedful.errors import RunError, UnsupportedError
 
 Message = dict[str, Any]
 PATIENCE = 5.0  # seconds that a worker has to leave
@@ -22,6 +22,16 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def check_pipes() -> None:
+    """Check that a process can wait for several others here.
+
+    Raises:
+        UnsupportedError: This is Windows, where nothing waits for several pipes at once.
+    """
+    if sys.platform == "win32":
+        raise UnsupportedError("a search must run on Linux or macOS, got Windows")
 
 
 class Worker:

@@ -13,7 +13,7 @@ from heedful.tuning.costs import Costs
 from heedful.tuning.crew import Crew
 from heedful.tuning.folder import check_folder, check_results, discard, open_folder
 from heedful.tuning.goal import Goal, check_keep
-from heedful.tuning.pool import Pool
+from heedful.tuning.pool import Pool, check_pipes
 from heedful.tuning.results import Results
 from heedful.tuning.scheduler import Callback, Scheduler, ignore
 from heedful.tuning.space import Space, applied, combinations, default_space
@@ -90,11 +90,14 @@ def tune(
         RunError: The folder holds something else, or workers do not live, or the database cannot be
             reached, to begin with or any more.
 
+        UnsupportedError: It is to run on Windows.
+
     Source:
         Bergstra et al. 2011, "Algorithms for Hyper-Parameter Optimization", section 4 (the
         sampler: a tree-structured Parzen estimator).
     """
     _check_counts(trials=trials, workers=workers)
+    check_pipes()
     check_optuna()
     config = config if isinstance(config, TaskConfig) else load_config(config, source=task)
     kind = find_task(config.task, source=task)
