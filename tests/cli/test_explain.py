@@ -23,7 +23,7 @@ def run(tmp_path_factory):
 def test_a_text_is_drawn_with_its_badge(heedful, run):
     code, out, _ = heedful("explain", run, "--text", "am 3. Januar")
     assert code == 0
-    assert "[– not tested] by gradient-attention" in out
+    assert "[– not tested] by integrated-gradients" in out
     assert "␣Januar" in out
 
 
@@ -32,7 +32,7 @@ def test_a_picture_has_its_badge_in_the_file(heedful, run, tmp_path):
     path = tmp_path / "why.svg"
     code, _, _ = heedful("explain", run, "--text", "am 3. Januar", "-o", path)
     assert code == 0
-    assert ">not tested, by gradient-attention</text>" in path.read_text(encoding="utf-8")
+    assert ">not tested, by integrated-gradients</text>" in path.read_text(encoding="utf-8")
 
 
 def test_json_has_weights_and_verdict(heedful, run):

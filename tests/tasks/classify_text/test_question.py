@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from heedful.explaining.gradient_attention import gradient_attention
+from heedful.explaining.integrated_gradients import integrated_gradients
 from heedful.explaining.scores import log_odds
 from heedful.tasks.catalog import parse_config
 from heedful.tasks.classify_text.task import ClassifyText
@@ -13,9 +14,13 @@ from heedful.training.start import build
 EXAMPLES = [Labelled("Good film, really", "yes"), Labelled("so very bad", "no")]
 
 
-def asked(name="pooling"):
+def asked(name="pooling", longest=512):
     torch.manual_seed(3)
-    tables = {"task": "classify-text", "model": {"name": name, "width": 16}}
+    tables = {
+        "task": "classify-text",
+        "tokens": {"max_length": longest},
+        "model": {"name": name, "width": 16},
+    }
     task = ClassifyText.fit(parse_config(tables), EXAMPLES)
     model = build(task).eval()
     with torch.no_grad():
@@ -41,6 +46,21 @@ def test_a_word_that_is_left_out_was_never_there():
     expected = log_odds(task.logits(model, batch), torch.tensor([task.labels[answer.label]]))
     assert question.pieces == ("Good", " film", ",", " really")
     torch.testing.assert_close(question.scores(model, question.inputs(kept))[:, 0], expected)
+
+
+@pytest.mark.parametrize("name", ["pooling", "lstm", "cnn", "transformer"])
+def test_slopes_explain_short_texts(name):
+    _, model, question, _ = asked(name)
+    assert question.method == "integrated-gradients"
+    assert integrated_gradients(model, question, steps=4).weights.any(0).all()
+
+
+def test_slopes_do_not_explain_long_texts():
+    task, model, _, answer = asked(longest=2000)
+    assert (
+        task.question(model, Labelled("so" + " so" * 511), answer).method == "integrated-gradients"
+    )
+    assert task.question(model, Labelled("so" + " so" * 512), answer).method == ""
 
 
 @pytest.mark.parametrize("name", ["pooling", "lstm", "transformer"])

@@ -49,6 +49,7 @@ def test_a_moment_that_is_removed_was_like_all():
 @pytest.mark.parametrize("limit, pieces", [(None, 4), (3, 3)])
 def test_attention_and_slopes_lead_to_moments(limit, pieces):
     _, network, _, question = asked(limit)
+    assert question.method == "occlusion"  # by which more holds
     found = gradient_attention(network, question)
     assert found.weights.shape == (1, pieces)
     assert found.weights.min() >= 0 < found.weights.max()

@@ -70,6 +70,7 @@ def test_what_is_removed_is_a_straight_line():
 
 def test_attention_leads_to_the_patches_of_a_column():
     network, question, _ = asked()
+    assert question.method == "occlusion"  # by which more holds
     assert question.route.places["source"] == (0, 1, 1, 2, 2, 3, 3) * 2
     for method, targets in ((gradient_attention, 2), (rollout, 2)):
         found = method(network, question)

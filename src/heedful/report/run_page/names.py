@@ -65,7 +65,7 @@ FIELDS = {
     "evidence": "依据",
     "facts": "相关句",
     "file": "文件",
-    "follows": "其后",
+    "follows": "跟随的位置",
     "id": "编号",
     "image": "图像",
     "index": "序号",

@@ -9,6 +9,7 @@ from heedful.data.ragged import Ragged
 from heedful.explaining.question import Question
 from heedful.explaining.routes import encoder
 from heedful.explaining.scores import label_odds
+from heedful.explaining.stretches import MOST
 from heedful.explaining.texts import REMOVAL, words_of
 from heedful.metrics.rows import UNKNOWN
 from heedful.tasks.classification import Prediction
@@ -50,5 +51,8 @@ def why_label(task: "ClassifyText", model: nn.Module, text: str, answer: Predict
         route=encoder(model, words.places, sites="encoder", pooling="pooling"),
         embedding="embedding",
         embedded=words.places,
+        # attention to a word grows with its letters in any model: see docs/explaining.md; of long
+        # texts slopes would take too long
+        method="integrated-gradients" if len(words.words) <= MOST else "",
         title=f"{text} → {answer.label}",
     )

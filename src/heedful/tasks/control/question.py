@@ -52,5 +52,7 @@ def why_done(task: "Control", model: "MemoryPolicy", answer: PlayedEpisode) -> Q
         route=Route(steps=(step,), places={SOURCE: moments, ANSWER: (0,)}) if looks else None,
         embedding="embedding",
         embedded=(*moments, *[NOWHERE] * (model.memory - known)),
+        # maps by attention were like those of random models: see docs/explaining.md
+        method="occlusion",
         title=f"last of {steps} steps, seed {answer.seed}",
     )
