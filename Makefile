@@ -29,7 +29,7 @@ browser:
 		>/dev/null 2>&1 || true
 
 test: $(READY) browser
-	$(PYTEST)
+	$(PYTEST) -m "not slow"
 
 # the tests come last, so that their summary is what is read
 check: format lint types shapes browser

@@ -64,6 +64,7 @@ def test_an_encoder_becomes_a_folder_that_opens_elsewhere(encoder, lines, tmp_pa
     assert not (tmp_path / "out.search").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("faster")
 def test_a_plain_checkpoint_opens_without_heedful(save, sizes, lines, tmp_path):
     own = {**sizes, "hidden_size": 16, "num_attention_heads": 4, "num_key_value_heads": 2}

@@ -174,6 +174,7 @@ main({words})
 C_LOCALE = {"LANG": "C", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", [None, "latin-1", "gbk"])
 def test_chinese_in_and_out_under_any_locale(tmp_path, encoding):
     code = (FAKE.format(chinese=ascii(CHINESE)[1:-1], words=["predict", "r"])).encode()
@@ -186,6 +187,7 @@ def test_chinese_in_and_out_under_any_locale(tmp_path, encoding):
     assert done.stdout.decode() == f"{CHINESE}三月2\n"
 
 
+@pytest.mark.slow
 def test_chinese_on_the_command_line_under_the_c_locale(tmp_path):
     script = tmp_path / "run.py"
     script.write_text(FAKE.format(chinese="", words="sys.argv[1:]"), encoding="utf-8")
@@ -199,6 +201,7 @@ def test_chinese_on_the_command_line_under_the_c_locale(tmp_path):
     assert done.stdout.decode() == "三月2\n"
 
 
+@pytest.mark.slow
 def test_a_reader_that_goes_away_is_no_bug():
     code = FAKE.format(chinese="x" * 70_000, words=["predict", "r", "a", "b"])
     read, write = os.pipe()

@@ -53,6 +53,7 @@ def here(folder, monkeypatch):
     monkeypatch.setattr(sys, "path", [*sys.path])
 
 
+@pytest.mark.slow
 def test_the_command_finds_it_where_one_stands():
     command = Path(sys.executable).with_name("heedful")  # whose path starts at its own folder
     done = subprocess.run([command, "new", *OWN], capture_output=True, timeout=100)

@@ -2,15 +2,19 @@
 
 import re
 
+import pytest
+
 PAGE = "write_a_mechanism.md"
 
 
+@pytest.mark.slow
 def test_every_rule_that_is_claimed_holds(tutorial):
     code, out, err = tutorial.type(*tutorial.commands)
     assert code == 0, err
     assert re.search(r"^2\d passed, 0 partly, 0 failed, 0 unsupported$", out, re.M)
 
 
+@pytest.mark.slow
 def test_what_the_page_says_of_earlier_versions_is_so(tutorial):
     text = tutorial.files["gaussian.py"]
     earlier = text.replace(

@@ -2,6 +2,8 @@
 
 import re
 
+import pytest
+
 PAGE = "write_a_task.md"
 
 
@@ -12,6 +14,7 @@ def test_a_task_is_less_than_sixty_lines(tutorial):
     assert max(map(len, task.splitlines())) <= 100
 
 
+@pytest.mark.slow
 def test_the_commands_of_the_page_work(tutorial):
     assert tutorial.commands
     for line in tutorial.commands:
@@ -24,6 +27,7 @@ def test_the_commands_of_the_page_work(tutorial):
     assert tutorial.run("heedful", "predict", "runs/vowels", *words)[0] == 0
 
 
+@pytest.mark.slow
 def test_the_task_keeps_the_contract(tutorial):
     code, out, err = tutorial.run("pytest", "-q", "-p", "no:cacheprovider", "test_vowels.py")
     assert code == 0, out[-3000:] + err[-1000:]

@@ -31,6 +31,7 @@ def by_torch(model, rows, part):
     return getattr(model.eval()(**given), part)
 
 
+@pytest.mark.slow
 def test_an_encoder_says_the_same_of_any_batch_and_length(checkpoint, sizes, texts, tmp_path):
     folder, out = checkpoint("BertModel", T.BertConfig(**sizes)), tmp_path / "out"
     about = heedful.export(folder, to="onnx", output=out, data=texts)
@@ -49,6 +50,7 @@ def test_an_encoder_says_the_same_of_any_batch_and_length(checkpoint, sizes, tex
     heedful.export(folder, to="onnx", output=out, data=texts, force=True)  # all of it was ours
 
 
+@pytest.mark.slow
 def test_an_optimised_folder_has_other_heads_in_every_layer(
     checkpoint, smaller, sizes, texts, tmp_path
 ):
@@ -74,6 +76,7 @@ def said_of_original(folder, tmp_path, data, *texts):
     return said(tmp_path / "whole", *texts)
 
 
+@pytest.mark.slow
 def test_a_language_model_says_every_next_word_without_a_cache(checkpoint, sizes, texts, tmp_path):
     own = {**sizes, "hidden_size": 16, "num_attention_heads": 4, "num_key_value_heads": 2}
     folder = checkpoint("LlamaForCausalLM", T.LlamaConfig(**own), torch.bfloat16)
@@ -85,6 +88,7 @@ def test_a_language_model_says_every_next_word_without_a_cache(checkpoint, sizes
     torch.testing.assert_close(got, want, atol=1e-5, rtol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_programs_of_torch_too(checkpoint, sizes, tokenizer, texts, tmp_path):
     folder, out = checkpoint("BertModel", T.BertConfig(**sizes)), tmp_path / "out"

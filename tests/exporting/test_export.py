@@ -9,6 +9,8 @@ import heedful
 from heedful.errors import ConfigError, MissingExtraError, RunError
 from heedful.manifest import sealed
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_folder_says_what_it_holds(run, exported):
     about = json.loads((exported / "export.json").read_text(encoding="utf-8"))

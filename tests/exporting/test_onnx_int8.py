@@ -15,6 +15,7 @@ onnxruntime = pytest.importorskip("onnxruntime")
 INT8 = LowPrecision(precision="int8")
 
 
+@pytest.mark.slow
 def test_it_multiplies_in_8_bits(checkpoint, smaller, sizes, texts, tmp_path):
     import onnx
 

@@ -24,6 +24,7 @@ class Reader(nn.Module):
         return states, *(last if isinstance(last, tuple) else (last,))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("kind", [nn.GRU, nn.LSTM])
 def test_states_and_last_ones_are_the_same(kind, capfd):

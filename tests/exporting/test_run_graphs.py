@@ -45,6 +45,7 @@ def made(task, tables):
 CONTRACTS = list(contracts())
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name, task, tables", CONTRACTS)
 def test_every_task_becomes_a_graph(name, task, tables):

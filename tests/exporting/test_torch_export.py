@@ -27,6 +27,7 @@ print("same")
 """
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore", "error:.*treespec:FutureWarning")
 def test_it_runs_where_heedful_is_not(run, tmp_path):
     out = tmp_path / "out"

@@ -46,6 +46,7 @@ def test_a_folder_without_a_translator_is_refused(tmp_path):
         Translator(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_plan_of_recurrences_counts_its_tokens(run, tmp_path):
     """Nothing grows then with what was written, so `step` is told how much that is."""
     Plan(moves={"decoder.0.self_attention": (Recurrence(),)}).save(tmp_path / "plan.toml")

@@ -220,6 +220,7 @@ def said(model, batch, plain=False):
     return answers
 
 
+@pytest.mark.slow
 def test_all_are_smaller_and_the_same_in_a_new_process(kit, timed, tmp_path):
     expected = {}
     for name in (*MODELS, "plain"):

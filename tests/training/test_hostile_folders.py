@@ -11,6 +11,7 @@ import pytest
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "fuzz_run_folders.py"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="every try is a forked process with limits")
 def test_a_changed_folder_gives_one_line_or_the_right_answer():
     # a process of its own: what is forked must have one thread only

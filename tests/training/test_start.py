@@ -86,6 +86,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_does_not(digit_co
     assert not torch.equal(*(run["source_embedding.weight"] for run in (first, other)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
 def test_kill_9_then_resume_gives_the_result_of_an_undisturbed_training(
     digit_config, tmp_path, dropout
@@ -631,6 +632,7 @@ def _in_two_processes(folder, code):
     assert result.returncode == 0, result.stderr[-3000:]
 
 
+@pytest.mark.slow
 def test_two_processes_train_like_one(digit_config, tmp_path, monkeypatch):
     if not torch.distributed.is_available():
         pytest.skip("torch was built without distributed training")

@@ -16,6 +16,7 @@ from heedful.training.metrics import read_metrics
 from heedful.training.run import load
 from heedful.training.start import train
 
+pytestmark = pytest.mark.slow
 STEPS = 6
 CODE = """
 import sys

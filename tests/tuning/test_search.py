@@ -203,6 +203,7 @@ def test_a_new_search_leaves_a_folder_that_is_held_alone(tmp_path, small):
             tune(small, goal=goal(), output=tmp_path / "out", space=WIDTHS)
 
 
+@pytest.mark.slow
 def test_two_workers_find_a_cheaper_translator(digit_config, tmp_path, weights):
     """Real trainings in real processes; what is found can be loaded, trained and evaluated."""
     config = digit_config(steps=20, learning_rate=5e-3).model_copy(update={"output": None})
@@ -307,6 +308,7 @@ tune(sys.argv[1] + "/c.toml", goal=goal, output=sys.argv[2], space=space, trials
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("database", [False, True])
 def test_two_commands_share_a_search_and_one_that_is_killed_loses_nothing(
     tmp_path, small, database
