@@ -30,6 +30,13 @@ def test_cldr():
     assert made != load_data(data, 8)
 
 
+def test_who_changes_what_was_made_changes_no_other():
+    data = CldrData(source_locale="de", target_locale="fr", examples=40, dev=3, test=5)
+    made = load_data(data, 7)
+    first = made.train.pop()
+    assert load_data(data, 7).train[-1] == first
+
+
 def test_tsv(tmp_path):
     paths = store(tmp_path, train="a\tb\n", dev="c\td\n", test="e\tf\n")
     splits = load_data(TsvData(**paths), 1)

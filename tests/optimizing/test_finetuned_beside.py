@@ -66,6 +66,14 @@ def test_it_ends_when_time_is_up(problem, two_threads):
     assert beside.steps == 2  # the first one of each
 
 
+def test_it_leaves_time_to_judge(problem, two_threads):
+    clock = Clock(1.0, now=lambda: 0.0)
+    clock.took["dev"] = 31.0
+    with FinetunedBeside(problem, RECIPE[:1], clock) as beside:
+        beside.wait()
+    assert beside.steps == 1
+
+
 def test_what_goes_wrong_is_kept(problem, two_threads, monkeypatch):
     def fail(*_, **__):
         raise ValueError("no")
@@ -89,13 +97,13 @@ def test_an_earlier_one_is_gone_on_with(problem, two_threads):
         first.wait()
     with FinetunedBeside(problem, RECIPE, Clock(), first) as second:
         second.wait()
-    assert second.model is first.model
     assert (first.steps, second.steps) == (3, 8)
     other = unfused(problem.model)
-    for each in RECIPE:
+    for each, beside in zip(RECIPE, (first, second), strict=True):  # the first is left as it was
         finetune(other, problem, each)
-    for name, tensor in other.state_dict().items():
-        torch.testing.assert_close(second.model.state_dict()[name], tensor, rtol=1e-5, atol=1e-6)
+        for name, tensor in other.state_dict().items():
+            found = beside.model.state_dict()[name]
+            torch.testing.assert_close(found, tensor, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("taken, recipe", [(3, RECIPE[1:]), (2, RECIPE)])

@@ -50,6 +50,20 @@ def test_so_many_steps_fit(made, labelled, steps):
     assert made(labelled=labelled, minutes=None)[0].steps(100, share=4 / 5) == 100
 
 
+def test_an_original_that_is_fine_tuned_meanwhile_needs_no_time_of_its_own(made):
+    found, now, _ = made(labelled=True)
+    now.seconds = 20.0
+    after = found.watched(100, beside=True)
+    now.seconds = 40.0
+    assert after(10) is None
+    assert found.clock.took["step"] == 2.0
+    assert found.steps(100, share=4 / 5, beside=True) == 8 > found.steps(100, share=4 / 5)
+    now.seconds = 51.0
+    assert after(11) is STOP
+    found.keep((Finetuning(steps=15), Finetuning(steps=5)), done=18)
+    assert found.clock.kept == pytest.approx(SLOWER * 2 * found.clock.took["step"])
+
+
 def test_time_for_the_original_is_kept_once(made):
     found, *_ = made(labelled=True)
     found.clock.took["step"] = 0.5

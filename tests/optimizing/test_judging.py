@@ -153,13 +153,25 @@ def labelled(kit, monkeypatch):
     return made(kit, problem)
 
 
-def test_the_original_is_fine_tuned_beside_where_that_is_asked(labelled):
+def test_the_original_is_fine_tuned_beside_where_that_is_asked(labelled, monkeypatch):
+    monkeypatch.setattr(judging, "_better", lambda new, old: True)
     search, before = labelled, labelled.judged(labelled.original)
     search.finetuned(before, 3, 7, rate_scale=0.5)
     assert search.beside is None
     search.finetuned(before, 3, 7, rate_scale=0.5, beside=True)
     assert search.beside.trained == (Finetuning(steps=3, seed=7, rate_scale=0.5),)
     assert search.beside.steps == 3
+
+
+def test_where_a_candidate_gained_nothing_the_original_is_what_it_was_too(labelled, monkeypatch):
+    better = iter([True, False])
+    monkeypatch.setattr(judging, "_better", lambda new, old: next(better))
+    search, before = labelled, labelled.judged(labelled.original)
+    gained = search.finetuned(before, 3, 7, rate_scale=0.5, beside=True)
+    kept = search.beside
+    assert search.finetuned(gained, 2, 8, rate_scale=0.5, beside=True) is gained
+    assert search.beside is kept
+    assert kept.trained == gained.trained
 
 
 def test_the_original_ends_with_a_candidate_for_which_time_is_up(labelled, monkeypatch):

@@ -180,7 +180,7 @@ def test_when_time_is_up_all_that_was_verified_is_left(kit):
     assert events[-1] == Note(text="the time is up: going on with the best so far")
 
 
-@pytest.mark.parametrize("took, steps", [(0.0, [34, 67]), (0.5, [34, 67]), (10.0, [23, 23])])
+@pytest.mark.parametrize("took, steps", [(0.0, [34, 67]), (0.5, [34, 67]), (10.0, [23])])
 def test_long_fine_tuning_fits_into_the_time_that_is_left(kit, took, steps):
     clock = Clock(5.0, now=Now())
     search = made(kit, finals=1, clock=clock)
@@ -257,6 +257,44 @@ def test_within_minutes_rounds_go_on_from_the_small_step_that_lost_too_much(kit,
     found = list(search._rounds())
     assert limits == [0.2, 0.4, 0.4]  # faster again where that loses little
     assert not found[-1].promising  # and no further where it does
+
+
+@pytest.mark.parametrize(
+    "labelled, took, final_steps, mended",
+    [
+        (True, 0.23, 3000, True),  # 230 of 290 seconds for a third of all steps
+        (True, 0.24, 3000, False),
+        (True, 0.24, 2700, True),
+        (True, 0.0, 0, False),
+        (False, 0.0, 3000, False),
+    ],
+)
+def test_small_steps_come_first_where_no_long_fine_tuning_fits(
+    kit, monkeypatch, labelled, took, final_steps, mended
+):
+    problem = kit.problem()
+    truth = (lambda batch: torch.zeros(len(batch), dtype=torch.long)) if labelled else None
+    clock, problem = Clock(5.0, now=Now()), replace(problem, truth=truth)
+    search = made(kit, problem, clock=clock, final_steps=final_steps)
+    monkeypatch.setattr(rounds, "can_be_beside", lambda problem: True)
+    clock.took["step"], clock.kept = took, 10.0
+    assert rounds._can_be_mended(search) is mended
+
+
+def test_how_long_a_step_takes_is_measured_with_the_original_beside(kit, monkeypatch):
+    problem = replace(kit.problem(), truth=lambda batch: torch.zeros(len(batch), dtype=torch.long))
+    search = made(kit, problem, clock=Clock(5.0, now=Now()), final_steps=30)
+    asked = []
+
+    def trained(candidate, steps, seed, *, beside):
+        assert candidate is search.base
+        asked.append(beside)
+        search.clock.took["step"], search.beside = 1.0, "the original"
+
+    search.trained = trained
+    assert rounds._can_be_mended(search)
+    assert asked == [True, True]  # the first few are slow
+    assert search.beside is None
 
 
 def test_with_no_site_left_there_is_no_round(search):

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -127,15 +128,19 @@ def located(data: Data) -> Data:
 
 
 def _cldr(data: CldrData, seed: int) -> Splits[Example]:
+    sizes = data.examples, data.dev, data.test
+    made = _made(data.source_locale, data.target_locale, *sizes, seed)
+    return Splits(train=list(made.train), dev=list(made.dev), test=list(made.test))
+
+
+@lru_cache(maxsize=1)  # who trains and then optimises in one process reads it twice
+def _made(
+    source_locale: str, target_locale: str, examples: int, dev: int, test: int, seed: int
+) -> Splits[Example]:
     from heedful.data.cldr import cldr_corpus  # here, so that a run is opened without locales
 
     return cldr_corpus(
-        data.source_locale,
-        data.target_locale,
-        examples=data.examples,
-        dev=data.dev,
-        test=data.test,
-        seed=seed,
+        source_locale, target_locale, examples=examples, dev=dev, test=test, seed=seed
     )
 
 

@@ -24,7 +24,8 @@ class FinetunedBeside:
         problem: Whose original. Its passes must not ask a clock, for they end no search here.
         trained: The fine-tunings, in their order.
         clock: It ends when there is no time left.
-        before: An earlier one, gone on with where its fine-tunings are the first of these.
+        before: An earlier one, left as it is; a copy goes on with it where its fine-tunings are the
+            first of these.
 
     Attributes:
         model: The original, as far as it is fine-tuned.
@@ -41,7 +42,7 @@ class FinetunedBeside:
     ) -> None:
         self.problem, self.trained, self.clock = problem, tuple(trained), clock
         known = before if before is not None and before.begins(self.trained) else None
-        self.model: nn.Module = unfused(problem.model) if known is None else known.model
+        self.model: nn.Module = unfused(problem.model if known is None else known.model)
         self.steps, self.error = 0 if known is None else known.steps, cast(Exception | None, None)
         self._left = self.trained[0 if known is None else len(known.trained) :]
         self._threads, self._stopped = torch.get_num_threads(), threading.Event()
@@ -75,7 +76,8 @@ class FinetunedBeside:
             self.error = error
 
     def _after(self, step: int) -> object:
-        return STOP if self._stopped.is_set() or self.clock.left < 0 else None
+        late = self.clock.left < 2 * self.clock.took.get("dev", 0.0)  # what follows must fit, too
+        return STOP if self._stopped.is_set() or late else None
 
 
 def can_be_beside(problem: Problem) -> bool:

@@ -25,31 +25,40 @@ class FinetuningTime:
         self.as_long = SLOWER if labelled else 0.0
         self._kept = 0.0
 
-    def steps(self, wanted: int, *, share: float) -> int:
-        """Return how many steps fit into a share of what is left, at most as wanted."""
-        return self.clock.times(wanted, "step", share=share / (1 + self.as_long))
+    def steps(self, wanted: int, *, share: float, beside: bool = False) -> int:
+        """Return how many steps fit into a share of what is left, at most as wanted.
 
-    def watched(self, steps: int) -> Callable[[int], object]:
+        Args:
+            wanted: At most.
+            share: Of what is left.
+            beside: Is the original fine-tuned meanwhile?
+        """
+        as_long = 0.0 if beside else self.as_long
+        return self.clock.times(wanted, "step", share=share / (1 + as_long))
+
+    def watched(self, steps: int, *, beside: bool = False) -> Callable[[int], object]:
         """Return what is called after each of so many steps: the last one where time is up."""
         clock, began = self.clock, self.clock.spent
+        as_long = 0.0 if beside else self.as_long
 
         def after(step: int) -> object:
             taken = clock.spent - began
             clock.took["step"] = taken / step
             if step % 10 == 0:
                 self.tell(Stage(text="fine-tuning", done=step / steps))
-            left = clock.left - self.as_long * taken
+            left = clock.left - as_long * taken
             return STOP if left < 2 * clock.took["dev"] else None
 
         return after
 
-    def keep(self, trained: Sequence[Finetuning]) -> None:
+    def keep(self, trained: Sequence[Finetuning], *, done: int = 0) -> None:
         """Keep back the time in which the original is fine-tuned as a candidate was.
 
         Args:
             trained: All fine-tunings of the candidate; the last of them was watched.
+            done: Steps of them that the original has had already.
         """
-        steps = sum(each.steps for each in trained)
+        steps = sum(each.steps for each in trained) - done
         needed = self.as_long * steps * self.clock.took.get("step", 0.0)
         self.clock.kept += max(0.0, needed - self._kept)
         self._kept = max(needed, self._kept)

@@ -68,8 +68,7 @@ class Judging:
         """Return the candidate with its verdict on the dev split."""
         after = self.problem.statistics(candidate.model, "dev")
         verdict = judge(
-            self.before,
-            after,
+            *(self.before, after),
             metric=self.problem.metric,
             budget=self.budget,
             confidence=self.confidence,
@@ -105,7 +104,7 @@ class Judging:
             rate_scale: As in `Finetuning`; `None` means what its divergence asks for.
             beside: Fine-tune the original for as long meanwhile, where a core is idle.
         """
-        new = self._trained(candidate, steps, seed, rate_scale, beside)
+        original, new = self.beside, self.trained(candidate, steps, seed, rate_scale, beside)
         if new is None:
             return candidate if candidate.verdict else self.judged(candidate)
         if candidate.verdict is None:
@@ -114,17 +113,19 @@ class Judging:
             worse = worse and self.reference.divergence(new.model) > candidate.divergence
             return self.judged(candidate if worse else new)
         new = self.judged(new)
-        return new if _better(new, candidate) else candidate
+        if not _better(new, candidate):
+            self.beside, new = original, candidate  # as far as what is gone on with
+        return new
 
     def warmed(self, candidate: Candidate, steps: int, seed: int) -> Candidate:
         """Return the candidate after a few steps, not judged: as it was where it is no nearer."""
-        new = self._trained(candidate, steps, seed)
+        new = self.trained(candidate, steps, seed)
         if new is None:
             return candidate
         new = replace(new, divergence=self.reference.divergence(new.model))
         return new if new.divergence < candidate.divergence else candidate
 
-    def _trained(
+    def trained(
         self,
         candidate: Candidate,
         steps: int,
@@ -188,7 +189,7 @@ def _train(
     if beside:
         other = FinetunedBeside(search.request.problem, trained, search.clock, search.beside)
     with other or nullcontext():
-        watched = search.finetuning_time.watched(finetuning.steps)
+        watched = search.finetuning_time.watched(finetuning.steps, beside=beside)
         taken = finetune(model, search.problem, finetuning, on_step=watched)
         if other is not None and taken == finetuning.steps:
             search.tell(Stage(text="fine-tuning the original for as long"))
@@ -196,7 +197,7 @@ def _train(
     trained = (*candidate.trained, replace(finetuning, steps=taken))
     if other is not None and other.error is None:
         other.trained, search.beside = trained, other
-    search.finetuning_time.keep(trained)
+    search.finetuning_time.keep(trained, done=0 if other is None else other.steps)
     return replace(candidate, model=model.eval(), trained=trained)
 
 

@@ -9,6 +9,7 @@ from heedful.optimizing.compression_levels import Assignment, cost_of
 from heedful.optimizing.events import Note, RoundDone, Stage
 from heedful.optimizing.evolve import evolve
 from heedful.optimizing.finetune import rate_scale_for
+from heedful.optimizing.finetuned_beside import can_be_beside
 from heedful.optimizing.free_moves import free_moves
 from heedful.optimizing.judging import Judging
 from heedful.optimizing.knapsack import knapsack
@@ -23,6 +24,7 @@ ROUND, FINAL = "round", "final"
 FASTER = 2  # times the cut of a round that lost little
 LONG = 3  # times the pace of a short fine-tuning
 LEGS = (1 / 3, 2 / 3)  # shares of a long fine-tuning; the second where the first is not enough
+TIMED = 10  # steps that tell how long one takes
 # shares of the time left that may go into choosing, into a short fine-tuning and into a long one
 CHOOSING, SHORT, LAST = 1 / 4, 1 / 5, 4 / 5
 
@@ -117,7 +119,8 @@ class Search(Judging):
         if finetuned is None:
             self.tell(Stage(text=f"fine-tuning at {candidate.share:.0%} of the cost for long"))
             finetuned = candidate
-            for leg, share in enumerate(LEGS):
+            # each leg comes to rest; where there is no time for all, the first may take all of it
+            for leg, share in enumerate(LEGS if _time_for(self, 1.0) else (1.0,)):
                 finetuned = self._leg(finetuned, share, 10_000 + number + 1_000 * leg)
                 if finetuned.promising:
                     break
@@ -129,22 +132,21 @@ class Search(Judging):
         # so long that it comes to rest again: what is far off gains from a faster beginning
         rate_scale = min(1.0, LONG * rate_scale_for(candidate.divergence))
         self.clock.check("dev")
-        wanted = math.ceil(share * self.settings.final_steps)
-        steps = self.finetuning_time.steps(wanted, share=LAST)
+        steps = _steps(self, share)
         return self.finetuned(candidate, steps, seed, rate_scale=rate_scale, beside=True)
 
     def round(self, current: Candidate, cut: float, number: int) -> Candidate | None:
         """Return the best candidate that costs less by this share of what can still be cut.
 
-        Where time is limited, small steps come before the first round, which then takes no more
-        than the step that lost too much: what fine-tuning may mend. `None` means that nothing is
-        left to cut.
+        Where time is so limited that no long fine-tuning will mend what is cut, small steps come
+        before the first round, which then takes no more than the step that lost too much. `None`
+        means that nothing is left to cut.
         """
         prepared = self.prepare(current, number)
         if prepared is None:
             return None
         self.prepared = self.prepared or prepared  # of the first round
-        if number == 1 and self.clock.limited:
+        if number == 1 and self.clock.limited and not _can_be_mended(self):
             for step, candidate in small_steps(self, prepared, cut):
                 self.small.append(candidate)
                 if not candidate.promising:
@@ -227,3 +229,26 @@ class Search(Judging):
     def _go_on(self, text: str, done: float) -> None:
         self.clock.check()
         self.tell(Stage(text=text, done=done))
+
+
+def _steps(search: Search, share: float) -> int:
+    """This share of a long fine-tuning, or what of it there is time for."""
+    wanted = math.ceil(share * search.settings.final_steps)
+    beside = can_be_beside(search.problem)
+    return search.finetuning_time.steps(wanted, share=LAST, beside=beside)
+
+
+def _time_for(search: Search, share: float) -> bool:
+    """Is there time for this share of a long fine-tuning?"""
+    return _steps(search, share) >= share * search.settings.final_steps
+
+
+def _can_be_mended(search: Search) -> bool:
+    """Is there a truth to learn from, and time for as much as mends what a round cuts?"""
+    if search.problem.truth is None or not search.settings.final_steps:
+        return False
+    if "step" not in search.clock.took:
+        for _ in range(2):  # the first few steps of a search are slow
+            search.trained(search.base, TIMED, 30_000, beside=True)
+        search.beside = None
+    return _time_for(search, LEGS[0])
