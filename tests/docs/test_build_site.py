@@ -16,6 +16,7 @@ import heedful
 
 pytest.importorskip("pdoc", reason="pdoc makes the reference")
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 PACKAGE = Path(heedful.__file__).parent
 SCRIPT = ROOT / "docs" / "build_site.py"

@@ -11,6 +11,7 @@ from heedful.allocation.plan import Plan
 from heedful.exporting.translate import Translator
 from heedful.optimizing.run_folder import apply_plan
 
+pytestmark = pytest.mark.slow
 TEXTS = ["one two three", "nine", "four four five six seven", "one zero two", "eight six"]
 
 
@@ -46,7 +47,6 @@ def test_a_folder_without_a_translator_is_refused(tmp_path):
         Translator(tmp_path)
 
 
-@pytest.mark.slow
 def test_a_plan_of_recurrences_counts_its_tokens(run, tmp_path):
     """Nothing grows then with what was written, so `step` is told how much that is."""
     Plan(moves={"decoder.0.self_attention": (Recurrence(),)}).save(tmp_path / "plan.toml")

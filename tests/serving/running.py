@@ -44,6 +44,8 @@ class Mirror:
         text = self.examples[given.index] if given.index is not None else given.text
         if text == "bad":
             return DataError("a text must be good, got 'bad'")
+        if text == "empty":  # as the mean of nothing
+            return {"answer": float("nan"), "data": {"text": text}, "warnings": []}
         return {"answer": text[::-1], "data": {"text": text}, "warnings": []}
 
     def explain(self, asked):

@@ -33,6 +33,11 @@ def test_answers_come_in_order(client):
     assert said.json()["answers"][0] == {"answer": "ba", "data": {"text": "ab"}, "warnings": []}
 
 
+def test_what_is_no_number_is_null_in_json(client):
+    said = client.post("/predict", json={"inputs": ["empty"]})
+    assert json.loads(said.text, parse_constant=pytest.fail)["answers"][0]["answer"] is None
+
+
 def test_a_body_may_be_the_input_itself(client):
     plain = {"content-type": "text/plain; charset=utf-8"}
     said = client.post("/predict", content="三月 a".encode(), headers=plain)

@@ -112,7 +112,8 @@ class Server:
             if isinstance(each, HeedfulError):
                 raise each if len(found) == 1 else DataError(f"inputs.{number}: {each}")
         # ten times as fast as json, which takes longer for many numbers than all else that is done
-        return Response(to_json({"answers": found}), media_type=self.reader.media[0])
+        body = to_json({"answers": found}, inf_nan_mode="null")  # JSON has no word for others
+        return Response(body, media_type=self.reader.media[0])
 
     async def _explain(self, request: Request, until: float) -> Response:
         shown = await self._explained(request, until, picture=False)

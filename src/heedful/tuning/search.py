@@ -89,7 +89,6 @@ def tune(
         MissingExtraError: Optuna is not installed.
         RunError: The folder holds something else, or workers do not live, or the database cannot be
             reached, to begin with or any more.
-
         UnsupportedError: It is to run on Windows.
 
     Source:
