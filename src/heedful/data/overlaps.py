@@ -57,8 +57,9 @@ def contradictions(
     """
     said = defaultdict[Hashable, set[Hashable]](set)
     for example in examples:
-        if hasattr(example, "label"):
-            said[identity(example)].add(example.label)
+        label: Hashable = getattr(example, "label", None)
+        if label is not None:
+            said[identity(example)].add(label)
     count = sum(len(labels) > 1 for labels in said.values())
     many = f"{count:,} of the {len(said):,} training inputs"
     return [f"{many} {_are(count)} there with two labels or more"] if count else []
