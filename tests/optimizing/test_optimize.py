@@ -21,9 +21,9 @@ from heedful.errors import BudgetError, ConfigError, DataError, RunError, Unsupp
 from heedful.locks import hold
 from heedful.nn import Attention
 from heedful.nn.positions import AlibiPositions
+from heedful.optimizing import latency_table, site_options
 from heedful.optimizing import optimize as optimize_file
 from heedful.optimizing import proof as proof_file
-from heedful.optimizing import site_options
 from heedful.optimizing.budget import Budget
 from heedful.optimizing.events import Note, RoundDone, Stage
 from heedful.optimizing.finetuned_original import UNLABELLED, UNTRAINED
@@ -356,9 +356,16 @@ def test_what_keeps_no_budget_is_refused_and_only_reported(kit, timed, tmp_path)
     assert json.loads((tmp_path / "out" / "report.json").read_bytes()) == outcome.report
 
 
+def weighed(model, sites, work):
+    """A second for each product of a token in a site, and some for the rest: on no clock."""
+    geometries = {site.name: site.read(model).geometry for site in sites}
+    return {name: float(of.looking + of.looked_at) for name, of in geometries.items()}, 100.0
+
+
 @pytest.mark.parametrize("ratio", [Ratio(0.9, 0.8, 1.1), Ratio(1.2, 0.99, 1.4), Ratio(1, 1, 1)])
-def test_what_is_not_faster_is_refused_before_the_test_split(kit, timed, ratio):
+def test_what_is_not_faster_is_refused_before_the_test_split(kit, timed, monkeypatch, ratio):
     timed["ratio"] = ratio
+    monkeypatch.setattr(latency_table, "site_seconds", weighed)
     model, data, asked = kit.planted(), kit.splits(), []
     quality = kit.agreement(copy.deepcopy(model))
     settings = kit.quick(rounds=1, goal="latency")
