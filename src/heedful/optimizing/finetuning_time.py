@@ -33,13 +33,12 @@ class FinetuningTime:
             share: Of what is left.
             beside: Is the original fine-tuned meanwhile?
         """
-        as_long = 0.0 if beside else self.as_long
-        return self.clock.times(wanted, "step", share=share / (1 + as_long))
+        return self.clock.times(wanted, "step", share=share / (1 + self._after(beside)))
 
     def watched(self, steps: int, *, beside: bool = False) -> Callable[[int], object]:
         """Return what is called after each of so many steps: the last one where time is up."""
         clock, began = self.clock, self.clock.spent
-        as_long = 0.0 if beside else self.as_long
+        as_long = self._after(beside)
 
         def after(step: int) -> object:
             taken = clock.spent - began
@@ -50,6 +49,10 @@ class FinetuningTime:
             return STOP if left < 2 * clock.took["dev"] else None
 
         return after
+
+    def _after(self, beside: bool) -> float:
+        """How much of the time of a candidate its original takes afterwards."""
+        return 0.0 if beside else self.as_long
 
     def keep(self, trained: Sequence[Finetuning], *, done: int = 0) -> None:
         """Keep back the time in which the original is fine-tuned as a candidate was.

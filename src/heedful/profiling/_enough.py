@@ -22,17 +22,20 @@ def enough_of(problem: Problem, spec: ModelSpec) -> Problem:
         spec: With which it was made.
 
     Cost:
-        One pass over these batches.
+        One pass over these batches, on a CPU.
     """
+    if problem.device.type != "cpu":
+        return problem
     few = problem.calibration[: _enough(problem)]
-    if problem.device.type != "cpu" or len(few) == len(problem.calibration):
+    if len(few) == len(problem.calibration):
         return problem
     return problem_of_batches(problem.model, few, spec, unsaid=problem.kind)
 
 
 def _enough(problem: Problem) -> int:
     with ExitStack() as stack, torch.no_grad():
-        stack.callback(torch.backends.mha.set_fastpath_enabled, _fastpath())
+        as_it_was = torch.backends.mha.get_fastpath_enabled()
+        stack.callback(torch.backends.mha.set_fastpath_enabled, as_it_was)
         torch.backends.mha.set_fastpath_enabled(False)  # no formula knows the fused layers
         counter = stack.enter_context(FlopCounterMode(display=False))
         for number, batch in enumerate(problem.calibration, 1):
@@ -40,7 +43,3 @@ def _enough(problem: Problem) -> int:
             if counter.get_total_flops() / 2 >= MULTIPLY_ADDS:
                 return number
     return len(problem.calibration)
-
-
-def _fastpath() -> bool:
-    return torch.backends.mha.get_fastpath_enabled()
