@@ -14,13 +14,14 @@ from heedful.nn import Attention
 from heedful.optimizing import importance
 from heedful.optimizing.importance import (
     fisher,
-    gate_gradient,
+    gate_scores,
     gated,
     leave_one_out,
 )
 from heedful.optimizing.problem import Reference
 
 USED = 2
+NAMES = ["fisher", "gate_gradient"]
 
 
 class Values(nn.Module):
@@ -55,6 +56,10 @@ def draw(*shape, seed=3):
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
+def scores_by(name, *args, **kwargs):
+    return getattr(gate_scores(*args, **kwargs), name)
+
+
 def scaled(model, head, factor):
     """The output projection reads so much of a head: a gate that shares no code."""
     new = copy.deepcopy(model)
@@ -64,12 +69,12 @@ def scaled(model, head, factor):
 
 
 @pytest.mark.parametrize("calls", [1, 2])
-@pytest.mark.parametrize("score, power", [(fisher, 2), (gate_gradient, 1)])
-def test_is_the_mean_power_of_the_slope_along_a_gate(kit, score, power, calls):
+@pytest.mark.parametrize("name, power", [("fisher", 2), ("gate_gradient", 1)])
+def test_is_the_mean_power_of_the_slope_along_a_gate(kit, name, power, calls):
     model = Values(calls)
     batches = [draw(1, 5, 8, seed=seed) for seed in range(3)]
     problem = subject_of(kit, model, batches)
-    found = score(problem.model, find_sites(model)[0], problem, seed=7)["own"]
+    found = scores_by(name, problem.model, find_sites(model)[0], problem, seed=7)["own"]
     generator = torch.Generator().manual_seed(7)
     noise = [torch.randn(1, 8, generator=generator) for _ in batches]
     step = 1e-5
@@ -84,30 +89,43 @@ def test_is_the_mean_power_of_the_slope_along_a_gate(kit, score, power, calls):
         assert found[head].item() == pytest.approx(expected, rel=1e-4)
 
 
-@pytest.mark.parametrize("score", [fisher, gate_gradient])
-def test_rows_count_one_by_one_however_they_come(kit, score, monkeypatch):
+@pytest.mark.parametrize("name", NAMES)
+def test_rows_count_one_by_one_however_they_come(kit, name, monkeypatch):
     monkeypatch.setattr(importance, "_own_loss", lambda _, outputs, __: outputs.sum())
     rows = draw(6, 5, 8)
     found = []
     for size in (1, 4, 6):
         problem = subject_of(kit, Values(), list(rows.split(size)))
         problem.model.load_state_dict(found[0][0] if found else problem.model.state_dict())
-        scores = score(problem.model, find_sites(problem.model)[0], problem)["own"]
+        scores = scores_by(name, problem.model, find_sites(problem.model)[0], problem)["own"]
         found.append((problem.model.state_dict(), scores))
     for _, scores in found[1:]:
         assert torch.allclose(scores, found[0][1])
     assert (found[0][1] > 0).all()
 
 
-@pytest.mark.parametrize("score", [fisher, gate_gradient])
-def test_the_planted_head_is_the_only_one_that_matters(kit, score):
+@pytest.mark.parametrize("name", NAMES)
+def test_the_planted_head_is_the_only_one_that_matters(kit, name):
     problem = kit.problem(kit.planted(layers=2))
     sites = find_sites(problem.model)[0]
-    found = score(problem.model, sites, problem)
+    found = scores_by(name, problem.model, sites, problem)
     assert set(found) == {"own.0", "own.1"}
     for scores in found.values():
         assert scores.argmax() == USED
         assert scores.count_nonzero() == 1
+
+
+def test_both_scores_come_from_one_pass(kit):
+    problem = kit.problem()
+    passes = []
+
+    def outputs(model, batch):
+        passes.append(batch)
+        return problem.outputs(model, batch)
+
+    counted = replace(problem, outputs=outputs)
+    gate_scores(counted.model, find_sites(counted.model)[0], counted)
+    assert len(passes) == len(problem.calibration)
 
 
 def test_a_seed_draws_the_same_labels(kit):

@@ -1,9 +1,9 @@
 """How much each head matters: by gradients of gates, and by leaving heads out one by one."""
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -15,34 +15,53 @@ from heedful.optimizing.problem import Problem, Reference
 Scores = dict[str, Float[Tensor, " heads"]]
 
 
-def fisher(model: nn.Module, sites: Sequence[Site], problem: Problem, *, seed: int = 0) -> Scores:
-    """Return the mean squared gradient of a gate on each head, the diagonal of Fisher's matrix.
+class GateScores(NamedTuple):
+    """What the gradients of gates on heads tell, by site.
+
+    Args:
+        fisher: The mean square, the diagonal of Fisher's matrix.
+        gate_gradient: The mean absolute value.
+    """
+
+    fisher: Scores
+    gate_gradient: Scores
+
+
+def gate_scores(
+    model: nn.Module, sites: Sequence[Site], problem: Problem, *, seed: int = 0
+) -> GateScores:
+    """Return how much each head matters by the gradients of a gate on it.
 
     The gates multiply what a head mixed; the loss is that of labels drawn from the model's own
     answers, so no truth is needed, and a model that is sure is not mistaken for one that needs
     nothing. Of outputs that are no logits, a random projection stands in (Gauss-Newton).
 
     Source:
-        Kwon et al. 2022, arXiv:2204.09656, section 4.2 (masks, diagonal Fisher information).
+        Kwon et al. 2022, arXiv:2204.09656, section 4.2 (masks, diagonal Fisher information);
+        Michel et al. 2019, arXiv:1905.10650, section 4.1 (absolute gradients).
 
     Cost:
-        One forward and backward pass over the calibration batches.
+        One forward and backward pass over the calibration batches, for both.
     """
-    return _of_gates(model, sites, problem, lambda gradient: gradient.square(), seed)
+    generator = torch.Generator(device=problem.device).manual_seed(seed)
+    heads = {site: site.read(model).geometry.heads for site in sites}
+    heads = {site: count for site, count in heads.items() if count}
+    squares = {site.name: torch.zeros(count) for site, count in heads.items()}
+    sizes = {site.name: torch.zeros(count) for site, count in heads.items()}
+    rows = dict.fromkeys(squares, 0)
+    for batch in problem.calibration:
+        for name, gradient in _gradients(model, heads, problem, batch, generator):
+            squares[name] += gradient.square().sum(0).cpu()
+            sizes[name] += gradient.abs().sum(0).cpu()
+            rows[name] += len(gradient)
+    return GateScores(
+        *({name: x / max(1, rows[name]) for name, x in of.items()} for of in (squares, sizes))
+    )
 
 
-def gate_gradient(
-    model: nn.Module, sites: Sequence[Site], problem: Problem, *, seed: int = 0
-) -> Scores:
-    """Return the mean absolute gradient of a gate on each head.
-
-    Source:
-        Michel et al. 2019, arXiv:1905.10650, section 4.1.
-
-    Cost:
-        As `fisher`.
-    """
-    return _of_gates(model, sites, problem, lambda gradient: gradient.abs(), seed)
+def fisher(model: nn.Module, sites: Sequence[Site], problem: Problem, *, seed: int = 0) -> Scores:
+    """Return `GateScores.fisher` alone."""
+    return gate_scores(model, sites, problem, seed=seed).fisher
 
 
 @torch.inference_mode()
@@ -117,34 +136,26 @@ def _gate(
     return _times(made[rows], module, args)
 
 
-def _of_gates(
+def _gradients(
     model: nn.Module,
-    sites: Sequence[Site],
+    heads: Mapping[Site, int],
     problem: Problem,
-    measure: Callable[[Tensor], Tensor],
-    seed: int,
-) -> Scores:
-    generator = torch.Generator(device=problem.device).manual_seed(seed)
-    heads = {site: site.read(model).geometry.heads for site in sites}
-    heads = {site: count for site, count in heads.items() if count}
-    scores = {site.name: torch.zeros(count) for site, count in heads.items()}
-    rows = dict.fromkeys(scores, 0)
-    for batch in problem.calibration:
-        made: dict[str, dict[int, Tensor]] = {name: {} for name in scores}
-        with torch.enable_grad(), ExitStack() as stack:
-            for site, count in heads.items():
-                out = site.adapter.hook_points(site.of(model)).out
-                hook = out.register_forward_pre_hook(partial(_gate, made[site.name], count))
-                stack.callback(hook.remove)
-            loss = _own_loss(problem, problem.outputs(model, batch), generator)
-        gates = [(name, gate) for name, of in made.items() for gate in of.values()]
-        if not gates:
-            continue
-        gradients = torch.autograd.grad(loss, [gate for _, gate in gates], materialize_grads=True)
-        for (name, gate), gradient in zip(gates, gradients, strict=True):
-            scores[name] += measure(gradient).sum(0).cpu()
-            rows[name] += len(gate)
-    return {name: score / max(1, rows[name]) for name, score in scores.items()}
+    batch: Any,
+    generator: torch.Generator,
+) -> list[tuple[str, Tensor]]:
+    """The gradients of the gates that a batch ran through, `(rows, heads)`, by their sites."""
+    made: dict[str, dict[int, Tensor]] = {site.name: {} for site in heads}
+    with torch.enable_grad(), ExitStack() as stack:
+        for site, count in heads.items():
+            out = site.adapter.hook_points(site.of(model)).out
+            hook = out.register_forward_pre_hook(partial(_gate, made[site.name], count))
+            stack.callback(hook.remove)
+        loss = _own_loss(problem, problem.outputs(model, batch), generator)
+    gates = [(name, gate) for name, of in made.items() for gate in of.values()]
+    if not gates:
+        return []
+    gradients = torch.autograd.grad(loss, [gate for _, gate in gates], materialize_grads=True)
+    return [(name, gradient) for (name, _), gradient in zip(gates, gradients, strict=True)]
 
 
 def _own_loss(problem: Problem, outputs: Tensor, generator: torch.Generator) -> Tensor:

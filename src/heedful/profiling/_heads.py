@@ -11,7 +11,7 @@ from heedful.allocation.moments import Moments
 from heedful.allocation.projections import Projections
 from heedful.allocation.sites import Site
 from heedful.metrics.rank_correlation import rank_correlation
-from heedful.optimizing.importance import fisher, gate_gradient, leave_one_out
+from heedful.optimizing.importance import gate_scores, leave_one_out
 from heedful.optimizing.problem import Problem, Reference
 from heedful.profiling._results import Correlation, Head, KeyUse
 from heedful.profiling._spectra import query_key_spectra, value_out_spectra
@@ -39,7 +39,7 @@ def scores_of(
         seed: Of the cheap scores.
         listen: Told whose heads are left out.
     """
-    cheap = [score(model, sites, problem, seed=seed) for score in (fisher, gate_gradient)]
+    cheap = gate_scores(model, sites, problem, seed=seed)
     heads = {site.name: site.read(model).geometry.heads for site in sites}
     every = [(name, head) for name, number in heads.items() for head in range(number)]
     count = min(leave_out, len(every))
@@ -48,8 +48,8 @@ def scores_of(
     nothing = torch.zeros(0)
     return {
         site.name: (
-            cheap[0].get(site.name, nothing).tolist(),
-            cheap[1].get(site.name, nothing).tolist(),
+            cheap.fisher.get(site.name, nothing).tolist(),
+            cheap.gate_gradient.get(site.name, nothing).tolist(),
             left[site.name].tolist() if site.name in left else [math.nan] * heads[site.name],
         )
         for site in sites
