@@ -72,6 +72,7 @@ def explain(
     found = explain_question(
         model, question, method=method, site=site, head=head, test=test, draws=draws, seed=seed
     )
+    found = replace(found, warnings=tuple(run.task.warnings(example, answer)))
     if not paths:
         return found
     return replace(found, paths=decision_paths(model, question, paths=paths, seed=seed))

@@ -1,11 +1,15 @@
 """`heedful explain`: one thing is asked, and what is shown has its badge."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
 import heedful as package
+from heedful.cli.explain import _as_typed
 from heedful.tasks.catalog import parse_config
+from heedful.tasks.fuse.config import DigitsData
+from heedful.tasks.fuse.observations import parse
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +29,38 @@ def test_a_text_is_drawn_with_its_badge(heedful, run):
     assert code == 0
     assert "[– not tested] by integrated-gradients" in out
     assert "␣Januar" in out
+
+
+def test_what_predict_warns_of_is_said_here_too(heedful, run):
+    words = ("explain", run, "--input", "am 3. 三月")
+    said = "'am 3. 三月' has pieces that this model has never seen: '三', '月'"
+    code, out, err = heedful(*words)
+    assert (code, err.splitlines()[-1]) == (0, f"heedful: {said}")
+    assert "never seen" not in out
+    code, out, err = heedful(*words, "--json")
+    assert json.loads(out)["warnings"] == [said]
+    assert "never seen" not in err
+
+
+PARTS = ["image", "sound", "text"]
+
+
+@pytest.mark.parametrize("given", [["text"], ["image", "text"], PARTS], ids=" ".join)
+def test_what_reads_several_things_is_given_several(given):
+    task = SimpleNamespace(takes=PARTS, config=SimpleNamespace(task="fuse"))
+    values = {"image": "a.png", "sound": "b.wav", "text": "se;ven"}
+    asked = _as_typed(task, {f"--{name}": values[name] for name in given})
+    found = parse(asked.replace("a.png", "digit:3").replace("b.wav", "tones:3"), DigitsData())
+    assert found.text == "se;ven"
+    assert [bool(getattr(found, name)) for name in PARTS] == [name in given for name in PARTS]
+    assert _as_typed(task, {"--input": "text=a"}) == "text=a"
+
+
+def test_what_reads_one_thing_is_not_given_two():
+    task = SimpleNamespace(takes=("text", "image"), config=SimpleNamespace(task="t"))
+    assert _as_typed(task, {"--text": "a"}) == '{"text": "a"}'
+    task.takes = ("sequence",)
+    assert _as_typed(task, {"--text": "ACGT"}) == "ACGT"
 
 
 def test_a_picture_has_its_badge_in_the_file(heedful, run, tmp_path):
@@ -94,6 +130,14 @@ def test_a_file_has_the_badge_and_the_command(heedful, run, tmp_path):
         (("--text", "a", "--heads", "--json"), "--heads must be drawn on the terminal"),
         (("--text", "a", "-o", "x.pdf"), "must end in"),
         (("--text", " "), "must hold something"),
+        (("--text", "a", "--sound", __file__), "--sound must come with a run that reads such"),
+        (
+            ("--image", __file__),
+            "--image must come with a run that reads such, got classify-text, which reads text; "
+            "--input takes what `heedful predict` does",
+        ),
+        (("--text", "a", "--input", "a"), "got --text and --input"),
+        (("--image", __file__, "--index", "1"), "got --image and --index"),
     ],
 )
 def test_what_cannot_be_asked_is_one_line(heedful, run, words, message):

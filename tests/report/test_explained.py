@@ -122,7 +122,8 @@ def test_over_a_canvas_the_cells_of_the_grid_are_lit():
     assert picture.maps[0].weights == ((0.0, 0.0), (0.75, 0.25))
     assert picture.badge == "– not tested, by occlusion"
     assert (picture.maps[0].row, picture.maps[0].column, picture.maps[0].word) == (1, 0, "animal")
-    assert "where animal looked" in plain(over)
+    assert "what counts for animal: the fuller, the more" in plain(over)
+    assert "looked" not in plain(over)  # occlusion asks the model, not its attention
 
 
 def test_what_a_piece_holds_cannot_move_the_cursor():

@@ -151,6 +151,13 @@ def test_words_are_shown_by_the_image_lit_where_they_looked():
     assert (pixels[240:, 480:] == 255).all()
 
 
+def test_a_map_of_what_counts_is_not_said_to_be_where_anything_looked(tmp_path):
+    write_image(replace(WORDS, explains=True), tmp_path / "a.html", command="")
+    text = (tmp_path / "a.html").read_text()
+    assert "what counts for each answer: &lt;0&gt; · &lt;1&gt; ·" in text
+    assert "word looked" not in text
+
+
 def test_words_are_named_in_the_terminal_and_on_the_page(tmp_path):
     assert "where <3> looked: the fuller, the more" in render_image(WORDS).plain
     write_image(WORDS, tmp_path / "a.html", command="")

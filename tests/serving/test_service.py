@@ -64,6 +64,14 @@ def test_an_explanation_is_that_of_the_library(service, run, texts):
     assert found.asked["source"] == texts[0]
 
 
+def test_what_predict_warns_of_an_explanation_says_too(service):
+    asked = Input(text="one 三月")
+    [told] = [each["warnings"] for each in service.predict([asked])]
+    [found] = service.explain([Asked(asked, Options(test=False))])
+    assert list(found.explanation.warnings) == told
+    assert "never seen" in told[0]
+
+
 def test_paths_are_those_of_the_library(service, run, texts):
     options = Options(draws=20, test=False, paths=2, seed=3)
     [found] = service.explain([Asked(Input(text=texts[0]), options)])
@@ -78,7 +86,7 @@ def test_without_attention_to_follow_a_page_says_so_and_a_program_is_refused(run
 
     task = SimpleNamespace(
         **{name: getattr(run.task, name) for name in ("takes", "parse", "encode", "answer")},
-        **{name: getattr(run.task, name) for name in ("show", "picture")},
+        **{name: getattr(run.task, name) for name in ("show", "picture", "warnings")},
         question=routeless,
     )
     answering = SimpleNamespace(model=run.model, answering=lambda _: task, examples=run.examples)

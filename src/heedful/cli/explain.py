@@ -13,8 +13,11 @@ from heedful.errors import ConfigError
 if TYPE_CHECKING:
     from heedful.explaining.explanation import Explanation
     from heedful.explaining.pass_rate import PassRate
+    from heedful.tasks.base import Task
 
 DRAWS = 200
+# what an option names, and as what tasks take it
+KINDS = {"--text": ("text", "sequence"), "--image": ("image",), "--sound": ("sound",)}
 
 
 def explain(
@@ -85,13 +88,16 @@ def explain(
     with loading():
         opened = open_run(run, task_from)
         from heedful.explanation import explain, explain_examples
+    given_input = _as_typed(opened.task, asked) if isinstance(asked, dict) else asked
     if examples is not None:
         with working(f"explaining {examples} examples of the {split} split"):
             found = explain_examples(opened, examples, split=split, **options)
         _say_rate(found, as_json=as_json)
         return
     with working("explaining"):
-        explanation = explain(opened, asked, test=test, split=split, paths=paths, **options)
+        explanation = explain(opened, given_input, test=test, split=split, paths=paths, **options)
+    for warning in () if as_json else explanation.warnings:
+        typer.echo(f"heedful: {warning}", err=True)
     if output is not None:
         _write(explanation, output, command=str(context.obj))
     if as_json:
@@ -99,27 +105,52 @@ def explain(
     elif output is None:
         _draw(explanation)
     if heads:
-        _draw_heads(opened, asked, split)
+        _draw_heads(opened, given_input, split)
 
 
-def _asked(named: "dict[str, str | None]", *, index: int | None, examples: int | None) -> str | int:
-    """What is explained: the one thing that was given.
+def _asked(
+    named: dict[str, str | None], *, index: int | None, examples: int | None
+) -> dict[str, str] | int:
+    """What is explained: an input by its option, one in several parts, or a number.
 
     Raises:
         ConfigError: Nothing was given, or more than one thing, or a file that is not there.
     """
     options = named | {"--index": index, "--examples": examples}
     given = [name for name, value in options.items() if value is not None]
-    if len(given) != 1:
+    if len(given) != 1 and not (given and set(given) <= set(KINDS)):
         raise ConfigError(
             f"one of {', '.join(options)} must say what is explained, got "
             f"{' and '.join(given) or 'none'}"
         )
-    [name] = given
-    if name in ("--image", "--sound") and not Path(str(named[name])).is_file():
-        raise ConfigError(f"{name} must be a file, got {named[name]}")
-    value = named.get(name)
-    return int(options[name] or 0) if value is None else utf8_argument(value)
+    for name in given:
+        if name in ("--image", "--sound") and not Path(str(named[name])).is_file():
+            raise ConfigError(f"{name} must be a file, got {named[name]}")
+    texts = {name: utf8_argument(value) for name, value in named.items() if value is not None}
+    return texts or int(options[given[0]] or 0)
+
+
+def _as_typed(task: "Task[Any, Any]", given: dict[str, str]) -> str:
+    """What `heedful predict` would be given.
+
+    Raises:
+        ConfigError: The task reads no such thing, or not several at once.
+    """
+    takes = task.takes
+    for name in given:
+        if name in KINDS and not set(KINDS[name]) & set(takes):
+            raise ConfigError(
+                f"{name} must come with a run that reads such, got {task.config.task}, "
+                f"which reads {' and '.join(takes)}; --input takes what `heedful predict` does"
+            )
+    if len(takes) > 1 and "--input" not in given:
+        return json.dumps({name.removeprefix("--"): value for name, value in given.items()})
+    if len(given) > 1:
+        raise ConfigError(
+            f"one of {', '.join(KINDS)} must say what is explained, got {' and '.join(given)}"
+        )
+    [text] = given.values()
+    return text
 
 
 def _check_output(output: Path, examples: int | None, *, force: bool) -> None:

@@ -50,12 +50,14 @@ class ImageAttention:
         maps: Of some places or words; none where the model has no attention.
         title: What the picture is of.
         badge: Of an explanation, its verdict behind a mark; empty where nothing is claimed.
+        explains: Do maps say what counts for their words, and not where these looked?
     """
 
     pixels: tuple[tuple[tuple[int, ...], ...], ...]
     maps: tuple[AttentionMap, ...] = ()
     title: str = ""
     badge: str = ""
+    explains: bool = False
 
     @classmethod
     def of(

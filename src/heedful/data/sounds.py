@@ -157,6 +157,12 @@ def read_sound(
     return channels.mean(1), rate
 
 
+def seconds_of(path: Path | str) -> float:
+    """Return how long a WAV or FLAC file lasts that was read before."""
+    with _soundfile().SoundFile(os.fspath(path)) as file:
+        return file.frames / file.samplerate
+
+
 def resample(samples: Samples, rate: int, wanted: int) -> Samples:
     """Return a sound at another rate, by a low-pass filter of phases.
 

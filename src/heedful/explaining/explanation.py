@@ -114,6 +114,7 @@ class Explanation:
         shape: How pieces are laid out.
         canvas: What is drawn behind them.
         title: What was asked and answered.
+        warnings: What a user should know about the answer, such as what was not read.
     """
 
     pieces: tuple[str, ...]
@@ -127,6 +128,7 @@ class Explanation:
     shape: tuple[int, ...] = ()
     canvas: NDArray[np.uint8] | None = None
     title: str = ""
+    warnings: tuple[str, ...] = ()
 
     @property
     def word(self) -> Word:

@@ -81,7 +81,9 @@ def as_picture(explanation: Explanation, *, title: bool = True) -> Alignment | I
         cells = tuple(map(tuple, each.tolist()))
         maps.append(AttentionMap(row=int(row), column=int(column), weights=cells, word=target))
     pixels = tuple(tuple(map(tuple, line)) for line in explanation.canvas.tolist())
-    return ImageAttention(pixels=pixels, maps=tuple(maps), title=words, badge=verdict)
+    return ImageAttention(
+        pixels=pixels, maps=tuple(maps), title=words, badge=verdict, explains=True
+    )
 
 
 def _paths(explanation: Explanation) -> Text:

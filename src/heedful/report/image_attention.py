@@ -51,7 +51,8 @@ def render_image(picture: ImageAttention) -> Text:
     lines = [picture.title, *_drawn(grey)]
     for each in picture.maps:
         place = f"row {each.row + 1}, column {each.column + 1}"
-        lines += ["", f"where {each.word or place} looked: the fuller, the more"]
+        of = f"what counts for {each.word}" if picture.explains else ""
+        lines += ["", f"{of or f'where {each.word or place} looked'}: the fuller, the more"]
         lines += _drawn(_strength(each))
     return Text("\n".join(lines), no_wrap=True, overflow="ignore")
 
@@ -173,6 +174,8 @@ def _legend(picture: ImageAttention) -> str:
     if not picture.maps:
         return "The model has no attention."
     words = [each.word for each in picture.maps if each.word]
+    if picture.explains:
+        return f"First the image; then, lit, what counts for each answer: {' · '.join(words)}."
     shown = (
         f"First the image; then, lit, where each word looked: {' · '.join(words)}. "
         if words

@@ -151,7 +151,8 @@ class Service:
             question = self.task.question(self.model, example, answer)
             options = asked.options.model_dump(exclude={"paths"})
             found = explain_question(self.model, question, **options)
-            found = replace(found, title=_pathless(found.title, folder))
+            told = tuple(_pathless(each, folder) for each in self.task.warnings(example, answer))
+            found = replace(found, title=_pathless(found.title, folder), warnings=told)
         except UnsupportedError as error:
             if not asked.picture:
                 raise

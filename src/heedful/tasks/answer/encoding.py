@@ -11,6 +11,8 @@ from heedful.data.ragged import Ints, Ragged
 from heedful.data.stories import Question
 from heedful.data.tokens import PAD, Vocabulary
 from heedful.metrics.rows import UNKNOWN
+from heedful.tasks.answer.config import BidafModel, MemoryModel
+from heedful.tasks.remarks import never_seen, not_read, on_text, shortened, unknown_pieces
 
 if TYPE_CHECKING:
     import torch
@@ -147,6 +149,25 @@ class Passages:
         """Return numbers of which one changes when any question does."""
         spans = Ragged.pack(self.spans.tolist())
         return [each.fingerprint() for each in (self.tokens, self.questions, spans)]
+
+
+def remarks_on(question: Question, known: Vocabulary, model: MemoryModel | BidafModel) -> list[str]:
+    """Say what of a text is not read, and which words of it and of the question are new.
+
+    Args:
+        question: With its text.
+        known: The tokens of the model.
+        model: Its settings.
+    """
+    text = typed(question.text)
+    if isinstance(model, MemoryModel):
+        given, read = len(question.story), model.sentences
+        said = not_read("a story", "last sentences", given, read, "model.sentences")
+        said += never_seen(repr(shortened(question.text)), unknown_pieces(known, text))
+    else:
+        said = on_text(question.text, text, known, model.max_length, "model.max_length")
+    asked = unknown_pieces(known, typed(question.question))
+    return said + never_seen(repr(question.question), asked)
 
 
 def _tokens(vocabulary: Vocabulary, texts: Sequence[str]) -> list[list[int]]:

@@ -16,7 +16,7 @@ from heedful.files import read_whole, write_json
 from heedful.metrics.classification import accuracy
 from heedful.metrics.rows import UNKNOWN, row_loss
 from heedful.tasks.answer.config import Config, JsonLinesData, MemoryModel, problem
-from heedful.tasks.answer.encoding import Batch, Memories, Passages, typed
+from heedful.tasks.answer.encoding import Batch, Memories, Passages, remarks_on, typed
 from heedful.tasks.answer.questions import parse_question, read_json_lines, read_splits
 from heedful.tasks.base import Dataset, Rows, Task, device_of
 from heedful.texts import parse_json_as
@@ -206,6 +206,10 @@ class Answer(Task[Question, Response]):
     def blank(self, text: str) -> dict[str, Any]:
         """Return no answer."""
         return {"question": text, "answer": None, "share": None}
+
+    def warnings(self, example: Question, answer: Response) -> list[str]:
+        """Say what of a text is not read, and which words of it and of the question are new."""
+        return remarks_on(example, self.vocabulary, self.config.model)
 
     def remark(self, data: Any, answers: Sequence[Response]) -> dict[str, int]:
         """Count texts that were not read whole, and answers that cannot be given."""

@@ -16,11 +16,13 @@ from heedful.data.load_sounds import (
     load_sounds,
     read_split,
 )
-from heedful.data.sounds import SoundReference
+from heedful.data.sounds import SoundReference, seconds_of
+from heedful.data.tones import TONES
 from heedful.tasks.base import Batch
 from heedful.tasks.classification import Classification, Prediction
 from heedful.tasks.classify_speech.config import Config, problem
 from heedful.tasks.columns import Columns
+from heedful.tasks.remarks import not_read
 from heedful.tasks.spectrograms import HOP, HearsSounds, Spectrograms, spans
 
 if TYPE_CHECKING:
@@ -90,6 +92,12 @@ class ClassifySpeech(HearsSounds, Classification[SoundReference]):
     def blank(self, text: str) -> dict[str, Any]:
         """Return no label."""
         return {"file": text, "label": None, "shares": {}}
+
+    def warnings(self, example: SoundReference, answer: Prediction) -> list[str]:
+        """Say what of a sound is not read."""
+        longest = getattr(self.config.data, "longest", np.inf)
+        given = 0.0 if example.file.startswith(TONES) else seconds_of(example.file)
+        return not_read(repr(example.file), "first seconds", given, longest, "data.longest")
 
     def remark(self, data: Any, answers: Sequence[Prediction]) -> dict[str, int]:
         """Count sounds that were not read to their end."""

@@ -21,6 +21,7 @@ from heedful.tasks.classification import (
 )
 from heedful.tasks.classify_text.config import Config, TableData, problem
 from heedful.tasks.classify_text.texts import Batch, Labelled, Texts, read_splits, read_table
+from heedful.tasks.remarks import on_text
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -154,6 +155,12 @@ class ClassifyText(Classification[Labelled]):
     def blank(self, text: str) -> dict[str, Any]:
         """Return no label."""
         return {"text": text, "label": None, "shares": {}}
+
+    def warnings(self, example: Labelled, answer: Prediction) -> list[str]:
+        """Say what of a text is not read, and which pieces of it are new to the model."""
+        longest = self.config.tokens.max_length - 2  # the markers of beginning and end are counted
+        text = _typed(self.config, example.text)
+        return on_text(example.text, text, self.vocabulary, longest, "tokens.max_length")
 
     def remark(self, data: Any, answers: Sequence[Prediction]) -> dict[str, int]:
         """Count texts that were not read to their end."""

@@ -31,6 +31,7 @@ from heedful.tasks.fuse.observations import (
     parse,
     read_table,
 )
+from heedful.tasks.remarks import never_seen, shortened, unknown_pieces
 from heedful.tasks.spectrograms import Spectrograms
 
 if TYPE_CHECKING:
@@ -168,6 +169,11 @@ class Fuse(Classification[Observation]):
     def blank(self, text: str) -> dict[str, Any]:
         """Return no label."""
         return {**dict.fromkeys(MODALITIES), "label": None, "shares": {}}
+
+    def warnings(self, example: Observation, answer: Prediction) -> list[str]:
+        """Say which characters of a text are new to the model."""
+        text = example.text
+        return never_seen(repr(shortened(text)), unknown_pieces(self.vocabulary, text))
 
     def remark(self, data: Any, answers: Sequence[Prediction]) -> dict[str, int]:
         """Count what is missing."""

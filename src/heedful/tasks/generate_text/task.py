@@ -15,13 +15,14 @@ from heedful.data.examples import Splits
 from heedful.data.plain_text import read_text
 from heedful.data.ragged import Ragged
 from heedful.data.scripts import composed
-from heedful.data.tokens import SPECIAL, UNKNOWN, Vocabulary, train_tokenizer
+from heedful.data.tokens import SPECIAL, Vocabulary, train_tokenizer
 from heedful.errors import DataError
 from heedful.metrics.metric import Floats, SumMetric
 from heedful.metrics.rows import row_accuracy, row_loss
 from heedful.tasks.base import Rows, Task, device_of
 from heedful.tasks.generate_text.config import Config, TransformerModel, problem
 from heedful.tasks.generate_text.passages import Batch, Passage, Windows, cut, read_splits
+from heedful.tasks.remarks import SHOWN, never_seen, unknown_pieces
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -214,7 +215,7 @@ class GenerateText(Task[Passage, Continuation]):
             "continuation": answer.text,
             "tokens": answer.written,
             "seed": self.config.decode.seed,
-            "unknown": self._unknown(example.text),
+            "unknown": unknown_pieces(self.vocabulary, example.text),
         }
 
     def blank(self, text: str) -> dict[str, Any]:
@@ -224,10 +225,8 @@ class GenerateText(Task[Passage, Continuation]):
 
     def warnings(self, example: Passage, answer: Continuation) -> list[str]:
         """Say which pieces of a prompt the model has never seen."""
-        unknown = self._unknown(example.text)
-        few = ", ".join(map(repr, unknown[:5])) + (", …" if unknown[5:] else "")
-        shown = example.text if len(example.text) <= 40 else f"…{example.text[-39:]}"
-        return [f"{shown!r} has pieces that this model has never seen: {few}"] if unknown else []
+        shown = example.text if len(example.text) <= SHOWN else f"…{example.text[1 - SHOWN :]}"
+        return never_seen(repr(shown), unknown_pieces(self.vocabulary, example.text))
 
     def amount(self, answers: Sequence[Continuation]) -> int:
         """Return how many tokens were written."""
@@ -263,7 +262,3 @@ class GenerateText(Task[Passage, Continuation]):
     def truth(self, batch: Batch) -> "Tensor":
         """Return the predicted tokens."""
         return batch.truth[batch.truth >= 0]
-
-    def _unknown(self, text: str) -> list[str]:
-        pieces = zip(self.vocabulary.pieces(text), self.vocabulary.encode([text])[0], strict=True)
-        return list(dict.fromkeys(piece for piece, number in pieces if number == UNKNOWN))

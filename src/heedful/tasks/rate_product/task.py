@@ -25,6 +25,7 @@ from heedful.tasks.base import Dataset, Rows, Task, device_of
 from heedful.tasks.rate_product.config import Config, TableData, problem
 from heedful.tasks.rate_product.products import Batch, Product, Products, read_splits, read_table
 from heedful.tasks.rate_product.scale import Scale
+from heedful.tasks.remarks import not_read, on_text
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -232,6 +233,16 @@ class RateProduct(Task[Product, Rating]):
     def blank(self, text: str) -> dict[str, Any]:
         """Return no rating."""
         return {"reviews": [], "label": None, "score": None, "shares": {}}
+
+    def warnings(self, example: Product, answer: Rating) -> list[str]:
+        """Say what of the reviews is not read, and which pieces of them are new to the model."""
+        tokens, given = self.config.tokens, len(example.reviews)
+        most, longest = tokens.max_reviews, tokens.max_length - 2  # without markers
+        said = not_read("a product", "first reviews", given, most, "tokens.max_reviews")
+        for review in example.reviews[:most]:
+            text = _typed(self.config, review)
+            said += on_text(review, text, self.vocabulary, longest, "tokens.max_length")
+        return said
 
     def remark(self, data: Any, answers: Sequence[Rating]) -> dict[str, int]:
         """Count reviews that were not read to their end."""

@@ -21,6 +21,7 @@ from heedful.tasks.base import Rows, Task, device_of
 from heedful.tasks.recommend.config import Config, DinModel, TableData, ordered, problem
 from heedful.tasks.recommend.histories import SPECIAL, Batch, Histories, History, read_splits
 from heedful.tasks.recommend.ranking import TOP, Answer, ranked
+from heedful.tasks.remarks import not_read
 from heedful.texts import parse_json_as
 
 if TYPE_CHECKING:
@@ -200,6 +201,11 @@ class Recommend(Task[History, Answer]):
     def blank(self, text: str) -> dict[str, Any]:
         """Return no items."""
         return {"history": [], "items": []}
+
+    def warnings(self, example: History, answer: Answer) -> list[str]:
+        """Say what of a history is not read."""
+        given, read = len(example.items), self.config.model.max_length
+        return not_read("a history", "last items", given, read, "model.max_length")
 
     def remark(self, data: Any, answers: Sequence[Answer]) -> dict[str, int]:
         """Count histories that were not read to their beginning, and items that are new."""

@@ -15,6 +15,7 @@ from heedful.errors import DataError
 from heedful.metrics.rouge import rouge, rouge_l
 from heedful.metrics.rows import row_accuracy, row_loss
 from heedful.tasks.base import Rows, Task
+from heedful.tasks.remarks import on_text
 from heedful.tasks.summarise.config import Config, RnnModel, TableData, problem
 from heedful.tasks.summarise.pairs import Pairs, as_read, encode, read_splits, read_table, written
 
@@ -181,6 +182,13 @@ class Summarise(Task[Example, Summary]):
     def blank(self, text: str) -> dict[str, Any]:
         """Return an empty summary."""
         return {"text": text, "summary": "", "copied": []}
+
+    def warnings(self, example: Example, answer: Summary) -> list[str]:
+        """Say what of a text is not read and, where none can be copied, which words are new."""
+        tokens = self.config.tokens
+        text = as_read(example.source, tokens.lowercase)
+        limit = (tokens.max_length, "tokens.max_length")
+        return on_text(example.source, text, self.vocabulary, *limit, copied=self.copying)
 
     def remark(self, data: Any, answers: Sequence[Summary]) -> dict[str, int]:
         """Count texts that were not read to their end."""

@@ -190,7 +190,7 @@ class Translation(Task[Example, "Translated"]):
 
     def to_json(self, example: Example, answer: "Translated") -> dict[str, Any]:
         """Return a translation and what is wrong with it."""
-        from heedful.tasks.translation.translator import unknown_pieces
+        from heedful.tasks.remarks import unknown_pieces
 
         vocabulary = self.vocabularies.source
         return {

@@ -13,6 +13,7 @@ from heedful.data.ragged import Ints, Ragged
 from heedful.data.tokens import BOS, EOS, PAD, UNKNOWN, Vocabulary
 from heedful.errors import ConfigError, DataError
 from heedful.models import Limits, RnnSeq2Seq, Transformer, beam, greedy
+from heedful.tasks.remarks import never_seen, shortened, unknown_pieces
 from heedful.tasks.translation.config import Decode
 from heedful.tasks.translation.pairs import Vocabularies
 
@@ -177,17 +178,16 @@ def remarks_on(
     translated: Translated, source: str, *, vocabulary: Vocabulary, decode: Decode, longest: int
 ) -> list[str]:
     """Say in words what is wrong with a translation."""
-    shown = source if len(source) <= 40 else f"{source[:39]}…"
+    shown = shortened(source)
     said: list[str] = []
     if translated.unknown:
         pieces = unknown_pieces(vocabulary, source)
-        few = ", ".join(repr(piece) for piece in pieces[:5]) + (", …" if pieces[5:] else "")
         nothing = (
             ""
             if translated.tokens > translated.unknown
             else (" and nothing else, so its translation means nothing")
         )
-        said.append(f'"{shown}" has pieces that this model has never seen{nothing}: {few}')
+        said += never_seen(f'"{shown}"', pieces, nothing)
     if translated.unread:
         said.append(
             f'the last {translated.unread} tokens of "{shown}" are not read: the model has '
@@ -202,9 +202,3 @@ def remarks_on(
         limit = decode.max_length
         said.append(f'the translation of "{shown}" is cut at {limit} tokens (decode.max_length)')
     return said
-
-
-def unknown_pieces(vocabulary: Vocabulary, text: str) -> list[str]:
-    """Return the pieces of a text that the vocabulary does not hold, each once."""
-    pieces = zip(vocabulary.pieces(text), vocabulary.encode([text])[0], strict=False)
-    return list(dict.fromkeys(piece for piece, number in pieces if number == UNKNOWN))
