@@ -46,3 +46,27 @@ def test_no_command_writes_where_another_did():
             written.append(f"{words[1]}-optimised")
     written += re.findall(r'output="([^"]+)"', page.read_text(encoding="utf-8"))
     assert sorted(written) == sorted(set(written))
+
+
+def options(page):
+    """The options that a page names in code, but for those of other programs."""
+    text = page.read_text(encoding="utf-8")
+    for line in re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL)):
+        if line.split()[0].split("/")[-1] not in OTHERS:
+            yield from re.findall(r"(?<![\w-])--[a-z][a-z-]*", line)
+
+
+OTHERS = ("torchrun", "make", "pip", "curl", "python", "ct2-transformers-converter")
+FLOWERS = {"--node-config"}  # of its own commands, in docs/federated.md
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_options_that_pages_name_are_there(page):
+    group = typer.main.get_command(app)
+    known = {opt for command in group.commands.values() for p in command.params for opt in p.opts}
+    assert set(options(page)) - known - FLOWERS - {"--help", "--version"} == set()
+
+
+def test_an_option_that_is_none_is_found(tmp_path):
+    (tmp_path / "page.md").write_text("`heedful tune --gaol x` or `--goal`, ```\n--no\n``` `a--b`")
+    assert list(options(tmp_path / "page.md")) == ["--gaol", "--goal"]

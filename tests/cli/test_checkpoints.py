@@ -106,8 +106,12 @@ def test_bad_options_are_one_line(heedful, checkpoint, words, must):
     assert re.search(re.escape(must), err.splitlines()[-1])
 
 
-def test_a_run_takes_no_data(heedful, library):
+def test_a_run_takes_no_data(heedful, library, tmp_path):
     code, _, err = heedful("optimize", "runs/x", "--lose", "chrf 1", "--data", "x.txt")
+    assert code == 2
+    assert "--data must come with a checkpoint of Hugging Face, got nothing at runs/x" in err
+    (tmp_path / "run.json").touch()
+    code, _, err = heedful("optimize", tmp_path, "--lose", "chrf 1", "--data", "x.txt")
     assert code == 2
     assert "--data must come with a checkpoint of Hugging Face, got a run" in err
 
@@ -142,4 +146,4 @@ def test_who_can_open_the_result_is_handed_on(heedful, asked, checkpoint, tmp_pa
     assert asked[-1][-1]["settings"].loadable == "transformers"
     code, _, err = heedful("optimize", "runs/x", "--lose", "loss 1", "--loadable", "transformers")
     assert code == 2
-    assert "--loadable must come with a checkpoint of Hugging Face, got a run" in err
+    assert "--loadable must come with a checkpoint of Hugging Face, got nothing at runs/x" in err

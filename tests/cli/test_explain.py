@@ -145,3 +145,45 @@ def test_what_cannot_be_asked_is_one_line(heedful, run, words, message):
     assert (code, out) == (2, "")
     assert message in err.splitlines()[-1]
     assert "Traceback" not in err
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """A tiny classifier as transformers saves it; a word is a token."""
+    transformers = pytest.importorskip("transformers")
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    folder = tmp_path_factory.mktemp("checkpoint")
+    words = {word: number for number, word in enumerate(("[PAD]", "[UNK]", "[MASK]", *"abcdef"))}
+    made = Tokenizer(models.WordLevel(words, unk_token="[UNK]"))
+    made.pre_tokenizer = pre_tokenizers.Whitespace()
+    names = {"pad_token": "[PAD]", "unk_token": "[UNK]", "mask_token": "[MASK]"}
+    transformers.PreTrainedTokenizerFast(tokenizer_object=made, **names).save_pretrained(folder)
+    sizes = {"hidden_size": 12, "num_attention_heads": 3, "intermediate_size": 20}
+    config = transformers.BertConfig(vocab_size=9, num_hidden_layers=1, pad_token_id=0, **sizes)
+    transformers.BertForSequenceClassification(config).save_pretrained(folder)
+    return folder
+
+
+def test_a_checkpoint_is_explained_by_a_text(heedful, checkpoint):
+    code, out, _ = heedful("explain", checkpoint, "--text", "a b c", "--test", "--draws", "20")
+    assert code == 0
+    assert "[? inconclusive] by gradient-attention" in out  # of three words nothing can be said
+    found = json.loads(heedful("explain", checkpoint, "--text", "a b c", "--json")[1])
+    assert found["pieces"] == ["a", "b", "c"]
+    assert found["title"].startswith("a b c → LABEL_")
+
+
+@pytest.mark.parametrize(
+    "words, got",
+    [
+        (("--index", "1"), "got --index or --examples"),
+        (("--input", "a"), "got --input"),
+        (("--text", "a", "--heads"), "got --text and --heads"),
+        (("--text", "a", "--task-from", "a:B"), "got --text and --task-from"),
+    ],
+)
+def test_a_checkpoint_takes_a_text_alone(heedful, checkpoint, words, got):
+    code, out, err = heedful("explain", checkpoint, *words)
+    assert (code, out) == (2, "")
+    assert err.splitlines()[-1].endswith(f"must be explained by --text alone, {got}")

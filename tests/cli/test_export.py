@@ -58,4 +58,4 @@ def test_a_checkpoint_comes_with_real_inputs(heedful, asked, tmp_path):
     assert (code, asked["data"].path.name, asked["data"].columns) == (0, "d.csv", {"text": "body"})
     code, _, err = heedful("export", "runs/x", *words)
     assert code == 2
-    assert "--data must come with a checkpoint of Hugging Face, got a run" in err
+    assert "--data must come with a checkpoint of Hugging Face, got nothing at runs/x" in err

@@ -70,15 +70,20 @@ def data_of(
     return CheckpointData(path=data, columns=named, test=test)
 
 
-def check_run(**only: Any) -> None:
-    """Refuse options of checkpoints where a run is given.
+def check_run(run: Path, **only: Any) -> None:
+    """Refuse options of checkpoints where there is none.
+
+    Args:
+        run: What is there instead.
+        only: These options, by their names.
 
     Raises:
-        ConfigError: One is there.
+        ConfigError: One is given.
     """
     given = [name for name, value in only.items() if value]
     if given:
-        raise ConfigError(f"--{given[0]} must come with a checkpoint of Hugging Face, got a run")
+        got = "a run" if run.exists() else f"nothing at {run}"
+        raise ConfigError(f"--{given[0]} must come with a checkpoint of Hugging Face, got {got}")
 
 
 def quality_of(target: str | None) -> "UserQuality | None":

@@ -62,7 +62,7 @@ def apply(
             from heedful.cli._runs import open_run
             from heedful.optimizing.run_folder import apply_plan
 
-            check_run(data=data, column=column)
+            check_run(run, data=data, column=column)
             apply_plan(
                 plan,
                 open_run(run, task_from),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from heedful.cli._options import MOST, Force, RunFolder, Seed, TaskFrom
+from heedful.cli._options import MOST, Force, RunOrCheckpoint, Seed, TaskFrom
 from heedful.cli._streams import utf8_argument
 from heedful.errors import ConfigError
 
@@ -22,7 +22,7 @@ KINDS = {"--text": ("text", "sequence"), "--image": ("image",), "--sound": ("sou
 
 def explain(
     context: typer.Context,
-    run: RunFolder,
+    run: RunOrCheckpoint,
     *,
     text: Annotated[str | None, typer.Option(help="A text to answer and explain.")] = None,
     image: Annotated[str | None, typer.Option(help="An image, by its file.")] = None,
@@ -71,6 +71,7 @@ def explain(
     task_from: TaskFrom = None,
 ) -> None:
     """Say which pieces of an input an answer rests on, and whether that can be trusted."""
+    from heedful.cli._checkpoints import takes_checkpoint
     from heedful.cli._runs import open_run
     from heedful.cli._runtime import loading
     from heedful.cli.progress import working
@@ -85,27 +86,28 @@ def explain(
     if output is not None:
         _check_output(output, examples, force=force)
     options: Any = {"method": method, "site": site, "head": head, "draws": draws, "seed": seed}
+    if takes_checkpoint(run):
+        given = _text_alone(asked, heads=heads, task_from=task_from)
+        with loading():
+            from heedful.checkpoints.explain import explain_checkpoint
+        with working("explaining"):
+            explanation = explain_checkpoint(run, given, test=test, paths=paths, **options)
+        _say(explanation, output, command=str(context.obj), as_json=as_json)
+        return
     with loading():
         opened = open_run(run, task_from)
         from heedful.explanation import explain, explain_examples
-    given_input = _as_typed(opened.task, asked) if isinstance(asked, dict) else asked
     if examples is not None:
         with working(f"explaining {examples} examples of the {split} split"):
             found = explain_examples(opened, examples, split=split, **options)
         _say_rate(found, as_json=as_json)
         return
+    typed = _as_typed(opened.task, asked) if isinstance(asked, dict) else asked
     with working("explaining"):
-        explanation = explain(opened, given_input, test=test, split=split, paths=paths, **options)
-    for warning in () if as_json else explanation.warnings:
-        typer.echo(f"heedful: {warning}", err=True)
-    if output is not None:
-        _write(explanation, output, command=str(context.obj))
-    if as_json:
-        typer.echo(json.dumps(explanation.to_json(), ensure_ascii=False, indent=2))
-    elif output is None:
-        _draw(explanation)
+        explanation = explain(opened, typed, test=test, split=split, paths=paths, **options)
+    _say(explanation, output, command=str(context.obj), as_json=as_json)
     if heads:
-        _draw_heads(opened, given_input, split)
+        _draw_heads(opened, typed, split)
 
 
 def _asked(
@@ -153,6 +155,22 @@ def _as_typed(task: "Task[Any, Any]", given: dict[str, str]) -> str:
     return text
 
 
+def _text_alone(asked: dict[str, str] | int, *, heads: bool, task_from: str | None) -> str:
+    """The text that a checkpoint is to explain.
+
+    Raises:
+        ConfigError: Something else is given.
+    """
+    given = list(asked) if isinstance(asked, dict) else ["--index or --examples"]
+    given += ["--heads"] * heads + ["--task-from"] * (task_from is not None)
+    if not isinstance(asked, dict) or given != ["--text"]:
+        raise ConfigError(
+            "a checkpoint of Hugging Face must be explained by --text alone, got "
+            f"{' and '.join(given)}"
+        )
+    return asked["--text"]
+
+
 def _check_output(output: Path, examples: int | None, *, force: bool) -> None:
     from heedful.cli._output import check_file
     from heedful.cli._pictures import check
@@ -161,6 +179,18 @@ def _check_output(output: Path, examples: int | None, *, force: bool) -> None:
         raise ConfigError(f"--output must come with one input, got --examples {examples}")
     check(output)
     check_file(output, force=force)
+
+
+def _say(explanation: "Explanation", output: Path | None, *, command: str, as_json: bool) -> None:
+    """Print an explanation, or write it, and what a user should know about the answer."""
+    for warning in () if as_json else explanation.warnings:
+        typer.echo(f"heedful: {warning}", err=True)
+    if output is not None:
+        _write(explanation, output, command=command)
+    if as_json:
+        typer.echo(json.dumps(explanation.to_json(), ensure_ascii=False, indent=2))
+    elif output is None:
+        _draw(explanation)
 
 
 def _draw(explanation: "Explanation") -> None:

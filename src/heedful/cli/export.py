@@ -7,17 +7,11 @@ from typing import Annotated, Any
 import typer
 
 from heedful.cli._checkpoints import Columns, DataFile
-from heedful.cli._options import AsJson, TaskFrom
+from heedful.cli._options import AsJson, RunOrCheckpoint, TaskFrom
 
 
 def export(
-    run: Annotated[
-        Path,
-        typer.Argument(
-            metavar="RUN",
-            help="Folder of `heedful train` or `optimize`, or a checkpoint of Hugging Face.",
-        ),
-    ],
+    run: RunOrCheckpoint,
     *,
     to: Annotated[
         str,
@@ -43,7 +37,7 @@ def export(
     run, output = named(run), named(output)
     check_replaced(output)
     if not takes_checkpoint(run):
-        check_run(data=data, column=column)
+        check_run(run, data=data, column=column)
     given = data_of(data, column) if data is not None or column else None
     with loading():
         from heedful.exporting.export import export as write

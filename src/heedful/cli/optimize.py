@@ -104,7 +104,7 @@ def optimize(
     if of_checkpoint:
         search = _search_checkpoint(run, lose, keep, data_of(data, column, test), quality)
     else:
-        check_run(data=data, column=column, quality=quality, loadable=loadable != "heedful")
+        check_run(run, data=data, column=column, quality=quality, loadable=loadable != "heedful")
         search = _search_run(run, lose, keep, test, task_from)
     steps = newer(finetune_steps, heal, "--heal is now --finetune-steps")
     if steps is None:

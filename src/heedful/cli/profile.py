@@ -81,7 +81,7 @@ def _profiled(
         where = data_of(data, column) if data or column else None
         found = profile_checkpoint(folder, where, **settings)
         return {"target": target, **found.to_json()}
-    check_run(data=data, column=column)
+    check_run(folder, data=data, column=column)
     if ":" not in target or Path(target).exists():
         found = profiling.profile_run(open_run(folder, task_from), **settings)
     else:

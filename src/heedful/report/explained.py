@@ -1,6 +1,7 @@
 """An explanation on the terminal, and as the picture of a file; never without its badge."""
 
 from dataclasses import replace
+from textwrap import fill
 
 import numpy as np
 from rich.cells import cell_len
@@ -120,8 +121,9 @@ def _bars(explanation: Explanation, width: int) -> Text:
         lines.append(f"  {gap}{label} {'-' if weight < 0 else ' '}{bar} {weight:.3g}")
     left = len(weights) - len(labels)
     lines.append(f"  and {left} that count less" if left else "")
-    removed = f"what counts for {shown(explanation.targets[0])}; tested by pieces "
-    return Text("\n".join([*lines, f"{removed}{explanation.removal}"]), no_wrap=True)
+    counts = f"what counts for {shown(explanation.targets[0])}; "
+    said = fill(f"{counts}a removed piece is {explanation.removal}", width)
+    return Text("\n".join([*lines, said]), no_wrap=True)
 
 
 def _bar(share: float, most: int) -> str:

@@ -21,7 +21,7 @@ def test_what_is_removed_is_blank_or_gone(blank, begin, expected, lengths):
     copies = text.kept(KEPT)
     assert copies.tokens.tolist() == expected
     assert copies.lengths.tolist() == lengths
-    assert text.removal == ("left out of the text" if blank is None else "token 7 in its place")
+    assert text.removal == ("left out of the text" if blank is None else "replaced by token 7")
 
 
 def test_markers_stay_and_something_may_follow():

@@ -71,7 +71,7 @@ class Tokens:
     @property
     def removal(self) -> str:
         """What removing a piece means, in words."""
-        return "left out of the text" if self.blank is None else f"token {self.blank} in its place"
+        return "left out of the text" if self.blank is None else f"replaced by token {self.blank}"
 
     def kept(self, kept: Tensor, behind: Sequence[int] = ()) -> Copies:
         """Return copies of the text.
