@@ -36,7 +36,7 @@ EXCEPTIONS = {
         9, "one argument for each setting of a network, keyword-only"
     ),
     ("lines of class", "tasks/answer/task.py:Answer"): Excess(
-        225, "one task is one class, and it has two networks"
+        230, "one task is one class, and it has two networks"
     ),
     ("lines of class", "tasks/rate_product/task.py:RateProduct"): Excess(
         238, "one task is one class, and its interface has many small questions"
@@ -139,7 +139,10 @@ EXCEPTIONS = {
         160, "one task is one class, and its interface has many small questions"
     ),
     ("lines of class", "tasks/base.py:Task"): Excess(
-        219, "all that a task may say, each with its contract; most of it is a default of a line"
+        228, "all that a task may say, each with its contract; most of it is a default of a line"
+    ),
+    ("lines of class", "tasks/segment/task.py:Segment"): Excess(
+        153, "one task is one class, and its interface has many small questions"
     ),
     ("lines of class", "tasks/translation/task.py:Translation"): Excess(
         255, "one task is one class: a short method for each thing that is asked of it"

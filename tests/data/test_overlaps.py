@@ -3,7 +3,6 @@
 from heedful.data.examples import Example, Splits
 from heedful.data.overlaps import contradictions, overlaps, told, without_held_out
 from heedful.data.scripts import composed
-from heedful.data.sequences import Sequence
 
 
 def texts(example):
@@ -69,17 +68,22 @@ def test_one_is_no_several():
     ]
 
 
-def test_inputs_with_two_labels_are_counted():
-    given = [Sequence(*pair) for pair in ("Ax", "Ay", "Ax", "Cy", "Cy")]
+def test_inputs_whose_answers_contradict_each_other_are_counted():
+    given = ["A=x", "A=y", "A=x", "C=y", "C=y"]
 
     def said(*examples):
-        return contradictions(examples, lambda example: example.letters)
+        right = [(letters, frozenset(label.split())) for letters, label in map(parted, examples)]
+        return contradictions(right, lambda pair: pair[0], lambda pair: pair[1])
 
-    assert said(*given) == ["1 of the 2 training inputs is there with two labels or more"]
-    assert said(*given, Sequence("C", "x")) == [
-        "2 of the 2 training inputs are there with two labels or more"
-    ]
+    def parted(example):
+        letters, _, label = example.partition("=")
+        return letters, label
+
+    wrong = "there with answers that contradict each other"
+    assert said(*given) == [f"1 of the 2 training inputs is {wrong}"]
+    assert said(*given, "C=x") == [f"2 of the 2 training inputs are {wrong}"]
     assert said(*given[1:]) != []
     assert said(*given[2:]) == said() == []
-    texts = splits(train=["one=1", "one=2"], dev=[], test=[]).train  # both translations are right
-    assert contradictions(texts, lambda example: example.source) == []
+    assert said("A=x", "A=", "B=") == []  # nobody knows, or others may be right as well
+    assert said("A=x y", "A=y z") == []  # both say that y is right
+    assert said("A=x y", "A=y z", "A=x z") == [f"1 of the 1 training inputs is {wrong}"]

@@ -4,6 +4,7 @@ import itertools
 from dataclasses import asdict, dataclass
 from operator import attrgetter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Literal
 
 import numpy as np
@@ -287,6 +288,8 @@ def test_what_is_said_of_answers_by_default(task):
     assert task.remark(task.encode([example]), [answer]) == task.details([example]) == {}
     assert task.amount([answer] * 3) == 3
     assert task.identity(example) == Point(1.0, 1)
+    labels = [SimpleNamespace(label=label) for label in ("a", 0, "", None)]
+    assert [[*task.right_answers(each)] for each in (*labels, example)] == [["a"], [0], [], [], []]
     assert task.learner(None) is task.picture(None, example, answer) is task.truth(None) is None
     assert task.problem(task.config) is None
     assert task.batch_limit == 7

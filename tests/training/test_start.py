@@ -291,7 +291,7 @@ def test_examples_in_two_splits_are_counted_said_and_left_out_of_training(own_fi
     assert any(not torch.equal(value, before[name]) for name, value in weights(run.folder).items())
 
 
-def test_an_input_with_two_labels_is_said(tmp_path):
+def test_an_input_whose_answers_contradict_each_other_is_said(tmp_path):
     (tmp_path / "a.fa").write_text(">1 x\nACGT\n>2 y\nACGT\n>3 x\nGGGG\n", encoding="utf-8")
     (tmp_path / "b.fa").write_text(">4 x\nTTTT\n", encoding="utf-8")
     config = {
@@ -304,7 +304,7 @@ def test_an_input_with_two_labels_is_said(tmp_path):
     events = []
     train(config, on_event=events.append)
     said = [event.text for event in events if isinstance(event, Message)]
-    assert said == ["1 of the 2 training inputs is there with two labels or more"]
+    assert said == ["1 of the 2 training inputs is there with answers that contradict each other"]
 
 
 @pytest.mark.parametrize("by_hand", [False, True], ids=["--set", "edited"])

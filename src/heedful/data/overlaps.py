@@ -1,6 +1,5 @@
 """Examples that stand in two splits, and are not learned from; and those that contradict others."""
 
-from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
 
 from heedful.data.examples import SomeExample, Splits
@@ -47,22 +46,25 @@ def without_held_out(
 
 
 def contradictions(
-    examples: Sequence[SomeExample], identity: Callable[[SomeExample], Hashable]
+    examples: Sequence[SomeExample],
+    identity: Callable[[SomeExample], Hashable],
+    right_answers: Callable[[SomeExample], frozenset[Hashable]],
 ) -> list[str]:
-    """Say of how many inputs there are examples with different labels; nothing where they agree.
+    """Say of how many inputs no answer is right in all their examples; nothing where one is.
 
     Args:
-        examples: Of the training split; those without a `label` may have several right answers.
+        examples: Of the training split.
         identity: Equal for two examples of the same input.
+        right_answers: See `Task.right_answers`.
     """
-    said = defaultdict[Hashable, set[Hashable]](set)
+    right: dict[Hashable, frozenset[Hashable]] = {}
     for example in examples:
-        label: Hashable = getattr(example, "label", None)
-        if label is not None:
-            said[identity(example)].add(label)
-    count = sum(len(labels) > 1 for labels in said.values())
-    many = f"{count:,} of the {len(said):,} training inputs"
-    return [f"{many} {_are(count)} there with two labels or more"] if count else []
+        if answers := right_answers(example):
+            key = identity(example)
+            right[key] = right.get(key, answers) & answers
+    count = sum(not answers for answers in right.values())
+    many = f"{count:,} of the {len(right):,} training inputs"
+    return [f"{many} {_are(count)} there with answers that contradict each other"] if count else []
 
 
 def told(counts: dict[str, dict[str, int]], *, left_out: int) -> list[str]:

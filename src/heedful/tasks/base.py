@@ -169,6 +169,15 @@ class Task(abc.ABC, Generic[Example, Answer]):
         """Return what two examples share that are the same one."""
         return cast(Hashable, example)
 
+    def right_answers(self, example: Example) -> frozenset[Hashable]:
+        """Return the answers of which each is right to an example, and no other one is.
+
+        By default its label. Empty where nobody knows any, or where others may be right as well: a
+        text has many good translations.
+        """
+        label: Hashable = getattr(example, "label", None)
+        return frozenset() if label in (None, "") else frozenset([label])
+
     def kind(self, example: Example) -> str:
         """Return what sort of example this is, for scores by kind; empty where there are none."""
         return ""

@@ -149,7 +149,7 @@ def _fresh(kind: AnyTask, config: TaskConfig, folder: Path, listener: Listener) 
     else:  # what it holds of the model belongs to the first checkpoint, too
         training.save()
     _announce(training, counts)
-    unsure = contradictions(splits.train, task.identity)
+    unsure = contradictions(splits.train, task.identity, task.right_answers)
     for text in (*told(shared, left_out=left_out), *unsure):
         training.emit(Message(text=text))
     return training

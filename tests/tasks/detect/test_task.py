@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from heedful.data.boxes import Box
+from heedful.data.overlaps import contradictions
 from heedful.errors import DataError, RunError
 from heedful.models.detector import Detector
 from heedful.tasks.catalog import parse_config
@@ -189,3 +190,17 @@ def test_nuclei_are_boxed():
     assert 20_000 < len(boxes) < 23_000
     assert {box.label for box in boxes} == {"thing"}
     assert re.fullmatch(r"[0-9a-f]{16}", splits.dev[0].hash)
+
+
+def test_one_image_with_other_boxes_is_a_contradiction():
+    task = Detect(parse_config({"task": "detect"}), ["a"], None)
+    here, there = (Box(label="a", x=x, y=1, width=2, height=2) for x in (1, 5))
+
+    def said(*boxes):
+        examples = [Boxed(f"{n}.png", 0, each, hash="same") for n, each in enumerate(boxes)]
+        return contradictions(examples, task.identity, task.right_answers)
+
+    wrong = ["1 of the 1 training inputs is there with answers that contradict each other"]
+    assert said((here, there), (there, here)) == []  # in any order
+    assert said((here,), (there,)) == said((here,), (here, here)) == said((here,), ()) == wrong
+    assert task.right_answers(task.parse("a.png")) == frozenset()

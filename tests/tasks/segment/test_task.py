@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
+from heedful.data.overlaps import contradictions
 from heedful.data.segments import Frame
 from heedful.errors import ConfigError, DataError, RunError
 from heedful.tasks.catalog import parse_config
@@ -162,3 +163,17 @@ def test_nuclei_are_read():
     splits = Segment.read(config_of(train=str(NUCLEI)))
     assert sum(map(len, (splits.train, splits.dev, splits.test))) == 664
     assert len(splits.dev) > 50 < len(splits.test)
+
+
+def test_one_image_with_two_masks_is_a_contradiction(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), np.uint8)[[0, 0, 0, 1, 2, 3]]
+    masks = (images[..., 0] > 128).astype(np.uint8)
+    masks[2, 0, 0] = 1 - masks[2, 0, 0]
+    np.savez(tmp_path / "a.npz", images=images, masks=masks)
+    examples = Segment.read_file(parse_config({"task": "segment"}), tmp_path / "a.npz")
+    task = Segment(parse_config({"task": "segment"}), Frame(height=8, width=8, channels=3))
+    said = contradictions(examples, task.identity, task.right_answers)
+    assert said == ["1 of the 4 training inputs is there with answers that contradict each other"]
+    same = [examples[0], *examples[3:], examples[1]]
+    assert contradictions(same, task.identity, task.right_answers) == []
+    assert task.right_answers(task.parse("a.png")) == frozenset()

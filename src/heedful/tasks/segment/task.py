@@ -144,6 +144,10 @@ class Segment(Task[SegmentReference, SegmentedImage]):
         """Return the pixels of an image, wherever it is."""
         return example.hash
 
+    def right_answers(self, example: SegmentReference) -> frozenset[Hashable]:
+        """Return the mask, wherever it is."""
+        return frozenset([example.mask_hash] if example.mask_hash else [])
+
     def to_json(self, example: SegmentReference, answer: SegmentedImage) -> dict[str, Any]:
         """Return the shares of labels, boxes around their parts, and runs of their pixels."""
         return {"image": example.file} | answer.plain()
