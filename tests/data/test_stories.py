@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from heedful.data.stories import Question, read_babi, story_corpus
+from heedful.data.stories import Question, compared, one_spelling, read_babi, story_corpus
 from heedful.errors import ConfigError, DataError
 
 
@@ -94,3 +94,16 @@ def test_bad_lines_are_refused(tmp_path, text, message):
     (tmp_path / "a.txt").write_text(text)
     with pytest.raises(DataError, match=re.escape(f"a.txt{message}")):
         read_babi(tmp_path / "a.txt")
+
+
+def test_answers_are_compared_however_they_are_typed():
+    typed = ["Orl\u00e9ans", "orle\u0301ans", "ORL\u00c9ANS", "Oslo", "oslo", "oslo"]
+    assert len({compared(each) for each in typed}) == 2
+    assert one_spelling(typed) == [
+        "ORL\u00c9ANS",
+        "oslo",
+    ]  # the most frequent, the first of several
+    assert one_spelling([*typed, typed[0]]) == ["Orl\u00e9ans", "oslo"]
+    asked = Question(("A.",), "Where?", "Oslo", others=("in Oslo", "OSLO"))
+    assert asked.right == {"oslo", "in oslo"}
+    assert Question(("A.",), "Where?").right == frozenset()

@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 
 from heedful.errors import DataError, ShapeError
-from heedful.metrics.classification import accuracy, by_label, label_counts, labels_of, macro_f1
+from heedful.metrics.classification import (
+    accuracy,
+    any_right,
+    by_label,
+    label_counts,
+    labels_of,
+    macro_f1,
+)
 
 SAID = ["a", "b", "a", "d", "c"]
 TRUE = ["a", "a", "b", "b", "c"]
@@ -34,6 +41,16 @@ def test_accuracy_is_the_share_of_right_answers():
     assert metric.score(metric.statistics(SAID, examples())) == 40
     named = accuracy(name="top", answer=lambda answer: answer[0], truth=lambda example: example)
     assert (named.name, named.score(named.statistics([(x, 1) for x in SAID], TRUE))) == ("top", 40)
+
+
+def test_any_of_several_answers_may_be_right():
+    metric = any_right()
+    assert (metric.name, metric.span, metric.floor, metric.share) == ("accuracy", 100, 0, True)
+    right = [{"a", "b"}, {"b"}, set(), {"d", "a"}, {"c"}]
+    assert metric.score(metric.statistics(SAID, right)) == 80
+    named = any_right(name="top", answer=lambda answer: answer[0], truth=lambda each: each.right)
+    pairs, hidden = [(x, 1) for x in SAID], [SimpleNamespace(right=each) for each in right]
+    assert (named.name, named.score(named.statistics(pairs, hidden))) == ("top", 80)
 
 
 @pytest.mark.parametrize("metric", [accuracy(), macro_f1()])

@@ -1,6 +1,7 @@
 """Questions about stories: built-in ones, and files in the format of bAbI."""
 
 import random
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 from heedful.data.blank import is_blank
 from heedful.data.examples import Splits
 from heedful.data.files import read_lines
+from heedful.data.scripts import composed
 from heedful.errors import ConfigError, DataError
 
 PEOPLE = ("Mary", "John", "Sandra", "Daniel", "Fatima", "Wei")
@@ -29,6 +31,7 @@ class Question:
         answer: Empty where nobody knows it.
         facts: Numbers of the sentences that the answer follows from, where they are known.
         kind: What sort of question it is; empty where nobody says so.
+        others: Other answers that are as right, or the same one in other words.
     """
 
     story: tuple[str, ...]
@@ -36,6 +39,7 @@ class Question:
     answer: str = ""
     facts: tuple[int, ...] = ()
     kind: str = ""
+    others: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:
@@ -43,9 +47,31 @@ class Question:
         return self.answer
 
     @property
+    def right(self) -> frozenset[str]:
+        """All answers that are right, as `compared`; none where nobody knows any."""
+        return frozenset(compared(each) for each in (self.answer, *self.others) if each)
+
+    @property
     def text(self) -> str:
         """The story as one text."""
         return " ".join(self.story)
+
+
+def compared(answer: str) -> str:
+    """Return what answers are compared by: their letters, however they are typed, large or small.
+
+    "ROME" and "Rome" are one answer.
+    """
+    return composed(composed(answer).casefold())
+
+
+def one_spelling(answers: Sequence[str]) -> list[str]:
+    """Return each answer once, in order, in its most frequent spelling."""
+    spelled = Counter(answers)
+    best: dict[str, str] = {}
+    for answer in sorted(spelled, key=lambda each: (-spelled[each], each)):
+        best.setdefault(compared(answer), answer)
+    return sorted(best.values())
 
 
 def story_corpus(

@@ -29,6 +29,22 @@ def accuracy(*, name: str = "accuracy", answer: Read = itself, truth: Read = LAB
     return SumMetric(name=name, of=of, span=PER_CENT, floor=0.0, unit="%", share=True)
 
 
+def any_right(*, name: str = "accuracy", answer: Read = itself, truth: Read = itself) -> SumMetric:
+    """Return the share of answers that are one of several right ones, in per cent.
+
+    Args:
+        name: As budgets call it.
+        answer: What is compared of an answer.
+        truth: The set of what is right of an example.
+    """
+
+    def of(answers: Sequence[Any], examples: Sequence[Any]) -> Floats:
+        said, right = paired(answers, examples, answer=answer, truth=truth)
+        return per_example([PER_CENT * (a in r) for a, r in zip(said, right, strict=True)])
+
+    return SumMetric(name=name, of=of, span=PER_CENT, floor=0.0, unit="%", share=True)
+
+
 def macro_f1(*, answer: Read = itself, truth: Read = LABEL) -> SumMetric:
     """Return the mean of the F1 scores of all labels that are true of an example, in per cent.
 

@@ -30,7 +30,7 @@ def test_what_is_read_is_as_long_as_the_text_and_a_space(text):
 
 
 def test_memories_are_the_last_sentences():
-    data = Memories(ASKED, VOCABULARY, {"Ann": 0, "pie": 1}, sentences=2, noise=0.5)
+    data = Memories(ASKED, VOCABULARY, {"ann": 0, "pie": 1}, sentences=2, noise=0.5)
     assert (data.cut, data.counts.tolist(), data.truth.tolist()) == (2, [2, 1, 2], [1, 0, -100])
     batch = data.batch([1, 0], "cpu")
     assert pieces(batch["sentences"][1].tolist()) == [" bob", ",", " too", "."]
@@ -39,6 +39,18 @@ def test_memories_are_the_last_sentences():
     assert batch["counts"].tolist() == [1, 2]
     assert pieces(batch["question"][1].tolist()) == [" what", " did", " ann", " eat", "?"]
     assert batch["truth"].tolist() == [0, 1]
+
+
+def test_a_right_answer_that_is_known_is_learned():
+    asked = [
+        Question(STORY, "Who?", "ANN"),
+        Question(STORY, "Who?", "nobody", others=("Bob", "Ann")),
+        Question(STORY, "Who?", "nobody"),
+    ]
+    data = Memories(asked, VOCABULARY, {"ann": 0, "bob": 1}, sentences=3, noise=0.0)
+    assert data.truth.tolist() == [0, 1, -100]
+    assert data.right == [{"ann"}, {"nobody", "bob", "ann"}, {"nobody"}]
+    assert Passages(asked, VOCABULARY, longest=50).right == data.right
 
 
 def test_noise_only_makes_sentences_older():

@@ -34,6 +34,24 @@ def test_json_lines_become_sentences(tmp_path):
     assert Answer.read_training(config(data=data)) == Answer.read_file(config(), path) == found
 
 
+def test_an_answer_may_have_several_forms(tmp_path):
+    several = ["in Italy", "Rome", "in\n Rome", "Rome"]
+    path = lines(tmp_path / "a.jsonl", {**ROW, "answer": several}, {**ROW, "answer": ["Rome"]})
+    first, second = read_json_lines(path, spans=False)
+    assert (first.answer, first.others) == ("in Italy", ("Rome", "in Rome"))
+    assert second == READ
+    piece = read_json_lines(path, spans=True)[0]  # the first one that is a piece of the text
+    assert (piece.answer, piece.others) == ("Rome", ("in Italy", "in Rome"))
+    assert piece.right == first.right == {"in italy", "rome", "in rome"}
+
+
+def test_accents_are_the_same_however_they_are_typed(tmp_path):
+    rows = {"text": "Zoe\u0301 sat.", "question": "Who sat?", "answer": "Zo\u00e9"}
+    (tmp_path / "a.jsonl").write_text(json.dumps(rows, ensure_ascii=False), encoding="utf-8")
+    (found,) = read_json_lines(tmp_path / "a.jsonl", spans=True)
+    assert found == Question(("Zo\u00e9 sat.",), "Who sat?", "Zo\u00e9")
+
+
 @pytest.mark.parametrize(
     "row, message",
     [
@@ -41,6 +59,12 @@ def test_json_lines_become_sentences(tmp_path):
             {**ROW, "answer": "Oslo"},
             ":2 must have an answer that is a piece of its text, got 'Oslo'",
         ),
+        (
+            {**ROW, "answer": ["Oslo", "Bonn"]},
+            ":2 must have an answer that is a piece of its text, got ['Oslo', 'Bonn']",
+        ),
+        ({**ROW, "answer": []}, ":2 must have a text as its 'answer', got []"),
+        ({**ROW, "answer": ["Rome", 7]}, ":2 must have a text as its 'answer', got 7"),
         ({**ROW, "text": " "}, ":2 must have a text as its 'text', got ' '"),
         ({"text": "A."}, ":2 must have a text as its 'question', got None"),
         ([1], ":2 must be a JSON object, got '[1]"),

@@ -1,9 +1,11 @@
 """Answers to questions: both networks keep to what every task keeps to, and learn."""
 
+from dataclasses import replace
 from typing import ClassVar
 
 import pytest
 
+from heedful.data.overlaps import contradictions
 from heedful.data.stories import Question
 from heedful.errors import DataError, RunError
 from heedful.evaluation import evaluate
@@ -22,6 +24,22 @@ class AnswerContract(TaskContract):
     inputs = ("Mary went to the office. | Where is Mary?", "A. | B?")
     budget = "accuracy 60"
     remembered = 95
+
+    def test_any_right_answer_counts_while_training_too(self, run):
+        few = run.examples("test")[:4]
+        data = run.task.encode(few)
+        said = [each.answer for each in run.task.answer(run.model, data)]
+        right = [
+            replace(few[0], answer="Narnia", others=(said[0].upper(),)),
+            replace(few[1], answer=said[1].upper()),
+            replace(few[2], answer="Narnia", others=("Oz",)),
+            replace(few[3], answer="Narnia"),
+        ]
+        metric, encoded = run.task.metric("accuracy"), run.task.encode(right)
+        answers = run.task.answer(run.model, encoded)
+        assert metric.score(metric.statistics(answers, right)) == 50
+        if encoded.batch(range(4), "cpu").get("truth") is not None:  # a span must be in the text
+            assert run.task.scores(run.model, encoded)["accuracy"] == 50
 
     def expected(self, answers, examples):
         right = [a.answer == e.answer for a, e in zip(answers, examples, strict=True)]
@@ -53,9 +71,25 @@ class TestMemory(AnswerContract):
         said = [task.proceed(model, done) or model.linear for done in (0.0, 0.49, 0.5, 0.99)]
         assert said == [True, True, False, False]
 
+    def test_one_answer_may_be_spelled_in_several_ways(self, config):
+        spelled = ["Rome", "ROME", "rome", "Rome", "Zoe\u0301", "Zo\u00e9", "Zo\u00e9"]
+        asked = [Question(("A.",), f"{n}?", answer) for n, answer in enumerate(spelled)]
+        task = Answer.fit(config, asked)
+        assert list(task.answers) == ["Rome", "Zo\u00e9"]
+        assert task.encode(asked).truth.tolist() == [0, 0, 0, 0, 1, 1, 1]
+
     def test_training_needs_two_answers(self, config):
         with pytest.raises(DataError, match=r"two answers or more, got .'x'."):
             Answer.fit(config, [Question(("A.",), "B?", "x")])
+
+    def test_inputs_whose_answers_differ_are_contradictions(self, run):
+        asked = [Question(("A.",), "B?", each) for each in ("x", "X", "y")]
+
+        def said(examples):
+            return contradictions(examples, run.task.identity, run.task.right_answers)
+
+        assert said(asked[:2]) == []
+        assert len(said(asked)) == 1
 
 
 class TestBidaf(AnswerContract):

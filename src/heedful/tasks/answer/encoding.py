@@ -8,7 +8,7 @@ import numpy as np
 
 from heedful.data.batches import MULTIPLE
 from heedful.data.ragged import Ints, Ragged
-from heedful.data.stories import Question
+from heedful.data.stories import Question, compared
 from heedful.data.tokens import PAD, Vocabulary
 from heedful.metrics.rows import UNKNOWN
 from heedful.tasks.answer.config import BidafModel, MemoryModel
@@ -36,7 +36,7 @@ class Memories:
     Args:
         questions: What is asked.
         vocabulary: Of tokens.
-        answers: The number of each one that is known.
+        answers: The number of each one that is known, by what it is `compared` by.
         sentences: That are read of a story.
         noise: In training, the chance that a sentence seems to be one longer ago.
     """
@@ -58,7 +58,8 @@ class Memories:
         self.counts = np.array([len(story) for story in stories], np.int64)
         self.starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(self.counts)])
         self.questions = Ragged.pack(_tokens(vocabulary, [each.question for each in questions]))
-        self.truth = np.array([answers.get(each.answer, UNKNOWN) for each in questions], np.int64)
+        self.right = [question.right for question in questions]
+        self.truth = np.array([_number(each, answers) for each in questions], np.int64)
         self.noise = noise
         self.sizes = np.ones((len(questions), 1), np.int64)
         self.amounts = np.ones(len(questions), np.int64)
@@ -119,6 +120,7 @@ class Passages:
         self.questions = Ragged.pack(_tokens(vocabulary, [each.question for each in questions]))
         spans = [_span(*pair) for pair in zip(questions, self.ends, strict=True)]
         self.spans = np.array(spans, np.int64).reshape(-1, 2)
+        self.right = [question.right for question in questions]
         self.sizes = np.ones((len(questions), 1), np.int64)
         self.amounts = np.ones(len(questions), np.int64)
 
@@ -168,6 +170,14 @@ def remarks_on(question: Question, known: Vocabulary, model: MemoryModel | Bidaf
         said = on_text(question.text, text, known, model.max_length, "model.max_length")
     asked = unknown_pieces(known, typed(question.question))
     return said + never_seen(repr(question.question), asked)
+
+
+def _number(question: Question, answers: dict[str, int]) -> int:
+    """The number of an answer; of another right one where that one is not known."""
+    for answer in (question.answer, *question.others):
+        if compared(answer) in answers:
+            return answers[compared(answer)]
+    return UNKNOWN
 
 
 def _tokens(vocabulary: Vocabulary, texts: Sequence[str]) -> list[list[int]]:

@@ -3,19 +3,17 @@
 import json
 import random
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
 from heedful.data.blank import is_blank
 from heedful.data.examples import Splits
 from heedful.data.files import read_lines
+from heedful.data.scripts import composed
 from heedful.data.sentences import sentences
 from heedful.data.stories import Question, read_babi, story_corpus
 from heedful.errors import DataError
 from heedful.tasks.answer.config import BabiData, Config, JsonLinesData
-
-KEYS = ("text", "question", "answer")
 
 
 def read_splits(config: Config) -> Splits[Question]:
@@ -45,19 +43,29 @@ def read_splits(config: Config) -> Splits[Question]:
 def read_json_lines(path: Path | str, *, spans: bool) -> list[Question]:
     """Read a file with a JSON object in each line: `text`, `question` and `answer`.
 
+    An answer is a text, or a list of texts of which each is right. The first one is learned; where
+    answers must be pieces of their texts, the first that is one.
+
     Args:
         path: A UTF-8 file; `.gz` is unpacked.
         spans: Must an answer be a piece of its text?
 
     Raises:
         DataError: The file is missing, damaged, empty or not UTF-8, a line is no such object, a
-            text is blank, or an answer is no piece of its text. No line is ever skipped.
+            text is blank, or no answer is a piece of its text. No line is ever skipped.
     """
-    return [
-        Question(_sentences(text), question, answer)
-        for place, (text, question, answer) in _objects(Path(path))
-        if not spans or _is_piece(place, " ".join(_sentences(text)), answer)
-    ]
+    found: list[Question] = []
+    for number, line in read_lines(Path(path)):
+        place = f"{path}:{number}"
+        plain = _object(composed(line), place)
+        text, question = (_text(plain.get(key), key, place) for key in ("text", "question"))
+        story, given = _sentences(text), plain.get("answer")
+        several = cast(list[Any], given) if isinstance(given, list) and given else [given]
+        answers = [" ".join(_text(each, "answer", place).split()) for each in several]
+        answer = _piece(place, " ".join(story), answers) if spans else answers[0]
+        others = tuple(each for each in dict.fromkeys(answers) if each != answer)
+        found.append(Question(story, " ".join(question.split()), answer, others=others))
+    return found
 
 
 def parse_question(text: str) -> Question:
@@ -67,7 +75,9 @@ def parse_question(text: str) -> Question:
         DataError: It is neither.
     """
     if text.lstrip().startswith("{"):
-        story, question, *_ = _fields(text, "what is asked", ("text", "question"))
+        place = "what is asked"
+        plain = _object(text, place)
+        story, question = (_text(plain.get(key), key, place) for key in ("text", "question"))
     else:
         story, _, question = (part.strip() for part in text.rpartition(" | "))
     if is_blank(story) or is_blank(question):
@@ -80,36 +90,34 @@ def _sentences(text: str) -> tuple[str, ...]:
     return tuple(sentence for sentence in stripped if not is_blank(sentence))
 
 
-def _objects(path: Path) -> Iterator[tuple[str, tuple[str, ...]]]:
-    for number, line in read_lines(path):
-        place = f"{path}:{number}"
-        yield place, _fields(line, place, KEYS)
-
-
-def _fields(line: str, place: str, keys: tuple[str, ...]) -> tuple[str, ...]:
+def _object(line: str, place: str) -> dict[str, Any]:
     try:
         found = json.loads(line)
     except (ValueError, RecursionError):
-        raise DataError(f"{place} must be a JSON object, got {line!r:.60}") from None
+        found = None
     if not isinstance(found, dict):
         raise DataError(f"{place} must be a JSON object, got {line!r:.60}")
-    plain = cast(dict[str, Any], found)
-    for key in keys:
-        value = plain.get(key)
-        if not isinstance(value, str) or is_blank(value):
-            raise DataError(f"{place} must have a text as its {key!r}, got {value!r:.60}")
-        if re.search("[\ud800-\udfff]", value):  # JSON can say half of a pair, UTF-8 cannot
-            raise DataError(f"{place} must have UTF-8 as its {key!r}, got {value!r:.60}")
-    return tuple(" ".join(plain[key].split()) if key != "text" else plain[key] for key in keys)
+    return cast(dict[str, Any], found)
 
 
-def _is_piece(place: str, text: str, answer: str) -> bool:
-    if answer not in text:
-        raise DataError(
-            f"{place} must have an answer that is a piece of its text, got {answer!r:.60}. "
-            "Others are learned by the model memory."
-        )
-    return True
+def _text(value: Any, key: str, place: str) -> str:
+    if not isinstance(value, str) or is_blank(value):
+        raise DataError(f"{place} must have a text as its {key!r}, got {value!r:.60}")
+    if re.search("[\ud800-\udfff]", value):  # JSON can say half of a pair, UTF-8 cannot
+        raise DataError(f"{place} must have UTF-8 as its {key!r}, got {value!r:.60}")
+    return value
+
+
+def _piece(place: str, text: str, answers: list[str]) -> str:
+    """The first of the answers that is a piece of the text."""
+    for answer in answers:
+        if answer in text:
+            return answer
+    got = answers[0] if len(answers) == 1 else answers
+    raise DataError(
+        f"{place} must have an answer that is a piece of its text, got {got!r:.60}. "
+        "Others are learned by the model memory."
+    )
 
 
 def _babi(data: BabiData, split: str) -> list[Question]:

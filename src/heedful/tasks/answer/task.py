@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from heedful.data.alignment import Alignment
 from heedful.data.examples import Splits
 from heedful.data.scripts import composed
-from heedful.data.stories import Question, read_babi
+from heedful.data.stories import Question, compared, one_spelling, read_babi
 from heedful.data.tokens import Vocabulary, train_tokenizer
 from heedful.errors import DataError, RunError
 from heedful.files import read_whole, write_json
-from heedful.metrics.classification import accuracy
+from heedful.metrics.classification import any_right
 from heedful.metrics.rows import UNKNOWN, row_loss
 from heedful.tasks.answer.config import Config, JsonLinesData, MemoryModel, problem
 from heedful.tasks.answer.encoding import Batch, Memories, Passages, remarks_on, typed
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from heedful.explaining.question import Question as Why
 
-LABEL = attrgetter("label")
+RIGHT = attrgetter("right")
 LARGEST = 1 << 26  # bytes of answers
 ANSWERED = 128  # questions at a time
 
@@ -44,6 +44,11 @@ class Response:
         return self.answer
 
 
+def said_by(answer: Any) -> str:
+    """Return what an answer is compared by."""
+    return compared(answer.label)
+
+
 class Answer(Task[Question, Response]):
     """An answer to a question about a text: one that training has, or a piece of the text.
 
@@ -55,7 +60,7 @@ class Answer(Task[Question, Response]):
 
     config_class = Config
     example_class = Question
-    metrics = (accuracy(answer=LABEL, truth=LABEL), row_loss())
+    metrics = (any_right(answer=said_by, truth=RIGHT), row_loss())
     files = ("task/tokens.json", "task/answers.json")
     monitor = "accuracy"
     unit = "questions"
@@ -106,7 +111,7 @@ class Answer(Task[Question, Response]):
             vocabulary=settings.vocabulary,
             min_count=settings.min_count,
         )
-        answers = sorted({example.answer for example in examples})
+        answers = one_spelling([example.answer for example in examples])
         if len(answers) < least(config):
             raise DataError(f"the training split must have two answers or more, got {answers}")
         return cls(config, vocabulary, answers)
@@ -135,7 +140,7 @@ class Answer(Task[Question, Response]):
             return Memories(
                 examples,
                 self.vocabulary,
-                self.answers,
+                {compared(answer): number for answer, number in self.answers.items()},
                 sentences=model.sentences,
                 noise=model.noise,
             )
@@ -169,10 +174,9 @@ class Answer(Task[Question, Response]):
 
     def scores(self, model: "nn.Module", dev: Any) -> dict[str, float]:
         """Return the share of right answers in per cent, and the cross-entropy a decision."""
-        loss = super().scores(model, dev)
-        answers = self._answered(model, dev)
-        right = sum(a == t for (a, _), t in zip(answers, _wanted(dev), strict=True))
-        return {"accuracy": 100 * right / len(dev), **loss}
+        answers = self.answer(model, dev)
+        right = sum(said_by(a) in r for a, r in zip(answers, dev.right, strict=True))
+        return {"accuracy": 100 * right / len(dev), **super().scores(model, dev)}
 
     def answer(self, model: "nn.Module", data: Any) -> list[Response]:
         """Answer every question."""
@@ -190,6 +194,10 @@ class Answer(Task[Question, Response]):
     def identity(self, example: Question) -> tuple[str, str]:
         """Return text and question."""
         return composed(example.text), composed(example.question)
+
+    def right_answers(self, example: Question) -> frozenset[str]:
+        """Return all that are right, whoever spells them."""
+        return example.right
 
     def kind(self, example: Question) -> str:
         """Return what sort of question it is, for scores by kind."""
@@ -269,13 +277,6 @@ class Answer(Task[Question, Response]):
                 else:
                     found += best_spans(*said.chunk(2), longest=settings.longest_answer)
         return found
-
-
-def _wanted(data: Any) -> list[tuple[int, ...]]:
-    """What `_answered` says of each question where it is right."""
-    if isinstance(data, Passages):
-        return [tuple(span) for span in data.spans.tolist()]
-    return [(number,) for number in data.truth.tolist()]
 
 
 def least(config: Config) -> int:
