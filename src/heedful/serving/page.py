@@ -89,9 +89,8 @@ class Page:
         looked = None
         if shown.explanation is not None and shown.picture is not None:
             looked = example_view(replace(shown, explanation=None), words)
-        warned = () if shown.explanation is None else shown.explanation.warnings
         return self._templates.get_template("answer.html").render(
-            example=example_view(shown, words), looked=looked, warned=warned, words=words
+            example=example_view(shown, words), looked=looked, words=words
         )
 
 
