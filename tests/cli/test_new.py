@@ -39,8 +39,18 @@ def test_unknown_task(heedful):
 
 def test_without_a_task_all_are_listed(heedful):
     code, out, err = heedful("new")
+    assert (code, err) == (0, "")
+    *tasks, blank, begin = out.splitlines()
+    assert [line.split()[0] for line in tasks] == list(BUILT_IN)
+    assert "classify-image     A label for an image." in tasks
+    assert (blank, begin) == ("", "Begin with: heedful new TASK -o config.toml")
+
+
+def test_a_file_is_of_one_task(heedful, tmp_path):
+    code, out, err = heedful("new", "-o", "t.toml")
     assert (code, out) == (2, "")
     assert err == f"heedful: TASK must be one of {', '.join(BUILT_IN)}, got none\n"
+    assert not (tmp_path / "t.toml").exists()
 
 
 @pytest.mark.parametrize("task", BUILT_IN)

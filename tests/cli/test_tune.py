@@ -52,7 +52,7 @@ def registered(monkeypatch):
 @pytest.fixture
 def found(monkeypatch):
     """What `heedful.tuning.tune` was asked; it tells of two trials and returns."""
-    calls = SimpleNamespace(asked=[], error=None)
+    calls = SimpleNamespace(asked=[], error=None, plain={"best": 3, "字": 1})
 
     def tune(config, *, on_trial, output, **settings):
         calls.asked.append({"config": config, "output": output, **settings})
@@ -64,7 +64,7 @@ def found(monkeypatch):
             raise calls.error
         trials = [FIRST, BEST]
         return SimpleNamespace(
-            folder=output, config=config, best=BEST, trials=trials, plain={"best": 3, "字": 1}
+            folder=output, config=config, best=BEST, trials=trials, plain=calls.plain
         )
 
     monkeypatch.setattr("heedful.tuning.tune", tune)
@@ -120,6 +120,12 @@ def test_people_see_each_trial_and_what_was_found(heedful, found, config):
         "  heedful evaluate out/trials/003",
         "Train it again, or longer: heedful train out/best.toml",
     ]
+
+
+def test_a_search_that_ended_early_says_why(heedful, found, config):
+    found.plain["exhausted"] = True
+    said = heedful("tune", config, *KEEP, "-o", "out")[1].splitlines()
+    assert said[2] == "nothing is left that could win: the rest was tried, or costs no less"
 
 
 def test_json_is_the_result_and_nothing_else(heedful, found, config):

@@ -33,8 +33,11 @@ def new(
         found = find_task(task, source=task_from)
     elif task_from is not None:
         found = import_task(task_from)
-    else:
+    elif output is not None:
         raise ConfigError(f"TASK must be one of {', '.join(BUILT_IN)}, got none")
+    else:
+        show_tasks()
+        return
     text = template(found.config_class)
     if output is None:
         typer.echo(text, nl=False)
@@ -42,3 +45,14 @@ def new(
     check_file(output, force=force)
     write_bytes(output, text.encode())
     typer.echo(f"Wrote {output}. Train with: {again('train', output, *own_task(task_from))}")
+
+
+def show_tasks() -> None:
+    """Print what there is to train, and how to begin."""
+    from heedful.tasks.catalog import BUILT_IN, find_task
+
+    longest = max(map(len, BUILT_IN))
+    for name in BUILT_IN:
+        about = (find_task(name).__doc__ or "").partition("\n")[0]
+        typer.echo(f"{name:{longest}}  {about}")
+    typer.echo(f"\nBegin with: {again('new', 'TASK')} -o config.toml")

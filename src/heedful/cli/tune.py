@@ -180,6 +180,8 @@ def summary(found: "Tuned", goal: "Goal", task_from: str | None = None) -> list[
     lines = [f"trial {best.number} keeps {goal.keep}: {outcome(best, goal)}"]
     if first.number == 1 and first.number != best.number:
         lines.append(f"trial 1, the first: {outcome(first, goal)}")
+    if found.plain.get("exhausted"):
+        lines.append("nothing is left that could win: the rest was tried, or costs no less")
     run = found.folder / "trials" / f"{best.number:03}"
     return [
         *lines,
