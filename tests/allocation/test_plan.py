@@ -388,7 +388,11 @@ def test_what_heads_mixed_is_known_to_the_first_move_of_a_site_only():
     plan = Plan(moves={"own": spies, "cross": (Spy(told=told),)})
     plan.apply(model, {"own": moments})
     later = replace(moments, mixed=None)
-    assert told == [moments, later, later, None]
+    # by their fields: Python 3.13 asks tensors for equality that 3.12 took for the same object
+    assert [x and tuple(vars(x).values()) for x in told] == [
+        *(tuple(vars(x).values()) for x in (moments, later, later)),
+        None,
+    ]
     told.clear()
     plan.apply(model)
     assert told == [None] * 4

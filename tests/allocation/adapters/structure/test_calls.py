@@ -56,6 +56,30 @@ def test_refuses_what_may_belong_to_heads(kind, name):
         next(calls_of(kind()))
 
 
+class Caching(Crossing):
+    """As attention of transformers, of which 5.24 changed the name of the cache."""
+
+    head_dim, rotary_dim = 6, 4
+
+    def forward(self, hidden_states, position_embeddings, past_key_values=None, cache=None):
+        return hidden_states, position_embeddings, past_key_values, cache
+
+
+def test_a_cache_says_nothing_of_heads():
+    for arguments in calls_of(Caching()):
+        assert Caching()(**arguments)[2:] == (None, None)
+
+
+def test_turns_come_for_as_few_pairs_as_turn():
+    sizes = [
+        x.shape[-1]
+        for arguments in calls_of(Caching())
+        if isinstance(pair := arguments["position_embeddings"], tuple)
+        for x in pair
+    ]
+    assert {2, 3, 6, 12} == set(sizes) - {1}
+
+
 class Windows(nn.Module):
     """Takes images, components first, and turns for all places but two."""
 

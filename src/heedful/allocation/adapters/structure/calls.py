@@ -20,6 +20,7 @@ MOST = 200  # calls with texts of one length that are tried
 # arguments that say nothing of heads: their defaults do, or these values where they have none
 HARMLESS: dict[str, Any] = {
     "past_key_values": None,
+    "cache": None,  # its name since transformers 5.24
     "layer_past": None,
     "use_cache": False,
     "output_attentions": False,
@@ -227,7 +228,9 @@ class _Maker:
         dim = next((x for x in dims if isinstance(x, int)), 8)
         config = getattr(self.module, "config", None)
         special = getattr(config, "qk_rope_head_dim", None)
-        sizes = dict.fromkeys(x for x in (special, dim, dim // 2, dim // 4, 2 * dim) if x)
+        turned = getattr(self.module, "rotary_dim", None)  # of GPT-J: that many turn, in pairs
+        paired = turned // 2 if isinstance(turned, int) else None
+        sizes = dict.fromkeys(x for x in (special, dim, dim // 2, dim // 4, 2 * dim, paired) if x)
         found: list[Callable[[int], Any]] = []
         for size in sizes:
             found.append(lambda length, size=size: self._turns(length, size))
