@@ -1,11 +1,20 @@
 """Journals that a kill has cut short, and databases."""
 
+import os
 import re
+from pathlib import Path
 
+import optuna
 import pytest
 
 from heedful.errors import MissingExtraError, RunError
-from heedful.tuning.storage import open_study, reachable, settle, without_password
+from heedful.tuning.storage import (
+    open_database,
+    open_study,
+    reachable,
+    settle,
+    without_password,
+)
 
 
 @pytest.mark.parametrize(
@@ -26,6 +35,28 @@ def test_a_database_is_opened_by_name(tmp_path):
     study.enqueue_trial({"x": 1})
     assert len(open_study(tmp_path / "-", (url, "one")).get_trials()) == 1
     assert open_study(tmp_path / "-", (url, "other")).get_trials() == []
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="/proc says which files are open")
+def test_the_file_of_a_database_is_not_kept_open(tmp_path):
+    """Nobody would close it: Python 3.13 warns of that."""
+    path = tmp_path / "all.db"
+    url = f"sqlite:///{path}"
+    with reachable(url):
+        study = open_study(tmp_path / "-", (url, "one"))
+        study.enqueue_trial({"x": 1})
+        study.tell(study.ask(), 1.0)
+        assert len(study.get_trials()) == 1
+        held = [os.readlink(each) for each in Path("/proc/self/fd").iterdir() if each.exists()]
+    assert not [each for each in held if each.startswith(str(path))]
+
+
+def test_a_database_in_memory_is_kept():
+    storage = open_database("sqlite:///:memory:")
+    study = optuna.create_study(storage=storage)
+    study.tell(study.ask(), 1.0)
+    assert [trial.value for trial in study.get_trials()] == [1.0]
+    storage.engine.dispose()
 
 
 @pytest.mark.parametrize(

@@ -48,11 +48,15 @@ def open_database(url: str) -> "RDBStorage":
         RunError: It cannot be used.
     """
     from optuna.storages import RDBStorage
+    from sqlalchemy.pool import NullPool
 
+    # a server may have been started anew since it was last asked; of a file no connection is kept,
+    # for nobody would close it
+    file = re.match(r"sqlite(\+\w+)?:///(?!:memory:|file:)[^?]", url)
+    kept: dict[str, Any] = {"poolclass": NullPool} if file else {"pool_pre_ping": True}
     shown = url.partition("://")[0]  # not whole: it may hold a password
     try:
-        # a server may have been started anew since it was last asked
-        return RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
+        return RDBStorage(url, engine_kwargs=kept)
     except ImportError as error:
         raise MissingExtraError(
             f"a database of {shown} needs a driver for Python, got: {error}"
@@ -76,7 +80,7 @@ def reachable(url: str | None) -> Generator[None]:
     from optuna.exceptions import StorageInternalError
 
     if url is not None:
-        open_database(url)
+        open_database(url).engine.dispose()
     try:
         yield
     except StorageInternalError as error:
