@@ -2,7 +2,8 @@
 
 Both train on the built-in corpus. The plain loop takes examples in random order, as many a
 batch as heedful's batches hold on average. A second baseline gives `nn.Transformer` heedful's own
-batches, so that the effect of the batches and of the model are seen apart.
+batches, so that the effect of the batches and of the model are seen apart. Compiled is what
+`train.compile` makes of ours, without the minutes that it takes at first.
 """
 
 import argparse
@@ -111,18 +112,15 @@ def compare(task: Translation, pairs: Pairs, width: int, tokens: int, rounds: in
 
     vocabularies = task.vocabularies
     sizes = vocabularies.source.size, vocabularies.target.size
-    ours = Translation(config, vocabularies).build()
+    ours = [Translation(config, vocabularies).build() for _ in range(2)]
+    called = [ours[0], torch.compile(ours[1], dynamic=True)]
     probe = pairs.batch(sorted(batches, key=len)[len(batches) // 2], "cpu")
-
-    def step() -> None:
-        logits = ours(probe[0], probe[1], probe[2][:, :-1]).float()
-        F.cross_entropy(logits.flatten(0, 1), probe[2][:, 1:].flatten()).backward()
-
-    low = faster_in_bf16(step, device="cpu")
+    low = [precision_of(model, probe) for model in called]
     made = {
         "plain": trainer(Plain(config, *sizes), stream(plain_batches), low=False),
         "same batches": trainer(Plain(config, *sizes), stream(batches), low=False),
-        "heedful": trainer(ours, stream(batches), low=low),
+        "heedful": trainer(called[0], stream(batches), low=low[0]),
+        "compiled": trainer(called[1], stream(batches), low=low[1]),
     }
     times = in_turns({name: way for name, (way, _) in made.items()}, rounds=rounds)
     # seconds a token, so that rounds of different batches compare
@@ -133,9 +131,24 @@ def compare(task: Translation, pairs: Pairs, width: int, tokens: int, rounds: in
         for name, measured in times.items()
     }
     cells = [f"{1 / speeds[name].median:,.0f}" for name in made]
-    against = [str(ratio(speeds[name], speeds["heedful"])) for name in ("plain", "same batches")]
-    precision = "bf16" if low else "fp32"
-    return f"| {width} | {tokens:,} | {' | '.join(cells)} ({precision}) | {' | '.join(against)} |"
+    for place, each in enumerate(low, 2):
+        cells[place] += " (bf16)" if each else " (fp32)"
+    against = [
+        str(ratio(speeds[other], speeds[name]))
+        for name in ("heedful", "compiled")
+        for other in ("plain", "same batches")
+    ]
+    return f"| {width} | {tokens:,} | {' | '.join((*cells, *against))} |"
+
+
+def precision_of(model: Callable[..., Tensor], batch: tuple[Tensor, ...]) -> bool:
+    """Say whether bf16 is faster for a batch."""
+
+    def step() -> None:
+        logits = model(batch[0], batch[1], batch[2][:, :-1]).float()
+        F.cross_entropy(logits.flatten(0, 1), batch[2][:, 1:].flatten()).backward()
+
+    return faster_in_bf16(step, device="cpu")
 
 
 def main() -> None:
@@ -154,9 +167,10 @@ def main() -> None:
         "Tokens a second (source and target, padding not counted), and how many times faster",
         "heedful is, round by round: median and middle half.",
         "",
-        "| width | tokens a batch | plain loop | nn.Transformer, our batches | heedful "
-        "| against plain loop | against same batches |",
-        "|---|---|---|---|---|---|---|",
+        "| width | tokens a batch | plain loop | nn.Transformer, our batches | heedful | compiled "
+        "| heedful against plain loop | against same batches "
+        "| compiled against plain loop | against same batches |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     cases = ((128, 1_024), (128, 4_096), (256, 4_096), (512, 2_048))
     lines += [compare(task, pairs, *case, arguments.rounds) for case in cases[: arguments.cases]]

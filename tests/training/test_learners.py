@@ -58,6 +58,19 @@ def test_it_trains_in_one_process():
         stepper(task, nn.Linear(2, 3), META)
 
 
+def test_what_is_compiled_is_one_loss_and_whole():
+    own: Any = SimpleNamespace(
+        learner=lambda model: Given(model),
+        config=SimpleNamespace(task="control", train=Train(steps=5, compile=True)),
+    )
+    with pytest.raises(UnsupportedError, match=r"so train\.compile must be false, got true"):
+        stepper(own, nn.Linear(2, 3), META)
+    several: Any = SimpleNamespace(device=torch.device("cpu"), num_processes=2)
+    spread: Any = Squares(strategy="fsdp", compile=True)
+    with pytest.raises(UnsupportedError, match=r'compile must be false where train\.strategy = "f'):
+        stepper(spread, nn.Linear(2, 3), several)
+
+
 class Squares:
     """A task of one loss: squares summed up, of a network with dropout."""
 

@@ -102,8 +102,8 @@ def steps_hold(module, task, folder):
         for found, parameter in zip(training.bare.parameters(), model.parameters(), strict=True):
             torch.testing.assert_close(found, parameter, atol=1e-5, rtol=1e-4)
     poisoned = begin(module, task, folder / "poisoned")
-    honest = poisoned.task.loss
-    poisoned.task.loss = lambda *given: (honest(*given)[0] * torch.nan, honest(*given)[1])
+    honest = poisoned.learner.loss
+    poisoned.learner.loss = lambda *given: (honest(*given)[0] * torch.nan, honest(*given)[1])
     weights = [x.detach().clone() for x in poisoned.bare.parameters()]
     with pytest.raises(TrainingError, match="the loss must stay a number"):
         poisoned.run()

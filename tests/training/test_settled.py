@@ -26,7 +26,7 @@ def test_limits_may_change_and_nothing_else():
 
 def test_a_run_from_before_there_were_some_settings_has_the_same_mark():
     before = dump_toml(settled(CONFIG))
-    for key in ("watch", "accumulate", "strategy"):
+    for key in ("watch", "accumulate", "strategy", "compile"):
         before = before.replace(f'{key} = ""\n', "")
         assert key not in before
     assert mark(CONFIG) == hashlib.sha256(before.encode()).hexdigest()
@@ -74,7 +74,7 @@ def test_the_config_of_an_old_run_is_written_and_marked_as_it_was(name):
     text = path.read_text(encoding="utf-8")
     assert list(tomllib.loads(dump_toml(config))) == list(tomllib.loads(text))
     told = dump_toml(config)
-    for later in ("watch = false\n", "accumulate = 1\n", 'strategy = "ddp"\n'):
+    for later in ("watch = false\n", "accumulate = 1\n", 'strategy = "ddp"\n', "compile = false\n"):
         told = told.replace(later, "")
     assert told == text, "they did not know of it"
     about = json.loads((FIXTURES / name / "run.json").read_text(encoding="utf-8"))

@@ -72,6 +72,7 @@ class Train(Section):
     accumulate: Count = 1  # batches of each process whose gradients make one step
     strategy: Literal["ddp", "fsdp"] = "ddp"  # several processes: a whole model in each, or a share
     precision: Literal["auto", "fp32", "bf16"] = "auto"
+    compile: bool = False  # by torch.compile: some minutes at first, then faster steps
     evaluate_every: Positive = 0.1  # share of the training
     checkpoint_seconds: Annotated[float, Field(ge=0, le=1e9)] = 30.0  # at least, between two
     patience: Count | None = None  # evaluations without a better one; None: never stop

@@ -12,6 +12,7 @@ from heedful.config.base import Train
 from heedful.distributed.fsdp import norm_of, shard_model, synchronise
 from heedful.errors import TrainingError, UnsupportedError
 from heedful.tasks.base import Learner, Task
+from heedful.training.compiled import Loss, compiled_loss
 from heedful.training.optimizer import adamw
 
 
@@ -58,8 +59,8 @@ def stepper(task: Task[Any, Any], model: nn.Module, accelerator: Accelerator) ->
     """Return what learns a task.
 
     Raises:
-        UnsupportedError: Several processes are to train what a learner of the task's own trains, or
-            it is to accumulate gradients.
+        UnsupportedError: Several processes are to train what a learner of the task's own trains, it
+            is to accumulate gradients or to be compiled, or what is compiled is to be spread.
     """
     learner = task.learner(model.to(accelerator.device))
     if learner is None:
@@ -69,6 +70,10 @@ def stepper(task: Task[Any, Any], model: nn.Module, accelerator: Accelerator) ->
         raise UnsupportedError(
             f"{task.config.task} must learn from one batch a step, got train.accumulate = "
             f"{task.config.train.accumulate}"
+        )
+    if task.config.train.compile:
+        raise UnsupportedError(
+            f"{task.config.task} has a learner of its own, so train.compile must be false, got true"
         )
     return OwnLearner(learner)
 
@@ -110,6 +115,9 @@ class Supervised:
         task: Whose loss.
         model: On the CPU; goes to where the accelerator is.
         accelerator: Of the training.
+
+    Raises:
+        UnsupportedError: What is compiled is to be spread over processes.
     """
 
     def __init__(self, task: Task[Any, Any], model: nn.Module, accelerator: Accelerator) -> None:
@@ -119,6 +127,11 @@ class Supervised:
         self.several = accelerator.num_processes > 1
         self.draws_anew: bool = self.several  # a checkpoint holds those of one
         spread = self.several and self.settings.strategy == "fsdp"
+        if spread and self.settings.compile:
+            raise UnsupportedError(
+                'train.compile must be false where train.strategy = "fsdp", got true'
+            )
+        self.loss: Loss = compiled_loss(task) if self.settings.compile else task.loss
         self.bare = model
         self.root: nn.Module = Door(model)
         if spread:
@@ -161,7 +174,7 @@ class Supervised:
         accelerator = self.accelerator
         low = self.precision == "bf16"
         with torch.autocast(accelerator.device.type, dtype=torch.bfloat16, enabled=low):
-            total, own = self.model(lambda: self.task.loss(self.bare, batch))
+            total, own = self.model(lambda: self.loss(self.bare, batch))
         # processes are averaged over, but each holds a different number of decisions
         count, loss = torch.tensor(own, device=total.device), total.detach()
         if self.several:

@@ -16,7 +16,7 @@ from heedful.tasks.base import Dataset, Task
 from heedful.training.checkpoint import Progress, give_shares, load_checkpoint, save_checkpoint
 from heedful.training.events import Evaluated, Event, Finished, Step
 from heedful.training.interrupts import Interrupts
-from heedful.training.learners import NoNumberError, stepper
+from heedful.training.learners import NoNumberError, Supervised, stepper
 from heedful.training.metrics import MetricsLog, Window, read_metrics
 from heedful.training.precision import measured_precision
 from heedful.training.processes import accelerator, decided, draw_apart, same_everywhere
@@ -83,12 +83,13 @@ class Training:
 
     def choose_precision(self) -> str:
         """Settle `auto` by measuring passes over batches of three shapes, once for all ranks."""
-        if self.learner.precision == "auto":
-            model, device = self.bare, self.accelerator.device
-            self.learner.precision = decided(
-                lambda: measured_precision(self.task, model, self.data.train, self.stream, device)
+        learner = self.learner
+        if isinstance(learner, Supervised) and learner.precision == "auto":
+            data, device = self.data.train, self.accelerator.device
+            learner.precision = decided(
+                lambda: measured_precision(learner, data, self.stream, device)
             )
-        return self.learner.precision
+        return learner.precision
 
     def restore(self) -> None:
         """Go back to the last checkpoint.

@@ -3,13 +3,12 @@
 import statistics
 import time
 from collections.abc import Callable
-from typing import Any
 
 import torch
-from torch import nn
 
 from heedful.distributed.fsdp import holds_shares
-from heedful.tasks.base import Dataset, Task
+from heedful.tasks.base import Dataset
+from heedful.training.learners import Supervised
 from heedful.training.stream import Stream
 
 Step = Callable[[], None]
@@ -38,31 +37,28 @@ def faster_in_bf16(step: Step, *, device: str, seconds: float = 2.0) -> bool:
 
 
 def measured_precision(
-    task: Task[Any, Any],
-    model: nn.Module,
-    data: Dataset,
-    stream: Stream,
-    device: torch.device,
+    learner: Supervised, data: Dataset, stream: Stream, device: torch.device
 ) -> str:
     """Measure passes over batches of three shapes; return `bf16` or `fp32`.
 
     Args:
-        task: Whose loss.
-        model: Left as it is. Of one that is spread over processes another one is built for it.
+        learner: Whose loss and model, which is left as it is. Of one that is spread over processes
+            another one is built.
         data: The training split.
         stream: Its batches.
         device: Where the model is.
     """
+    model = learner.bare
     if holds_shares(model):
         with torch.random.fork_rng():
-            model = task.build().to(device).train()
+            model = learner.task.build().to(device).train()
     ranked = sorted(stream.batches(epoch=0), key=len)
     chosen = [ranked[len(ranked) * quarter // 4] for quarter in (1, 2, 3)]
 
     def step() -> None:
         for rows in chosen:
             model.zero_grad()
-            task.loss(model, data.batch(rows, device))[0].backward()
+            learner.loss(model, data.batch(rows, device))[0].backward()
 
     low = faster_in_bf16(step, device=device.type)
     model.zero_grad()

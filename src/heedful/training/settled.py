@@ -20,10 +20,11 @@ CONFIG = "config.toml"
 # And what other processes need that go on with it: so that a step sees as much as before.
 FREE = (
     *("steps", "epochs", "minutes", "patience", "checkpoint_seconds", "tensorboard", "watch"),
-    *("accumulate", "strategy"),
+    *("accumulate", "strategy", "compile"),
 )
 
-LATER = {"train.watch", "train.accumulate", "train.strategy"}  # files of older runs lack them
+# files of older runs lack them
+LATER = {"train.watch", "train.accumulate", "train.strategy", "train.compile"}
 
 
 def settled(config: SomeConfig) -> SomeConfig:
