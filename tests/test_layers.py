@@ -20,7 +20,7 @@ PACKAGE = ROOT / "src" / "heedful"
 
 # A file imports from the rows above its own, and from what stands left of it in its own row.
 ROWS = (
-    ("errors", "texts", "files", "manifest", "locks", "renamed", "devices"),
+    ("called", "errors", "texts", "files", "manifest", "locks", "renamed", "devices"),
     ("listeners", "mask"),
     ("kernels", "selection"),
     ("ops",),
@@ -86,7 +86,7 @@ TASKS_WITH_TORCH = (
     *("describe.question", "control.question"),
     *("classify_image.picture", "recognise_speech.losses", "recognise_speech.search"),
     *("segment.losses", "segment.picture", "detect.matching", "detect.picture"),
-    *("segment.question", "detect.question"),
+    *("segment.question", "detect.question", "generate_image.question"),
 )
 
 # Reading one of these runs code that the file brings along.

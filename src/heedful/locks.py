@@ -6,7 +6,6 @@ import os
 import platform
 import shlex
 import stat
-import sys
 import time
 import warnings
 from collections.abc import Generator
@@ -15,6 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
 
+from heedful.called import called
 from heedful.errors import RunError
 from heedful.files import is_unfinished, reason
 
@@ -185,12 +185,9 @@ def _release(descriptor: int, path: Path) -> None:
 
 
 def _write(descriptor: int, path: Path) -> None:
-    program = Path(sys.argv[0] or "python")
-    if program.name == "__main__.py":  # python -m heedful
-        program = program.parent
     about = {
         "process": os.getpid(),
-        "command": shlex.join([program.name, *sys.argv[1:]])[:1_000],
+        "command": shlex.join(called())[:1_000],
         "since": time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()),
         "machine": platform.node(),
     }

@@ -1,6 +1,5 @@
 """From a run that was trained in one place to one whose data never came together."""
 
-import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from heedful.allocation.weights import read_tensors
+from heedful.called import called
 from heedful.data.examples import Splits
 from heedful.errors import ConfigError, RunError
 from heedful.federated.app_folder import write_app
@@ -144,7 +144,7 @@ def write_run(
     """Write a run with these weights, which answers and is measured as any other."""
     steps = federation.rounds * federation.steps
     held_out = Splits[Any](train=[], dev=run.examples("dev"), test=run.examples("test"))
-    told = run.about | {"command": ["heedful", *sys.argv[1:]], "federated": about}
+    told = run.about | {"command": called(), "federated": about}
     optimizers = {"main": adamw(model, run.config.train)}
     progress = Progress(step=steps, finished=True)
 

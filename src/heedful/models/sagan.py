@@ -80,6 +80,16 @@ class Generator(nn.Module):
         if attention:
             self.attention = _attention(widths[min(1, steps)], reduction, norm)
         self.last = norm(nn.Conv2d(widths[-1], channels, 3, padding=1))
+        self.inner_side = self.start * 2 ** min(1, steps)
+
+    def inner(self) -> nn.Module:
+        """Return what gets the first image that was doubled, `inner_side` places a side.
+
+        Self-attention, or what comes next where there is none.
+        """
+        if self.attention is not None:
+            return self.attention
+        return self.up[1] if len(self.up) > 1 else self.last
 
     def forward(self, noise: Noise, labels: Labels) -> Image:
         """Make one image for each row of noise."""

@@ -1,6 +1,7 @@
 """All that the page of a run shows, gathered from run folders and from models that answer."""
 
 import platform
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -170,9 +171,8 @@ def _parameters(run: Run, smaller: Run | None) -> tuple[Cost, ...]:
 
 def _about(run: Run) -> dict[str, str]:
     about = run.about
-    command = about.get("command")
     found: dict[str, Any] = {
-        "command": " ".join(map(str, command)) if isinstance(command, list) else None,
+        "command": _command(about.get("command")),
         "seed": about.get("seed"),
         "precision": about.get("precision"),
         "machine": ", ".join(
@@ -183,6 +183,14 @@ def _about(run: Run) -> dict[str, str]:
         "page made on": f"{platform.machine()}, Python {platform.python_version()}",
     }
     return {name: str(value) for name, value in found.items() if value not in (None, "")}
+
+
+def _command(words: Any) -> str | None:
+    """The command line; runs of old had the name of a file where a module was run."""
+    if not isinstance(words, list) or not words:
+        return None
+    first, *others = map(str, words)
+    return shlex.join(["heedful" if first == "__main__.py" else first, *others])
 
 
 def _versions(found: Any) -> str:

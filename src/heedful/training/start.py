@@ -2,7 +2,6 @@
 
 import os
 import platform
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -12,6 +11,7 @@ from typing import Any
 
 import torch
 
+from heedful.called import called
 from heedful.config.base import TaskConfig
 from heedful.config.file import LIMITS
 from heedful.data.examples import Splits
@@ -259,11 +259,7 @@ def _about(training: Training, precision: str) -> dict[str, Any]:
     config = training.config
     return {
         "task": config.task,
-        # bytes of a name that are not UTF-8 as they are escaped elsewhere
-        "command": [
-            word.encode("utf-8", "backslashreplace").decode()
-            for word in (Path(sys.argv[0]).name, *sys.argv[1:])
-        ],
+        "command": called(),
         "versions": {"python": platform.python_version()} | {p: version(p) for p in PACKAGES},
         "threads": torch.get_num_threads(),
         "processes": training.accelerator.num_processes,

@@ -14,13 +14,13 @@ import json
 import os
 import re
 import secrets
-import sys
 from collections.abc import Collection, Mapping, Sequence
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
+from heedful.called import called
 from heedful.config.base import Section, TaskConfig, dump, paths_in
 from heedful.config.file import dump_toml
 from heedful.errors import RunError
@@ -246,9 +246,6 @@ def trials_json(
         "best": None if best is None else best.number,
         "trials": [trial.to_json() for trial in trials],
         "seed": seed,
-        "command": [
-            without_password(word).encode("utf-8", "backslashreplace").decode()
-            for word in (Path(sys.argv[0]).name, *sys.argv[1:])
-        ],
+        "command": [without_password(word) for word in called()],
         "versions": {package: version(package) for package in packages},
     }

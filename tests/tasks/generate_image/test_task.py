@@ -6,8 +6,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from heedful.errors import ConfigError, DataError, UnsupportedError
-from heedful.tasks.generate_image.images import MadeImage
+from heedful.errors import ConfigError, DataError
 from heedful.tasks.generate_image.task import Config, GenerateImage
 from heedful.testing.tasks import TaskContract
 from heedful.training.start import train
@@ -57,15 +56,6 @@ class TestGenerateImage(TaskContract):
         ask = run.task.parse if "=" not in given else lambda text: train({}, overrides=[TASK, text])
         with pytest.raises((ConfigError, DataError), match=re.escape(REFUSED[given])):
             ask(given)
-
-
-def test_noise_cannot_be_asked_why():
-    answer = MadeImage(
-        pixels=np.zeros((8, 8, 1), np.uint8), label="7", seed=3, scores=None, original=None
-    )
-    task = GenerateImage(Config(), ["7"], None)
-    with pytest.raises(UnsupportedError, match="got noise for 7"):
-        task.question(None, None, answer)
 
 
 def test_a_class_of_the_test_folder_alone_is_refused_before_anything_is_learned(tmp_path):

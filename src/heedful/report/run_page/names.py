@@ -126,6 +126,9 @@ REMOVALS = {
     ): f"图像{_COLOUR}；声音{_SILENCE}；文字删去",
     "taken out of the graph, the node itself without features": "从图中取出；节点本身则去掉特征",
     "taken as any letter": "视为任意字母",
+    "taken as the mean of all places, where the generator first doubled its image": (
+        "在生成器首次放大图像之处，取为所有位置的平均"
+    ),
     "a mean observation, and nothing done before it": "换成平均观测，之前没有动作",
     "a straight line between what is left, the mean where nothing is": (
         "换成其余各点之间的直线，一无所剩时为平均值"

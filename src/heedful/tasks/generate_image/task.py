@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field
 
@@ -20,7 +20,7 @@ from heedful.data.load_images import (
     problem_of,
     source_of,
 )
-from heedful.errors import DataError, UnsupportedError
+from heedful.errors import DataError
 from heedful.tasks.base import Rows, Task, device_of
 from heedful.tasks.classification import check_labels
 from heedful.tasks.generate_image.images import (
@@ -33,6 +33,7 @@ from heedful.tasks.generate_image.images import (
 if TYPE_CHECKING:
     from torch import nn
 
+    from heedful.explaining.question import Question
     from heedful.models.image_evaluator import ImageEvaluator
     from heedful.models.sagan import ImageGan
     from heedful.tasks.generate_image.gan import Adversarial
@@ -193,12 +194,11 @@ class GenerateImage(Task[ImageReference, MadeImage]):
         """Return pixels, and what is known of them."""
         return answer.plain()
 
-    def question(self, model: Any, example: ImageReference, answer: MadeImage) -> NoReturn:
-        """Say why not: noise has no pieces that anybody knows."""
-        raise UnsupportedError(
-            "an input must have pieces that can be taken away to be explained, got "
-            f"noise for {answer.label}; predict --attention shows where its places looked"
-        )
+    def question(self, model: Any, example: ImageReference, answer: MadeImage) -> "Question":
+        """Ask which places of a smaller image, within the generator, four of the image rest on."""
+        from heedful.tasks.generate_image.question import why_made
+
+        return why_made(self, model, example, answer)
 
     def picture(self, model: Any, example: ImageReference, answer: MadeImage) -> ImageAttention:
         """Return the image, and where some of its places looked."""
