@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from heedful.errors import ConfigError
 from heedful.report.run_page.names import CHINESE
+from heedful.report.run_page.reasons import in_chinese
 from heedful.report.run_page.words_of_examples import EXAMPLES
 
 LANGUAGES = ("en", "zh")
@@ -83,9 +84,9 @@ TABLE: dict[str, tuple[str, str]] = {
     ),
     "heads gone": ("{removed} of {heads} heads are gone.", "{heads} 个头中删除了 {removed} 个。"),
     "scored": (
-        "On {examples} held-out examples the model reaches {metric} {value} {unit} "
+        "On {examples} held-out examples the model reaches {metric} {value} "
         "(95 % interval {low} to {high}).",
-        "在 {examples} 个留出样本上，模型的{metric}为 {value} {unit}（95% 区间 {low} 至 {high}）。",
+        "在 {examples} 个留出样本上，模型的{metric}为 {value}（95% 区间 {low} 至 {high}）。",
     ),
     "explanations marked": (
         "{bad} of {all} explanations did not pass their test and are marked.",
@@ -262,3 +263,10 @@ class Words:
         """Return what something is called that the package names in English, e.g. a metric."""
         plain = name.replace("_", " ")
         return chinese.get(name, plain) if LANGUAGES[self._place] == "zh" else plain
+
+    def reason(self, reason: str) -> dict[str, str]:
+        """Return why there is no map or no explanation: `said`, and in which `lang` that is."""
+        said = in_chinese(reason) if LANGUAGES[self._place] == "zh" else None
+        return (
+            {"said": reason, "lang": "en"} if said is None else {"said": said, "lang": self("lang")}
+        )

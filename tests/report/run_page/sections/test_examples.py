@@ -17,7 +17,7 @@ def test_the_reason_is_told_in_the_language_of_the_page(cause):
     shown = Shown(asked={}, answer="a", explanation=explanation(verdict=why))
     english, chinese = (example_view(shown, Words(language)) for language in ("en", "zh"))
     if not cause:  # nobody knows it: as it was recorded
-        assert english["reason"] == chinese["reason"] == "It was verified."
+        assert english["reason"] == chinese["reason"] == {"said": "It was verified.", "lang": "en"}
         assert not english["because"]
         return
     assert not english["reason"]
@@ -28,10 +28,21 @@ def test_the_reason_is_told_in_the_language_of_the_page(cause):
     )
 
 
+def test_why_there_is_none_is_told_in_the_language_of_the_page():
+    shown = Shown(
+        asked={}, answer="a", reason="an answer must hold an item to be explained, got none"
+    )
+    view = example_view(shown, Words("zh"))
+    assert view["reason"] == {"said": "没有推荐任何项目，无可解释", "lang": "zh-Hans"}
+    with_map = example_view(replace(shown, explanation=explanation()), Words("zh"))
+    assert with_map["note"] == view["reason"]
+    assert example_view(replace(shown, reason=""), Words("zh"))["reason"] is None
+
+
 def test_a_picture_stands_beside_what_is_laid_over_it():
     for shown in examples()[2], examples()[4]:
         given, *laid = example_view(shown, Words("en"))["images"]
         assert not given["veil"]
-        assert given["name"] == "what was given"
+        assert given["name"] == "the whole picture"
         assert all(each["veil"] and each["base"] == given["base"] for each in laid)
         assert laid

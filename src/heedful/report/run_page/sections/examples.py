@@ -37,17 +37,18 @@ def example_view(shown: Shown, words: Words) -> dict[str, Any]:
     found = shown.explanation
     word = "not tested" if found is None else found.word
     state = STATES.get(word, "bad")
+    why = words.reason(shown.reason) if shown.reason else None
     view: dict[str, Any] = {
         "asked": {words.named(name): value for name, value in shown.asked.items()},
         "answer": shown.answer,
         "state": state,
         "mark": {"good": "✓", "bad": "✗", "open": "–"}[state],
         "word": words(f"verdict {word}"),
-        "reason": shown.reason,
+        "reason": why,
         **dict.fromkeys((*PARTS, "note")),
     }
     if found is not None:
-        view |= _explained(found, words) | {"note": shown.reason}
+        view |= _explained(found, words) | {"note": why}
     elif isinstance(shown.picture, Alignment):
         picture = shown.picture
         view |= _table(picture.target, picture.source, np.asarray(picture.weights, float), words)
@@ -72,11 +73,11 @@ def _explained(found: Explanation, words: Words) -> dict[str, Any]:
     return view | _table(found.targets, found.pieces, found.weights, words)
 
 
-def _reason(found: Explanation, words: Words) -> dict[str, str]:
+def _reason(found: Explanation, words: Words) -> dict[str, Any]:
     """Why the verdict came out so: in the words of the page, else as it was recorded."""
     verdict = found.verdict
     if verdict is None or not verdict.cause:
-        return {"reason": "" if verdict is None else verdict.reason}
+        return {"reason": words.reason(verdict.reason) if verdict is not None else None}
     fall, kept = verdict.comprehensiveness, verdict.sufficiency
     names = ["reason stretches"] if verdict.stretches else []
     names += ["reason falls"] if verdict.cause in FALLS else []
@@ -89,7 +90,7 @@ def _reason(found: Explanation, words: Words) -> dict[str, str]:
         **{"wrong": f"{verdict.wrong_sign:.0%}", "resemblance": f"{verdict.resemblance:.2f}"},
     }
     because = words("between sentences").join(words(name, **told) for name in names)
-    return {"reason": "", "because": because}
+    return {"reason": None, "because": because}
 
 
 def _table(rows: Any, columns: Any, weights: Any, words: Words) -> dict[str, Any]:

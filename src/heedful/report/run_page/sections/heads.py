@@ -32,7 +32,7 @@ def view(data: PageData, words: Words) -> dict[str, Any] | None:
         "error": "" if atlas.error is None else f"{atlas.error:.1e}",
         "chart": entropy_chart(atlas, words) if atlas.heads else "",
         "compared": any(head.after is not None or head.removed for head in atlas.heads),
-        "unobservable": dict(atlas.unobservable),
+        "unobservable": {name: words.reason(why) for name, why in atlas.unobservable.items()},
     }
 
 
