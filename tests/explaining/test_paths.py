@@ -51,6 +51,18 @@ def all_paths(asked, target):
             yield value / len(rows), piece, ways
 
 
+def place_name(asked, step, key):
+    """The piece at a place that is looked at, the target that is read there, or its number."""
+    route = asked.question.route
+    sequence = route.steps[step].keys
+    known = dict(enumerate(route.places.get(sequence, ())))
+    if known.get(key, NOWHERE) != NOWHERE:
+        return asked.question.pieces[known[key]]
+    if sequence == route.answer and route.rows is not None and key in route.rows:
+        return asked.question.targets[list(route.rows).index(key)]
+    return f"#{key + 1}"
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_they_are_the_strongest_of_all(kind):
     asked = routed(kind)
@@ -64,6 +76,10 @@ def test_they_are_the_strongest_of_all(kind):
         assert [path.piece for path in own] == [piece for _, piece, _ in best]
         assert [path.heads for path in own] == [
             tuple((steps[step].site, head) for step, head, _, _ in ways) for _, _, ways in best
+        ]
+        assert [path.through for path in own] == [
+            tuple(place_name(asked, step, key) for step, _, _, key in ways[:-1])
+            for _, _, ways in best
         ]
         shares = [value / total for value, _, _ in best]
         np.testing.assert_allclose([path.strength for path in own], shares, rtol=1e-4)

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from heedful.explaining.scores import label_odds, log_odds, written_odds
+from heedful.explaining.scores import label_odds, log_odds, words_odds, written_odds
 
 
 def draw(*shape):
@@ -46,6 +46,20 @@ def test_what_was_written_is_asked_token_by_token():
     for place in range(3):
         expected = log_odds(table[tokens[place]], torch.tensor(tokens[place + 1]))
         assert odds[0, place] == odds[1, place] == expected
+
+
+def test_a_word_is_all_of_its_tokens():
+    odds = draw(3, 6)
+    shares = odds.sigmoid()
+    words = torch.stack([shares[:, :1].prod(1), shares[:, 1:4].prod(1), shares[:, 4:].prod(1)], 1)
+    found = words_odds(odds, [1, 3, 2])
+    torch.testing.assert_close(found, (words / (1 - words)).log())
+    torch.testing.assert_close(found[:, 0], odds[:, 0])
+
+
+def test_words_have_no_ceiling_either():
+    found = words_odds(torch.tensor([[60.0, 60.0, -90.0, 3.0]]), [2, 2])
+    assert found[0].tolist() == pytest.approx([60 - math.log(2), -90 - math.log1p(math.exp(-3))])
 
 
 def test_one_label_is_a_column_of_log_odds():

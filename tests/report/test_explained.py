@@ -1,6 +1,7 @@
 """An explanation on the terminal: no map without its badge, no piece in the wrong place."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from rich.console import Console
 
 from heedful.data.image_attention import ImageAttention
 from heedful.explaining.explanation import DecisionPath, Effect, Explanation, Verdict
-from heedful.report.explained import as_picture, badge, render_explanation
+from heedful.report.explained import as_picture, badge, render_explanation, way_of
 from heedful.report.framed import MARKS
 
 
@@ -92,13 +93,24 @@ def test_paths_are_told_with_what_cutting_them_does():
         target=0,
         piece=1,
         heads=(("decoder.0", 3), ("encoder.1", 2)),
+        through=(" sat",),
         strength=0.25,
         drop=1.5,
         random_drop=-0.125,
     )
     drawn = plain(explanation(paths=(path,)))
-    assert "  animal ← decoder.0 head 3 ← encoder.1 head 2 ← ␣cat" in drawn
+    assert "  animal ← decoder.0 head 3 ← (␣sat) ← encoder.1 head 2 ← ␣cat" in drawn
     assert "25% of all paths; cut: 1.50, others through as many heads: -0.12" in drawn
+
+
+def test_paths_say_which_of_the_same_words_they_are_of():
+    path = DecisionPath(
+        target=2, piece=1, heads=(("cross", 0),), strength=0.5, drop=1.0, random_drop=0.0
+    )
+    twice = explanation(targets=("3", "b", "3"), weights=np.ones((3, 3)))
+    assert way_of(twice, path, "{site}:{head}") == "3 [2] ← cross:0 ← ␣cat"
+    other = replace(path, target=1)
+    assert way_of(twice, other, "{site}:{head}") == "b ← cross:0 ← ␣cat"
 
 
 def test_several_targets_are_a_table_of_shares():

@@ -62,6 +62,7 @@ def explain_question(
         shape=question.shape,
         canvas=question.canvas,
         title=question.title,
+        score=question.score,
     )
     return tested(model, question, explanation, chosen, draws, seed) if test else explanation
 

@@ -84,6 +84,8 @@ class DecisionPath:
         piece: Number of the piece.
         heads: `(site, head)` on the way, from the answer back to the input; a site that is called
             by several layers names the call.
+        through: Between two heads each: the piece, the target or the number, with a `#`, of the
+            place where the path goes from one to the next.
         strength: Its share of all paths of the target.
         drop: By how much the target's score falls when the path is cut.
         random_drop: The mean of it over paths drawn at random through as many heads.
@@ -95,6 +97,7 @@ class DecisionPath:
     strength: float
     drop: float
     random_drop: float
+    through: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +118,7 @@ class Explanation:
         canvas: What is drawn behind them.
         title: What was asked and answered.
         warnings: What a user should know about the answer, such as what was not read.
+        score: What the numbers of the verdict are in.
     """
 
     pieces: tuple[str, ...]
@@ -129,6 +133,7 @@ class Explanation:
     canvas: NDArray[np.uint8] | None = None
     title: str = ""
     warnings: tuple[str, ...] = ()
+    score: str = "log-odds"
 
     @property
     def word(self) -> Word:

@@ -12,7 +12,7 @@ from heedful.explaining._search import Path, Through, strongest
 from heedful.explaining.explanation import DecisionPath
 from heedful.explaining.gradient_attention import helpful, targets_at_once
 from heedful.explaining.looks import Looks, look
-from heedful.explaining.question import Question, Step
+from heedful.explaining.question import NOWHERE, Question, Route, Step
 
 RANDOM = 16  # paths that each one is compared with
 
@@ -90,9 +90,21 @@ def _tested(
                 strength=strength,
                 drop=own,
                 random_drop=float(np.mean(random)) if random else 0.0,
+                through=tuple(_place(question, looks.route, t) for t in best.heads[:-1]),
             )
         )
     return tuple(tested)
+
+
+def _place(question: Question, route: Route, through: Through) -> str:
+    """What stands at the place that a head looks at; else its number, counted from 1."""
+    sequence = route.steps[through.step].keys
+    pieces = route.places.get(sequence, ())
+    if through.key < len(pieces) and pieces[through.key] != NOWHERE:
+        return question.pieces[pieces[through.key]]
+    if sequence == route.answer and through.key in (route.rows or ()):
+        return question.targets[(route.rows or ()).index(through.key)]
+    return f"#{through.key + 1}"
 
 
 def _name(step: Step) -> str:

@@ -88,6 +88,7 @@ class Question:
             the spectrogram of a sound.
         title: What was asked and answered, in a line.
         together: How many parts of the input each piece is, at most.
+        score: What `scores` are, in words; log-odds are natural logarithms.
         method: That was measured to explain such answers best; empty means `gradient-attention`, or
             `occlusion` where there is no route.
     """
@@ -105,6 +106,7 @@ class Question:
     canvas: NDArray[np.uint8] | None = None
     title: str = ""
     together: int = 1
+    score: str = "log-odds"
     method: str = ""
 
     def __post_init__(self) -> None:

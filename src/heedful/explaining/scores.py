@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn.functional import logsigmoid
 
 
 def log_odds(
@@ -26,6 +27,27 @@ def label_odds(logits: Float[Tensor, "copies labels"], label: int) -> Float[Tens
     """Return the log-odds of one label, a column of scores for each copy of an input."""
     truth = torch.full(logits.shape[:1], label, device=logits.device)
     return log_odds(logits, truth)[:, None]
+
+
+def words_odds(
+    odds: Float[Tensor, "copies tokens"], sizes: Sequence[int]
+) -> Float[Tensor, "copies words"]:
+    """Return the log-odds of words, each of some tokens: that all of its tokens are those.
+
+    A word is another one where its first token is, or the first one is not and the second one is,
+    and so on; the sum of these is exact where `1 - P(word)` is rounded to nothing.
+
+    Args:
+        odds: The log-odds of each token, given those before it.
+        sizes: How many tokens each word has; together they are all.
+    """
+    found: list[Tensor] = []
+    for tokens in odds.split(list(sizes), dim=1):
+        likely = logsigmoid(tokens)
+        so_far = likely.cumsum(1)
+        other = so_far - likely + logsigmoid(-tokens)
+        found.append(so_far[:, -1] - other.logsumexp(1))
+    return torch.stack(found, 1)
 
 
 def written_odds(

@@ -1,6 +1,8 @@
 """An explanation on the terminal, and as the picture of a file; never without its badge."""
 
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import zip_longest
 from textwrap import fill
 
 import numpy as np
@@ -10,7 +12,7 @@ from rich.text import Text
 
 from heedful.data.alignment import Alignment
 from heedful.data.image_attention import AttentionMap, ImageAttention
-from heedful.explaining.explanation import Explanation
+from heedful.explaining.explanation import DecisionPath, Explanation
 from heedful.report.alignment import render_terminal, shown, shown_line
 from heedful.report.image_attention import render_image
 
@@ -91,19 +93,36 @@ def _paths(explanation: Explanation) -> Text:
     """The paths that were cut, target by target, and what that did."""
     lines = ["", "the strongest paths, and by how much the score falls when they are cut"]
     for path in explanation.paths:
-        way = " ← ".join(
-            [
-                shown(explanation.targets[path.target]),
-                *(f"{site} head {head}" for site, head in path.heads),
-                shown(explanation.pieces[path.piece]),
-            ]
-        )
-        lines.append(f"  {way}")
+        lines.append(f"  {way_of(explanation, path, '{site} head {head}')}")
         lines.append(
             f"      {path.strength:.0%} of all paths; cut: {path.drop:.2f}, "
             f"others through as many heads: {path.random_drop:.2f}"
         )
     return Text("\n".join(lines))
+
+
+def way_of(explanation: Explanation, path: DecisionPath, head: str) -> str:
+    """Return a path in a line; of targets and pieces that look the same, it says which one.
+
+    Args:
+        explanation: Of which the path is.
+        path: One of its paths.
+        head: How a head is called, with `{site}` and `{head}`.
+    """
+    heads = [head.format(site=site, head=number) for site, number in path.heads]
+    inner = [shown(place) for place in path.through]
+    ways = [part for pair in zip_longest(heads, (f"({place})" for place in inner)) for part in pair]
+    ends = (explanation.targets, path.target), (explanation.pieces, path.piece)
+    target, piece = (_which(names, number) for names, number in ends)
+    return " ← ".join([target, *filter(None, ways), piece])
+
+
+def _which(names: Sequence[str], number: int) -> str:
+    """A name; where it stands more than once, with the number of the one that is meant."""
+    name = names[number]
+    if names.count(name) == 1:
+        return shown(name)
+    return f"{shown(name)} [{1 + names[:number].count(name)}]"
 
 
 def _bars(explanation: Explanation, width: int) -> Text:

@@ -24,6 +24,8 @@ def test_what_stands_where_a_piece_was_removed_has_a_name(name):
     said = re.findall(r'removal="([^"]+)"', inspect.getsource(module))
     said += [module.REMOVAL] if hasattr(module, "REMOVAL") else []
     assert said
+    said += re.findall(r'"(log-[^"]+)"', inspect.getsource(module))
+    said += re.findall(r'score="([^"]+)"', inspect.getsource(module))
     assert set(said) <= CHINESE.keys()
 
 

@@ -106,6 +106,11 @@ METHODS = {
     "integrated-gradients": "积分梯度",
     "occlusion": "遮挡法",
 }
+SCORES = {
+    "log-odds": "对数几率（自然对数）",
+    "log-likelihood ratio": "对数似然比（自然对数）",
+    "share of the forecast": "预测中得以保留的份额",
+}
 _COLOUR, _SILENCE = "填为图像的平均颜色", "静音，各频带取其最小值"
 REMOVALS = {
     "left out of the text": "从文本中删去",
@@ -134,4 +139,4 @@ REMOVALS = {
         "换成其余各点之间的直线，一无所剩时为平均值"
     ),
 }
-CHINESE = {**METRICS, **FIELDS, **ABOUT, **METHODS, **REMOVALS}
+CHINESE = {**METRICS, **FIELDS, **ABOUT, **METHODS, **SCORES, **REMOVALS}

@@ -23,8 +23,8 @@ EXAMPLES: dict[str, tuple[str, str]] = {
     "verdict inconclusive": ("inconclusive", "不能确定"),
     "verdict not tested": ("not tested", "未经检验"),
     "method": (
-        "Method: {method}. Removed pieces: {removal}.",
-        "方法：{method}。被移除的部分：{removal}。",
+        "Method: {method}. Score: {score}. Removed pieces: {removal}.",
+        "方法：{method}。分数：{score}。被移除的部分：{removal}。",
     ),
     # ---- why a verdict came out so
     "reason falls": (

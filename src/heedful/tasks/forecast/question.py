@@ -66,6 +66,7 @@ def why_forecast(
         route=_route(model, places, columns),
         embedding="embed" if places and columns == 1 else "",
         embedded=places if columns == 1 else (),
+        score="share of the forecast",
         # of what holds, nearly all is by it: see the table of docs/explaining.md
         method="occlusion",
         title=f"rows before {answer.times[0]}, by their first one",

@@ -1,7 +1,9 @@
 """Why a text goes on as it does: the words of its prompt, and the prompt without some of them."""
 
+from itertools import groupby, islice
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -9,7 +11,7 @@ from heedful.data.ragged import Ragged
 from heedful.data.tokens import BOS, EOS, PAD
 from heedful.explaining.question import NOWHERE, Question
 from heedful.explaining.routes import encoder
-from heedful.explaining.scores import log_odds
+from heedful.explaining.scores import log_odds, words_odds
 from heedful.explaining.texts import words_of
 from heedful.tasks.generate_text.passages import Passage
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
 Token = tuple[int, str]  # its number and its text
 
+ASKED = 8  # words that were written, the first ones
 REMOVAL = "left out of the text; a line break where nothing is left"
 
 
@@ -36,7 +39,10 @@ class Copies(NamedTuple):
 
 
 def why_continued(task: "GenerateText", model: nn.Module, prompt: Passage, text: str) -> Question:
-    """Ask why a model wrote each token of a continuation, given those before it.
+    """Ask why a model wrote each of the first words of a continuation, given what is before it.
+
+    A word is decided by its first token; what follows that is written, and seldom rests on the
+    prompt. So attention is read where the first one is, while the score is that of the word.
 
     A model of limited sight is asked about as many last tokens of the prompt, and as many first
     ones of what was written, as it sees at once.
@@ -47,8 +53,9 @@ def why_continued(task: "GenerateText", model: nn.Module, prompt: Passage, text:
         prompt: What was gone on with.
         text: What was written.
     """
-    before, written = _seen(task, model, prompt, text)
+    before, written, sizes = _seen(task, model, prompt, text)
     tokens, pieces = zip(*before, strict=True)
+    starts = np.cumsum([0, *sizes[:-1]]).tolist()
     # without the markers that `words_of` expects: a language model reads none
     words = words_of((BOS, *tokens, EOS), ("", *pieces, ""))
     said = [token for token, _ in written]
@@ -69,33 +76,43 @@ def why_continued(task: "GenerateText", model: nn.Module, prompt: Passage, text:
     def scores(model: nn.Module, batch: Copies) -> Tensor:
         logits = model(batch.tokens)
         places = batch.places[..., None].expand(-1, -1, logits.shape[-1])
-        return log_odds(logits.gather(1, places), batch.written)
+        return words_odds(log_odds(logits.gather(1, places), batch.written), sizes)
 
     return Question(
         pieces=words.words,
-        targets=tuple(piece for _, piece in written),
+        targets=_words(written, sizes),
         inputs=inputs,
         scores=scores,
         removal=REMOVAL,
-        route=encoder(model, places, sites="layers", rows=range(len(before) - 1, len(places))),
+        route=encoder(
+            model, places, sites="layers", rows=[len(before) - 1 + start for start in starts]
+        ),
         embedding="embedding",
         embedded=places,
         title=f"{prompt.text:.200} → {text:.200}",
     )
 
 
+def _words(tokens: list[Token], sizes: list[int]) -> tuple[str, ...]:
+    pieces = (piece for _, piece in tokens)
+    return tuple("".join(islice(pieces, size)) for size in sizes)
+
+
 def _seen(
     task: "GenerateText", model: nn.Module, prompt: Passage, text: str
-) -> tuple[list[Token], list[Token]]:
-    """The tokens of a prompt and of what was written that a model sees at once."""
+) -> tuple[list[Token], list[Token], list[int]]:
+    """The tokens of a prompt and of the words asked for that a model sees at once; their sizes."""
     vocabulary = task.vocabulary
-    sides = [
-        list(zip(vocabulary.encode([side])[0], vocabulary.pieces(side), strict=True))[1:-1]
-        for side in (prompt.before, prompt.text, text)
-    ]
-    before, written = [*sides[0], *sides[1]], sides[2]
+    numbers = [vocabulary.encode([side])[0] for side in (prompt.before, prompt.text, text)]
+    pieces = [vocabulary.pieces(side) for side in (prompt.before, prompt.text, text)]
+    sides = [list(zip(*both, strict=True))[1:-1] for both in zip(numbers, pieces, strict=True)]
+    places = words_of(numbers[2], pieces[2]).places[1:-1]
+    sizes = [len([*word]) for _, word in groupby(places)][:ASKED]
+    before, written = [*sides[0], *sides[1]], sides[2][: sum(sizes)]
     sight = getattr(model, "longest", None)
     if sight is None:
-        return before, written
+        return before, written, sizes
     before = before[-max(sight - len(written) + 1, sight // 2) :]
-    return before, written[: sight - len(before) + 1]
+    written = written[: sight - len(before) + 1]
+    ends = np.minimum(np.cumsum([0, *sizes]), len(written))
+    return before, written, [size for size in np.diff(ends).tolist() if size]

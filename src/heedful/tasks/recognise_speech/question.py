@@ -65,6 +65,7 @@ def why_recognised(
         embedded=sound.states,
         shape=(1, len(sound.names)),
         canvas=sound.canvas(),
+        score="log-odds" if config.decode.by == "attention" else "log-likelihood ratio",
         title=f"{os.path.basename(example.file)} → {text}",
     )
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from heedful.data.alignment import Alignment
 from heedful.data.image_attention import ImageAttention
 from heedful.explaining.explanation import Effect, Explanation
+from heedful.report.explained import way_of
 from heedful.report.png import data_uri
 from heedful.report.run_page import cells
 from heedful.report.run_page.data import PageData, Shown
@@ -61,7 +62,10 @@ def _explained(found: Explanation, words: Words) -> dict[str, Any]:
     view: dict[str, Any] = {
         **_reason(found, words),
         "method": words(
-            "method", method=words.named(found.method), removal=words.named(found.removal)
+            "method",
+            method=words.named(found.method),
+            score=words.named(found.score),
+            removal=words.named(found.removal),
         ),
         "numbers": _numbers(found, words),
         "paths": _paths(found),
@@ -147,7 +151,7 @@ def _numbers(found: Explanation, words: Words) -> list[tuple[str, str]] | None:
         low, high = value.interval
         ends = f"{low:.3g} – {high:.3g}"
         random = words("against random", random=f"{value.random:.3g}", interval=ends)
-        return f"{value.value:.3g}; {random}, p = {value.p:.3g}"
+        return f"{value.value:.3g}; {random}, p = {value.p:.3f}"
 
     return [
         (words("comprehensiveness"), effect(verdict.comprehensiveness)),
@@ -163,13 +167,7 @@ def _numbers(found: Explanation, words: Words) -> list[tuple[str, str]] | None:
 def _paths(found: Explanation) -> list[dict[str, str]] | None:
     return [
         {
-            "way": " ← ".join(
-                [
-                    found.targets[path.target],
-                    *(f"{site} · {head}" for site, head in path.heads),
-                    found.pieces[path.piece],
-                ]
-            ),
+            "way": way_of(found, path, "{site} · {head}"),
             "drop": f"{path.drop:+.3g}",
             "random": f"{path.random_drop:+.3g}",
         }
