@@ -238,7 +238,7 @@ def _progress(content: Any, path: Path) -> Progress:
         "processes": lambda x: x is None or (_is_count(x) and x > 0),
     }
     content = {"processes": None} | content
-    if "best_loss" in content:  # as runs before 0.2 call it
+    if "best_loss" in content:  # as older runs call it
         content = {**content, "best_score": content["best_loss"]}
     for field in fields(Progress):
         value = content.get(field.name, "nothing")
