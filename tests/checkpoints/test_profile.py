@@ -2,7 +2,9 @@
 
 import pytest
 
+from heedful.bench.timing import Ratio
 from heedful.checkpoints import profile as file
+from heedful.checkpoints.apply import apply_to_checkpoint
 from heedful.checkpoints.examples import CheckpointData
 from heedful.checkpoints.profile import profile_checkpoint
 from heedful.errors import ConfigError
@@ -11,13 +13,32 @@ from heedful.profiling import _enough
 T = pytest.importorskip("transformers")
 
 
-def test_sites_costs_and_padding(encoder, lines):
+def test_sites_costs_and_padding(encoder, lines, monkeypatch):
+    monkeypatch.setattr(file, "ratio", lambda *_: Ratio(2.0, 1.9, 2.1))
     found = profile_checkpoint(encoder, CheckpointData(path=lines), leave_out=0)
     assert [site.name for site in found.sites] == [f"encoder.layer.{n}.attention" for n in (0, 1)]
     padding = next(each for each in found.findings if each.name == "padding")
     assert "in the order of the file" in padding.text
-    assert padding.gain is not None
+    assert padding.gain == 2
     assert found.to_json()["findings"]
+
+
+def test_padding_that_costs_no_time_is_not_said(encoder, lines, monkeypatch):
+    monkeypatch.setattr(file, "ratio", lambda *_: Ratio(0.99, 0.78, 1.2))
+    found = profile_checkpoint(encoder, CheckpointData(path=lines), leave_out=0)
+    assert "padding" not in [each.name for each in found.findings]
+
+
+def test_what_was_optimised_is_profiled_too(encoder, lines, tmp_path):
+    """Where a site is gone, a parameter goes into what comes behind it."""
+    (tmp_path / "plan.toml").write_text(
+        'version = 1\n[[site]]\nname = "encoder.layer.0.attention"\nwas = "3 x 4"\n'
+        '[[site.move]]\nmove = "drop_site"\n'
+    )
+    data = CheckpointData(path=lines)
+    apply_to_checkpoint(tmp_path / "plan.toml", encoder, data, output=tmp_path / "less")
+    found = profile_checkpoint(tmp_path / "less", data, leave_out=0)
+    assert [site.name for site in found.sites] == ["encoder.layer.1.attention"]
 
 
 def test_padding_of_one_batch_is_said_without_a_gain(encoder, lines, monkeypatch):

@@ -11,7 +11,7 @@ from heedful.checkpoints.folder import open_checkpoint
 from heedful.checkpoints.heads import Head, head_of
 from heedful.checkpoints.heads.base import TOGETHER, batches_of, called
 from heedful.checkpoints.problem import some_examples
-from heedful.profiling.findings.finding import ROUNDS, Finding
+from heedful.profiling.findings.finding import ROUNDS, Finding, worth_it
 from heedful.profiling.findings.padding import MUCH, padded_share
 from heedful.profiling.profile import LEFT_OUT, Profile, ProgressListener, profile
 
@@ -63,8 +63,8 @@ def profile_checkpoint(
         listen=listen,
     )
     padding = _padding(head, model, examples[: TOGETHER * found.batches], plain[: found.batches])
-    others = tuple(each for each in found.findings if not padding or each.name != "padding")
-    findings = sorted((*others, *padding), key=lambda each: -(each.gain or 0))
+    others = [each for each in found.findings if padding is None or each.name != "padding"]
+    findings = sorted((*others, *(padding or ())), key=lambda each: -(each.gain or 0))
     return replace(found, findings=tuple(findings))
 
 
@@ -78,11 +78,13 @@ def _batches(head: Head, model: Any, groups: Any) -> list[dict[str, Any]]:
 
 def _padding(
     head: Head, model: Any, examples: list[CheckpointExample], plain: list[dict[str, Any]]
-) -> list[Finding]:
-    """The padding of batches in the order of the file, and what the order of lengths saves."""
+) -> list[Finding] | None:
+    """The padding of batches in the order of the file, and what the order of lengths saves: nothing
+    where that is no faster, `None` where it was not measured.
+    """
     share = padded_share(plain)
     if share < MUCH or len(plain) == 1:
-        return []
+        return None
     by_length = _batches(head, model, head.inputs.groups(examples, cells=1 << 30))
     ways = {"as it comes": plain, "by length": by_length}
     times = in_turns(
@@ -93,6 +95,8 @@ def _padding(
         rounds=ROUNDS,
     )
     gain = ratio(times["as it comes"], times["by length"])
+    if not worth_it(gain):
+        return []
     return [
         Finding(
             name="padding",

@@ -3,10 +3,10 @@
 from contextlib import ExitStack
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from heedful.optimizing.of_model import ModelSpec, problem_of_batches
 from heedful.optimizing.problem import Problem
+from heedful.profiling.multiply_adds import MultiplyAdds
 
 MULTIPLY_ADDS = 20e9  # of a pass on a CPU: a profile takes some sixty, and is to take a minute
 
@@ -37,9 +37,9 @@ def _enough(problem: Problem) -> int:
         as_it_was = torch.backends.mha.get_fastpath_enabled()
         stack.callback(torch.backends.mha.set_fastpath_enabled, as_it_was)
         torch.backends.mha.set_fastpath_enabled(False)  # no formula knows the fused layers
-        counter = stack.enter_context(FlopCounterMode(display=False))
+        counter = stack.enter_context(MultiplyAdds())
         for number, batch in enumerate(problem.calibration, 1):
             problem.outputs(problem.model, batch)
-            if counter.get_total_flops() / 2 >= MULTIPLY_ADDS:
+            if counter.macs >= MULTIPLY_ADDS:
                 return number
     return len(problem.calibration)

@@ -1,6 +1,5 @@
 """How many multiply-adds attention takes, counted while a model runs."""
 
-import weakref
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -8,16 +7,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
 
 from heedful.nn.aligners import Aligner
 from heedful.probing.replace import replaced
 from heedful.probing.sites import find_sites
+from heedful.profiling.multiply_adds import MultiplyAdds
 from heedful.tasks.base import Task, device_of
-
-# fused attention that torch has no formula for
-ATTENTION = ("heedful::attend", "aten::_scaled_dot_product_flash_attention_for_cpu")
 
 
 def attending(task: Task[Any, Any], model: nn.Module, example: Any) -> list[str]:
@@ -72,13 +67,16 @@ def _work(task: Task[Any, Any], example: Any, model: nn.Module) -> object:
     return task.answer(model, data)
 
 
-class _Counter(TorchDispatchMode):
+class _Counter(MultiplyAdds):
     """Adds up multiply-adds while one of the modules that it watches works."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.macs, self.depth = 0, 0
-        self.product: Callable[[], Tensor | None] = lambda: None
+        self.depth = 0
+
+    def counts(self) -> bool:
+        """Is one of the modules at work?"""
+        return self.depth > 0
 
     def watch(self, module: nn.Module, stack: ExitStack) -> None:
         """Count what a module takes from now on."""
@@ -116,31 +114,3 @@ class _Counter(TorchDispatchMode):
 
         stack.enter_context(replaced(module, "prepare", prepared))
         stack.enter_context(replaced(module, "forward", weighted))
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        if not self.depth:
-            return func(*args, **kwargs)
-        name = func.name().partition(".")[0]
-        if func._overloadpacket not in flop_registry and name not in ATTENTION:
-            with self:
-                parts = func.decompose(*args, **kwargs)
-                if parts is not NotImplemented:
-                    return parts
-        result = func(*args, **kwargs)
-        self._add(name, func, args, kwargs, result)
-        return result
-
-    def _add(self, name: str, func: Any, args: tuple[Any, ...], kwargs: Any, result: Any) -> None:
-        if name in ATTENTION:
-            (batch, heads, queries, dim), value = args[0].shape, args[2].shape
-            self.macs += batch * heads * queries * value[2] * (dim + value[3])
-        elif func._overloadpacket in flop_registry:
-            formula = flop_registry[func._overloadpacket]
-            self.macs += int(formula(*args, **kwargs, out_val=result)) // 2
-        elif name == "aten::sum" and args[0] is self.product():
-            self.macs += args[0].numel()  # of products that were written out, as additive scores
-        if name == "aten::mul":
-            self.product = weakref.ref(result)
