@@ -69,16 +69,19 @@ matrix: dist
 # random calls of the native kernel while every access to memory is watched; not part of `check`,
 # because it needs a compiler with its sanitizers, and minutes
 SANITIZED_SHAPES ?= 400
+SANITIZED := $${CXX:-c++} -fsanitize=address,undefined -fno-sanitize-recover=undefined
 sanitize: $(READY)
 	@set -e; \
 	libraries="$$($${CXX:-c++} -print-file-name=libasan.so) $$($${CXX:-c++} -print-file-name=libstdc++.so)"; \
+	CXX="$(SANITIZED)" ASAN_OPTIONS=detect_leaks=0:verify_asan_link_order=0 \
+		$(BIN)/python benchmarks/_sanitized_libraries.py; \
 	for isa in $$($(BIN)/python -c 'from heedful.kernels.cpu.isa import supported; print(*supported())'); do \
 		LD_PRELOAD="$$libraries" ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 OMP_NUM_THREADS=1 \
 			$(BIN)/python benchmarks/fuzz_attention.py --sanitize --isa $$isa \
 			--shapes $(SANITIZED_SHAPES) --backward-share 0.5; \
 		$(BIN)/python benchmarks/fuzz_attention.py --guard --isa $$isa --shapes $(SANITIZED_SHAPES); \
 		LD_PRELOAD="$$libraries" ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 HEEDFUL_ISA=$$isa \
-			CXX="$${CXX:-c++} -fsanitize=address,undefined -fno-sanitize-recover=undefined" \
+			CXX="$(SANITIZED)" \
 			$(BIN)/python -m pytest -q tests/kernels/writing tests/models/test_native_writing.py; \
 	done
 

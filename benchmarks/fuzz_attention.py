@@ -146,7 +146,8 @@ def sees_overruns(given: argparse.Namespace) -> bool:
 
 def use(isa: str, *, sanitize: bool) -> None:
     """Let the native kernel be the one for `isa`."""
-    build.load = partial(build.load, isa, extra=SANITIZE if sanitize else ())
+    extra = SANITIZE if sanitize else ()  # with which compiling takes minutes
+    build.load = partial(build.load, isa, extra=extra, seconds=1800.0)
     native.library()
 
 
