@@ -109,17 +109,6 @@ def test_sentences_stand_in_where_no_data_is_given(checkpoint, sizes):
     assert min(graph.cases[0][0].shape) > 1
 
 
-def test_what_is_no_one_graph_is_refused(checkpoint, texts, tmp_path):
-    config = T.T5Config(
-        vocab_size=9, d_model=12, d_kv=4, d_ff=20, num_layers=1, num_heads=3, pad_token_id=0,
-        decoder_start_token_id=5,  # what an untrained one then writes, too
-    )  # fmt: skip
-    folder = checkpoint("T5ForConditionalGeneration", config)
-    with pytest.raises(UnsupportedError, match=r"got T5ForConditionalGeneration, which reads one"):
-        heedful.export(folder, to="onnx", output=tmp_path / "out", data=texts)
-    assert not (tmp_path / "out").exists()
-
-
 def test_ctranslate2_reads_checkpoints_by_itself(checkpoint, sizes, texts, tmp_path):
     pytest.importorskip("ctranslate2")
     folder = checkpoint("BertModel", T.BertConfig(**sizes))

@@ -55,6 +55,7 @@ def told_of(made: RunGraphs, suffix: str, checks: Sequence[Check]) -> dict[str, 
         "graphs": {graph.name: describe(graph, suffix) for graph in made.graphs},
         "rounded": list(made.rounded),
         "checks": [each.to_json() for each in checks],
+        **({} if len(made.graphs) == 1 else {"writing": _together(made)}),
     }
 
 
@@ -67,8 +68,8 @@ def told_of_run(run: Run, made: RunGraphs, suffix: str, checks: Sequence[Check])
         suffix: As for `told_of`.
         checks: As for `told_of`.
     """
-    used = writing(run, made)
-    return {**told_of(made, suffix, checks), **({} if used is None else {"writing": used})}
+    told = told_of(made, suffix, checks)
+    return {**told, "writing": told["writing"] | _settings(run)} if "writing" in told else told
 
 
 def versions(packages: Sequence[str]) -> dict[str, str]:
@@ -96,10 +97,8 @@ def examples_of(graphs: Sequence[Graph]) -> dict[str, Tensor]:
     return found
 
 
-def writing(run: Run, graphs: RunGraphs) -> dict[str, Any] | None:
-    """Return how `start` and `step` are used together; `None` where there is one graph."""
-    if len(graphs.graphs) == 1:
-        return None
+def _together(graphs: RunGraphs) -> dict[str, Any]:
+    """How `start` and `step` are used together."""
     start, step = graphs.graphs
     batch = {
         name: axis
@@ -107,15 +106,21 @@ def writing(run: Run, graphs: RunGraphs) -> dict[str, Any] | None:
         for axis, size in step.axes.get(name, {}).items()
         if size == "batch" and name != "tokens"
     }
+    return {
+        "carried": dict(graphs.carried),
+        "kept": list(graphs.kept),
+        "batch_axis": batch,
+        "longest": min(start.largest.values(), default=None),
+    }
+
+
+def _settings(run: Run) -> dict[str, Any]:
+    """How a run writes, and where its vocabularies are."""
     decode = getattr(run.config, "decode", None)
     told = {} if decode is None else decode.model_dump()
     files = run.kind.files
     sides = {side: f"tokens/{side}.json" for side in ("source", "target")}
     return {
-        "carried": dict(graphs.carried),
-        "kept": list(graphs.kept),
-        "batch_axis": batch,
-        "longest": start.largest.get("keys"),
         **{name: told[name] for name in ("max_length", "beam", "length_penalty") if name in told},
         **{side: file for side, file in sides.items() if file in files},
     }

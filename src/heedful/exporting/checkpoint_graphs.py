@@ -1,4 +1,4 @@
-"""From a checkpoint of transformers to the graph of its model, with real inputs."""
+"""From a checkpoint of transformers to the graphs of its model, with real inputs."""
 
 import inspect
 from collections.abc import Sequence
@@ -15,11 +15,13 @@ from heedful.checkpoints.heads.base import batches_of
 from heedful.checkpoints.heads.encoder import EncoderHead
 from heedful.checkpoints.heads.seq2seq import Seq2SeqHead
 from heedful.checkpoints.problem import some_examples
-from heedful.errors import DataError, UnsupportedError
+from heedful.errors import DataError
+from heedful.exporting.checkpoint_writing import writer_of
 from heedful.exporting.full_precision import in_full
 from heedful.exporting.graph import Graph
 from heedful.exporting.recording import SIZES, Sizes
 from heedful.exporting.run_graphs import RunGraphs
+from heedful.exporting.writing import graphs_of_writer
 from heedful.optimizing.outputs import LABELS
 
 FEW = sum(SIZES)  # examples that graphs are tried with
@@ -79,24 +81,26 @@ def opened_for_export(folder: Path, data: CheckpointData | None) -> OpenedCheckp
 def graphs_of_checkpoint(opened: OpenedCheckpoint, *, int8: bool = False) -> RunGraphs:
     """Return the graph of a checkpoint: what it says of each place, or of each example.
 
-    A causal language model says it of all places at once, without a cache.
+    What reads one text and writes another has two, `start` and `step`. A causal language model says
+    it of all places at once, without a cache.
 
     Args:
         opened: Its model is never changed.
         int8: As for `in_full`.
 
     Raises:
-        UnsupportedError: It reads one text and writes another, or has no layer of int8 where it
-            must.
+        UnsupportedError: It has no layer of int8 where it must, or writes in a way that no graph
+            can say.
     """
-    model = opened.checkpoint.model
-    if isinstance(opened.head, Seq2SeqHead):
-        raise UnsupportedError(
-            "a checkpoint must be one graph to be exported: an encoder, a classifier or a language "
-            f"model, got {opened.checkpoint.architecture}, which reads one text and writes another"
-        )
-    full, rounded = in_full(model, int8=int8)
-    return RunGraphs(graphs=(answering(opened, full.float()),), rounded=tuple(rounded))
+    full, rounded = in_full(opened.checkpoint.model, int8=int8)
+    model = full.float()
+    if not isinstance(opened.head, Seq2SeqHead):
+        return RunGraphs(graphs=(answering(opened, model),), rounded=tuple(rounded))
+    names, cases = _cases(opened, model, without=(LABELS,))
+    made = graphs_of_writer(writer_of(model, names, _longest(opened)), cases)
+    return RunGraphs(
+        graphs=made.graphs, carried=made.carried, kept=made.kept, rounded=tuple(rounded)
+    )
 
 
 def answering(opened: OpenedCheckpoint, model: nn.Module) -> Graph:
@@ -106,16 +110,11 @@ def answering(opened: OpenedCheckpoint, model: nn.Module) -> Graph:
         opened: Whose inputs they are.
         model: In evaluation mode.
     """
-    batches = sorted(opened.batches, key=_smallest, reverse=True)  # no size of what is traced is 1
-    names, dtype = tuple(batches[0]), next(model.parameters()).dtype
-    cases = [
-        tuple(x.to(dtype) if x.is_floating_point() else x for x in batch.values())
-        for batch in batches
-    ]
+    names, cases = _cases(opened, model)
     axes = Sizes().of_all(cases, [[None] * x.ndim for x in cases[0]])
     sizes = {name for named in axes for name in named.values()} - {"batch"}
     said = "last_hidden_state" if isinstance(opened.head, EncoderHead) else "logits"
-    longest = getattr(opened.head.inputs, "longest", None)
+    longest = _longest(opened)
     return Graph(
         name="model",
         module=_Answering(model, names, said),
@@ -123,8 +122,29 @@ def answering(opened: OpenedCheckpoint, model: nn.Module) -> Graph:
         outputs=(said,),
         cases=cases,
         axes=dict(zip(names, axes, strict=True)),
-        largest=dict.fromkeys(sizes, longest) if isinstance(longest, int) else {},
+        largest={} if longest is None else dict.fromkeys(sizes, longest),
     )
+
+
+def _cases(
+    opened: OpenedCheckpoint, model: nn.Module, without: Sequence[str] = ()
+) -> tuple[tuple[str, ...], list[tuple[Tensor, ...]]]:
+    """The names of real inputs, and several calls with them: no size of the first one is 1."""
+    batches = sorted(opened.batches, key=_smallest, reverse=True)
+    names, dtype = (
+        tuple(name for name in batches[0] if name not in without),
+        next(model.parameters()).dtype,
+    )
+    cases = [
+        tuple(x.to(dtype) if x.is_floating_point() else x for x in (batch[name] for name in names))
+        for batch in batches
+    ]
+    return names, cases
+
+
+def _longest(opened: OpenedCheckpoint) -> int | None:
+    longest = getattr(opened.head.inputs, "longest", None)
+    return longest if isinstance(longest, int) else None
 
 
 class _Answering(nn.Module):

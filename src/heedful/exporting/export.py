@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from heedful.allocation.saved_files import PLAN, is_model
 from heedful.checkpoints.examples import CheckpointData
 from heedful.checkpoints.folder import is_checkpoint
+from heedful.checkpoints.heads.seq2seq import Seq2SeqHead
 from heedful.checkpoints.optimize import files_beside
 from heedful.config.problems import unknown_choice
 from heedful.errors import ConfigError, MissingExtraError
@@ -114,6 +115,9 @@ def _fill_from_checkpoint(kind: Format, opened: OpenedCheckpoint, folder: Path) 
     beside = files_beside(opened.head, source)
     if is_model(source):
         beside[PLAN] = (source / PLAN).read_bytes()
+    if isinstance(opened.head, Seq2SeqHead):  # which tokens end a text, and which are forced
+        told: Any = opened.checkpoint.model.generation_config
+        beside["generation_config.json"] = told.to_json_string().encode()
     write_files(folder, beside)
     return about
 

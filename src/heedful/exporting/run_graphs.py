@@ -84,6 +84,7 @@ def graphs_of(
             inputs=tuple(names),
             words=words,
             longest=longest,
+            longest_read=longest,
         )
         made = graphs_of_writer(writer, cases)
         return RunGraphs(

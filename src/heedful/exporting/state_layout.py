@@ -25,16 +25,18 @@ class Writer:
         begin: From what is read to the logits of the first token and the state behind them.
         advance: From tokens and a state, which it changes, to the logits of the next ones.
         inputs: Names of what is read.
-        words: What each axis of it is called, where that is known.
-        longest: Tokens that the model has positions for; `None` means any number.
+        longest: Tokens that it can write; `None` means any number.
+        longest_read: Tokens that it can read.
+        words: What each axis of what is read is called, where that is known. `None`: of none.
     """
 
     model: nn.Module
     begin: Begin
     advance: Advance
     inputs: tuple[str, ...]
-    words: Sequence[Sequence[str | None]]
     longest: int | None
+    longest_read: int | None
+    words: Sequence[Sequence[str | None]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,5 +148,6 @@ def _name(
     name = path.removeprefix("inner_")
     name = re.sub(r"^caches_(\d+)_0_", r"layer_\1_self_", name)
     name = re.sub(r"^caches_(\d+)_1_", r"layer_\1_cross_", name)
+    name = re.sub(r"^caches_(\d+)_", r"layer_\1_", name)
     name = re.sub(r"^(\d+)_", r"layer_\1_", re.sub(r"^mask$", "lengths", name))
     return f"read_{name}" if name in writer.inputs else name

@@ -42,7 +42,8 @@ def graphs_of_writer(writer: Writer, cases: Sequence[tuple[Tensor, ...]]) -> Wri
         UnsupportedError: What it remembers cannot be said as tensors.
     """
     sizes = Sizes()
-    read = sizes.of_all(cases, writer.words)
+    words = [[None] * x.ndim for x in cases[0]] if writer.words is None else writer.words
+    read = sizes.of_all(cases, words)
     states, tokens = zip(
         *(_went_on(writer, case, n) for case, n in _with_steps(cases)), strict=True
     )
@@ -158,7 +159,9 @@ def _unread(graph: Graph, layout: StateLayout) -> list[str]:
 
 
 def _largest(writer: Writer, sizes: Sequence[str]) -> dict[str, int]:
-    longest = writer.longest
-    if longest is None:
-        return {}
-    return {name: longest - (name == PAST) for name in sizes if name != "batch"}
+    found = {
+        name: writer.longest_read if name != PAST else writer.longest and writer.longest - 1
+        for name in sizes
+        if name != "batch"
+    }
+    return {name: size for name, size in found.items() if size is not None}

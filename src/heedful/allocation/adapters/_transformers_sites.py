@@ -144,7 +144,7 @@ def count(cache: Any, layer: int | None, x: Tensor, other: Tensor | None) -> Non
             return
         cache.is_updated[layer] = True
         cache, x = cache.cross_attention_cache, other
-    nothing = x.new_zeros(len(x), 1, x.shape[1], 1)  # of no number at all, they count as none
+    nothing = x.new_zeros(x.shape[0], 1, x.shape[1], 1)  # of no number at all, they count as none
     cache.update(nothing, nothing, layer)
 
 

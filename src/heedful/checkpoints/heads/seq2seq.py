@@ -21,6 +21,15 @@ from heedful.optimizing.outputs import LABELS, call_model
 LONGEST = 128  # tokens that are written, at most
 TIMED = 32  # tokens that are written to measure time, of each example
 LIKELIHOODS = ("loss", "perplexity")
+# what a config says of how many tokens its decoder has places for
+PLACES = ("max_target_positions", "max_decoder_position_embeddings", "max_position_embeddings")
+
+
+def places_of(config: Any) -> int | None:
+    """Return how many tokens an encoder-decoder has places to write; `None`: any number."""
+    decoder = config.get_text_config(decoder=True)
+    known = (getattr(decoder, name, None) for name in PLACES)
+    return next((x for x in known if isinstance(x, int)), None)
 
 
 class Seq2SeqHead(Head):
@@ -74,7 +83,7 @@ class Seq2SeqHead(Head):
         """Return inputs and what should be written."""
         found = self.inputs.batch(group)
         if all(example.target for example in group):
-            found[LABELS] = written_labels(self.tokenizer, group, LONGEST)
+            found[LABELS] = written_labels(self.tokenizer, group, self._most(LONGEST))
         return found
 
     def answers(self, model: nn.Module, groups: Sequence[Group], metric: str) -> list[Any]:
@@ -91,7 +100,8 @@ class Seq2SeqHead(Head):
     def _written(self, model: Any, batch: Batch) -> list[str]:
         inputs = {name: value for name, value in batch.items() if name != LABELS}
         with torch.inference_mode():
-            tokens = model.generate(**inputs, max_new_tokens=LONGEST, do_sample=False)
+            most = self._most(LONGEST)
+            tokens = model.generate(**inputs, max_new_tokens=most, do_sample=False)
         return self.tokenizer.batch_decode(tokens, skip_special_tokens=True)
 
     def truths(self, groups: Sequence[Group], metric: str) -> list[Any] | None:
@@ -100,10 +110,16 @@ class Seq2SeqHead(Head):
 
     def work(self, model: Any, groups: Sequence[Group]) -> object | None:
         """Write as many tokens for each of these examples, whatever they are."""
+        steps = self._most(TIMED)
         for batch in batches_of(self, model, groups):
             inputs = {name: value for name, value in batch.items() if name != LABELS}
             with torch.inference_mode():
                 model.generate(
-                    **inputs, max_new_tokens=TIMED, min_new_tokens=TIMED, do_sample=False
+                    **inputs, max_new_tokens=steps, min_new_tokens=steps, do_sample=False
                 )
         return True
+
+    def _most(self, tokens: int) -> int:
+        """So many, or as many as there are places for behind the token that texts begin with."""
+        places = places_of(self.config)
+        return tokens if places is None else min(tokens, places - 1)
