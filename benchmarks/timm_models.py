@@ -60,6 +60,10 @@ def built(name: str) -> Any:
                 parameter.copy_(numbers / fan**0.5)
             else:
                 parameter.copy_(0.1 * numbers + (not path.endswith("bias")))
+        for path, buffer in model.named_buffers():  # of batch norms, which are folded into layers
+            if path.endswith(("running_mean", "running_var")):
+                numbers = torch.rand(buffer.shape, generator=generator)
+                buffer.copy_(0.1 * numbers if path.endswith("mean") else numbers + 0.5)
     return model.eval()
 
 

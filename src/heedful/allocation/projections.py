@@ -118,6 +118,8 @@ class Projections:
         rotary: Which components are turned by the position; `None` means that none are.
         normed: Are queries and keys normalised, head by head, behind their projections? Then they
             cannot be written in another basis, and their means count.
+        activated: Does a function stand between what heads mix and the output projection, number by
+            number? Then values cannot be written in another basis.
         mixing: `None` means scaled dot-product attention over all keys that the mask shows.
         precision: In what the projections multiply; `None` means the dtype of the model.
     """
@@ -136,6 +138,7 @@ class Projections:
     origin: tuple[int, ...]
     rotary: Rotary | None = None
     normed: bool = False
+    activated: bool = False
     mixing: Mixing | None = None
     precision: Precision | None = None
 

@@ -9,16 +9,16 @@ import torch
 
 from heedful.allocation.adapters import StructuralAdapter
 from heedful.allocation.moments import collect_moments
-from heedful.allocation.moves import DropSite, KeepHeads, QueryKeyRank, ShareKeyValue
+from heedful.allocation.moves import DropSite, KeepHeads, QueryKeyRank, ShareKeyValue, ValueRank
 from heedful.allocation.plan import Plan, unfused
 from heedful.allocation.sites import find_sites
 from heedful.allocation.stored import load_model, save_model
 from heedful.errors import UnsupportedError
 from heedful.testing.tolerance import assert_close
 
-from .structure.vision import DIM, HEADS, KINDS, WIDTH, make
+from .structure.vision import DIM, HEADS, KINDS, WIDTH, draw, make
 
-OUT = {"einsum": "merge", "time_first": "o", "many_in_one": "o"}
+OUT = {"einsum": "merge", "time_first": "o", "many_in_one": "o", "levit": "proj.1.linear"}
 TELL = {"fused", "beit", "swin", "eva", "nest", "twins"}  # take a width from what comes in
 
 
@@ -174,6 +174,33 @@ def test_moments_of_layers_that_never_run_and_of_images(name):
     torch.testing.assert_close(found.query, x.T @ x, rtol=1e-4, atol=1e-4)
     assert found.self_attention
     assert len(found.mixed) == HEADS * (DIM if name == "beit" else 5) + 1
+
+
+@torch.no_grad()
+def test_norms_behind_layers_become_part_of_them():
+    model = make("levit")
+    (site,) = find_sites(model)[0]
+    changed = keep(0, 1, 2).apply(model).attn
+    assert isinstance(changed.qkv.bn, torch.nn.Identity)
+    x = draw(5, 10, seed=9)
+    norm = model.attn.qkv.bn
+    want = norm(model.attn.qkv.linear(x))
+    assert_close(changed.qkv.linear(x), want, roundings=50, largest=1.0)
+    read = site.read(model)
+    got = torch.einsum("hdw,lw->lhd", read.query, x) + read.query_bias
+    rows = want.unflatten(1, (HEADS, -1))[..., :DIM]
+    assert_close(got, rows, roundings=50, largest=1.0)
+    assert isinstance(model.attn.qkv.bn, torch.nn.BatchNorm1d)
+
+
+@pytest.mark.parametrize("move", [ValueRank(rank=2), ShareKeyValue(kv_heads=1)])
+def test_an_activation_behind_the_heads_keeps_the_basis_of_values(move):
+    model = make("levit")
+    (site,) = find_sites(model)[0]
+    assert site.read(model).activated
+    assert not find_sites(make("fused"))[0][0].read(make("fused")).activated
+    with pytest.raises(UnsupportedError, match="as it is, got a function between"):
+        Plan(moves={"attn": (move,)}).apply(model)
 
 
 def test_nothing_is_looked_at_where_no_such_library_is_loaded(monkeypatch):

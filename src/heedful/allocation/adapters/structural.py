@@ -15,6 +15,7 @@ from heedful.allocation.adapters.structure.dropping import CLOSED, check_dropped
 from heedful.allocation.adapters.structure.find import NO_OUTPUT, find
 from heedful.allocation.adapters.structure.known import kept, signature_of
 from heedful.allocation.adapters.structure.listening import heard
+from heedful.allocation.adapters.structure.norms import fold
 from heedful.allocation.adapters.structure.outside import cut_masks
 from heedful.allocation.adapters.structure.reads import put
 from heedful.allocation.adapters.structure.sizes import Sizes, sizes_for
@@ -92,6 +93,7 @@ class StructuralAdapter(Adapter):
 
     def write(self, module: nn.Module, projections: Projections) -> nn.Module:
         found = _found(module)
+        fold(module, dict(found.norms))
         if not projections.geometry.heads:
             vector = cast(Tensor, projections.out_bias)
             return drop(module, found, vector)

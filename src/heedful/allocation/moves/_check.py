@@ -36,6 +36,18 @@ def check_heads(site: Projections) -> None:
         raise UnsupportedError("a site must have heads left, got a dropped one")
 
 
+def check_mixed(site: Projections) -> None:
+    """Raise unless what heads mix goes into the output projection as it is.
+
+    Raises:
+        UnsupportedError: A function stands between them.
+    """
+    if site.activated:
+        raise UnsupportedError(
+            "what heads mix must go into the output projection as it is, got a function between"
+        )
+
+
 def check_finite(site: Projections, moments: Moments | None) -> None:
     """Raise unless all that a move computes with are numbers.
 

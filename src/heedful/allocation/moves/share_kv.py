@@ -9,7 +9,13 @@ from torch import Tensor
 
 from heedful.allocation.moments import Moments
 from heedful.allocation.moves._align import Turns, align, distances, regrouped
-from heedful.allocation.moves._check import check_finite, check_heads, check_number, check_products
+from heedful.allocation.moves._check import (
+    check_finite,
+    check_heads,
+    check_mixed,
+    check_number,
+    check_products,
+)
 from heedful.allocation.moves._metric import Inputs, inputs, mapped, mean_output
 from heedful.allocation.moves.base import Move
 from heedful.allocation.projections import Projections
@@ -52,6 +58,7 @@ class ShareKeyValue(Move):
 
     def edit(self, site: Projections, moments: Moments | None) -> Projections:
         check_heads(site)
+        check_mixed(site)
         check_products(site)
         present = site.geometry.kv_heads
         if self.kv_heads >= present or present % self.kv_heads:

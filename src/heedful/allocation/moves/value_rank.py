@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from heedful.allocation.moments import Moments
-from heedful.allocation.moves._check import check_finite, check_heads, check_number
+from heedful.allocation.moves._check import check_finite, check_heads, check_mixed, check_number
 from heedful.allocation.moves._metric import factors, inputs, mapped, ridged
 from heedful.allocation.moves.base import Move
 from heedful.allocation.projections import Projections
@@ -46,6 +46,7 @@ class ValueRank(Move):
 
     def edit(self, site: Projections, moments: Moments | None) -> Projections:
         check_heads(site)
+        check_mixed(site)
         check_finite(site, moments)
         if site.gate is not None:
             raise UnsupportedError("values must have no gates of their own, got a recurrence")

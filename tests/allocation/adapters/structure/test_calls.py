@@ -118,4 +118,19 @@ def test_tables_of_pairs_of_places_say_how_many_places_there_are():
     for name, size in (("pairs", (9, 9)), ("flat", (49,)), ("other", (50,)), ("wide", (3, 4))):
         module.register_buffer(name, torch.zeros(size, dtype=torch.long))
     lengths = [x["hidden_states"].shape[1] for x in calls_of(module)]
-    assert list(dict.fromkeys(lengths)) == [6, 16, 9, 7]
+    assert list(dict.fromkeys(lengths)) == [
+        6,
+        16,
+        9,
+        4,
+        7,
+    ]  # of a table that is not square, as many as are looked at
+
+
+def test_convolutions_say_how_many_places_become_one():
+    module = Crossing()
+    module.fewer = nn.Conv2d(4, 4, 4, stride=(4, 2))
+    lengths = [x["hidden_states"].shape[1] for x in calls_of(module)]
+    assert list(dict.fromkeys(lengths)) == [6, 16]  # twice eight are sixteen
+    module.fewer = nn.Conv2d(4, 4, 8, stride=8)
+    assert {x["hidden_states"].shape[1] for x in calls_of(module)} == {6, 16, 128}

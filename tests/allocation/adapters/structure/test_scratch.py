@@ -18,12 +18,15 @@ def module():
 def test_has_other_numbers_and_the_same_buffers():
     old = module()
     old.register_forward_hook(lambda *_: 1 / 0)
-    new = scratch(old)
+    new = scratch(old, folded=False)
     assert new[0].weight.dtype == torch.float64
     assert not torch.equal(new[0].weight.bfloat16(), old[0].weight)
     assert new[1].running_mean.tolist() == [2.0] * 5
     assert new(torch.zeros(2, 3, dtype=torch.float64)).shape == (2, 5)
-    assert torch.equal(new[0].weight, scratch(old)[0].weight)
+    assert torch.equal(new[0].weight, scratch(old, folded=False)[0].weight)
+    folded, x = scratch(old), torch.randn(2, 3, dtype=torch.float64)
+    assert isinstance(folded[1], nn.Identity)
+    torch.testing.assert_close(folded(x), new(x))
 
 
 def test_is_made_of_layers_of_few_bits_and_of_the_meta_device():

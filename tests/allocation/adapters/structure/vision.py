@@ -234,6 +234,75 @@ class Pointwise(nn.Module):
         return self.proj((v @ weights.mT).view(batch, -1, height, width))
 
 
+class LinearNorm(nn.Module):
+    """A linear layer with a batch norm behind it."""
+
+    def __init__(self, given, gives):
+        super().__init__()
+        self.linear, self.bn = nn.Linear(given, gives, bias=False), nn.BatchNorm1d(gives)
+
+    def forward(self, x):
+        x = self.linear(x)
+        return self.bn(x.flatten(0, 1)).reshape_as(x)
+
+
+class Levit(nn.Module):
+    """Batch norms behind its layers, and an activation between its heads and its output."""
+
+    def __init__(self):
+        super().__init__()
+        self.num_heads, self.key_dim, self.value_dim = HEADS, DIM, 5
+        self.qkv = LinearNorm(10, HEADS * (2 * DIM + 5))
+        self.proj = nn.Sequential(nn.Hardswish(), LinearNorm(HEADS * 5, 10))
+        self.inner = HEADS * 5
+
+    def forward(self, x):
+        batch, length, _ = x.shape
+        joined = self.qkv(x).view(batch, length, self.num_heads, -1)
+        q, k, v = joined.split([self.key_dim, self.key_dim, self.value_dim], dim=3)
+        q, k, v = q.transpose(1, 2), k.permute(0, 2, 3, 1), v.transpose(1, 2)
+        mixed = (q @ k * DIM**-0.5).softmax(-1) @ v
+        return self.proj(mixed.transpose(1, 2).reshape(batch, length, self.inner))
+
+
+class Tiny(Fused):
+    """Biases of scores that all of a batch share, given without an axis for it."""
+
+    def __init__(self):
+        super().__init__()
+        self.table = nn.Parameter(torch.empty(HEADS, PLACES))
+        self.register_buffer("index", torch.arange(PLACES * PLACES).view(PLACES, PLACES) % PLACES)
+
+    def forward(self, x):
+        batch, length, _ = x.shape
+        query, key, value = self.qkv(x).view(batch, length, 3, self.num_heads, -1).unbind(2)
+        query, key, value = (each.transpose(1, 2) for each in (query, key, value))
+        mixed = scaled_dot_product_attention(query, key, value, attn_mask=self.table[:, self.index])
+        return self.proj(mixed.transpose(1, 2).flatten(2))
+
+
+class Reduced(nn.Module):
+    """Looks at fewer places than it has: a convolution makes one of four by four."""
+
+    def __init__(self):
+        super().__init__()
+        self.num_heads = HEADS
+        self.q, self.kv = nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, 2 * WIDTH)
+        self.sr, self.norm = nn.Conv2d(WIDTH, WIDTH, 4, stride=4), nn.LayerNorm(WIDTH)
+        self.proj = nn.Linear(WIDTH, WIDTH)
+
+    def forward(self, x, feat_size):
+        batch, length, width = x.shape
+        query = self.q(x).view(batch, length, self.num_heads, -1).transpose(1, 2)
+        fewer = (
+            self.sr(x.transpose(1, 2).reshape(batch, width, *feat_size)).flatten(2).transpose(1, 2)
+        )
+        joined = self.kv(self.norm(fewer)).view(batch, fewer.shape[1], 2, self.num_heads, -1)
+        key, value = (each.transpose(1, 2) for each in joined.unbind(2))
+        mixed = scaled_dot_product_attention(query, key, value)
+        return self.proj(mixed.transpose(1, 2).flatten(2))
+
+
 def draw(*shape, seed=1):
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
@@ -250,6 +319,9 @@ KINDS = {
     "einsum": (Einsum, "torchvision.models.maxvit", (draw(2, 3, 5, 10),)),
     "time_first": (TimeFirst, "torchvision.models.time", (draw(5, 2, WIDTH),)),
     "many_in_one": (ManyInOne, "torchvision.models.time", (draw(5, 2, WIDTH),)),
+    "levit": (Levit, "timm.models.levit", (draw(2, 7, 10),)),
+    "tiny": (Tiny, "timm.models.tiny_vit", (draw(2, PLACES, WIDTH),)),
+    "reduced": (Reduced, "timm.models.pvt_v2", (draw(2, 32, WIDTH), (4, 8))),
     "pointwise": (Pointwise, "timm.models.levit", (draw(2, 10, SIDE, SIDE),)),
 }
 
@@ -271,6 +343,9 @@ def make(name):
     with torch.no_grad():
         for seed, parameter in enumerate(model.parameters()):
             parameter.copy_(draw(*parameter.shape, seed=seed + 20) * 0.4)
+        for name, buffer in model.named_buffers():
+            if "running" in name:
+                buffer.copy_(draw(*buffer.shape, seed=len(name)).abs() + 0.3)
     return model
 
 

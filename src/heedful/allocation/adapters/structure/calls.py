@@ -115,6 +115,12 @@ def _sides(length: int) -> tuple[int, int]:
     return rows, length // rows
 
 
+def _strides(module: nn.Module) -> list[tuple[int, ...]]:
+    """How many rows and columns convolutions make one of."""
+    found = (x.stride for x in module.modules() if isinstance(x, nn.Conv2d))
+    return [x for x in found if math.prod(x) > 1]
+
+
 class _Maker:
     """Values for the arguments of one module."""
 
@@ -126,9 +132,13 @@ class _Maker:
         self.widths = list(dict.fromkeys(x for x in wide if isinstance(x, int)))[:3]
 
     def lengths(self) -> list[int]:
-        """Lengths of texts; of images where tables of positions say how many places there are."""
+        """Lengths of texts; of images where tables of positions say how many places there are, or
+        convolutions how many become one.
+        """
         tables = [x for x in self.module.buffers() if not x.is_floating_point()]
         squares = [x.shape[0] for x in tables if x.ndim == 2 and x.shape[0] == x.shape[1]]
+        squares += [x.shape[1] for x in tables if x.ndim == 2]
+        squares += [2 * math.prod(x) for x in _strides(self.module)]
         flat = [(math.isqrt(len(x)), len(x)) for x in tables if x.ndim == 1]
         squares += [side for side, size in flat if side * side == size > 1]
         window, stride = (getattr(self.module, x, None) for x in ("window_size", "q_stride"))

@@ -1,13 +1,16 @@
 """Which rows of its layers each head of an attention module is made of, from one run of it."""
 
+import copy
+from dataclasses import replace
 from inspect import signature
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from heedful.allocation.adapters.structure.basis import basis_of
 from heedful.allocation.adapters.structure.calls import MASKS, not_given
 from heedful.allocation.adapters.structure.companions import beside_scores, companions
+from heedful.allocation.adapters.structure.norms import disturb, fold, norms_of
 from heedful.allocation.adapters.structure.scratch import scratch
 from heedful.allocation.adapters.structure.structure import Bias, Part, Structure
 from heedful.allocation.adapters.structure.trace import (
@@ -16,7 +19,6 @@ from heedful.allocation.adapters.structure.trace import (
     influence,
     traced,
 )
-from heedful.allocation.projections import Rotary
 from heedful.errors import UnsupportedError
 
 NO_OUTPUT = "no linear layer follows its heads"
@@ -43,15 +45,35 @@ def _in_any_layout(module: nn.Module) -> Structure:
     site = scratch(module)
     trace = traced(site)
     try:
-        return _found(site, trace)
+        return _with_norms(module, _found(site, trace))
     except UnsupportedError as first:
         for layout in trace.layouts():
             other = scratch(module)
             try:
-                return _found(other, traced(other, layout))
+                return _with_norms(module, _found(other, traced(other, layout)))
             except (UnsupportedError, RuntimeError):  # the heads do not stand there
                 continue
         raise first
+
+
+def _with_norms(module: nn.Module, found: Structure) -> Structure:
+    """Return a structure with the norms that are part of its layers.
+
+    Raises:
+        UnsupportedError: They do something else.
+    """
+    layers = {*found.layers, found.out.path, *(part.path for part in found.gates)}
+    norms = {path: norm for path, norm in norms_of(module).items() if path in layers}
+    if norms:
+        whole = scratch(module, folded=False)
+        disturb(whole)
+        folded = copy.deepcopy(whole)
+        fold(folded, norms_of(folded))
+        with torch.no_grad():
+            want, got = whole(**found.arguments), folded(**found.arguments)
+        if not torch.allclose(got, want, rtol=0, atol=1e-9 * float(want.abs().max())):
+            raise UnsupportedError("its batch norms do not stand right behind its layers")
+    return replace(found, norms=norms)
 
 
 def _found(site: nn.Module, trace: Trace) -> Structure:
@@ -69,10 +91,12 @@ def _found(site: nn.Module, trace: Trace) -> Structure:
     beside = beside_scores(trace, set(makers.values()))
     gates = (*_gates(trace, out), *beside)
     _check_all_used(trace, parts, gates)
-    basis = _basis(trace, parts, bool(beside) or not_given(site, trace.arguments))
+    basis = basis_of(trace, parts, bool(beside) or not_given(site, trace.arguments))
     return Structure(
         core=trace.core,
-        **parts,
+        query=parts["query"],
+        key=parts["key"],
+        value=parts["value"],
         out=out,
         gates=gates,
         companions=companions(site, trace),
@@ -85,6 +109,7 @@ def _found(site: nn.Module, trace: Trace) -> Structure:
         scale=trace.scale,
         rotary=basis.rotary,
         fixed=basis.fixed,
+        activated=_is_activated(trace, out),
         arguments=trace.arguments,
         beside=trace.beside[trace.core],
         masked=next((x for x in MASKS if x in signature(site.forward).parameters), ""),
@@ -191,11 +216,13 @@ def permutation(of: Tensor, on: Tensor, axes: int = -1) -> Tensor | None:
     if not all(gradients):
         return None
     first, second = (gradient["on"].flatten(axes).flatten(0, -2) for gradient in gradients)
-    row = int(first.abs().sum(1).argmax())
-    used = first[row].nonzero().flatten()
+    row = first.abs().argmax(0)  # an activation may let nothing of one number through
+    each = torch.arange(first.shape[1])
+    first, second = first[row, each], second[row, each]
+    used = first.nonzero().flatten()
     if len(used) != heads * size:
         return None
-    ratios = second[row, used] / first[row, used]
+    ratios = second[used] / first[used]
     wanted, order = (other / one).flatten().sort()
     place = ratios.argsort()
     if not torch.allclose(ratios[place], wanted, rtol=1e-9, atol=0):
@@ -235,6 +262,13 @@ def _columns(given: Tensor, mixed: Tensor) -> Tensor | None:
     return columns.unflatten(0, (heads, size))
 
 
+def _is_activated(trace: Trace, out: Part) -> bool:
+    """Does a function stand between what heads mix and the layer that is given it?"""
+    given, mixed = trace.inputs[out.path], {str(number): x for number, x in enumerate(trace.mixed)}
+    slopes = influence(given, mixed, torch.ones_like(given))
+    return any(not torch.allclose(x, x[:1, :1], rtol=1e-9, atol=0) for x in slopes.values())
+
+
 def _gates(trace: Trace, out: Part) -> tuple[Part, ...]:
     """Rows of layers that weigh what a head gives, besides what is mixed."""
     given = trace.inputs[out.path]
@@ -261,40 +295,3 @@ def _check_all_used(trace: Trace, parts: dict[str, Part], gates: tuple[Part, ...
             continue  # gates of a layer of their own
         if sorted(rows) != list(range(trace.layers[path].shape[-1])):
             raise UnsupportedError(f"its {path} has rows that belong to no head, or to several")
-
-
-class _Basis(NamedTuple):
-    rotary: Rotary | None
-    fixed: bool
-
-
-def _basis(trace: Trace, parts: dict[str, Part], unknown: bool) -> _Basis:
-    """What stands behind the projections of queries and keys: nothing, turns of pairs, or more.
-
-    Args:
-        trace: Of the module.
-        parts: Where its heads stand.
-        unknown: May more stand there than can be seen?
-    """
-    if unknown:
-        return _Basis(None, True)
-    pairs = [_mates(trace, kind, parts[kind]) for kind in ("query", "key")]
-    size = parts["query"].rows.shape[1]
-    if all(x == [{i} for i in range(size)] for x in pairs):
-        return _Basis(None, False)
-    half = size // 2
-    if all(x == [{i % half, i % half + half} for i in range(size)] for x in pairs):
-        return _Basis(Rotary(pairs=tuple(range(half)), whole=size), False)
-    return _Basis(None, True)
-
-
-def _mates(trace: Trace, kind: str, part: Part) -> list[set[int]]:
-    """By component of the first head, the components of its projection that it is made of."""
-    asked, layer = trace.asked[0][kind], {"on": trace.layers[part.path]}
-    place = {int(row): i for i, row in enumerate(part.rows[0])}
-    found: list[set[int]] = []
-    for component in range(asked.shape[3]):
-        gradient = influence(asked[:, 0, :, component], layer).get("on")
-        rows = [] if gradient is None else channels(gradient).tolist()
-        found.append({place[row] for row in rows if row in place})
-    return found

@@ -115,6 +115,8 @@ class Products(TorchFunctionMode):
         self.axes = query.ndim
         scale = named.get("scale") or query.shape[-1] ** -0.5
         added = attn_mask if isinstance(attn_mask, Tensor) and attn_mask.ndim == 4 else None
+        if isinstance(attn_mask, Tensor) and query.ndim == 4 and attn_mask.ndim == 3:
+            added = attn_mask[None]  # one for all of the batch
         mixed = self.answer(Asked(four(query), four(key), four(value), added, scale))
         return self.layout.back(mixed.transpose(1, 2), query)
 

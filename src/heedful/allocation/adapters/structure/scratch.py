@@ -7,6 +7,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from heedful.allocation.adapters.structure.norms import fold, norms_of
 from heedful.allocation.attached import HOOKS, STORED
 from heedful.errors import UnsupportedError
 from heedful.nn.low_precision import LowPrecisionLinear
@@ -15,11 +16,16 @@ FUSED = "fused_attn"  # where modules of timm say how they attend
 REGISTERED = ("_parameters", "_buffers", "_modules")
 
 
-def scratch(module: nn.Module, *, attention: str = "eager") -> Any:
+def scratch(module: nn.Module, *, attention: str = "eager", folded: bool = True) -> Any:
     """Return a copy with the structure of a module and numbers of its own.
 
     What it computes tells nothing of the original but how its numbers are put together. Its
     configs are copies too, and ask for this attention.
+
+    Args:
+        module: As it is; never changed.
+        attention: The implementation.
+        folded: Let batch norms be part of the layers before them.
 
     Raises:
         UnsupportedError: It cannot be copied, or holds what is no number.
@@ -49,6 +55,8 @@ def scratch(module: nn.Module, *, attention: str = "eager") -> Any:
             getattr(part, hooks).clear()
     attend_by(new, attention)
     new.eval()  # some modules of others return nothing here
+    if folded:
+        fold(new, norms_of(new))
     return new
 
 

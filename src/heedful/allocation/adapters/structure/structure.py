@@ -1,6 +1,7 @@
 """What was found of an attention module: which rows of which layers each head is made of."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -16,6 +17,7 @@ from heedful.allocation.adapters._transformers_layers import (
 from heedful.allocation.adapters._transformers_sites import Beside
 from heedful.allocation.adapters.heedful import exact
 from heedful.allocation.adapters.structure.calls import Arguments
+from heedful.allocation.adapters.structure.norms import behind
 from heedful.allocation.adapters.structure.scratch import forget
 from heedful.allocation.projections import Geometry, Projections, Rotary
 
@@ -81,6 +83,8 @@ class Structure:
         scale: Of the scores.
         rotary: Which components positions turn, where they turn all of them in pairs.
         fixed: Is the basis of queries and keys fixed by what stands behind their projections?
+        activated: Does a function stand between what heads mix and the output projection?
+        norms: Paths of batch norms that are part of these layers, by the paths of the layers.
         arguments: With which the module runs alone.
         beside: What its core gives behind its output, in a tuple or a list, all of it `None` here;
             `None` where it gives the output alone.
@@ -102,6 +106,8 @@ class Structure:
     around: tuple[str, ...] = ()
     rotary: Rotary | None = None
     fixed: bool = False
+    activated: bool = False
+    norms: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property
     def parts(self) -> dict[str, Part]:
@@ -122,7 +128,7 @@ def read(site: nn.Module, found: Structure) -> Projections:
         rows = part.rows.to(weight.device)
         numbers[name] = weight[rows]
         numbers[f"{name}_bias"] = None if bias is None else bias[rows]
-    out, out_bias = matrix(site.get_submodule(found.out.path))
+    out, out_bias = _matrix(site, found, found.out.path)
     return Projections(
         **numbers,
         out=out.T[found.out.rows.to(out.device)],
@@ -131,12 +137,17 @@ def read(site: nn.Module, found: Structure) -> Projections:
         origin=tuple(range(len(found.query.rows))),
         rotary=found.rotary,
         normed=found.fixed,
+        activated=found.activated,
     )
 
 
 def _matrix(site: nn.Module, found: Structure, path: str) -> tuple[Tensor, Tensor | None]:
     """The weight of a layer and all that is added to what it gives."""
     weight, bias = matrix(site.get_submodule(path))
+    if path in found.norms:
+        norm = site.get_submodule(found.norms[path])
+        if not isinstance(norm, nn.Identity):  # in a scratch copy it is in the layer already
+            weight, bias = behind(norm, weight, bias)
     for each in found.biases:
         if each.layer == path:
             bias = weight.new_zeros(len(weight)) if bias is None else bias.clone()
