@@ -1,9 +1,10 @@
 """Every task by two processes beside one that takes twice the batches a step: `torchrun` for real.
 
-    OMP_NUM_THREADS=1 python benchmarks/data_parallel.py [TASK...] [--strategy fsdp]
+    OMP_NUM_THREADS=1 python benchmarks/data_parallel.py [TASK...] [--strategy fsdp] [--resume]
 
-The config is what `heedful new TASK` writes, with fewer examples, without dropout and in single
-precision. Losses are compared step by step, and how far weights have moved after the last one.
+With `--resume` two processes begin what one ends, beside the other way round. The config is what
+`heedful new TASK` writes, with fewer examples, without dropout and in single precision. Losses are
+compared step by step, and how far weights have moved after the last one.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +50,9 @@ def config_of(task: str, folder: Path, **train: Any) -> Path:
     return path
 
 
-def train(config: Path, *, processes: int) -> tuple[str, float]:
+def train(arguments: Sequence[object], *, processes: int) -> tuple[str, float]:
     """Train as a user would; what is wrong, if anything, and how many seconds it took."""
-    words = [sys.executable, __file__, "--train", str(config)]
+    words = [sys.executable, __file__, "--train", *map(str, arguments)]
     if processes > 1:
         words = [sys.executable, *TORCHRUN, *words]
     began = time.monotonic()
@@ -89,13 +91,28 @@ def row(task: str, folder: Path, strategy: str, steps: int) -> str:
     """One line of the table."""
     one, two = folder / f"{task}-1", folder / f"{task}-2"
     spread = config_of(task, two, steps=steps, strategy=strategy)
-    wrong, seconds = train(spread, processes=2)
+    wrong, seconds = train([spread], processes=2)
     if wrong:
         return f"| {task} | {wrong} | | | {seconds:.0f} |"
-    wrong, _ = train(config_of(task, one, steps=steps, accumulate=2), processes=1)
+    wrong, _ = train([config_of(task, one, steps=steps, accumulate=2)], processes=1)
     if wrong:
         return f"| {task} | one process: {wrong} | | | |"
     count, losses, weights = beside(one, two)
+    return f"| {task} | {count} | {losses:.1e} | {weights:.1e} | {seconds:.0f} |"
+
+
+def resumed_row(task: str, folder: Path, strategy: str, steps: int) -> str:
+    """One line of the table of trainings that go on with another number of processes."""
+    folders, began = (folder / f"{task}-2-1", folder / f"{task}-1-2"), time.monotonic()
+    for first, place in zip((2, 1), folders, strict=True):
+        begun = config_of(task, place, steps=steps // 2, strategy=strategy, accumulate=3 - first)
+        more = [f"--set=train.{each}" for each in (f"steps={steps}", f"accumulate={first}")]
+        for processes, words in ((first, [begun]), (3 - first, ["--resume", place, *more])):
+            wrong, _ = train(words, processes=processes)
+            if wrong:
+                return f"| {task} | {processes} processes, {words[0]}: {wrong} | | | |"
+    count, losses, weights = beside(*folders)
+    seconds = time.monotonic() - began
     return f"| {task} | {count} | {losses:.1e} | {weights:.1e} | {seconds:.0f} |"
 
 
@@ -104,24 +121,32 @@ def main() -> None:
     parser.add_argument("tasks", nargs="*", default=[*BUILT_IN])
     parser.add_argument("--strategy", choices=("ddp", "fsdp"), default="ddp")
     parser.add_argument("--steps", type=int, default=4)
-    parser.add_argument("--train", help=argparse.SUPPRESS)
+    parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--train", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.train:
         loop.LOG_EVERY = 1
-        heedful(["train", options.train, "--quiet"])
+        heedful(["train", *options.train, "--quiet"])
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    how = f"(gloo, train.strategy = {options.strategy})"
+    said = (
+        f"Half of the steps by two processes of `torchrun` {how} and half by one with "
+        "train.accumulate = 2, beside the halves the other way round."
+        if options.resume
+        else f"Two processes by `torchrun` {how} beside one with train.accumulate = 2."
+    )
+    make = resumed_row if options.resume else row
     lines = [
-        f"Two processes by `torchrun` (gloo, train.strategy = {options.strategy}) beside one with "
-        "train.accumulate = 2.",
+        said,
         "",
         "| task | steps | loss differs by | weights differ by | seconds |",
         "|---|---|---|---|---|",
     ]
     with tempfile.TemporaryDirectory() as made:
         for task in options.tasks:
-            lines.append(row(task, Path(made), options.strategy, options.steps))
+            lines.append(make(task, Path(made), options.strategy, options.steps))
             print(lines[-1], flush=True)
-    write(f"{options.strategy}-tasks", lines)
+    write(f"{options.strategy}-tasks{'-resumed' * options.resume}", lines)
 
 
 if __name__ == "__main__":

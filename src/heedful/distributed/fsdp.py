@@ -3,9 +3,11 @@
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeGuard
+from typing import TYPE_CHECKING, TypeGuard, cast
 
 from torch import Tensor, nn
+
+from heedful.errors import UnsupportedError
 
 if TYPE_CHECKING:
     from torch.distributed.fsdp import FSDPModule
@@ -16,8 +18,9 @@ def shard_model(model: nn.Module, *, device: str) -> None:
     """Spread the parameters, and so their gradients and what optimizers remember, in place.
 
     Every module of a `ModuleList` is gathered for its own forward and backward pass, and all else
-    with the model; an optimizer must be made after this. All processes hold the same parameters
-    before, and call the model, and nothing within it, for a gradient.
+    with the model; one whose own modules are called one by one instead is gathered for these, and
+    until its gradient is there. An optimizer must be made after this. All processes hold the same
+    parameters before, and call the model, and nothing within it, for a gradient.
 
     Args:
         model: On its device.
@@ -33,8 +36,83 @@ def shard_model(model: nn.Module, *, device: str) -> None:
             if isinstance(part, nn.ModuleList | nn.ModuleDict) or not [*part.parameters()]:
                 continue  # a container has no forward pass
             if not is_sharded(part):  # it is in one list alone
+                _Reached(part, model)
                 fully_shard(part, mesh=mesh)
     fully_shard(model, mesh=mesh)
+
+
+class _Reached:
+    """Gathers a part where modules within it are called and its own forward pass is not.
+
+    Args:
+        part: Gathered by itself.
+        model: That it is in.
+    """
+
+    def __init__(self, part: nn.Module, model: nn.Module) -> None:
+        self.name = type(part).__name__  # FSDP gives it another one
+        self.part, self.ways = cast("FSDPModule", part), set[str]()
+        model.register_forward_pre_hook(self._begin)
+        model.register_forward_hook(self._end)
+        part.register_forward_pre_hook(self._as_a_whole)
+        for inner in _own_modules(part):
+            inner.register_forward_pre_hook(self._within)
+
+    def _begin(self, model: nn.Module, inputs: object) -> None:
+        self.part.set_reshard_after_forward(True, recurse=False)
+        self.ways.clear()
+
+    def _end(self, model: nn.Module, inputs: object, output: object) -> None:
+        self.ways.clear()
+
+    def _as_a_whole(self, part: nn.Module, inputs: object) -> None:
+        self._note("as a whole")
+
+    def _within(self, module: nn.Module, inputs: object) -> None:
+        if any(map(_is_spread, module.parameters(recurse=False))):
+            self._note("by modules within it")
+            self.part.set_reshard_after_forward(False, recurse=False)  # backward reads it again
+            self.part.unshard()
+
+    def _note(self, way: str) -> None:
+        self.ways.add(way)
+        if len(self.ways) > 1:  # its gradients would be sent off before they are all there
+            raise UnsupportedError(
+                "a module of a ModuleList must be called either as a whole or by modules within it "
+                f"where train.strategy is fsdp, got both of {self.name}"
+            )
+
+
+def _own_modules(part: nn.Module) -> Generator[nn.Module]:
+    """All within a part but what is gathered by itself."""
+    for child in part.children():
+        if not is_sharded(child):
+            yield child
+            yield from _own_modules(child)
+
+
+def gather_for_loss(model: nn.Module) -> None:
+    """Hold every parameter as a whole until its gradient is there: for a loss that reads them.
+
+    Args:
+        model: Behind its forward pass, whose gradient is to come.
+    """
+    for part in model.modules():
+        if is_sharded(part):
+            part.unshard()
+
+
+def check_loss(loss: Tensor) -> None:
+    """Refuse a loss of which each process has a share.
+
+    Raises:
+        UnsupportedError: It reads parameters that are spread.
+    """
+    if _is_spread(loss):
+        raise UnsupportedError(
+            "a loss that reads parameters must call heedful.distributed.fsdp.gather_for_loss "
+            "before, where train.strategy is fsdp, got one that reads shares of them"
+        )
 
 
 @contextmanager

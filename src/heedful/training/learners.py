@@ -9,7 +9,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from heedful.config.base import Train
-from heedful.distributed.fsdp import norm_of, shard_model, synchronise
+from heedful.distributed.fsdp import check_loss, norm_of, shard_model, synchronise
 from heedful.errors import TrainingError, UnsupportedError
 from heedful.tasks.base import Learner, Task
 from heedful.training.compiled import Loss, compiled_loss
@@ -175,6 +175,7 @@ class Supervised:
         low = self.precision == "bf16"
         with torch.autocast(accelerator.device.type, dtype=torch.bfloat16, enabled=low):
             total, own = self.model(lambda: self.loss(self.bare, batch))
+        check_loss(total)
         # processes are averaged over, but each holds a different number of decisions
         count, loss = torch.tensor(own, device=total.device), total.detach()
         if self.several:

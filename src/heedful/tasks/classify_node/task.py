@@ -96,7 +96,10 @@ class ClassifyNode(Classification[Node]):
 
     def loss(self, model: "nn.Module", batch: Any) -> "tuple[Tensor, int]":
         """Return the cross-entropy summed over nodes, with the squares of weights for each."""
+        from heedful.distributed.fsdp import gather_for_loss
+
         total, count = super().loss(model, batch)
+        gather_for_loss(model)
         learned = [each for each in model.parameters() if each.requires_grad and each.dim() > 1]
         squares = sum(each.square().sum() for each in learned)
         return total + count * self.config.train.l2 / 2 * squares, count
