@@ -5,7 +5,7 @@ import pytest
 
 from heedful.data.alignment import Alignment
 from heedful.errors import UnsupportedError
-from heedful.reporting.examples import LONGEST, cut, fields_of, show_examples
+from heedful.reporting.examples import LONGEST, cut, fields_of, said_in_a_line, show_examples
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,12 @@ def test_what_serves_the_program_alone_is_not_told():
     assert told == {"story": "He went. She came."}
     assert fields_of(Boxes((Box("4", 2.0), Box("3", 34.5)))) == {"boxes": "4 2, 3 34.5"}
     assert fields_of(Reference()) == {"seed": "3", "known": "True"}
+
+
+def test_the_columns_of_an_answer_stay_apart():
+    assert said_in_a_line("4\t4.04\t88%") == "4 · 4.04 · 88%"
+    assert said_in_a_line("two\nlines  of text") == "two lines of text"
+    assert len(said_in_a_line("a\t" * 500)) == 240
 
 
 def test_long_texts_are_cut():

@@ -43,10 +43,15 @@ def show_examples(
     shown: list[Shown] = []
     for number, (example, answer) in enumerate(zip(examples, answers, strict=True), 1):
         tell(f"explaining example {number} of {len(examples)}")
-        asked, said = fields_of(example), cut(" ".join(task.show(answer).split()))
+        asked, said = fields_of(example), said_in_a_line(task.show(answer))
         explained = _explained(run, example, answer, draws=draws, seed=seed)
         shown.append(Shown(asked=asked, answer=said, **explained))
     return tuple(shown)
+
+
+def said_in_a_line(answer: str) -> str:
+    """Return an answer as `Task.show` gives it, its columns apart."""
+    return cut(" · ".join(" ".join(column.split()) for column in answer.split("\t")))
 
 
 def fields_of(example: Any) -> dict[str, str]:
@@ -60,7 +65,7 @@ def fields_of(example: Any) -> dict[str, str]:
 
 def _inner(name: str) -> bool:
     """Does a field only serve the program, e.g. to tell that a file was changed?"""
-    return name in ("hash", "seed", "known") or name.endswith("_hash")
+    return name in ("hash", "seed", "known", "evidence") or name.endswith("_hash")
 
 
 def cut(text: str) -> str:

@@ -16,7 +16,7 @@ from heedful.explaining.explanation import Explanation
 from heedful.explaining.paths import decision_paths
 from heedful.explaining.question import Question
 from heedful.report.run_page.data import Shown
-from heedful.reporting.examples import cut, fields_of
+from heedful.reporting.examples import fields_of, said_in_a_line
 from heedful.serving.inputs import Input, Options, written
 from heedful.tasks.base import Picture
 from heedful.training.run import Run
@@ -145,7 +145,7 @@ class Service:
 
     def _shown(self, example: Any, asked: Asked, folder: str) -> Shown:
         (answer,) = self._answer([example])
-        said = cut(" ".join(self.task.show(answer).split()))
+        said = said_in_a_line(self.task.show(answer))
         fields = {name: _pathless(value, folder) for name, value in fields_of(example).items()}
         try:
             question = self.task.question(self.model, example, answer)

@@ -16,6 +16,7 @@ def asked(ask):
 @pytest.mark.parametrize("pooling", ["attention", "mean"])
 def test_the_pieces_are_stretches_of_time(asked, pooling):
     question = asked(pooling=pooling).question
+    assert question.method == "occlusion"  # by which more holds
     assert question.pieces[0] == "0.00 s"
     assert question.shape == (1, len(question.pieces))
     assert question.canvas.shape[0] == 20

@@ -16,6 +16,7 @@ def asked(ask):
 @pytest.mark.parametrize("time", ["attention", "mean"])
 def test_the_frames_stand_side_by_side(asked, time):
     task, _, example, question = asked(time=time)
+    assert question.method == "occlusion"  # by which more holds
     side = task.size // 10
     assert question.shape == (side, 3 * side)
     whole = task.encode([example]).batch([0], "cpu")["videos"]

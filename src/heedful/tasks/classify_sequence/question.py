@@ -36,6 +36,7 @@ def why_labelled(
     together = -(-length // MOST)
     pieces = torch.arange(length) // together
     label = task.labels[answer.label]
+    one = task.config.model.strands == "one"
 
     def inputs(kept: Tensor) -> Tensor:
         there = kept[:, pieces.to(kept.device)]
@@ -54,9 +55,10 @@ def why_labelled(
         inputs=inputs,
         scores=scores,
         removal=REMOVAL,
-        route=_route(model, pieces.tolist(), strands=1 + (task.config.model.strands == "both")),
-        embedding="embedding" if task.config.model.strands == "one" else "",
-        embedded=tuple(pieces.tolist()) if task.config.model.strands == "one" else (),
+        route=_route(model, pieces.tolist(), strands=1 if one else 2),
+        embedding="embedding" if one else "",
+        embedded=tuple(pieces.tolist()) if one else (),
+        method="integrated-gradients" if one else "",  # see the table of docs/explaining.md
         title=f"{example.letters:.60} → {answer.label}",
     )
 

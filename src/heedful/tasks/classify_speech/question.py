@@ -50,5 +50,6 @@ def why_heard(
         embedded=sound.states,
         shape=(1, len(sound.names)),
         canvas=sound.canvas(),
+        method="occlusion",  # see the table of docs/explaining.md
         title=f"{os.path.basename(example.file)} → {answer.label}",
     )

@@ -52,6 +52,7 @@ def why_moving(
         route=_route(model, frames=frames, side=side),
         shape=strip.shape,
         canvas=strip.pixels,
+        method="occlusion",  # see the table of docs/explaining.md
         title=f"{example.file.rpartition('/')[2]}:{example.index} → {answer.label}",
     )
 

@@ -39,6 +39,12 @@ def test_why_there_is_none_is_told_in_the_language_of_the_page():
     assert example_view(replace(shown, reason=""), Words("zh"))["reason"] is None
 
 
+def test_words_on_a_path_have_no_space_before_them():
+    found = explanation(pieces=("the", " cat", " ", "猫"))
+    (path,) = example_view(Shown(asked={}, answer="a", explanation=found), Words("en"))["paths"]
+    assert path["way"] == "t0 ← decoder.0 · 1 ← cat"
+
+
 def test_a_picture_stands_beside_what_is_laid_over_it():
     for shown in examples()[2], examples()[4]:
         given, *laid = example_view(shown, Words("en"))["images"]

@@ -1,5 +1,6 @@
 """Held-out examples with their answers, and why: never without the verdict."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -165,9 +166,15 @@ def _numbers(found: Explanation, words: Words) -> list[tuple[str, str]] | None:
 
 
 def _paths(found: Explanation) -> list[dict[str, str]] | None:
+    # words without the space before them, which only a terminal has to show
+    named = {
+        name: tuple(each.strip() or each for each in getattr(found, name))
+        for name in ("targets", "pieces")
+    }
+    bare = replace(found, **named)
     return [
         {
-            "way": way_of(found, path, "{site} · {head}"),
+            "way": way_of(bare, path, "{site} · {head}"),
             "drop": f"{path.drop:+.3g}",
             "random": f"{path.random_drop:+.3g}",
         }
