@@ -57,3 +57,12 @@ def test_a_number_without_an_example_is_refused(run, given, split):
 def test_an_empty_text_is_refused(run):
     with pytest.raises(DataError, match="must hold something to explain"):
         heedful.explain(run, "  ")
+
+
+@pytest.mark.parametrize("method", ["gradient-attention", "integrated-gradients"])
+def test_a_run_that_has_answered_is_explained(run, method):
+    opened = heedful.load(run.folder)
+    opened.answer(["am 3. Januar"])  # which loads the model, and wants no gradients
+    assert not any(each.is_inference() for each in opened.model.parameters())
+    found = heedful.explain(opened, "am 3. Januar", method=method, test=False)
+    assert (found.weights != 0).any()

@@ -97,12 +97,10 @@ class Run:
 
     @cached_property
     def model(self) -> nn.Module:
-        """The best model, loaded once.
-
-        Before the first evaluation there is none: then it is the last one, and a warning says so.
-        """
-        model = build(self.task, self.plan)
-        checkpoint = load_weights(self.folder, model)
+        """The best model, loaded once; before the first evaluation the last one, and a warning."""
+        with torch.inference_mode(False):  # whoever asks first: others may want gradients of it
+            model = build(self.task, self.plan).to(self.device)
+            checkpoint = load_weights(self.folder, model)
         if not self.evaluated:
             warnings.warn(
                 f"{self.folder} was stopped before its first evaluation: this is its last "
@@ -110,7 +108,7 @@ class Run:
                 RunWarning,
                 stacklevel=2,
             )
-        return model.to(self.device).eval()
+        return model.eval()
 
     def answer(self, inputs: Sequence[str]) -> list[Any]:
         """Answer what a user types: texts, paths of files or numbers, whatever the task takes.
