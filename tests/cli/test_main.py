@@ -29,7 +29,7 @@ def run_python(code, *, env=None, **options):
 
 def test_it_runs_without_what_only_unix_has(tmp_path):
     code = """
-import importlib, os, signal, sys
+import asyncio, importlib, os, signal, sys  # the first has files of its own for Windows
 for name in ("fcntl", "resource", "pwd", "grp", "termios", "pty"):
     sys.modules[name] = None
 for module, names in ((os, ("getuid", "killpg", "sched_getaffinity", "sysconf", "O_NOFOLLOW")),

@@ -10,6 +10,7 @@ import json
 import shutil
 import tomllib
 from contextlib import redirect_stderr, redirect_stdout
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,12 @@ PHRASES = (
 SCORES = ("exact_match", "bleu", "chrf", "token_accuracy")
 # AdamW divides by what it multiplies with: 20 steps leave half of the digits
 BAND = torch.finfo(torch.float32).eps ** 0.5
+
+
+BABEL = json.loads((FIXTURES / "rnn" / "run.json").read_text(encoding="utf-8"))["versions"]["babel"]
+same_phrases = pytest.mark.skipif(
+    version("babel") != BABEL, reason=f"the runs were trained on the phrases of babel {BABEL}"
+)
 
 
 @pytest.fixture(autouse=True)
@@ -120,10 +127,15 @@ def scores(run, **how):
     report = heedful.evaluate(run, **how).to_json()
     pairs = ((key, f"{key}_interval") for key in SCORES)
     kept = ("examples", "bleu_signature", *(key for pair in pairs for key in pair), "by_kind")
-    found = json.loads(json.dumps({key: report[key] for key in kept}))
+    found = rounded({key: report[key] for key in kept})
     for each in found["by_kind"].values():
         each.pop("bleu", None)  # was not told apart by kind
     return found
+
+
+def rounded(tree):
+    """Without last digits, which are other ones in other versions of numpy."""
+    return json.loads(json.dumps(tree), parse_float=lambda digits: round(float(digits), 9))
 
 
 def command(*words):
@@ -170,6 +182,7 @@ def expected_now(folder):
     }
 
 
+@same_phrases
 @pytest.mark.parametrize("name", TRAINED)
 def test_a_training_learns_the_same(name, tmp_path):
     run, then = train_anew(name, tmp_path), FIXTURES / name
@@ -179,7 +192,7 @@ def test_a_training_learns_the_same(name, tmp_path):
     for file in ("splits/dev.jsonl", "splits/test.jsonl", "tokens/source.json"):
         assert (run / file).read_bytes() == (then / file).read_bytes()
     if same_machine():
-        assert scores(run) == EXPECTED["scores"][name]
+        assert scores(run) == rounded(EXPECTED["scores"][name])
 
 
 def test_other_batches_are_seen(tmp_path, monkeypatch):
@@ -198,8 +211,8 @@ def test_other_batches_are_seen(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", RUNS)
 def test_an_old_run_scores_the_same(name, copy):
     run = copy(name)
-    assert scores(run) == EXPECTED["scores"][name]
-    assert scores(heedful.load(run), split="dev", beam=2) == EXPECTED["dev"][name]
+    assert scores(run) == rounded(EXPECTED["scores"][name])
+    assert scores(heedful.load(run), split="dev", beam=2) == rounded(EXPECTED["dev"][name])
 
 
 @pytest.mark.parametrize("name", RUNS)
@@ -207,6 +220,7 @@ def test_an_old_run_translates_the_same(name, copy):
     assert command("predict", copy(name), *PHRASES) == EXPECTED["translations"][name]
 
 
+@same_phrases
 @pytest.mark.parametrize("name", TRAINED)
 def test_an_old_run_goes_on(name, copy):
     found, wanted = resumed(copy(name)), EXPECTED["resumed"][name]
@@ -216,6 +230,7 @@ def test_an_old_run_goes_on(name, copy):
         assert found["weights"] == wanted["weights"]
 
 
+@same_phrases
 def test_a_plan_changes_an_old_run_alike(copy, tmp_path):
     new, then = applied(copy("learned"), tmp_path / "new"), copy("optimised")
     found, wanted = weights(new), weights(then)

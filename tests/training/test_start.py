@@ -3,10 +3,12 @@
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -228,7 +230,13 @@ def test_resuming_notices_that_the_training_data_changed(own_files):
     run = train(own_files)
     with Path("train.tsv").open("a", encoding="utf-8") as file:
         file.write("one\t一\n")
-    with pytest.raises(RunError, match=r"must be what it was, got other examples"):
+    with pytest.raises(RunError, match=r"got other examples. Restore .* or train anew\.$"):
+        train(resume=run.folder)
+    about = json.loads((run.folder / "run.json").read_text(encoding="utf-8"))
+    about["versions"]["babel"] = "2.1"  # of which built-in phrases are made
+    (run.folder / "run.json").write_text(json.dumps(about), encoding="utf-8")
+    (run.folder / "manifest.json").unlink()
+    with pytest.raises(RunError, match=rf"with babel 2\.1, now {re.escape(version('babel'))}\.$"):
         train(resume=run.folder)
 
 

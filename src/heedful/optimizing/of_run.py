@@ -11,13 +11,13 @@ from torch import Tensor, nn
 
 from heedful.config.problems import unknown_choice
 from heedful.data.batches import size_batches
-from heedful.errors import ConfigError, DataError, RunError, UnsupportedError
+from heedful.errors import ConfigError, DataError, UnsupportedError
 from heedful.metrics.metric import Floats, ratio_metric
 from heedful.optimizing.problem import Problem, Split, unavailable
 from heedful.tasks.base import Batch, Dataset, Task
 from heedful.tasks.measure import measure
 from heedful.training.run import Run
-from heedful.training.splits import training_examples
+from heedful.training.splits import check_trained_on, training_examples
 
 CALIBRATION = 256  # examples for scores and least squares
 FINETUNING = 150_000  # examples to fine-tune with, at most
@@ -142,12 +142,7 @@ def _trained_on(run: Run) -> tuple[list[Any], Dataset]:
     """The training split, which must be what the run was trained on, also made ready."""
     train = training_examples(run)
     read = run.task.encode(train, training=True)
-    found = read.fingerprint()
-    if run.about.get("data_fingerprint") != found:
-        raise RunError(
-            f"the training data of {run.folder} must be what it was, got other examples. "
-            "Restore the files, or train anew."
-        )
+    check_trained_on(run, read)
     return train, read
 
 

@@ -1,8 +1,10 @@
 """Held-out examples as a file, one JSON object a line; and what is left to learn from."""
 
 import json
+import platform
 from collections.abc import Sequence
 from dataclasses import asdict, fields
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -14,6 +16,7 @@ from heedful.errors import DataError, RunError
 from heedful.files import reason, write_bytes
 
 if TYPE_CHECKING:
+    from heedful.tasks.base import Dataset
     from heedful.training.run import Run
 
 SomeExample = TypeVar("SomeExample")
@@ -96,3 +99,29 @@ def training_examples(run: "Run", config: TaskConfig | None = None) -> list[Any]
         return train
     held_out = [*run.examples("dev"), *run.examples("test")]
     return without_held_out(train, held_out, run.task.identity)
+
+
+def check_trained_on(run: "Run", data: "Dataset") -> None:
+    """Raise unless these are the examples that a run was trained on.
+
+    Args:
+        run: That was trained.
+        data: Its training split as it is read now.
+
+    Raises:
+        RunError: They are others; and from which versions of what makes built-in examples.
+    """
+    if run.about.get("data_fingerprint") == data.fingerprint():
+        return
+    then, now = run.about.get("versions", {}), versions_of_examples()
+    other = [f"{name} {then[name]}, now {now[name]}" for name in now if then.get(name) != now[name]]
+    why = f" Where they are built in: it was made with {'; '.join(other)}." if other else ""
+    raise RunError(
+        f"the training data of {run.folder} must be what it was, got other examples. "
+        f"Restore the files, or train anew.{why}"
+    )
+
+
+def versions_of_examples() -> dict[str, str]:
+    """Versions of what built-in examples are made from: texts of Python, phrases of babel."""
+    return {"python": platform.python_version(), "babel": version("babel")}

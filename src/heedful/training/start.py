@@ -27,7 +27,7 @@ from heedful.training.loop import Listener, Ready, Training, ignore
 from heedful.training.processes import accelerator, alike, decided
 from heedful.training.run import Run, build
 from heedful.training.settled import CONFIG, FREE, change_config, mark, settled
-from heedful.training.splits import training_examples
+from heedful.training.splits import check_trained_on, training_examples
 
 PACKAGES = ("heedful", "torch", "accelerate", "tokenizers", "babel", "safetensors")
 
@@ -166,11 +166,7 @@ def _resumed(
     splits = Splits[Any](train=train, dev=run.examples("dev"), test=run.examples("test"))
     task = run.task if config == run.config else run.kind.load(config, folder)
     data, about = _ready(task, splits), run.about
-    if about.get("data_fingerprint") != data.train.fingerprint():
-        raise RunError(
-            f"the training data of {folder} must be what it was, got other examples. "
-            "Restore the files, or train anew."
-        )
+    check_trained_on(run, data.train)
     torch.manual_seed(config.seed)
     training = Training(task, data, build(task), folder, listener)
     training.learner.precision = about["precision"]
