@@ -21,9 +21,9 @@ from heedful.training.run import Run
 WAYS = {
     "FedAvg, shares alike": Federation(),
     "FedAvg, labels spread by 0.1": Federation(skew=0.1),
-    "FedProx 0.1, shares alike": Federation(proximal=0.1),
-    "FedProx 0.01, labels spread by 0.1": Federation(skew=0.1, proximal=0.01),
     "FedProx 0.1, labels spread by 0.1": Federation(skew=0.1, proximal=0.1),
+    "FedProx 1, labels spread by 0.1": Federation(skew=0.1, proximal=1.0),
+    "FedProx 1, shares alike": Federation(proximal=1.0),
 }
 
 

@@ -36,11 +36,13 @@ def train_locally(
         steps: Of this round.
         number: Of the round, from 0.
         rounds: How many there are.
-        proximal: `mu` of FedProx: the loss also gets `mu / 2` times the squared distance from the
-            weights that the round began with. 0 is FedAvg.
+        proximal: `mu` of FedProx, which holds steps near the weights that the round began with:
+            every step of AdamW is followed by that of `mu / 2` times the squared distance, of the
+            same learning rate, as its weight decay is. As a part of the loss, AdamW would make the
+            more of it the smaller gradients are. 0 is FedAvg.
 
     Returns:
-        The mean loss of a decision, without the proximal term.
+        The mean loss of a decision.
 
     Raises:
         UnsupportedError: The task has a learner of its own instead of one loss.
@@ -48,7 +50,9 @@ def train_locally(
 
     Source:
         McMahan et al. 2017, arXiv:1602.05629 (FedAvg).
-        Li et al. 2018, arXiv:1812.06127, equation 2 (FedProx).
+        Li et al. 2018, arXiv:1812.06127, equation 2 (FedProx; there with SGD).
+        Loshchilov and Hutter 2017, arXiv:1711.05101, section 2 (why penalties stay out of Adam's
+        gradient).
     """
     if task.learner(model) is not None:
         raise UnsupportedError(
@@ -71,11 +75,12 @@ def train_locally(
         total, decisions = total + loss.item(), decisions + count
         if not math.isfinite(total):
             raise TrainingError(f"the loss must stay a number, got {total} at step {step}")
-        mean = loss / count
-        (mean + proximal / 2 * _apart(model, begun) if proximal else mean).backward()
+        (loss / count).backward()
         nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
         optimizer.step()
         optimizer.zero_grad()
+        if proximal:
+            _pull_back(model, begun, optimizer.param_groups[0]["lr"] * proximal)
     model.eval()
     return total / decisions
 
@@ -85,7 +90,8 @@ def _batches(stream: Stream, epoch: int) -> Iterator[Any]:
         yield batch
 
 
-def _apart(model: nn.Module, begun: list[Tensor]) -> Tensor:
-    """The squared distance of the weights from where they were."""
-    pairs = zip(model.parameters(), begun, strict=True)
-    return torch.stack([(now - then).square().sum() for now, then in pairs]).sum()
+@torch.no_grad()
+def _pull_back(model: nn.Module, begun: list[Tensor], strength: float) -> None:
+    """Go to where `|w - now|^2 / 2 + strength |w - then|^2 / 2` is least: never past `then`."""
+    for now, then in zip(model.parameters(), begun, strict=True):
+        now.lerp_(then, strength / (1 + strength))
