@@ -42,6 +42,17 @@ def test_what_loses_too_much_or_saves_nothing_is_no_answer(answers, share, slack
     assert answers.in_order == []
 
 
+def test_what_was_not_judged_is_kept_where_there_is_no_other(answers):
+    unknown = candidate(0.7, float("-inf"), FREE)
+    answers.only(unknown)
+    assert answers.in_order == [unknown]
+    judged = candidate(0.9, 0.1)
+    other = Answers()
+    other.add(judged)
+    other.only(unknown)
+    assert other.in_order == [judged]
+
+
 def test_the_same_one_counts_once(answers):
     one = candidate(0.5, 0.1)
     answers.add(one)

@@ -1,5 +1,6 @@
 """Fewer bits: verified before anything is cut, told, kept, and the base of what is cut."""
 
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -11,8 +12,8 @@ from heedful.optimizing import free_moves as file
 from heedful.optimizing import rounds
 from heedful.optimizing.budget import Budget
 from heedful.optimizing.clock import Clock, TimeUp
-from heedful.optimizing.events import Verified
-from heedful.optimizing.free_moves import free_moves
+from heedful.optimizing.events import Note, Verified
+from heedful.optimizing.free_moves import free_moves, unjudged_move
 from heedful.optimizing.request import Request
 from heedful.optimizing.rounds import Search
 
@@ -95,3 +96,46 @@ def test_none_begins_when_time_is_up(kit, told):
     search.clock.kept = 60.0
     with pytest.raises(TimeUp):
         next(free_moves(search))
+
+
+def late(kit, *slacks):
+    """A search that ends while the first way is judged, unless it was."""
+    search, events = made(kit, *slacks, clock=Clock(1.0, now=lambda: 0.0))
+    if not slacks:
+
+        def judged(_):
+            raise TimeUp
+
+        search.judged = judged
+    with suppress(TimeUp):
+        next(free_moves(search))
+    search.cut_short = True
+    return search, events
+
+
+def test_where_nothing_was_judged_in_time_the_most_exact_way_is_left_to_the_proof(kit, told):
+    search, events = late(kit)
+    told["speeds"] = [1.25]
+    found = unjudged_move(search)
+    assert found.plan.linear == "bf16"
+    assert found.share == 1 / 1.25
+    assert 0 <= found.divergence < 0.1
+    assert found.verdict is None
+    text = "nothing was judged in time: bf16 in all wide layers is left to the proof"
+    assert events[-1] == Note(text=text)
+    told["speeds"] = [0.9]
+    assert unjudged_move(search) is None, "no faster"
+
+
+def test_nothing_is_left_to_the_proof_where_there_was_time(kit, told):
+    search, _ = late(kit)
+    search.cut_short = False
+    assert unjudged_move(search) is None
+    search.cut_short = True
+    search.answers.only(search.original)
+    assert unjudged_move(search) is None
+    search, _ = late(kit, -1.0)
+    assert unjudged_move(search) is None, "it was judged, and lost too much"
+    search, _ = made(kit, goal="macs")
+    search.cut_short = True
+    assert unjudged_move(search) is None

@@ -15,16 +15,18 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 import heedful
+from heedful.allocation import precision
 from heedful.allocation.moves import KeepHeads
-from heedful.bench.timing import Ratio
+from heedful.bench.timing import Ratio, Times
 from heedful.errors import BudgetError, ConfigError, DataError, RunError, UnsupportedError
 from heedful.locks import hold
 from heedful.nn import Attention
 from heedful.nn.positions import AlibiPositions
-from heedful.optimizing import latency_table, site_options
+from heedful.optimizing import free_moves, latency_table, rounds, site_options
 from heedful.optimizing import optimize as optimize_file
 from heedful.optimizing import proof as proof_file
 from heedful.optimizing.budget import Budget
+from heedful.optimizing.clock import TimeUp
 from heedful.optimizing.events import Note, RoundDone, Stage
 from heedful.optimizing.finetuned_original import UNLABELLED, UNTRAINED
 from heedful.optimizing.of_model import ModelSpec
@@ -326,6 +328,26 @@ def test_a_search_that_had_no_time_says_so(kit, timed):
     assert outcome.reason.endswith(
         "got none that does before the time was up; give it more minutes, or loosen the budget"
     )
+
+
+def test_where_time_is_up_before_anything_is_judged_there_is_an_answer(kit, timed, monkeypatch):
+    def nothing(search):
+        raise TimeUp
+        yield
+
+    monkeypatch.setattr(rounds, "free_moves", nothing)
+    monkeypatch.setattr(precision, "WIDE", 16)
+    monkeypatch.setattr(
+        free_moves,
+        "in_turns",
+        lambda runs, *, rounds: {"before": Times((3.0,)), "after": Times((2.0,))},
+    )
+    outcome = optimized(kit, kit.planted(), settings=kit.quick(rounds=1, minutes=5, goal="latency"))
+    assert outcome.accepted
+    assert outcome.plan.linear == "bf16"
+    assert not outcome.plan.moves
+    assert outcome.report["cost_share"] == 0.6667
+    assert outcome.report["quality"]["split"] == "test"
 
 
 def test_what_keeps_no_budget_is_refused_and_only_reported(kit, timed, tmp_path):

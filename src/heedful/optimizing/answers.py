@@ -26,6 +26,10 @@ class Answers:
         }
         self._kept = [each for each in known if id(each) in useful or is_free(each.plan)]
 
+    def only(self, candidate: Candidate) -> None:
+        """Keep one that was not judged, where there is no other."""
+        self._kept = self._kept or [candidate]
+
     @property
     def in_order(self) -> list[Candidate]:
         """Those that are kept, by rising cost; the next one is for where the one before fails."""

@@ -25,12 +25,13 @@ from heedful.optimizing.events import (
 )
 from heedful.optimizing.evidence import AS_GIVEN, Evidence, round_of, step_of
 from heedful.optimizing.finetuned_original import FinetunedOriginal, finetune_original
+from heedful.optimizing.free_moves import unjudged_move
 from heedful.optimizing.loadable import as_plain, check_loadable
 from heedful.optimizing.of_model import ModelSpec, Quality, identity, problem_of_model
 from heedful.optimizing.optimize_data import OptimizeData
 from heedful.optimizing.outcome import Outcome
 from heedful.optimizing.problem import Problem
-from heedful.optimizing.proof import Proof, decisive, keep_time_for_proof, prove
+from heedful.optimizing.proof import Proof, decisive, fits, keep_time_for_proof, prove
 from heedful.optimizing.request import Request
 from heedful.optimizing.rounds import Search
 from heedful.optimizing.sample_size import required_examples
@@ -273,3 +274,6 @@ def _search(search: Search, on_event: EventListener) -> None:
         if not search.answers.in_order:
             raise
         on_event(Note(text="interrupted: going on with the best so far"))
+    last = unjudged_move(search) if fits(search.clock) else None
+    if last is not None:
+        search.answers.only(last)

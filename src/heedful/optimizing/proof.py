@@ -84,7 +84,7 @@ def prove(search: Search, on_event: EventListener) -> list[Proof]:
     """
     proofs: list[Proof] = []
     for candidate in search.answers.in_order:
-        if proofs and not _fits(search.clock):
+        if proofs and not fits(search.clock):
             on_event(Note(text="the time is up before another candidate could be proved"))
             break
         proofs.append(_proof(search, candidate, on_event))
@@ -113,7 +113,7 @@ def _proof(search: Search, candidate: Candidate, on_event: EventListener) -> Pro
     return _judged(search, proof)
 
 
-def _fits(clock: Clock) -> bool:
+def fits(clock: Clock) -> bool:
     """Is there time for another proof, if a short one?"""
     shortest = 2 * (FEWEST_TIMINGS + 1) * clock.took.get("use", 0.0)
     return clock.spent + shortest + clock.took.get("judging", 0.0) <= LATE * clock.limit
