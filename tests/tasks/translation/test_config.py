@@ -22,7 +22,7 @@ def test_files_show_settings_in_the_order_of_old_runs():
     assert fields_in_order(Train) == [
         *("steps", "epochs", "minutes", "tokens_per_batch", "learning_rate", "warmup"),
         *("weight_decay", "loss", "label_smoothing", "clip", "accumulate", "strategy", "precision"),
-        *("evaluate_every", "checkpoint_seconds", "patience", "tensorboard", "watch"),
+        *("compile", "evaluate_every", "checkpoint_seconds", "patience", "tensorboard", "watch"),
     ]
 
 
