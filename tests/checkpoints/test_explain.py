@@ -21,6 +21,17 @@ def read(folder, text=TEXT):
     return open_checkpoint(folder).model, tokenizer, tokenizer(text, return_tensors="pt")
 
 
+@torch.inference_mode()
+def written(model, inputs):
+    """The tokens that a model writes, likeliest first, with what it begins with."""
+    return model.generate(
+        input_ids=inputs.input_ids,
+        attention_mask=inputs.attention_mask,
+        max_new_tokens=WRITTEN,
+        do_sample=False,
+    )[0]
+
+
 def without(tokens, place, mask):
     """Tokens, one of which is hidden."""
     return tokens.masked_fill(torch.arange(tokens.shape[1]) == place, mask)
@@ -73,13 +84,7 @@ def unending(folder: Path):
 def test_a_language_model_is_asked_for_what_it_goes_on_with(save, sizes):
     folder = unending(save("LlamaForCausalLM", T.LlamaConfig(**sizes, eos_token_id=None)))
     model, tokenizer, inputs = read(folder)
-    with torch.inference_mode():
-        row = model.generate(
-            input_ids=inputs.input_ids,
-            attention_mask=inputs.attention_mask,
-            max_new_tokens=WRITTEN,
-            do_sample=False,
-        )[0, inputs.input_ids.shape[1] :]
+    row = written(model, inputs)[inputs.input_ids.shape[1] :]
     found = explain_checkpoint(folder, TEXT, draws=20, paths=1)
     assert 0 < len(found.targets) <= WRITTEN
     assert (
@@ -100,13 +105,8 @@ def test_an_encoder_decoder_is_asked_for_what_it_writes(save, sizes):
     model, tokenizer, inputs = read(folder)
     found = explain_checkpoint(folder, TEXT, method="occlusion", test=False)
     assert found.pieces == ("a", "b", "c", "d", "e")
+    row = written(model, inputs)[1:]
     with torch.inference_mode():
-        row = model.generate(
-            input_ids=inputs.input_ids,
-            attention_mask=inputs.attention_mask,
-            max_new_tokens=WRITTEN,
-            do_sample=False,
-        )[0, 1:]
         before = torch.cat([torch.zeros(1, 1, dtype=torch.long), row[None, :-1]], 1)
         scores = [
             log_odds(model(input_ids=tokens, decoder_input_ids=before).logits, row[None])[0, 0]

@@ -131,14 +131,12 @@ def _cases(
 ) -> tuple[tuple[str, ...], list[tuple[Tensor, ...]]]:
     """The names of real inputs, and several calls with them: no size of the first one is 1."""
     batches = sorted(opened.batches, key=_smallest, reverse=True)
-    names, dtype = (
-        tuple(name for name in batches[0] if name not in without),
-        next(model.parameters()).dtype,
-    )
-    cases = [
-        tuple(x.to(dtype) if x.is_floating_point() else x for x in (batch[name] for name in names))
-        for batch in batches
-    ]
+    names = tuple(name for name in batches[0] if name not in without)
+    dtype = next(model.parameters()).dtype
+    cases: list[tuple[Tensor, ...]] = []
+    for batch in batches:
+        given = (batch[name] for name in names)
+        cases.append(tuple(x.to(dtype) if x.is_floating_point() else x for x in given))
     return names, cases
 
 

@@ -66,9 +66,9 @@ class Judging:
 
     def judged(self, candidate: Candidate) -> Candidate:
         """Return the candidate with its verdict on the dev split."""
-        after = self.problem.statistics(candidate.model, "dev")
         verdict = judge(
-            *(self.before, after),
+            self.before,
+            self.problem.statistics(candidate.model, "dev"),
             metric=self.problem.metric,
             budget=self.budget,
             confidence=self.confidence,
