@@ -550,15 +550,10 @@ def test_numbers_that_nobody_can_mean_are_refused(name, field):
 # -------------------------------------------------------------------------
 
 
-@pytest.fixture
-def narrow_is_wide(monkeypatch):
-    monkeypatch.setattr(precision, "WIDE", WIDTH)
-
-
-def test_all_wide_layers_are_lowered_before_the_moves_of_a_site(narrow_is_wide):
+def test_all_wide_layers_are_lowered_before_the_moves_of_a_site():
     model = make()
     model.between = nn.Linear(WIDTH, WIDTH).double()
-    plan = Plan(linear="bf16").then("own", (KeepHeads(heads=(0, 2, 3)),))
+    plan = Plan(linear="bf16", narrowest=WIDTH).then("own", (KeepHeads(heads=(0, 2, 3)),))
     assert parse_plan(plan.dumps()) == plan
     made, new = plan.resolved(model)
     assert made.linear == "bf16"
@@ -566,7 +561,8 @@ def test_all_wide_layers_are_lowered_before_the_moves_of_a_site(narrow_is_wide):
     assert sites == {"own": "3 x 3, bf16", "cross": "2 x 6, bf16"}
     assert new.between.precision == "bf16"
     assert type(model.between) is nn.Linear
-    mixed = Plan(linear="bf16", moves={"own": (LowPrecision(precision="int8"),)}).apply(model)
+    lower = {"own": (LowPrecision(precision="int8"),)}
+    mixed = Plan(linear="bf16", narrowest=WIDTH, moves=lower).apply(model)
     assert (precision.precision_of(mixed.own), precision.precision_of(mixed.cross)) == (
         "int8",
         "bf16",
@@ -576,6 +572,23 @@ def test_all_wide_layers_are_lowered_before_the_moves_of_a_site(narrow_is_wide):
 def test_a_plan_without_it_says_nothing_of_it():
     assert "linear" not in Plan().dumps()
     assert Plan(linear="int8").diff(Plan()) == ["linear layers: int8 -> as they are"]
+
+
+def test_a_plan_says_which_layers_are_wide_where_that_is_not_as_usual():
+    assert "narrowest" not in Plan(linear="int8").dumps()
+    narrow = Plan(linear="int8", narrowest=32)
+    assert parse_plan(narrow.dumps()) == narrow
+    assert Plan(linear="int8").diff(narrow) == ["linear layers: int8 -> int8 from 32 on"]
+    model = make()
+    model.narrow, model.narrower = nn.Linear(32, 33), nn.Linear(32, 31)
+    changed = narrow.apply(model)
+    assert (changed.narrow.precision, type(changed.narrower)) == ("int8", nn.Linear)
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "1.5", "true", '"64"', "1e3"])
+def test_the_width_from_which_layers_are_wide_is_a_whole_number(value):
+    with pytest.raises(ConfigError, match="narrowest of a plan must be a whole number from 1 on"):
+        parse_plan(f'version = 1\nlinear = "int8"\nnarrowest = {value}\n')
 
 
 @pytest.mark.parametrize("value", ['"int4"', "8", "true", '["int8"]'])

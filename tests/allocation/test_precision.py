@@ -5,7 +5,6 @@ import torch
 from torch import nn
 
 from heedful.allocation.precision import (
-    WIDE,
     lower,
     lower_wide,
     precision_of,
@@ -55,12 +54,12 @@ def test_only_linear_layers_can_be_lowered():
 
 
 def test_only_layers_that_are_wide_on_both_sides_are_lowered():
-    shapes = ((WIDE, WIDE), (WIDE, WIDE - 1), (WIDE - 1, WIDE))
+    shapes = ((40, 40), (40, 39), (39, 40))
     model = nn.Sequential(*(nn.Linear(*shape) for shape in shapes), nn.ReLU()).eval()
     named = dict(model.named_parameters())
-    assert wide_layers(model) == 1
-    lower_wide(model, "int8")
+    assert wide_layers(model, narrowest=40) == 1
+    lower_wide(model, "int8", narrowest=40)
     assert [type(layer) for layer in model[:3]] == [LowPrecisionLinear, nn.Linear, nn.Linear]
     assert model[0].precision == "int8"
-    assert wide_layers(model) == 0
+    assert wide_layers(model, narrowest=40) == 0
     assert all(parameter is named[name] for name, parameter in model.named_parameters())

@@ -4,6 +4,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 import pytest
+from torch import nn
 
 from heedful.allocation import precision
 from heedful.allocation.moves import LowPrecision
@@ -23,7 +24,7 @@ WAYS = ["bf16", "int8", "int8 in attention, bf16 elsewhere"]
 @pytest.fixture
 def told(monkeypatch):
     """How much faster each way is; `made` finds it told."""
-    monkeypatch.setattr(precision, "WIDE", 16)
+    monkeypatch.setattr(file, "WIDE", 16)
     faster = {"speeds": [1.5, 2.0, 1.75]}
 
     def in_turns(runs, *, rounds):
@@ -87,8 +88,42 @@ def test_other_goals_gain_nothing_from_fewer_bits(kit, told, goal):
     assert list(free_moves(made(kit, goal=goal)[0])) == []
 
 
-def test_narrow_models_gain_nothing_either(kit):
+def test_layers_of_a_few_numbers_are_left_alone(kit):
     assert list(free_moves(made(kit)[0])) == []
+
+
+@pytest.mark.parametrize(
+    "wide, speeds, slacks, ways",
+    [
+        (99, [1.5], [1.0], ["int8 in narrow layers too"]),
+        (99, [0.9], [], []),
+        (20, [1.5, 2.0, 2.5], [1.0, 1.0, 1.0], [*WAYS[:2], "int8 in narrow layers too"]),
+        # where fewer layers lose too much, more do not gain anything
+        (20, [1.5, 2.0, 1.75], [1.0, -1.0, 1.0], WAYS),
+    ],
+)
+def test_narrow_layers_follow_where_int8_loses_little(
+    kit, told, monkeypatch, wide, speeds, slacks, ways
+):
+    monkeypatch.setattr(file, "WIDE", wide)
+    monkeypatch.setattr(file, "NARROW", 16)
+    told["speeds"] = [*speeds]
+    search, events = made(kit, *slacks)
+    search.problem.model.wider = nn.Linear(20, 20)
+    found = list(free_moves(search))
+    assert [event.text for event in events if isinstance(event, Verified)] == ways
+    if ways[-1:] == ["int8 in narrow layers too"]:
+        assert (found[-1].plan.linear, found[-1].plan.narrowest) == ("int8", 16)
+        assert precision.precision_of(found[-1].model.own) == "int8"
+
+
+def test_what_multiplies_in_bf16_is_left_so(kit, told, monkeypatch):
+    monkeypatch.setattr(file, "WIDE", 99)
+    monkeypatch.setattr(file, "NARROW", 16)
+    search, _ = made(kit)
+    precision.lower(search.problem.model.own, "bf16")
+    search.problem.model.wider = nn.Linear(20, 20)
+    assert list(free_moves(search)) == []
 
 
 def test_none_begins_when_time_is_up(kit, told):
@@ -121,7 +156,7 @@ def test_where_nothing_was_judged_in_time_the_most_exact_way_is_left_to_the_proo
     assert found.share == 1 / 1.25
     assert 0 <= found.divergence < 0.1
     assert found.verdict is None
-    text = "nothing was judged in time: bf16 in all wide layers is left to the proof"
+    text = "nothing was judged in time: bf16 is left to the proof"
     assert events[-1] == Note(text=text)
     told["speeds"] = [0.9]
     assert unjudged_move(search) is None, "no faster"

@@ -15,7 +15,6 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 import heedful
-from heedful.allocation import precision
 from heedful.allocation.moves import KeepHeads
 from heedful.bench.timing import Ratio, Times
 from heedful.errors import BudgetError, ConfigError, DataError, RunError, UnsupportedError
@@ -336,7 +335,7 @@ def test_where_time_is_up_before_anything_is_judged_there_is_an_answer(kit, time
         yield
 
     monkeypatch.setattr(rounds, "free_moves", nothing)
-    monkeypatch.setattr(precision, "WIDE", 16)
+    monkeypatch.setattr(free_moves, "WIDE", 16)
     monkeypatch.setattr(
         free_moves,
         "in_turns",

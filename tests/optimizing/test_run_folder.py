@@ -351,6 +351,20 @@ def test_a_plan_behind_a_plan_leads_from_the_trained_model(digit_run, tmp_path):
 
 
 @pytest.mark.parametrize(
+    "first, second, both",
+    [
+        (Plan(linear="int8", narrowest=16), Plan(), Plan(linear="int8", narrowest=16)),
+        (Plan(), Plan(linear="int8", narrowest=16), Plan(linear="int8", narrowest=16)),
+        (Plan(linear="int8"), Plan(linear="int8", narrowest=16), Plan(linear="int8", narrowest=16)),
+        (Plan(linear="int8", narrowest=16), Plan(linear="int8"), Plan(linear="int8", narrowest=16)),
+        (Plan(), Plan(), Plan()),
+    ],
+)
+def test_what_either_plan_lowers_both_together_lower(first, second, both):
+    assert run_folder._behind(first, second) == both
+
+
+@pytest.mark.parametrize(
     "plan, error, message",
     [
         (Plan(moves={"x": (DropSite(),)}), ConfigError, "plan must fit the model, got 'x'"),

@@ -14,7 +14,7 @@ from heedful.allocation.attached import copied
 from heedful.allocation.moments import Moments
 from heedful.allocation.moves import DropSite, KeepHeads, Move
 from heedful.allocation.moves.named import kinds_of_moves, name_of
-from heedful.allocation.precision import lower_wide
+from heedful.allocation.precision import WIDE, lower_wide
 from heedful.allocation.sites import Site, find_sites
 from heedful.errors import ConfigError, HeedfulError, RunError, UnsupportedError
 from heedful.files import read_whole, write_bytes
@@ -40,11 +40,13 @@ class Plan:
             model unnoticed.
         linear: In what the wide linear layers of the whole model multiply, before the moves of any
             site; `None` leaves them as they are. See `lower_wide`.
+        narrowest: How wide a layer must be for that.
     """
 
     moves: Mapping[str, tuple[Move, ...]] = field(default_factory=dict[str, tuple[Move, ...]])
     was: Mapping[str, str] = field(default_factory=dict[str, str])
     linear: Precision | None = None
+    narrowest: int = WIDE
 
     def apply(self, model: nn.Module, moments: Mapping[str, Moments] | None = None) -> nn.Module:
         """Return a changed copy of the model that the plan was made for; see `resolved`."""
@@ -78,7 +80,7 @@ class Plan:
                 )
         new = unfused(model, list(sites.values()))
         if self.linear is not None:
-            lower_wide(new, self.linear)
+            lower_wide(new, self.linear, narrowest=self.narrowest)
         made: dict[str, tuple[Move, ...]] = {}
         for name, moves in self.moves.items():
             self._check(name, sites[name], model)
@@ -107,8 +109,8 @@ class Plan:
     def diff(self, other: "Plan") -> list[str]:
         """Return one line for each site at which `other` does something else."""
         lines: list[str] = []
-        if self.linear != other.linear:
-            here, there = (each.linear or "as they are" for each in (self, other))
+        here, there = self._of_linear(), other._of_linear()
+        if here != there:
             lines.append(f"linear layers: {here} -> {there}")
         for name in sorted({*self.moves, *other.moves}):
             here, there = self.moves.get(name, ()), other.moves.get(name, ())
@@ -122,8 +124,12 @@ class Plan:
         Raises:
             UnsupportedError: A user's own move holds what no plan can.
         """
-        linear = "" if self.linear is None else f"\nlinear = {_toml(self.linear)}"
-        blocks = [f"{HEAD}version = {VERSION}{linear}"]
+        whole = f"{HEAD}version = {VERSION}"
+        if self.linear is not None:
+            whole += f"\nlinear = {_toml(self.linear)}"
+        if self.narrowest != WIDE:
+            whole += f"\nnarrowest = {self.narrowest}"
+        blocks = [whole]
         for name, moves in self.moves.items():
             lines = ["[[site]]", f"name = {_toml(name)}"]
             if name in self.was:
@@ -138,6 +144,11 @@ class Plan:
     def save(self, path: Path) -> None:
         """Write the plan, whole or not at all."""
         write_bytes(path, self.dumps().encode())
+
+    def _of_linear(self) -> str:
+        if self.linear is None:
+            return "as they are"
+        return self.linear if self.narrowest == WIDE else f"{self.linear} from {self.narrowest} on"
 
     def _check(self, name: str, site: Site, model: nn.Module) -> None:
         here = str(site.read(model).geometry)
@@ -190,6 +201,11 @@ def parse_plan(text: str, moves: Iterable[type[Move]] = ()) -> Plan:
     if linear not in (None, *get_args(Precision)):
         known = " or ".join(get_args(Precision))
         raise ConfigError(f"linear of a plan must be {known}, got {linear!r:.80}")
+    narrowest = content.get("narrowest", WIDE)
+    if not _is_whole(narrowest) or narrowest < 1:
+        raise ConfigError(
+            f"narrowest of a plan must be a whole number from 1 on, got {narrowest!r:.80}"
+        )
     made: dict[str, tuple[Move, ...]] = {}
     was: dict[str, str] = {}
     for entry in _tables(content, "site", "a plan"):
@@ -200,7 +216,7 @@ def parse_plan(text: str, moves: Iterable[type[Move]] = ()) -> Plan:
         made[name] = tuple(_move(table, name, kinds) for table in tables)
         if "was" in entry:
             was[name] = f"{entry['was']!s:.1000}"
-    return Plan(moves=made, was=was, linear=linear)
+    return Plan(moves=made, was=was, linear=linear, narrowest=narrowest)
 
 
 @torch.no_grad()

@@ -5,7 +5,10 @@ from torch import nn
 
 from heedful.nn.low_precision import LowPrecisionLinear, Precision
 
-WIDE = 256  # narrower layers gain nothing from fewer bits (`benchmarks/low_precision.py`)
+# narrower layers gain nothing from fewer bits, one by one (`benchmarks/low_precision.py`)
+WIDE = 256
+# in a model that runs in one native call they do, down to here (`benchmarks/writing.py`)
+NARROW = 32
 
 
 def precision_of(module: nn.Module) -> Precision | None:
@@ -21,21 +24,24 @@ def why_not_lowered(module: nn.Module) -> str | None:
     return None
 
 
-def lower_wide(model: nn.Module, precision: Precision) -> None:
+def lower_wide(model: nn.Module, precision: Precision, *, narrowest: int) -> None:
     """Let all wide linear layers of a model multiply so, with the parameters that they have.
 
-    Wide is what has at least `WIDE` inputs and outputs: what ends in few numbers, as a head that
-    classifies, stays exact.
+    Args:
+        model: Changed in place.
+        precision: Of the products.
+        narrowest: Wide is what has at least so many inputs and outputs: what ends in few numbers,
+            as a head that classifies, stays exact.
     """
     for name, layer in list(model.named_modules()):
-        if name and type(layer) is nn.Linear and min(layer.weight.shape) >= WIDE:
+        if name and type(layer) is nn.Linear and min(layer.weight.shape) >= narrowest:
             model.set_submodule(name, _with_parameters_of(layer, precision))
 
 
-def wide_layers(model: nn.Module) -> int:
+def wide_layers(model: nn.Module, *, narrowest: int) -> int:
     """Return how many layers of a model `lower_wide` would change."""
     layers = (layer for layer in model.modules() if type(layer) is nn.Linear)
-    return sum(min(layer.weight.shape) >= WIDE for layer in layers)
+    return sum(min(layer.weight.shape) >= narrowest for layer in layers)
 
 
 def lower(module: nn.Module, precision: Precision | None) -> None:

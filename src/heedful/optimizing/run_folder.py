@@ -9,6 +9,7 @@ from safetensors.torch import save
 from torch import nn
 
 from heedful.allocation.plan import Plan, load_plan
+from heedful.allocation.precision import WIDE
 from heedful.allocation.saved_files import PLAN, REPORT
 from heedful.allocation.weights import weights_of
 from heedful.files import write_bytes, write_into, write_json
@@ -203,8 +204,13 @@ def _behind(first: Plan | None, second: Plan) -> Plan:
     if first is None:
         return second
     unmoved = {name: was for name, was in second.was.items() if name not in first.moves}
-    linear = second.linear or first.linear
-    plan = Plan(moves=first.moves, was={**unmoved, **first.was}, linear=linear)
+    lowered = [plan for plan in (first, second) if plan.linear is not None]
+    plan = Plan(
+        moves=first.moves,
+        was={**unmoved, **first.was},
+        linear=lowered[-1].linear if lowered else None,
+        narrowest=min((plan.narrowest for plan in lowered), default=WIDE),
+    )
     for name, moves in second.moves.items():
         plan = plan.then(name, moves)
     return plan
