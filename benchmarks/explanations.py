@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from heedful.bench.timing import Times, in_turns, ratio
-from heedful.explaining._tops import Ranks, dealt_out, falls, ranks_of, sizes_of
+from heedful.explaining._tops import Ranks, dealt_out, falls, pairs_of, ranks_of, sizes_of
 from heedful.explaining.explanation import Word
 from heedful.explaining.maps import Maps
 from heedful.explaining.methods import METHODS, Method
@@ -87,29 +87,33 @@ def asked(lengths: list[int]) -> Iterator[Asked]:
             yield classifier(network, words)
 
 
+Pairs = list[tuple[slice, int]]  # some targets, and a size of their top sets
+
+
 @torch.inference_mode()
-def one_by_one(model: nn.Module, question: Question, maps: Ranks, sizes: list[int]) -> None:
+def one_by_one(model: nn.Module, question: Question, maps: Ranks, pairs: Pairs) -> None:
     for ranks in maps:
-        for size in sizes:
-            for top in ranks < size:
+        for some, size in pairs:
+            for top in ranks[some] < size:
                 for kept in (top, ~top):
                     question.scores(model, question.inputs(torch.from_numpy(kept[None])))
 
 
-def in_batches(model: nn.Module, question: Question, maps: Ranks, sizes: list[int]) -> None:
-    falls(KeptScores(model, question), maps, sizes)
+def in_batches(model: nn.Module, question: Question, maps: Ranks, pairs: Pairs) -> None:
+    falls(KeptScores(model, question), maps, pairs)
 
 
 def time_row(each: Asked, rounds: int) -> str:
     """Time all random maps in batches, beside a tenth of them one by one."""
     random = np.random.default_rng(0)
     pieces = len(each.question.pieces)
-    sizes = sizes_of(SHARES, pieces)
-    weights = random.random((len(each.question.targets), pieces))
+    targets = len(each.question.targets)
+    pairs = pairs_of(targets, sizes_of(SHARES, pieces))
+    weights = random.random((targets, pieces))
     maps = dealt_out(ranks_of(weights, random), DRAWS, random)
     ways = {
-        "one by one": partial(one_by_one, each.model, each.question, maps[::TENTH], sizes),
-        "in batches": partial(in_batches, each.model, each.question, maps, sizes),
+        "one by one": partial(one_by_one, each.model, each.question, maps[::TENTH], pairs),
+        "in batches": partial(in_batches, each.model, each.question, maps, pairs),
     }
     times = in_turns(ways, rounds=rounds)
     alone = Times(tuple(TENTH * seconds for seconds in times["one by one"].rounds))

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from heedful.errors import ConfigError, DataError, ShapeError
-from heedful.explaining._tops import outcomes, ranks_of
-from heedful.explaining._words import Evidence, Tail, at_most, decide
+from heedful.explaining._tops import outcomes, pairs_of, ranks_of
+from heedful.explaining._words import Evidence, Tail, at_most, decide, looks, settled
 from heedful.explaining.explanation import Effect
 from heedful.explaining.verdict import SHARES, judge
 from heedful.testing.planted_evidence import plant_evidence
@@ -62,6 +62,29 @@ def test_effects_are_those_of_loops(three):
     assert found.reference == pytest.approx(mean_fall(bent, alone, keeping=False))
     first = [row.argmax() for row in weights]  # 0.2 of 7 pieces is one
     assert found.wrong_sign == np.mean([alone[t, piece] < 0 for t, piece in enumerate(first)])
+
+
+def test_many_targets_take_turns_with_the_shares(table):
+    """Of six targets the first and the fourth lose the first share, and so on."""
+    worth = np.random.default_rng(2).standard_normal((6, 10))
+    asked = table(lambda kept: [*np.tanh(worth @ kept)], 10, 6)
+    weights = np.random.default_rng(3).permuted(np.tile(np.arange(10.0), (6, 1)), axis=1)
+    found = verdict(asked, weights)
+    for effect, keeping in ((found.comprehensiveness, False), (found.sufficiency, True)):
+        falls = [
+            removed(
+                lambda kept: np.tanh(worth @ kept),
+                *(row, target, round(10 * SHARES[target % 3])),
+                keeping=keeping,
+            )
+            for target, row in enumerate(weights)
+        ]
+        assert effect.value == pytest.approx(np.mean(falls))
+
+
+def test_few_targets_lose_every_share():
+    assert pairs_of(5, [1, 2, 4]) == [(slice(None), 1), (slice(None), 2), (slice(None), 4)]
+    assert pairs_of(6, [1, 2, 4]) == [(slice(turn, None, 3), 2**turn) for turn in range(3)]
 
 
 def test_p_is_that_of_all_permutations(three):
@@ -169,6 +192,33 @@ def test_where_all_pieces_speak_against_random_maps_are_random(table):
     assert found.word == "no better than random"
 
 
+def test_half_of_the_draws_are_enough_where_they_tell(table):
+    seen = []
+
+    def note(kept):
+        seen.append(tuple(kept))
+        return [kept @ np.arange(20.0)]
+
+    asked = table(note, 20, 1)
+    found = verdict(asked, [np.arange(20.0)])
+    assert (found.word, found.draws) == ("verified", 100)
+    assert found.comprehensiveness.p == found.sufficiency.p == pytest.approx(1 / 101)
+    few = len(seen)
+    noise = 10 * np.random.default_rng(0).standard_normal(20)
+    unclear = verdict(asked, [np.arange(20.0) + noise])
+    assert unclear.draws == 200
+    assert few < 0.55 * (len(seen) - few)
+
+
+def test_more_draws_do_not_change_a_word_that_half_of_them_told():
+    for seed in range(10):
+        planted = plant_evidence(seed=seed)
+        shuffled = np.random.default_rng(seed).permuted(planted.weights, axis=1)
+        for weights in (planted.weights, shuffled, -planted.weights):
+            few = verdict(planted, weights, seed=seed)
+            assert few.word == verdict(planted, weights, seed=seed, draws=400).word
+
+
 def test_with_few_draws_nothing_is_verified():
     planted = plant_evidence()
     found = verdict(planted, planted.weights, draws=40)
@@ -227,11 +277,13 @@ def test_outcomes_are_all_that_permutations_give():
     weights = np.array([[5.0, 4.0, 3.0, 2.0, 1.0, 0.0], [0.0, 5.0, 4.0, 3.0, 2.0, 1.0]])
     ranks = ranks_of(weights, np.random.default_rng(0))
     sizes = [1, 3]
+    pairs = pairs_of(2, sizes)
     seen = {
         tuple(frozenset(np.flatnonzero(row[list(order)] < size)) for row in ranks for size in sizes)
         for order in itertools.permutations(range(6))
     }
-    assert outcomes(ranks, sizes) == len(seen)
+    assert pairs == [(slice(None), 1), (slice(None), 3)]
+    assert outcomes(ranks, pairs) == len(seen)
 
 
 def test_equal_weights_take_all_orders():
@@ -306,3 +358,51 @@ def test_p_is_certain_where_its_interval_lies_below_the_level(count, certain):
     assert (interval.high < 0.05) == certain == Tail(count, 200).certain
     assert Tail(count, 200).p == (count + 1) / 201
     assert Tail(count, 200).passed == (count < 10)
+
+
+def test_one_looks_twice_where_half_can_be_enough():
+    assert looks(200) == [100, 200]
+    assert looks(1) == [1]
+    assert Tail(0, looks(172)[0]).certain
+    assert looks(171) == [171]
+
+
+@pytest.mark.parametrize("draws, looked", [(200, 100), (9, 4), (7, 0)])
+def test_chance_gives_no_p_more_often_than_p_says(draws, looked):
+    """Of `1 + draws` maps that are equally likely the place among all is, too."""
+    found = Counter()
+    for behind in range(draws + 1):
+        orders = math.comb(draws, looked)
+        ended = math.comb(draws - behind, looked) / orders if looked else 0.0
+        found[1 / (1 + looked)] += ended / (1 + draws)
+        found[Tail(behind, draws, looked).p] += (1 - ended) / (1 + draws)
+    total = 0.0
+    for p in sorted(found):
+        total += found[p]
+        assert total <= p * (1 + 1e-12)
+    assert total == pytest.approx(1)
+
+
+HALF = {
+    "better": (Tail(0, 100), Tail(0, 100)),
+    "reference": (Tail(5, 100), Tail(5, 100)),
+    "worse": Tail(100, 100),
+}
+
+
+@pytest.mark.parametrize(
+    "changed, enough",
+    [
+        ({}, True),
+        ({"better": (Tail(0, 100), Tail(1, 100))}, False),
+        ({"better": (Tail(9, 100), Tail(0, 100))}, False),
+        ({"better": (Tail(10, 100), Tail(0, 100))}, False),  # occlusion can pass, or not
+        ({"better": (Tail(10, 100), Tail(0, 100)), "reference": (Tail(0, 100),) * 2}, True),
+        ({"better": (Tail(10, 100), Tail(0, 100)), "reference": (Tail(10, 100),) * 2}, True),
+        ({"worse": Tail(0, 100)}, True),
+        ({"worse": Tail(1, 100)}, True),  # a p of 0.012 at least
+        ({"better": (Tail(1, 100),) * 2, "resemblance": 0.51}, True),
+    ],
+)
+def test_half_is_enough_where_every_test_is_at_an_end(changed, enough):
+    assert settled(evidence(**HALF | changed)) == enough

@@ -33,33 +33,46 @@ def sizes_of(shares: Sequence[float], pieces: int) -> list[int]:
     return [max(1, round(share * pieces)) for share in shares]
 
 
-def outcomes(ranks: Ranks, sizes: Sequence[int]) -> int:
+def pairs_of(targets: int, sizes: Sequence[int]) -> list[tuple[slice, int]]:
+    """Return which targets are tested at each size.
+
+    Few are at every size. More take turns, one size each: what a target loses at one of them says
+    most of what it loses at another, and every pair takes a pass for each random map.
+    """
+    turns = len(sizes)
+    if targets < 2 * turns:
+        return [(slice(None), size) for size in sizes]
+    return [(slice(turn, None, turns), size) for turn, size in enumerate(sizes)]
+
+
+def outcomes(ranks: Ranks, pairs: Sequence[tuple[slice, int]]) -> int:
     """Return how many different top sets there are when a map is dealt out in all ways."""
-    inside = np.concatenate([ranks < size for size in sizes])
+    inside = np.concatenate([ranks[some] < size for some, size in pairs])
     alike = np.unique(inside, axis=1, return_counts=True)[1]
     return math.factorial(ranks.shape[1]) // math.prod(map(math.factorial, alike.tolist()))
 
 
 def falls(
-    scores: KeptScores, ranks: Ranks, sizes: Sequence[int]
+    scores: KeptScores, ranks: Ranks, pairs: Sequence[tuple[slice, int]]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return how much scores fall without the top pieces, and with them alone.
 
     Args:
         scores: By what was kept.
         ranks: `(maps, targets, pieces)`.
-        sizes: How many pieces are the top ones, each time.
+        pairs: Some targets, and how many pieces are their top ones, each time.
 
     Returns:
-        `(maps,)` twice: means over sizes and targets.
+        `(maps,)` twice: means over all pairs of a target and a size.
     """
-    maps, targets, pieces = ranks.shape
     whole = scores.whole()
-    found = np.zeros((2, maps))
-    for size in sizes:
-        top = (ranks < size).reshape(-1, pieces)
-        for side, kept in enumerate((~top, top)):
-            all_targets = scores.of(kept).reshape(maps, targets, targets)
-            own = np.diagonal(all_targets, axis1=1, axis2=2)
-            found[side] += (whole - own).mean(1) / len(sizes)
-    return found[0], found[1]
+    found: tuple[list[NDArray[np.float64]], ...] = ([], [])
+    for some, size in pairs:
+        top = ranks[:, some] < size
+        numbers = np.arange(len(whole))[some]
+        for side, kept in zip(found, (~top, top), strict=True):
+            all_targets = scores.of(kept.reshape(-1, kept.shape[-1]))
+            own = all_targets[np.arange(len(all_targets)), np.tile(numbers, len(ranks))]
+            side.append(whole[numbers] - own.reshape(len(ranks), -1))
+    down, up = (np.concatenate(side, axis=1).mean(1) for side in found)
+    return down, up

@@ -1,5 +1,6 @@
 """From what was measured to the word of a verdict, and the reason in one sentence."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -9,7 +10,7 @@ from heedful.explaining.explanation import Cause, Effect, Word
 
 LEVEL = 0.05  # of each test
 ACCUSED = 0.01  # level of the tests that say that a map misleads: there are two of them
-SIDE = 0.025  # on either side of a 95 % interval of a p-value
+SIDE = 0.0125  # on either side of a 95 % interval of a p-value, that is looked at twice
 RESEMBLING = 0.5  # rank correlation from which on a map is that of a random model too
 MOSTLY = 0.5  # share of first pieces that may have the wrong sign
 
@@ -20,15 +21,27 @@ class Tail(NamedTuple):
     Args:
         as_good: As many.
         draws: Of all of these.
+        looked: After so many of them it would have ended, had none been as good; 0: it would not.
     """
 
     as_good: int
     draws: int
+    looked: int = 0
 
     @property
     def p(self) -> float:
-        """Never 0: the map itself is one of those that chance could give."""
-        return (1 + self.as_good) / (1 + self.draws)
+        """How likely chance is to give as good a map, never 0: the map itself is one of those.
+
+        Maps that end at the first look count as better, whatever more draws would say of them. Of
+        `1 + draws` maps that are equally likely, `1 + as_good` are as good as this one, and each
+        place behind these adds the probability that none of those before it was among the first
+        draws; the sum of all of these is a quotient of binomials.
+        """
+        ended = 0.0
+        if self.looked:
+            behind = math.comb(self.draws - self.as_good, self.looked + 1)
+            ended = behind / math.comb(self.draws, self.looked)
+        return (1 + self.as_good + ended) / (1 + self.draws)
 
     @property
     def passed(self) -> bool:
@@ -38,7 +51,8 @@ class Tail(NamedTuple):
     def certain(self) -> bool:
         """Passed, and more draws would hardly change that.
 
-        The interval of Clopper and Pearson of the share of such maps lies below the level.
+        The interval of Clopper and Pearson of the share of such maps lies below the level, at
+        either of two looks.
         """
         return self.passed and at_most(self.as_good, self.draws, LEVEL) < SIDE
 
@@ -55,7 +69,7 @@ class Evidence(NamedTuple):
         reference: How many do as well as occlusion in either.
         worse: How many have a comprehensiveness as low as the map's.
         wrong_sign: Share of its first pieces.
-        wronger: How many random maps have as large a share.
+        wronger: How many random maps have as large a share: of all, which asks no model.
     """
 
     pieces: int
@@ -83,6 +97,30 @@ def at_most(count: int, draws: int, share: float) -> float:
     return float(np.exp(logs).sum())
 
 
+def looks(draws: int) -> list[int]:
+    """Return after how many draws to look: after half, too, where that can be enough."""
+    half = draws // 2
+    return [half, draws] if half and Tail(0, half).certain else [draws]
+
+
+def settled(evidence: Evidence) -> bool:
+    """Tell after some of the draws whether the word needs no more of them.
+
+    Each test that it hangs on is at an end: no draw was as good, or so many were that the others
+    cannot make up for them.
+    """
+    if evidence.resemblance > RESEMBLING:
+        return True
+    tests = [(evidence.worse, ACCUSED)]
+    for test, reference in zip(evidence.better, evidence.reference, strict=True):
+        tests += [(test, LEVEL), (reference, LEVEL)] if test.as_good else []
+    draws = evidence.wronger.draws
+    return all(
+        not test.as_good or test._replace(draws=draws, looked=test.draws).p > level
+        for test, level in tests
+    )
+
+
 class Decision(NamedTuple):
     """What was decided, and why: in a word, and in a sentence with its numbers."""
 
@@ -98,7 +136,7 @@ def decide(evidence: Evidence) -> Decision:
     tries. Where the map fails and occlusion's own order fails alike, the model is to blame, or that
     so few of its pieces matter, and nothing is said of the map.
     """
-    draws = evidence.worse.draws
+    draws = evidence.wronger.draws
     alike = round(draws / evidence.outcomes)  # draws that are the map itself, were it the best
     if alike and not Tail(alike, draws).certain:
         return Decision(
@@ -153,7 +191,7 @@ def _against_random(evidence: Evidence) -> Decision:
     if failed:
         why = "occlusion's own order does no better than random"
         return Decision("inconclusive", "occlusion failed", f"{both}, and {why}")
-    draws = evidence.worse.draws
+    draws = evidence.wronger.draws
     why = f"the intervals of p are too wide: raise draws from {draws}"
     return Decision("inconclusive", "few draws", f"{both}, and {why}")
 

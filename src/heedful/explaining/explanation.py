@@ -33,10 +33,11 @@ class Effect:
     """What removing pieces does to the score, against removing others.
 
     Args:
-        value: With the order of the map: the mean over shares and targets.
+        value: With the order of the map: the mean over shares and targets, as `judge` pairs them.
         random: With the map's own values dealt out anew: the mean over draws.
         interval: Between which 95 % of these draws lie.
-        p: How often a draw is as good as the map, `(1 + such draws) / (1 + draws)`.
+        p: How likely a random map is as good, `(1 + such draws) / (1 + draws)` and, where half of
+            the draws might have been enough, a little more; see `judge`.
     """
 
     value: float
@@ -57,7 +58,7 @@ class Verdict:
         reference: Comprehensiveness of occlusion's order: what this model lets a map reach.
         wrong_sign: Share of the map's first pieces whose removal raises the score.
         resemblance: Rank correlation with maps of models with random weights, the mean.
-        draws: How many random maps.
+        draws: How many random maps it was judged against: half of those allowed, where they told.
         stretches: Into how many stretches of neighbouring pieces a long input was cut, each of
             which was removed whole; 0 where each piece was by itself.
         cause: What decided, for who says the reason in another language.

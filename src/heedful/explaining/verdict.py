@@ -7,8 +7,16 @@ from numpy.typing import NDArray
 from torch import nn
 
 from heedful.errors import ConfigError, DataError, ShapeError
-from heedful.explaining._tops import Ranks, dealt_out, falls, outcomes, ranks_of, sizes_of
-from heedful.explaining._words import Evidence, Tail, decide, tail
+from heedful.explaining._tops import (
+    Ranks,
+    dealt_out,
+    falls,
+    outcomes,
+    pairs_of,
+    ranks_of,
+    sizes_of,
+)
+from heedful.explaining._words import Evidence, Tail, decide, looks, settled, tail
 from heedful.explaining.explanation import Effect, Verdict
 from heedful.explaining.occlusion import occluded
 from heedful.explaining.question import Question
@@ -32,8 +40,9 @@ def judge(
 
     *Comprehensiveness* is how much the score of a target falls when the first pieces of its map are
     removed, *sufficiency* how much it falls when they alone are kept, both the mean over shares and
-    targets. A random map has the values of the map on other pieces. With `p` the share of random
-    maps that are as good, itself included, the word is the first of these that fits:
+    targets; of twice as many targets as shares, or more, each has one share, in turn. A random map
+    has the values of the map on other pieces. With `p` the share of random maps that are as good,
+    itself included, the word is the first of these that fits:
 
     * "inconclusive": so few pieces that not even the best map would stand out from the draws.
     * "ignores the model": `resemblance` is above 0.5.
@@ -46,12 +55,16 @@ def judge(
 
     A random map is verified in less than 5 % of cases: as often as both p are at most 0.05.
 
+    Half of the draws are enough where none of these is as good as the map or as occlusion, or so
+    many are that the others could not make up for them; of fewer than 172 draws nobody can tell.
+    What might have ended there has a p that counts this in, so p keeps its meaning either way.
+
     Args:
         model: Of which the question is.
         question: What was asked.
         weights: `(targets, pieces)`; larger means: counts for the target.
         resemblance: Rank correlation with maps of random models; see `resemblance`.
-        draws: How many random maps.
+        draws: How many random maps at most.
         seed: Of what is random: ties, too, so that their place decides nothing.
         shares: Of the pieces, that are removed or kept.
 
@@ -63,50 +76,47 @@ def judge(
     Source:
         DeYoung et al. 2019, arXiv:1911.03429, section 4 (comprehensiveness, sufficiency); random
         maps as its reference, and at equal shares, is our choice. Phipson and Smyth 2010,
-        "Permutation p-values should never be zero".
+        "Permutation p-values should never be zero". Besag and Clifford 1991, Biometrika 78,
+        "Sequential Monte Carlo p-values" (draws that end early); where they end is our choice.
 
     Cost:
-        At most `2 * shares * (draws + 2) * targets + pieces + 1` copies of the input; no set of
-        pieces is asked for twice, so with one target, or few pieces, much fewer.
+        At most `2 * shares * (draws + 2) * targets + pieces + 1` copies of the input, of many
+        targets without the factor `shares`; no set of pieces is asked for twice, so with one
+        target, or few pieces, much fewer.
     """
     _check(question, weights, draws, shares)
     random = np.random.default_rng(seed)
     scores = KeptScores(model, question)
     alone = occluded(scores)
-    sizes = sizes_of(shares, scores.pieces)
+    pairs = pairs_of(len(weights), sizes_of(shares, scores.pieces))
     own, best = ranks_of(weights, random), ranks_of(alone, random)
     maps = np.concatenate([np.stack([own, best]), dealt_out(own, draws, random)])
-    down, up = falls(scores, maps, sizes)
-    slack = scores.rounding()
-    wrong = _wrong(alone < -slack, maps)
-    tests = [
-        tail(fell[of], fell[2:], slack, above=above)
-        for of in (0, 1)
-        for fell, above in ((down, True), (up, False))
-    ]
-    effects = _effect(down, tests[0]), _effect(up, tests[1])
-    word, cause, reason = decide(
-        Evidence(
-            pieces=scores.pieces,
-            outcomes=outcomes(own, sizes),
-            resemblance=resemblance,
-            effects=effects,
-            better=(tests[0], tests[1]),
-            reference=(tests[2], tests[3]),
-            worse=tail(down[0], down[2:], slack, above=False),
-            wrong_sign=wrong[0],
+    looked = 0
+    for count in looks(draws):
+        fell = falls(scores, maps[: 2 + count], pairs)
+        slack = scores.rounding()
+        wrong = _wrong(alone < -slack, maps)
+        evidence = Evidence(
+            scores.pieces,
+            outcomes(own, pairs),
+            resemblance,
+            *_tests(fell, slack, looked),
+            wrong_sign=float(wrong[0]),
             wronger=tail(wrong[0], wrong[2:], 0.0, above=True),
         )
-    )
+        if settled(evidence):
+            break
+        looked = count
+    word, cause, reason = decide(evidence)
     return Verdict(
         word=word,
         reason=reason,
-        comprehensiveness=effects[0],
-        sufficiency=effects[1],
-        reference=float(down[1]),
-        wrong_sign=float(wrong[0]),
+        comprehensiveness=evidence.effects[0],
+        sufficiency=evidence.effects[1],
+        reference=float(fell[0][1]),
+        wrong_sign=evidence.wrong_sign,
         resemblance=resemblance,
-        draws=draws,
+        draws=evidence.worse.draws,
         cause=cause,
     )
 
@@ -123,6 +133,19 @@ def _check(
         raise ConfigError(f"draws must be at least 1, got {draws}")
     if not shares or not all(0 < share < 1 for share in shares):
         raise ConfigError(f"shares must lie between 0 and 1, got {tuple(shares)}")
+
+
+def _tests(
+    fell: tuple[NDArray[np.float64], NDArray[np.float64]], slack: float, looked: int
+) -> tuple[tuple[Effect, Effect], tuple[Tail, Tail], tuple[Tail, Tail], Tail]:
+    """The effects, and how many draws do as well: as the map, as occlusion, or fall as little."""
+    (own, best), (kept, kept_best) = (
+        [tail(each[of], each[2:], slack, above=above)._replace(looked=looked) for of in (0, 1)]
+        for each, above in zip(fell, (True, False), strict=True)
+    )
+    worse = tail(fell[0][0], fell[0][2:], slack, above=False)._replace(looked=looked)
+    effects = _effect(fell[0], own), _effect(fell[1], kept)
+    return effects, (own, kept), (best, kept_best), worse
 
 
 def _effect(fell: NDArray[np.float64], test: Tail) -> Effect:

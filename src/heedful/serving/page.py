@@ -85,7 +85,7 @@ class Page:
         Raises:
             ConfigError: There is no such language.
         """
-        words = Words(language, TABLE)
+        words = Words(language, TABLE, task=str(self._about["task"]))
         looked = None
         if shown.explanation is not None and shown.picture is not None:
             looked = example_view(replace(shown, explanation=None), words)

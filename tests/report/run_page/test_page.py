@@ -74,6 +74,14 @@ def test_only_its_own_script_and_style_may_run(page):
     assert len(re.findall("'sha256-[A-Za-z0-9+/]{43}='", policy)) == 2
 
 
+def test_the_tab_names_all_runs():
+    def tab(**changed):
+        return re.findall("<title>(.*)</title>", render(page_data(**changed)).decode())
+
+    assert tab(run="runs/a", smaller="runs/b", task="segment") == ["segment: a → b"]
+    assert tab(run="runs/a", smaller="", task="segment") == ["segment: a"]
+
+
 def test_sections_stand_in_their_order(page):
     titles = re.findall(r"<h2>([^<]+)</h2>", page)
     assert len(titles) == len(SECTIONS) - 1  # the summary needs none

@@ -30,7 +30,8 @@ def render(data: PageData, *, language: str = "en") -> bytes:
         ConfigError: There is no such language.
         MissingExtraError: The extra `report` is not installed.
     """
-    words = Words(language)
+    words = Words(language, task=data.task)
+    runs = [Path(run).name for run in (data.run, data.smaller) if run]
     templates = environment()
     style = (TEMPLATES / "page.css").read_text(encoding="utf-8").replace("FONT", FONT)
     program = (TEMPLATES / "page.js").read_text(encoding="utf-8")
@@ -45,7 +46,7 @@ def render(data: PageData, *, language: str = "en") -> bytes:
         data=data,
         words=words,
         task=words.named(data.task, TASKS),
-        title=f"{words.named(data.task, TASKS)}: {Path(data.run).name}",
+        title=f"{words.named(data.task, TASKS)}: {' → '.join(runs)}",
         style=safe(style),
         program=safe(program),
         hashes={"style": hash_of(style), "script": hash_of(program)},

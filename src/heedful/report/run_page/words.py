@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from heedful.errors import ConfigError
 from heedful.report.run_page.names import CHINESE
 from heedful.report.run_page.reasons import in_chinese
+from heedful.report.run_page.said import said_in_chinese
 from heedful.report.run_page.words_of_examples import EXAMPLES
 
 LANGUAGES = ("en", "zh")
@@ -244,16 +245,20 @@ class Words:
     Args:
         language: `en` or `zh`.
         more: Words of another page, as in `TABLE`.
+        task: Whose answers are shown; empty means that they stay as they are.
 
     Raises:
         ConfigError: There is no such language.
     """
 
-    def __init__(self, language: str, more: Mapping[str, tuple[str, str]] = {}) -> None:
+    def __init__(
+        self, language: str, more: Mapping[str, tuple[str, str]] = {}, *, task: str = ""
+    ) -> None:
         if language not in LANGUAGES:
             raise ConfigError(f"lang must be one of {', '.join(LANGUAGES)}, got {language!r}")
         self._place = LANGUAGES.index(language)
         self._table = {**TABLE, **more}
+        self._task = task
 
     def __call__(self, name: str, /, **told: object) -> str:
         """Return the words of this name, filled in."""
@@ -263,6 +268,10 @@ class Words:
         """Return what something is called that the package names in English, e.g. a metric."""
         plain = name.replace("_", " ")
         return chinese.get(name, plain) if LANGUAGES[self._place] == "zh" else plain
+
+    def said(self, text: str) -> str:
+        """Return what the task says of an answer or of a piece of an input."""
+        return said_in_chinese(text, self._task) if LANGUAGES[self._place] == "zh" else text
 
     def reason(self, reason: str) -> dict[str, str]:
         """Return why there is no map or no explanation: `said`, and in which `lang` that is."""

@@ -36,13 +36,13 @@ def view(data: PageData, words: Words) -> dict[str, Any] | None:
 
 def example_view(shown: Shown, words: Words) -> dict[str, Any]:
     """Return what `example.html` shows of one example."""
-    found = shown.explanation
+    found = None if shown.explanation is None else _said(shown.explanation, words)
     word = "not tested" if found is None else found.word
     state = STATES.get(word, "bad")
     why = words.reason(shown.reason) if shown.reason else None
     view: dict[str, Any] = {
         "asked": {words.named(name): value for name, value in shown.asked.items()},
-        "answer": shown.answer,
+        "answer": words.said(shown.answer),
         "state": state,
         "mark": {"good": "✓", "bad": "✗", "open": "–"}[state],
         "word": words(f"verdict {word}"),
@@ -53,10 +53,16 @@ def example_view(shown: Shown, words: Words) -> dict[str, Any]:
         view |= _explained(found, words) | {"note": why}
     elif isinstance(shown.picture, Alignment):
         picture = shown.picture
-        view |= _table(picture.target, picture.source, np.asarray(picture.weights, float), words)
+        rows, columns = (map(words.said, names) for names in (picture.target, picture.source))
+        view |= _table(rows, columns, picture.weights, words)
     elif shown.picture is not None and shown.picture.maps:
         view["images"] = _looked(shown.picture, words)
     return view
+
+
+def _said(found: Explanation, words: Words) -> Explanation:
+    targets, pieces = (tuple(map(words.said, names)) for names in (found.targets, found.pieces))
+    return replace(found, targets=targets, pieces=pieces)
 
 
 def _explained(found: Explanation, words: Words) -> dict[str, Any]:
