@@ -1,13 +1,12 @@
 """The random maps of a verdict: how they are asked for, and what makes that faster.
 
 Each way takes turns with the others: maps one by one, a pass for every set of pieces of each (some
-of them, scaled up); in batches of several sizes, no set twice; that in bf16; and whole verdicts on
-occlusion's own map and on one at random, which may end with half of the draws.
+of them, scaled up); in batches of several sizes, no set twice; and whole verdicts on occlusion's
+own map and on one at random, which may end with half of the draws.
 """
 
 import argparse
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -28,11 +27,10 @@ COPIES = (32, 64, 128, 256)
 def ways(each: Asked, maps: Ranks, some: Ranks, pairs: Pairs) -> dict[str, Callable[[], object]]:
     """Each way by its name; the one that the package takes among them."""
 
-    def batched(copies: int, *, half: bool = False) -> None:
+    def batched(copies: int) -> None:
         before, removal.COPIES = removal.COPIES, copies
         try:
-            with torch.autocast("cpu", torch.bfloat16) if half else nullcontext():
-                in_batches(each.model, each.question, maps, pairs)
+            in_batches(each.model, each.question, maps, pairs)
         finally:
             removal.COPIES = before
 
@@ -47,7 +45,6 @@ def ways(each: Asked, maps: Ranks, some: Ranks, pairs: Pairs) -> dict[str, Calla
     return {
         "one by one": partial(one_by_one, each.model, each.question, some, pairs),
         **{f"{copies} together": partial(batched, copies) for copies in COPIES},
-        "128 together, bf16": partial(batched, 128, half=True),
         **{
             f"verdict on {'occlusion' if name == 'good' else 'a map at random'}: "
             f"{words[name].word}, {words[name].draws} draws": verdict

@@ -1,7 +1,7 @@
 """Why a node has its label: itself and its neighbours, and the graph without some of them."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -22,12 +22,26 @@ if TYPE_CHECKING:
 REMOVAL = "taken out of the graph, the node itself without features"
 
 
+class Copies(NamedTuple):
+    """Copies of what is around a node.
+
+    Args:
+        graph: All of them beside each other.
+        asked: The node in each.
+    """
+
+    graph: GraphTensors
+    asked: Tensor
+
+
 def why_node(
     task: "ClassifyNode", model: nn.Module, example: "Node", answer: Prediction
 ) -> Question:
-    """Ask why a node has its label.
+    """Ask why a node has its label: which of itself and of its neighbours speak for it.
 
-    Only what as many layers as the model has can reach is computed, once for each copy.
+    Without features a node still sees its neighbours; these go with their edges, and with all that
+    they alone lead to. Only what as many layers as the model has can reach is computed, once for
+    each copy.
 
     Args:
         task: With its graph.
@@ -36,24 +50,22 @@ def why_node(
         answer: Whose label is asked for.
     """
     graph, layers = task.known.graph, task.config.model.layers
-    near = _within(graph, task.known.numbers[example.id], layers)
-    part = _part(graph, near)
-    neighbours = part.edges[part.edges[:, 0] == 0, 1]
-    pieces = np.concatenate([[0], neighbours])
+    row = task.known.numbers[example.id]
+    part = _part(graph, _within(graph, row, layers))
+    pieces = len(_within(graph, row, 1))  # the nearest stand first
     label = task.labels[answer.label]
 
-    def inputs(kept: Tensor) -> GraphTensors:
-        there = torch.ones(len(kept), len(near), dtype=torch.bool)
-        there[:, pieces] = kept.cpu()
-        return _copies(part, there.numpy(), kept.device)
+    def inputs(kept: Tensor) -> Copies:
+        there = np.ones((len(kept), len(part)), bool)
+        there[:, :pieces] = kept.cpu().numpy()
+        return _copies(part, there, layers, kept.device)
 
-    def scores(model: nn.Module, copies: GraphTensors) -> Tensor:
-        nodes = torch.arange(0, len(copies.starts), len(near), device=copies.starts.device)
-        logits = task.logits(model, {"graph": copies, "node": nodes})
+    def scores(model: nn.Module, copies: Copies) -> Tensor:
+        logits = task.logits(model, {"graph": copies.graph, "node": copies.asked})
         return label_odds(logits, label)
 
     return Question(
-        pieces=tuple(part.ids[piece] for piece in pieces),
+        pieces=part.ids[:pieces],
         targets=(answer.label,),
         inputs=inputs,
         scores=scores,
@@ -91,22 +103,32 @@ def _part(graph: Graph, nodes: NDArray[np.int64]) -> Graph:
     )
 
 
-def _copies(part: Graph, there: NDArray[np.bool_], device: torch.device) -> GraphTensors:
-    """Copies of a graph beside each other, each without some nodes: their edges and features."""
-    copies, nodes = there.shape
-    first = nodes * np.arange(copies)[:, None]
-    seen = there[:, part.edges[:, 0]] & there[:, part.edges[:, 1]]
-    edges = (part.edges[None] + first[:, None])[seen]
-    of_value = np.repeat(np.arange(nodes), np.diff(part.starts))
-    known = there[:, of_value]
-    counts = np.diff(part.starts) * there
-    starts = np.concatenate([[0], np.cumsum(counts.ravel())])
+def _copies(part: Graph, there: NDArray[np.bool_], steps: int, device: torch.device) -> Copies:
+    """Copies of a graph beside each other, each without some nodes and what they alone led to."""
+    linked = there.copy()
+    linked[:, 0] = True  # without features it still sees its neighbours
+    first, second = part.edges.T
+    seen = linked[:, first] & linked[:, second]
+    near = np.zeros_like(there)
+    near[:, 0] = True
+    for _ in range(steps):
+        copies, edges = np.nonzero(seen & near[:, first])
+        near[copies, second[edges]] = True
+    seen &= near[:, first] & near[:, second]
+    number = near.ravel().cumsum().reshape(near.shape) - 1  # nobody else is computed
+    copies, edges = np.nonzero(seen)
+    links = np.stack([number[copies, first[edges]], number[copies, second[edges]]], axis=1)
+    counts = np.diff(part.starts)
+    known = (there & near)[:, np.repeat(np.arange(len(part)), counts)]
+    starts = np.cumsum((counts * there)[near]) - (counts * there)[near]
     arrays = (
-        starts[:-1],
+        starts,
         np.broadcast_to(part.columns, known.shape)[known],
         np.broadcast_to(part.values, known.shape)[known],
-        edges,
+        links,
+        number[:, 0],
     )
-    begins, columns, values, links = (torch.from_numpy(each).to(device) for each in arrays)
-    neighbours = Neighbours.of(links, nodes=copies * nodes)
-    return GraphTensors(starts=begins, columns=columns, values=values, neighbours=neighbours)
+    begins, columns, values, pairs, asked = (torch.from_numpy(x).to(device) for x in arrays)
+    neighbours = Neighbours.of(pairs, nodes=int(near.sum()))
+    graph = GraphTensors(starts=begins, columns=columns, values=values, neighbours=neighbours)
+    return Copies(graph, asked)
