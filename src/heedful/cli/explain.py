@@ -52,7 +52,8 @@ def explain(
         bool, typer.Option("--test", help="Say whether it can be trusted, and why.")
     ] = False,
     draws: Annotated[
-        int, typer.Option(min=1, max=100_000, help="Random maps that --test compares with, at most.")
+        int,
+        typer.Option(min=1, max=100_000, help="Random maps that --test compares with, at most."),
     ] = DRAWS,
     paths: Annotated[
         int,
