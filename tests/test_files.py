@@ -9,9 +9,9 @@ import pytest
 
 from heedful.errors import RunError
 from heedful.files import (
+    named,
     read_json,
     read_whole,
-    remove_written,
     write_bytes,
     write_files,
     write_folder,
@@ -196,48 +196,13 @@ def test_a_folder_system_without_sync_will_do(tmp_path, monkeypatch):
     assert (tmp_path / "a").read_bytes() == b"1"
 
 
-# ---- deleting ------------------------------------------------------------------------------------
-
-WRITTEN = ("log", "runs/*/weights")
-
-
-def written(folder):
-    """All that a program is known to write, and what it leaves where it is killed."""
-    for name in ("log", ".log.7.tmp", "runs/1/weights", "runs/.2.7.tmp/weights"):
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(b"1")
-    return folder
+@pytest.mark.parametrize("typed", [".", "", "..", "a/.."])
+def test_a_folder_without_a_name_is_named_by_where_it_is(tmp_path, monkeypatch, typed):
+    (tmp_path / "run" / "a").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "run")
+    assert named(Path(typed)) == (tmp_path if typed == ".." else tmp_path / "run")
 
 
-def test_a_folder_that_was_written_can_be_deleted(tmp_path):
-    assert remove_written(written(tmp_path / "ours"), WRITTEN)
-    assert list(tmp_path.iterdir()) == []
-    assert not remove_written(tmp_path / "missing", WRITTEN)
-
-
-@pytest.mark.parametrize(
-    "add",
-    [
-        lambda folder: (folder / "notes.txt").write_text("mine"),
-        lambda folder: (folder / "runs" / "log").write_text("mine"),
-        lambda folder: (folder / "runs" / "1" / "notes").mkdir(),
-        lambda folder: (folder / "runs" / "1" / "weights.old").write_text("mine"),
-        lambda folder: (folder / "runs" / "3").symlink_to("1"),
-        lambda folder: (folder / "runs" / "1" / ".weights.7.tmp").symlink_to("weights"),
-        lambda folder: os.mkfifo(folder / ".log.8.tmp"),
-    ],
-)
-def test_a_folder_with_anything_else_stays_whole(tmp_path, add):
-    folder = written(tmp_path / "ours")
-    add(folder)
-    before = sorted(folder.rglob("*"))
-    assert not remove_written(folder, WRITTEN)
-    assert sorted(folder.rglob("*")) == before
-
-
-def test_nothing_is_deleted_through_a_link(tmp_path):
-    written(tmp_path / "theirs")
-    (tmp_path / "ours").symlink_to("theirs")
-    assert not remove_written(tmp_path / "ours", WRITTEN)
-    assert (tmp_path / "theirs" / "log").exists()
-    assert not remove_written(tmp_path / "theirs" / "log", ("log",))
+@pytest.mark.parametrize("typed", ["run", "../run", "/run"])
+def test_a_folder_with_a_name_stays_as_it_was_typed(typed):
+    assert named(Path(typed)) == Path(typed)

@@ -20,7 +20,7 @@ PACKAGE = ROOT / "src" / "heedful"
 
 # A file imports from the rows above its own, and from what stands left of it in its own row.
 ROWS = (
-    ("called", "errors", "texts", "files", "manifest", "locks", "renamed", "devices"),
+    ("called", "errors", "texts", "removal", "files", "manifest", "locks", "renamed", "devices"),
     ("listeners", "mask"),
     ("kernels", "selection"),
     ("ops",),

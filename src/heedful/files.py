@@ -1,4 +1,4 @@
-"""Files that are either whole or absent, whenever the power goes; and what may be deleted again."""
+"""Files that are either whole or absent, whenever the power goes."""
 
 import contextlib
 import errno
@@ -10,11 +10,11 @@ import shutil
 import stat
 from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from heedful.errors import RunError
+from heedful.removal import remove_written
 from heedful.texts import parse_json
 
 LONGEST_NAME = 255  # bytes, on every file system that people have
@@ -172,69 +172,15 @@ def read_json(path: Path, *, most: int = 1 << 26) -> Any:
     return parse_json(read_whole(path, most=most), path)
 
 
-def remove_written(folder: Path, holds: Sequence[str]) -> bool:
-    """Delete a folder that this program wrote; one that holds anything else stays as it is, whole.
-
-    So a user's notes, a copy of a checkpoint or somebody else's files are never lost: what is
-    deleted could be named beforehand. Nothing is deleted through a symbolic link, and a folder with
-    a link in it is not one that this program wrote.
-
-    Args:
-        folder: Where it is. Nothing happens where it is missing, a link or a file.
-        holds: The files that may be in it, relative to it. Every part of a name may be a shell
-            pattern, and `*` never reaches into a folder: `("log", "runs/*/model.safetensors")`.
-            What an interrupted `write_bytes` or `write_folder` left of them may be there too.
-
-    Returns:
-        Whether it is gone.
-    """
-    try:
-        if folder.is_symlink() or not folder.is_dir():
-            return False
-        files, folders = _listed(folder)
-        names = [path.relative_to(folder).parts for path in (*files, *folders)]
-        patterns = [tuple(pattern.split("/")) for pattern in holds]
-        fits = [_fits(name, patterns, whole=row < len(files)) for row, name in enumerate(names)]
-        if not all(fits):
-            return False
-        for path in files:
-            path.unlink()
-        for path in (*reversed(folders), folder):
-            path.rmdir()
-    except OSError:
-        return False
-    return True
+def named(path: Path) -> Path:
+    """Return the same place by a path that ends in a name, which `.` and `..` do not."""
+    return path.resolve() if path.name in ("", "..") else path
 
 
 def reason(error: BaseException) -> str:
     """Say in one line why a file cannot be read or written."""
     said = error.strerror if isinstance(error, OSError) else None
     return " ".join((said or str(error) or type(error).__name__).split())
-
-
-def _listed(folder: Path) -> tuple[list[Path], list[Path]]:
-    """All files and, outer ones first, all folders below a folder; a link counts as a file."""
-    files, folders, waiting = list[Path](), list[Path](), [folder]
-    while waiting:
-        for entry in os.scandir(waiting.pop()):
-            if entry.is_dir(follow_symlinks=False):
-                folders.append(Path(entry.path))
-                waiting.append(Path(entry.path))
-            else:
-                # a link or a pipe gets a name that no pattern fits
-                ordinary = entry.is_file(follow_symlinks=False)
-                files.append(Path(entry.path) if ordinary else Path(entry.path, "\0"))
-    return files, folders
-
-
-def _fits(name: Sequence[str], patterns: Sequence[Sequence[str]], *, whole: bool) -> bool:
-    """Is it, or for a folder: can it hold, one of the files that are meant?"""
-    shown = [_without_temporary(part) for part in name]
-    return any(
-        (len(shown) == len(pattern) if whole else len(shown) < len(pattern))
-        and all(map(fnmatchcase, shown, pattern))
-        for pattern in patterns
-    )
 
 
 def _temporary(path: Path) -> Path:
@@ -244,11 +190,6 @@ def _temporary(path: Path) -> Path:
     if len(os.fsencode(name)) + len(ending) + 1 > LONGEST_NAME >= len(os.fsencode(name)):
         name = hashlib.sha256(os.fsencode(name)).hexdigest()
     return path.with_name(f".{name}{ending}")
-
-
-def _without_temporary(name: str) -> str:
-    found = re.fullmatch(r"\.(.+)\.\d+\.tmp", name)
-    return found[1] if found else name
 
 
 @contextlib.contextmanager

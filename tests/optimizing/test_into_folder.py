@@ -14,7 +14,6 @@ from heedful.optimizing.events import Note
 from heedful.optimizing.into_folder import (
     Opened,
     check_free,
-    named,
     optimize_into,
     output_of,
     search_of,
@@ -104,7 +103,6 @@ def test_what_leaves_no_time_to_search_is_said(optimized):
 def test_folders_are_named_beside_what_they_are_of(tmp_path, monkeypatch):
     (tmp_path / "run").mkdir()
     monkeypatch.chdir(tmp_path / "run")
-    assert named(Path(".")) == tmp_path / "run"
     assert output_of(Path("."), None) == tmp_path / "run-optimised"
     assert output_of(tmp_path / "run", tmp_path / "other") == tmp_path / "other"
     assert search_of(tmp_path / "other") == tmp_path / "other.search"

@@ -1,14 +1,10 @@
-"""Where results go: named so that a folder beside it can be, and checked before any work."""
+"""Where results go, checked before any work."""
 
 import os
 from pathlib import Path
 
 from heedful.errors import ConfigError
-
-
-def named(path: Path) -> Path:
-    """The path, with a name of its own where it is `.` or ends in `..`; others stay as typed."""
-    return path.resolve() if path.name in ("", "..") else path
+from heedful.files import named
 
 
 def check_file(path: Path, *, force: bool) -> None:

@@ -42,7 +42,8 @@ def apply(
     """Change a run or a checkpoint as a plan says, and fine-tune it; prints the new folder."""
     from heedful.cli._checkpoints import check_run, data_of, takes_checkpoint
     from heedful.cli._optimizing import OptimizingProgress
-    from heedful.cli._output import check_replaced, named
+    from heedful.cli._output import check_replaced
+    from heedful.files import named
     from heedful.optimizing.planned import PlanSteps
 
     check_replaced(output)

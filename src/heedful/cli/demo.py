@@ -41,7 +41,8 @@ def demo(
     keep: OldKeep = None,
 ) -> None:
     """Train an English-Chinese translator, measure it, look inside, spend less attention."""
-    from heedful.cli._output import check_folder, named
+    from heedful.cli._output import check_folder
+    from heedful.files import named
 
     output = named(output)
     smaller = output.with_name(f"{output.name}-optimised")
@@ -159,8 +160,8 @@ def _remove(folder: Path) -> None:
         raise ConfigError(f"--force must not delete the current folder, got {folder}")
     if not folder.exists():
         return
-    from heedful.files import remove_written
     from heedful.locks import hold
+    from heedful.removal import remove_written
     from heedful.tasks.translation.task import Translation
     from heedful.training.layout import written
 

@@ -30,9 +30,10 @@ def export(
 ) -> None:
     """Write a model for other programs, and check that they say what torch says."""
     from heedful.cli._checkpoints import check_run, data_of, takes_checkpoint
-    from heedful.cli._output import check_replaced, named
+    from heedful.cli._output import check_replaced
     from heedful.cli._runtime import loading
     from heedful.cli.progress import working
+    from heedful.files import named
 
     run, output = named(run), named(output)
     check_replaced(output)

@@ -38,10 +38,11 @@ def federate(
     as_json: AsJson = False,
 ) -> None:
     """Train RUN's network anew by clients that keep their data, on this machine, with Flower."""
-    from heedful.cli._output import check_replaced, named
+    from heedful.cli._output import check_replaced
     from heedful.cli._runs import open_run
     from heedful.cli.progress import working
     from heedful.federated.federate import Federation, federate, train_alone
+    from heedful.files import named
 
     check_replaced(output)
     opened = open_run(run, None)

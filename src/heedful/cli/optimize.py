@@ -90,7 +90,8 @@ def optimize(
     from heedful.cli._budget import newer
     from heedful.cli._checkpoints import check_run, data_of, how_to_open, takes_checkpoint
     from heedful.cli._optimizing import refused
-    from heedful.cli._output import check_replaced, named
+    from heedful.cli._output import check_replaced
+    from heedful.files import named
     from heedful.optimizing.clock import Clock
 
     clock = Clock(minutes)  # before what takes long to load

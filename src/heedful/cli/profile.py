@@ -8,10 +8,11 @@ import typer
 
 from heedful.cli._checkpoints import Columns, DataFile
 from heedful.cli._options import MOST, AsJson, Force, Seed, TaskFrom
-from heedful.cli._output import check_file, named
+from heedful.cli._output import check_file
 from heedful.cli._outside import users_code
 from heedful.cli._tables import print_table, table
 from heedful.errors import ConfigError
+from heedful.files import named
 
 BARS = "▁▂▃▄▅▆▇█"
 MIB = 2**20

@@ -30,11 +30,12 @@ def report(
     task_from: TaskFrom = None,
 ) -> None:
     """Write one page that opens anywhere: quality, cost, heads, and why answers were given."""
-    from heedful.cli._output import check_file, named
+    from heedful.cli._output import check_file
     from heedful.cli._program import typed
     from heedful.cli._reporting import write_page
     from heedful.cli._runs import open_run
     from heedful.errors import ConfigError
+    from heedful.files import named
     from heedful.report.run_page.page import check_installed
 
     if output.suffix.lower() != ".html":

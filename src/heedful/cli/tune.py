@@ -77,7 +77,8 @@ def tune(
     task_from: TaskFrom = None,
 ) -> None:
     """Train many variants of a config; find the cheapest that keeps the quality."""
-    from heedful.cli._output import check_folder, named
+    from heedful.cli._output import check_folder
+    from heedful.files import named
     from heedful.tasks.catalog import find_task, load_config
     from heedful.tuning import Goal, default_space, parse_keep
     from heedful.tuning import tune as find

@@ -16,9 +16,10 @@ from heedful.errors import ConfigError, MissingExtraError
 from heedful.exporting import ctranslate2, hf, onnx, onnx_int8, torch_export
 from heedful.exporting.about import ABOUT, EXAMPLES, FORMAT, versions
 from heedful.exporting.checkpoint_graphs import OpenedCheckpoint, opened_for_export
-from heedful.files import remove_written, write_files, write_into, write_json
+from heedful.files import write_files, write_into, write_json
 from heedful.locks import LOCK, is_unused
 from heedful.manifest import MANIFEST, seal
+from heedful.removal import remove_written
 from heedful.tasks.catalog import AnyTask
 from heedful.training.run import Run
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, cast
 from heedful.allocation.saved_files import REPORT
 from heedful.allocation.weights import weights_of
 from heedful.errors import BudgetError, RunError
-from heedful.files import read_json
+from heedful.files import named, read_json
 from heedful.locks import check_unused
 from heedful.optimizing.budget import Budget
 from heedful.optimizing.clock import Clock
@@ -125,11 +125,6 @@ def search_of(folder: Path) -> Path:
     """Return where the search for an optimised folder is kept until it is done."""
     folder = named(folder)
     return folder.with_name(f"{folder.name}.search")
-
-
-def named(folder: Path) -> Path:
-    """Return the same place by a path that ends in a name, which `.` and `..` do not."""
-    return folder if folder.name not in ("", "..") else folder.resolve()
 
 
 def check_free(folder: Path) -> None:

@@ -12,13 +12,13 @@ from heedful.allocation.plan import Plan, load_plan
 from heedful.allocation.precision import WIDE
 from heedful.allocation.saved_files import PLAN, REPORT
 from heedful.allocation.weights import weights_of
-from heedful.files import write_bytes, write_into, write_json
+from heedful.files import named, write_bytes, write_into, write_json
 from heedful.locks import check_unused
 from heedful.manifest import seal
 from heedful.optimizing.budget import Budget, as_budget, budget_of_keep
 from heedful.optimizing.clock import Clock
 from heedful.optimizing.events import EventListener, Note, Stage, ignore
-from heedful.optimizing.into_folder import Opened, check_free, named, optimize_into, output_of
+from heedful.optimizing.into_folder import Opened, check_free, optimize_into, output_of
 from heedful.optimizing.of_run import problem_of_run, problem_to_finetune
 from heedful.optimizing.operations import parameters
 from heedful.optimizing.outcome import Outcome

@@ -17,7 +17,7 @@ from heedful.allocation.plan import Plan, parse_plan
 from heedful.allocation.stock import drop_biases
 from heedful.allocation.weights import fill, read_tensors, weights_of
 from heedful.errors import RunError
-from heedful.files import remove_written, write_bytes
+from heedful.files import write_bytes
 from heedful.locks import LOCK, hold
 from heedful.metrics.metric import Floats
 from heedful.optimizing.budget import Budget
@@ -29,6 +29,7 @@ from heedful.optimizing.journal import Journal
 from heedful.optimizing.problem import Problem
 from heedful.optimizing.settings import OptimizeSettings
 from heedful.optimizing.verdict import Verdict
+from heedful.removal import remove_written
 
 JOURNAL, COSTS = "journal.jsonl", "costs"
 STAGES = ("free", "round", "final")

@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,9 +12,11 @@ from heedful.errors import HeedfulError, UnsupportedError
 from heedful.explaining.explain import explain_question
 from heedful.explaining.paths import decision_paths
 from heedful.report.run_page.data import Shown
+from heedful.tasks.remarks import shortened
 from heedful.training.run import Run
 
-LONGEST = 240  # characters of a field; what is longer is cut
+LONGEST = 240  # characters of a field
+cut = partial(shortened, most=LONGEST)
 MOST_ITEMS = 12  # of a list
 ENDS = (".", "!", "?", "。", "！", "？")  # of sentences, which need no comma between them
 
@@ -66,11 +69,6 @@ def fields_of(example: Any) -> dict[str, str]:
 def _inner(name: str) -> bool:
     """Does a field only serve the program, e.g. to tell that a file was changed?"""
     return name in ("hash", "seed", "known", "evidence") or name.endswith("_hash")
-
-
-def cut(text: str) -> str:
-    """Return a text that is short enough to be read in passing."""
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
 def _told(value: Any) -> str:

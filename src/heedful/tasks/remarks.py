@@ -8,9 +8,9 @@ SHOWN = 40  # characters of a text
 FEW = 5  # pieces
 
 
-def shortened(text: str) -> str:
-    """Return the beginning of a text, to name it in a line."""
-    return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
+def shortened(text: str, most: int = SHOWN) -> str:
+    """Return the beginning of a text, at most so many characters: to name it in a line."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def unknown_pieces(vocabulary: Vocabulary, text: str) -> list[str]:

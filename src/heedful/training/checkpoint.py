@@ -20,8 +20,9 @@ from torch.optim import Optimizer
 from heedful.allocation.weights import LARGEST, fill, parse_tensors, weights_of
 from heedful.distributed.fsdp import gathered
 from heedful.errors import RunError
-from heedful.files import read_json, remove_written, write_bytes, write_folder, write_json
+from heedful.files import read_json, write_bytes, write_folder, write_json
 from heedful.manifest import MANIFEST, Sealed, seal, sealed
+from heedful.removal import remove_written
 from heedful.training.optimizer_state import moments_of, optimizer_state, parse_state
 
 WEIGHTS, OPTIMIZER, PROGRESS = "model.safetensors", "optimizer.safetensors", "progress.json"

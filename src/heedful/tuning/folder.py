@@ -24,9 +24,10 @@ from heedful.called import called
 from heedful.config.base import Section, TaskConfig, dump, paths_in
 from heedful.config.file import dump_toml
 from heedful.errors import RunError
-from heedful.files import read_json, reason, remove_written, write_bytes, write_json
+from heedful.files import read_json, reason, write_bytes, write_json
 from heedful.locks import LOCK, is_unused
 from heedful.manifest import hash_of
+from heedful.removal import remove_written
 from heedful.tasks.catalog import AnyTask
 from heedful.training.layout import written
 from heedful.tuning.goal import Goal
