@@ -29,7 +29,7 @@ def task_kinds(place: Path) -> list[Kind]:
             "train": {**SHORT, "tokens_per_batch": 128},
         },
         "generate-image": {
-            "data": {"name": "idx", **files, "dev": 4},
+            "data": {"name": "idx", **files, "dev_examples": 4},
             "model": {"width": 4, "latent": 4, "reduction": 2},
             "train": {**SHORT, "batch_size": 8, "classifier_steps": 2},
         },

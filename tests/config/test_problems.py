@@ -1,6 +1,6 @@
 """Problems in words: what must hold, what was got, and the nearest valid word."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import pytest
 from pydantic import ValidationError
@@ -23,6 +23,7 @@ class Model(Section):
     width: Count = 3
     kind: Literal["deep", "wide"] = "deep"
     layers: Count = 2
+    renamed: ClassVar = {"size": "width"}
 
 
 class Own(TaskConfig):
@@ -82,3 +83,11 @@ def test_problems_come_in_the_order_of_files_with_unknown_keys_last():
         *("train.steps", "train.stepz", "modle"),
     ]
     assert lines[-1].endswith('got "modle". Did you mean "model"?')
+
+
+def test_an_old_name_is_answered_with_the_new_one():
+    with pytest.raises(ValidationError) as caught:
+        Own.model_validate({"model": {"size": 4}}, strict=True)
+    assert describe(caught.value, Own, overridden={"model.size"}) == [
+        'model.size (--set) must be called width now, got "size"'
+    ]

@@ -6,17 +6,21 @@ from collections import Counter
 
 import pytest
 
-from heedful.data.examples import check_label, check_sizes, dev_count, take_dev
+from heedful.data.examples import check_label, check_sizes, take_dev
 from heedful.errors import DataError
 
 
 def test_where_nobody_says_how_many_a_tenth_is_held_out():
-    assert [dev_count(None, have, most=30) for have in (2, 14, 120, 9_000)] == [1, 1, 12, 30]
-    assert dev_count(50, 120, most=30) == 50
+    def taken(count, have):
+        return len(take_dev(["a"] * have, range(have), count, most=30, what="a row")[1])
+
+    assert [taken(None, have) for have in (2, 14, 120, 9_000)] == [1, 1, 12, 30]
+    assert taken(50, 120) == 50
 
 
 def test_where_all_labels_are_left_the_first_rows_are_taken():
-    assert take_dev(["a", "b", "a", "b"], [2, 1, 0, 3], 2, what="a row") == [2, 1]
+    found = take_dev(["a", "b", "a", "b"], [2, 1, 0, 3], 2, most=9, what="a row")
+    assert found == ([0, 3], [2, 1])
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -26,12 +30,13 @@ def test_every_label_is_left_to_learn_from(seed):
     order = draw.sample(range(13), 11)  # two of them are held out for something else
     kinds = Counter(labels[row] for row in order)
     most = len(order) - len(kinds)
-    taken = take_dev(labels, order, most, what="a row")
+    left, taken = take_dev(labels, order, most, most=1, what="a row")
     assert len(set(taken)) == most
-    assert {labels[row] for row in set(order) - set(taken)} == set(kinds)
-    message = rf"leave a row of each label to learn from, got data.dev = {most + 1} of 11 with"
+    assert left == sorted(set(order) - set(taken))
+    assert {labels[row] for row in left} == set(kinds)
+    message = rf"leave a row of each label to learn from, got {most + 1} of 11 with"
     with pytest.raises(DataError, match=message):
-        take_dev(labels, order, most + 1, what="a row")
+        take_dev(labels, order, most + 1, most=1, what="a row")
 
 
 def test_a_label_that_was_never_learned_is_refused_where_it_stands():

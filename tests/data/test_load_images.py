@@ -36,18 +36,20 @@ def idx(files, **more):
 
 
 def test_the_dev_split_is_taken_out_of_the_training_files(files):
-    splits = load_images(idx(files, dev=6), seed=3)
+    splits = load_images(idx(files, dev_examples=6), seed=3)
     train, dev = ([each.index for each in split] for split in (splits.train, splits.dev))
     assert len(dev) == 6
     assert sorted(train + dev) == [*range(20)]
     assert train == sorted(train)
     assert splits.test == []
-    assert load_images(idx(files, dev=6), seed=3) == splits
-    assert load_images(idx(files, dev=6), seed=4).dev != splits.dev
+    assert load_images(idx(files, dev_examples=6), seed=3) == splits
+    assert load_images(idx(files, dev_examples=6), seed=4).dev != splits.dev
 
 
 def test_the_test_split_has_files_of_its_own(files):
-    data = idx(files, dev=6, test=f"{files}/test-images", test_labels=f"{files}/test-labels")
+    data = idx(
+        files, dev_examples=6, test=f"{files}/test-images", test_labels=f"{files}/test-labels"
+    )
     test = load_images(data, seed=3).test
     assert [(each.file, each.index) for each in test] == [
         (f"{files}/test-images", index) for index in range(5)
@@ -78,9 +80,9 @@ def test_few_images_are_enough_where_nobody_says_how_many_are_held_out(files):
 
 
 def test_an_image_must_be_left_to_learn_from(files):
-    want = "the dev split must leave an image to learn from, got data.dev = 20 of 20 images"
+    want = "the dev split must leave an image of each label to learn from, got 20 of 20 with"
     with pytest.raises(DataError, match=re.escape(want)):
-        load_images(idx(files, dev=20), seed=0)
+        load_images(idx(files, dev_examples=20), seed=0)
 
 
 def test_sections_say_where_images_are(files):
@@ -103,9 +105,9 @@ def test_a_label_of_one_image_is_learned_from(files):
     head = bytes([0, 0, 8, 1]) + struct.pack(">I", 20)
     (files / "train-labels").write_bytes(head + bytes([7] + 19 * [3]))
     for seed in range(10):
-        assert 0 in [each.index for each in load_images(idx(files, dev=18), seed).train]
+        assert 0 in [each.index for each in load_images(idx(files, dev_examples=18), seed).train]
     with pytest.raises(DataError, match="leave an image of each label to learn from"):
-        load_images(idx(files, dev=19), seed=0)
+        load_images(idx(files, dev_examples=19), seed=0)
 
 
 def test_images_that_no_memory_could_hold_are_refused():

@@ -1,6 +1,7 @@
 """What every config has: frozen sections, and how long, how fast and how often is trained."""
 
 import os
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, cast, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -54,6 +55,8 @@ class Section(BaseModel, metaclass=_Explained):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
     # the settings in the order in which files show them; those left out come behind
     order: ClassVar[tuple[str, ...]] = ()
+    # what settings are called now that had other names
+    renamed: ClassVar[Mapping[str, str]] = {}
 
 
 SomeSection = TypeVar("SomeSection", bound=Section)

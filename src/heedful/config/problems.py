@@ -3,7 +3,7 @@
 import difflib
 import json
 import types
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -151,6 +151,9 @@ def _sentence(
 
 
 def _unknown_key(key: str, leaf: str, root: type[BaseModel], *, section: type[BaseModel]) -> str:
+    renamed: Mapping[str, str] = getattr(section, "renamed", {})
+    if leaf in renamed:
+        return f"{key} must be called {renamed[leaf]} now, got {show(leaf)}"
     keys = list(section.model_fields)
     hint = _elsewhere(leaf, root, section) or did_you_mean(leaf, keys)
     return f"{key} must be a known key: {_one_of(keys, leaf)}, got {show(leaf)}{hint}"

@@ -40,43 +40,36 @@ class Splits(Generic[SomeExample]):
     test: list[SomeExample]
 
 
-def dev_count(asked: int | None, have: int, *, most: int) -> int:
-    """Return how many training examples become the dev split: a tenth where nobody says it.
-
-    Args:
-        asked: By the config.
-        have: Examples that there are.
-        most: Of those that nobody asked for: more would make no better choice of a checkpoint.
-    """
-    return max(1, min(most, round(have / 10))) if asked is None else asked
-
-
-def take_dev(labels: Sequence[str], order: Sequence[int], count: int, *, what: str) -> list[int]:
-    """Return the rows of a dev split that is taken out of training examples.
+def take_dev(
+    labels: Sequence[str], order: Sequence[int], count: int | None, *, most: int, what: str
+) -> tuple[list[int], list[int]]:
+    """Take a dev split out of training examples; one of each label is left to learn from.
 
     Args:
         labels: Of all rows.
         order: The rows that may be taken, the first ones first.
-        count: How many.
+        count: How many; `None` means a tenth of them.
+        most: Of that tenth: more would make no better choice of a checkpoint.
         what: An example, in a word.
 
     Returns:
-        The first ones of them that leave one of each label to learn from.
+        The rows that are left, in order of their numbers, and those that are taken.
 
     Raises:
         DataError: There are not as many.
     """
+    wanted = max(1, min(most, round(len(order) / 10))) if count is None else count
     left, taken = Counter(labels[row] for row in order), list[int]()
     for row in order:
-        if len(taken) < count and left[labels[row]] > 1:
+        if len(taken) < wanted and left[labels[row]] > 1:
             taken.append(row)
             left[labels[row]] -= 1
-    if len(taken) < count:
+    if len(taken) < wanted:
         raise DataError(
             f"the dev split must leave {what} of each label to learn from, "
-            f"got data.dev = {count:,} of {len(order):,} with {len(left):,} labels"
+            f"got {wanted:,} of {len(order):,} with {len(left):,} labels"
         )
-    return taken
+    return sorted({*order} - {*taken}), taken
 
 
 def check_label(place: str, label: str, known: Container[str] | None) -> None:

@@ -1,14 +1,13 @@
 """From the `data` section of a config to references to images in three splits."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
 from heedful.config.base import Count, DataPath, Section, Side
-from heedful.data.examples import Splits, check_sizes, dev_count, take_dev
+from heedful.data.examples import Splits, check_sizes, take_dev
 from heedful.data.images import DIGITS, ImageReference, Source
-from heedful.errors import DataError
 
 
 class DigitsData(Section):
@@ -27,7 +26,8 @@ class IdxData(Section):
     train_labels: DataPath
     test: DataPath | None = None  # None: `heedful evaluate` then needs --split dev
     test_labels: DataPath | None = None
-    dev: Count | None = None  # images taken out of the training files; None: a tenth, up to 2,000
+    dev_examples: Count | None = None  # taken out of `train`; None: a tenth, up to 2,000
+    renamed: ClassVar = {"dev": "dev_examples"}
 
 
 class FolderData(Section):
@@ -36,7 +36,8 @@ class FolderData(Section):
     name: Literal["folder"] = "folder"
     train: DataPath
     test: DataPath | None = None  # None: `heedful evaluate` then needs --split dev
-    dev: Count | None = None  # images taken out of the training folder; None: a tenth, up to 300
+    dev_examples: Count | None = None  # taken out of `train`; None: a tenth, up to 300
+    renamed: ClassVar = {"dev": "dev_examples"}
     size: Side = 32  # pixels a side to which images are cut and resized
     colour: bool = True
 
@@ -64,14 +65,10 @@ def load_images(data: ImageData, seed: int) -> Splits[ImageReference]:
         test = judged.references()
         pixels = source_of(data).load(train[:1]), judged.load(test[:1])
         check_sizes(*(each.shape[1:] for each in pixels))
-    count = dev_count(data.dev, len(order), most=300 if isinstance(data, FolderData) else 2_000)
-    if count >= len(order):
-        raise DataError(
-            "the dev split must leave an image to learn from, "
-            f"got data.dev = {count:,} of {len(order):,} images"
-        )
-    dev = take_dev([each.label for each in train], order, count, what="an image")
-    rest = sorted({*order} - {*dev})
+    count = data.dev if isinstance(data, DigitsData) else data.dev_examples
+    most = 300 if isinstance(data, FolderData) else 2_000
+    labels = [each.label for each in train]
+    rest, dev = take_dev(labels, order, count, most=most, what="an image")
     return Splits(train=[train[row] for row in rest], dev=[train[row] for row in dev], test=test)
 
 

@@ -14,7 +14,7 @@ def fitted(**data):
 
 
 def test_baselines_are_better_than_the_trivial_one():
-    task, splits, _ = fitted(nodes=300, labels=3, train=0.4)
+    task, splits, _ = fitted(nodes=300, labels=3, train_share=0.4)
     metric = task.metric("accuracy")
     trivial, *others = (
         metric.score(metric.statistics(each(task, splits), splits.test))

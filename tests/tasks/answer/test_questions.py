@@ -95,7 +95,7 @@ def test_stories_of_babi_stay_on_one_side(tmp_path):
     for number in (1, 2, 12):
         babi(tmp_path, number, "train", [f"place{n}" for n in range(20)])
         babi(tmp_path, number, "test", ["x", "y"])
-    data = {"name": "babi", "folder": str(tmp_path), "tasks": [12, 2], "dev": 0.25}
+    data = {"name": "babi", "folder": str(tmp_path), "tasks": [12, 2], "dev_share": 0.25}
     splits = read_splits(config(data=data))
     assert [len(part) for part in (splits.train, splits.dev, splits.test)] == [60, 20, 8]
     assert {each.kind for each in splits.dev} == {"qa2", "qa12"}

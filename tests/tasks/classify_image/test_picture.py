@@ -15,7 +15,7 @@ PATCHES = {"name": "vit", "patch": 2, "width": 8, "heads": 2, "layers": 1, "feed
 
 
 def picture_of(square_files, model):
-    data = {**square_files, "dev": 20}
+    data = {**square_files, "dev_examples": 20}
     config = parse_config({"task": "classify-image", "data": data, "model": model})
     examples = ClassifyImage.read(config).train
     task = ClassifyImage.fit(config, examples)

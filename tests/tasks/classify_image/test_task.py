@@ -57,7 +57,7 @@ class TestClassifyImage(ClassificationContract):
 )
 def test_it_learns_where_a_bright_corner_is(square_files, tmp_path, model):
     tables = {"task": "classify-image", "output": str(tmp_path / "run"), "model": model}
-    tables["data"] = {**square_files, "dev": 20}
+    tables["data"] = {**square_files, "dev_examples": 20}
     settings = {"steps": 40, "batch_size": 16, "learning_rate": 0.01, "precision": "fp32"}
     tables["train"] = settings
     run = train(parse_config(tables))
@@ -84,7 +84,7 @@ def folder(tmp_path):
 
 def of_folder(folder, **more):
     data = {"name": "folder", "train": str(folder / "train"), "test": str(folder / "test")}
-    tables = {"task": "classify-image", "data": {**data, "dev": 2, "size": 8, **more}}
+    tables = {"task": "classify-image", "data": {**data, "dev_examples": 2, "size": 8, **more}}
     settings = {"steps": 12, "batch_size": 4, "precision": "fp32"}
     return parse_config({**tables, "model": SMALL, "train": settings})
 
@@ -118,7 +118,7 @@ def test_images_that_are_not_square_are_refused(tmp_path):
     head = bytes([0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 4])
     (tmp_path / "images").write_bytes(head + bytes(24))
     (tmp_path / "labels").write_bytes(bytes([0, 0, 8, 1, 0, 0, 0, 2, 1, 0]))
-    data = {"name": "idx", "train": str(tmp_path / "images"), "dev": 1}
+    data = {"name": "idx", "train": str(tmp_path / "images"), "dev_examples": 1}
     data["train_labels"] = str(tmp_path / "labels")
     config = parse_config({"task": "classify-image", "data": data})
     references = source_of(config.data).references()
@@ -127,7 +127,7 @@ def test_images_that_are_not_square_are_refused(tmp_path):
 
 
 def test_stages_leave_a_pixel(square_files):
-    tables = {"task": "classify-image", "data": {**square_files, "dev": 20}}
+    tables = {"task": "classify-image", "data": {**square_files, "dev_examples": 20}}
     config = parse_config({**tables, "model": {**SMALL, "stages": 4}})
     examples = ClassifyImage.read(config).train
     assert ClassifyImage.fit(config, examples).shape == (8, 8, 1)
@@ -138,7 +138,7 @@ def test_stages_leave_a_pixel(square_files):
 
 
 def test_an_idx_file_gives_its_images_by_number(square_files, tmp_path):
-    data = {**square_files, "dev": 20}
+    data = {**square_files, "dev_examples": 20}
     config = parse_config({"task": "classify-image", "data": data, "model": SMALL})
     task = ClassifyImage.fit(config, ClassifyImage.read(config).train)
     assert task.parse("59").file == square_files["train"]

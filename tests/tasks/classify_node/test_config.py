@@ -17,8 +17,8 @@ from heedful.tasks.classify_node.config import problem
             "model.attention_dropout must be 0 where scores are additive, got 0.5",
         ),
         (
-            {"data": {"train": 0.7, "dev": 0.4}},
-            "data.train and data.dev must be at most 1 together, got 0.7 and 0.4",
+            {"data": {"train_share": 0.7, "dev_share": 0.4}},
+            "data.train_share and data.dev_share must be at most 1 together, got 0.7 and 0.4",
         ),
     ],
 )

@@ -12,7 +12,7 @@ from heedful.tasks.classify_node.nodes import Known
 
 @pytest.fixture
 def asked(ask):
-    return partial(ask, "classify-node", data={"nodes": 120, "labels": 3, "train": 0.3})
+    return partial(ask, "classify-node", data={"nodes": 120, "labels": 3, "train_share": 0.3})
 
 
 MODELS = {

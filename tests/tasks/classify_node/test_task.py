@@ -22,7 +22,7 @@ class TestClassifyNode(ClassificationContract):
     learns = ("train.steps=40", "train.learning_rate=0.02", "model.dropout=0", "train.l2=0")
     remembered = 0.3
     tables: ClassVar = {
-        "data": {"nodes": 120, "labels": 3, "train": 0.3},
+        "data": {"nodes": 120, "labels": 3, "train_share": 0.3},
         "model": {**MODEL, "score": "scaled_dot"},
         "train": {"steps": 6, "batch_size": 16, "evaluate_every": 0.5},
     }
@@ -65,7 +65,7 @@ def test_a_node_without_an_edge_is_told(tmp_path):
     (tmp_path / "n.csv").write_text("\n".join([*lines, ""]))
     (tmp_path / "e.csv").write_text("from,to\na,b\n")
     files = {"nodes": str(tmp_path / "n.csv"), "edges": str(tmp_path / "e.csv")}
-    data = {"name": "tables", **files, "train": 0.4, "dev": 0.4}
+    data = {"name": "tables", **files, "train_share": 0.4, "dev_share": 0.4}
     config = parse_config(
         {"task": "classify-node", "data": data, "model": {**MODEL, "score": "mean"}}
     )
@@ -81,7 +81,7 @@ def test_a_node_without_an_edge_is_told(tmp_path):
 
 def test_it_learns_more_than_the_most_frequent_label(tmp_path):
     tables = {
-        "data": {"nodes": 300, "labels": 3, "train": 0.4},
+        "data": {"nodes": 300, "labels": 3, "train_share": 0.4},
         "model": {**MODEL, "dropout": 0.3},
         "train": {"steps": 60, "learning_rate": 0.05, "evaluate_every": 0.1},
     }

@@ -83,7 +83,7 @@ def test_order_is_learned_by_attention_over_time_alone(tmp_path, model, least, m
         column = (places + width) % 8
         np.put_along_axis(videos, np.repeat(column[:, :, None, None], 8, 2), 255, 3)
     np.savez(tmp_path / "v.npz", videos=videos, labels=np.array(["left", "right"])[sides])
-    data = {"name": "npz", "train": str(tmp_path / "v.npz"), "dev": 100}
+    data = {"name": "npz", "train": str(tmp_path / "v.npz"), "dev_examples": 100}
     settings = {"steps": 80, "batch_size": 32, "learning_rate": 0.02, "precision": "fp32"}
     tables = {"task": "classify-video", "output": str(tmp_path / "run"), "train": settings}
     whole = {**SMALL, "patch": 2, **model}
@@ -112,7 +112,7 @@ def folder(tmp_path):
 
 def of_folder(folder, **more):
     data = {"name": "folder", "train": str(folder / "train"), "test": str(folder / "test")}
-    tables = {"task": "classify-video", "data": {**data, "dev": 2, "size": 8, **more}}
+    tables = {"task": "classify-video", "data": {**data, "dev_examples": 2, "size": 8, **more}}
     settings = {"steps": 4, "batch_size": 4, "precision": "fp32"}
     return parse_config({**tables, "model": SMALL, "train": settings})
 
@@ -145,7 +145,7 @@ def test_a_label_that_is_only_held_out_is_refused(folder):
 def test_frames_that_are_not_square_are_refused(tmp_path):
     videos, labels = np.zeros((3, 2, 4, 6), np.uint8), np.array([0, 1, 0])
     np.savez(tmp_path / "v.npz", videos=videos, labels=labels)
-    data = {"name": "npz", "train": str(tmp_path / "v.npz"), "dev": 1}
+    data = {"name": "npz", "train": str(tmp_path / "v.npz"), "dev_examples": 1}
     config = parse_config({"task": "classify-video", "data": data, "model": SMALL})
     references = ClassifyVideo.read(config).train
     with pytest.raises(DataError, match="frames must be square, got 4 x 6"):
@@ -156,7 +156,7 @@ def test_a_file_gives_its_videos_by_number(tmp_path):
     videos, labels = np.zeros((6, 3, 8, 8), np.uint8), np.array([0, 1] * 3)
     videos += np.arange(6, dtype=np.uint8)[:, None, None, None]
     np.savez(tmp_path / "v.npz", videos=videos, labels=labels)
-    data = {"name": "npz", "train": str(tmp_path / "v.npz"), "dev": 1}
+    data = {"name": "npz", "train": str(tmp_path / "v.npz"), "dev_examples": 1}
     config = parse_config({"task": "classify-video", "data": data, "model": SMALL})
     task = ClassifyVideo(config, ["0", "1"], 8, 1)
     assert task.parse("5").file == str(tmp_path / "v.npz")

@@ -56,17 +56,16 @@ def test_dev_videos_are_taken_out_of_a_file(tmp_path):
     labels = np.array(["a", "b", "a"])
     np.savez(tmp_path / "v.npz", videos=PIXELS, labels=labels)
     path = str(tmp_path / "v.npz")
-    splits = read_splits(of(name="npz", train=path, test=path, dev=1))
+    splits = read_splits(of(name="npz", train=path, test=path, dev_examples=1))
     assert sorted(each.index for each in (*splits.train, *splits.dev)) == [0, 1, 2]
     assert len(splits.test) == 3
-    assert read_splits(of(name="npz", train=path, dev=1)).test == []
+    assert read_splits(of(name="npz", train=path, dev_examples=1)).test == []
     assert len(read_splits(of(name="npz", train=path)).dev) == 1  # a tenth, and one at least
-    message = "leave a video of each label to learn from, got data.dev = 2 of 3 with 2 labels"
+    message = "leave a video of each label to learn from, got 2 of 3 with 2 labels"
     with pytest.raises(DataError, match=re.escape(message)):
-        read_splits(of(name="npz", train=path, dev=2))
-    message = "the dev split must leave a video to learn from, got data.dev = 3 of 3 videos"
-    with pytest.raises(DataError, match=re.escape(message)):
-        read_splits(of(name="npz", train=path, dev=3))
+        read_splits(of(name="npz", train=path, dev_examples=2))
+    with pytest.raises(DataError, match=re.escape(message.replace("got 2", "got 3"))):
+        read_splits(of(name="npz", train=path, dev_examples=3))
 
 
 def test_test_videos_are_as_large_as_those_of_the_training(tmp_path):
@@ -76,7 +75,7 @@ def test_test_videos_are_as_large_as_those_of_the_training(tmp_path):
     height, width = PIXELS.shape[2:4]
     message = f"videos of data.test must be as large as those of data.train, {(height, width, 1)}"
     with pytest.raises(DataError, match=re.escape(f"{message}, got {(height - 1, width, 1)}")):
-        read_splits(of(name="npz", train=train, test=test, dev=1))
+        read_splits(of(name="npz", train=train, test=test, dev_examples=1))
 
 
 def test_pictures_are_read_as_the_config_says():

@@ -67,7 +67,9 @@ def test_a_class_of_the_test_folder_alone_is_refused_before_anything_is_learned(
             pixels = random.integers(0, 256, (8, 8, 3), np.uint8)
             image.fromarray(pixels).save(tmp_path / split / label / f"{number}.png")
     folders = {split: str(tmp_path / split) for split in ("train", "test")}
-    config = Config.model_validate({"data": {"name": "folder", **folders, "dev": 2, "size": 8}})
+    config = Config.model_validate(
+        {"data": {"name": "folder", **folders, "dev_examples": 2, "size": 8}}
+    )
     message = "the test split must have labels of the training split, got 'cow'"
     with pytest.raises(DataError, match=message):
         GenerateImage.read(config)

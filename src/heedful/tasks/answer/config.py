@@ -1,6 +1,6 @@
 """The config of answers to questions: data, tokens, networks, training."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -35,7 +35,8 @@ class BabiData(Section):
     name: Literal["babi"] = "babi"
     folder: DataPath
     tasks: Numbers = ()  # their numbers; empty: all that are there, learned together
-    dev: Annotated[float, Field(gt=0, lt=1)] = 0.1  # share of the training stories
+    dev_share: Annotated[float, Field(gt=0, lt=1)] = 0.1  # of the training stories
+    renamed: ClassVar = {"dev": "dev_share"}
 
 
 class JsonLinesData(Section):

@@ -25,7 +25,7 @@ def read_splits(config: Config) -> Splits[Question]:
     """
     data, spans = config.data, config.model.name == "bidaf"
     if isinstance(data, BabiData):
-        train, dev = _parted(_babi(data, "train"), data.dev, config.seed)
+        train, dev = _parted(_babi(data, "train"), data.dev_share, config.seed)
         found = Splits(train, dev, _babi(data, "test"))
         for question in (*found.train, *found.dev, *found.test) if spans else ():
             if question.answer not in question.text:

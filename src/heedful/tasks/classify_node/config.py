@@ -1,6 +1,6 @@
 """The config of a node classification: a graph, networks, training."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -20,6 +20,7 @@ from heedful.config.hints import Choices, Fractions, Multiples, Powers
 from heedful.data.graph import Normalise
 
 Share = Annotated[float, Field(gt=0, lt=1)]
+RENAMED = {"train": "train_share", "dev": "dev_share"}
 
 
 class BlocksData(Section):
@@ -28,8 +29,9 @@ class BlocksData(Section):
     name: Literal["blocks"] = "blocks"
     nodes: Annotated[int, Field(ge=20, le=20_000)] = 1_500
     labels: Annotated[int, Field(ge=2, le=100)] = 4
-    train: Share = 0.1  # of the nodes with a label
-    dev: Share = 0.2
+    train_share: Share = 0.1  # of the nodes with a label
+    dev_share: Share = 0.2
+    renamed: ClassVar = RENAMED
     normalise: Normalise = "columns"  # features
 
 
@@ -44,8 +46,9 @@ class TablesData(Section):
     split: str = ""  # a column with train, dev, test or a blank; empty: drawn
     source: str = "from"  # a column of the edges
     target: str = "to"  # the other one
-    train: Share = 0.6  # of the nodes of each label, where splits are drawn
-    dev: Share = 0.2  # the rest is the test split
+    train_share: Share = 0.6  # of the nodes of each label, where splits are drawn
+    dev_share: Share = 0.2  # the rest is the test split
+    renamed: ClassVar = RENAMED
     normalise: Normalise = "columns"  # features
 
 
@@ -98,9 +101,10 @@ class Config(TaskConfig):
 def problem(config: Config) -> str | None:
     """Return what is wrong with splits or with the sizes of the network, or `None`."""
     model, data = config.model, config.data
-    if data.train + data.dev > 1:
+    if data.train_share + data.dev_share > 1:
         return (
-            f"data.train and data.dev must be at most 1 together, got {data.train} and {data.dev}"
+            "data.train_share and data.dev_share must be at most 1 together, "
+            f"got {data.train_share} and {data.dev_share}"
         )
     if model.width % model.heads:
         return f"model.heads must divide model.width, got {model.heads} and {model.width}"

@@ -51,7 +51,9 @@ def read_nodes(config: Config) -> Splits[Node]:
     data, found = config.data, open_graph(config)
     splits = found.splits
     if isinstance(data, BlocksData) or not data.split:
-        splits = drawn_splits(found.labels, train=data.train, dev=data.dev, seed=config.seed)
+        splits = drawn_splits(
+            found.labels, train=data.train_share, dev=data.dev_share, seed=config.seed
+        )
     name = "made blocks" if isinstance(data, BlocksData) else data.nodes
     check_known(name, found, splits)
     rows = list(zip(found.graph.ids, found.labels, splits, strict=True))

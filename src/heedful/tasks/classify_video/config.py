@@ -1,6 +1,6 @@
 """The config of a video classification: data, network, training."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -41,7 +41,8 @@ class FolderData(Section):
     name: Literal["folder"] = "folder"
     train: DataPath
     test: DataPath | None = None  # None: `heedful evaluate` then needs --split dev
-    dev: Count | None = None  # videos taken out of the training folder; None: a tenth, up to 100
+    dev_examples: Count | None = None  # taken out of `train`; None: a tenth, up to 100
+    renamed: ClassVar = {"dev": "dev_examples"}
     size: Side = 32  # pixels a side to which frames are cut and resized
     colour: bool = True
 
@@ -52,7 +53,8 @@ class NpzData(Section):
     name: Literal["npz"] = "npz"
     train: DataPath
     test: DataPath | None = None  # None: `heedful evaluate` then needs --split dev
-    dev: Count | None = None  # videos taken out of the training file; None: a tenth, up to 100
+    dev_examples: Count | None = None  # taken out of `train`; None: a tenth, up to 100
+    renamed: ClassVar = {"dev": "dev_examples"}
 
 
 VideoData = MovingData | FolderData | NpzData

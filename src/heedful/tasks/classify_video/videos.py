@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from heedful.data.examples import Splits, check_sizes, dev_count, take_dev
+from heedful.data.examples import Splits, check_sizes, take_dev
 from heedful.data.hashes import checksums
 from heedful.data.moving_digits import count_digits
 from heedful.data.ragged import Ints
@@ -84,15 +84,9 @@ def read_splits(config: Config) -> Splits[VideoReference]:
     train, test = listed(data.train), listed(data.test) if data.test else []
     if test:
         check_sizes(*(reader.load(part[:1]).shape[2:] for part in (train, test)), what="videos")
-    count = dev_count(data.dev, len(train), most=100)
-    if count >= len(train):
-        raise DataError(
-            "the dev split must leave a video to learn from, "
-            f"got data.dev = {count:,} of {len(train):,} videos"
-        )
     order = np.random.default_rng(config.seed).permutation(len(train)).tolist()
-    dev = take_dev([each.label for each in train], order, count, what="a video")
-    rest = sorted({*order} - {*dev})
+    labels = [each.label for each in train]
+    rest, dev = take_dev(labels, order, data.dev_examples, most=100, what="a video")
     return Splits(train=[train[row] for row in rest], dev=[train[row] for row in dev], test=test)
 
 
