@@ -9,6 +9,7 @@ import typer
 from heedful.cli._budget import OldDistil, OldHeal, newer
 from heedful.cli._checkpoints import Columns, DataFile
 from heedful.cli._options import MOST, AsJson, RunOrCheckpoint, Seed, TaskFrom
+from heedful.files import named
 
 
 def apply(
@@ -43,7 +44,6 @@ def apply(
     from heedful.cli._checkpoints import check_run, data_of, takes_checkpoint
     from heedful.cli._optimizing import OptimizingProgress
     from heedful.cli._output import check_replaced
-    from heedful.files import named
     from heedful.optimizing.planned import PlanSteps
 
     check_replaced(output)

@@ -10,6 +10,7 @@ from heedful.cli._budget import OldKeep, check_budget
 from heedful.cli._options import Seed
 from heedful.cli._program import again
 from heedful.errors import ConfigError
+from heedful.files import named
 
 if TYPE_CHECKING:
     from heedful.optimizing.budget import Budget
@@ -42,7 +43,6 @@ def demo(
 ) -> None:
     """Train an English-Chinese translator, measure it, look inside, spend less attention."""
     from heedful.cli._output import check_folder
-    from heedful.files import named
 
     output = named(output)
     smaller = output.with_name(f"{output.name}-optimised")

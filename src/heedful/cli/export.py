@@ -8,6 +8,7 @@ import typer
 
 from heedful.cli._checkpoints import Columns, DataFile
 from heedful.cli._options import AsJson, RunOrCheckpoint, TaskFrom
+from heedful.files import named
 
 
 def export(
@@ -33,7 +34,6 @@ def export(
     from heedful.cli._output import check_replaced
     from heedful.cli._runtime import loading
     from heedful.cli.progress import working
-    from heedful.files import named
 
     run, output = named(run), named(output)
     check_replaced(output)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from heedful.cli._options import MOST, AsJson, RunFolder
+from heedful.files import named
 
 if TYPE_CHECKING:
     from heedful.training.run import Run
@@ -42,7 +43,6 @@ def federate(
     from heedful.cli._runs import open_run
     from heedful.cli.progress import working
     from heedful.federated.federate import Federation, federate, train_alone
-    from heedful.files import named
 
     check_replaced(output)
     opened = open_run(run, None)

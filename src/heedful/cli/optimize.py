@@ -14,6 +14,7 @@ from heedful.cli._options import LONGEST, MOST, AsJson, RunOrCheckpoint, Seed, T
 from heedful.cli._program import typed
 from heedful.cli._signals import STOPS
 from heedful.errors import BudgetError
+from heedful.files import named
 
 RUN_STEPS, CHECKPOINT_STEPS = 3000, 300  # of fine-tuning: what was trained for long needs few
 
@@ -91,7 +92,6 @@ def optimize(
     from heedful.cli._checkpoints import check_run, data_of, how_to_open, takes_checkpoint
     from heedful.cli._optimizing import refused
     from heedful.cli._output import check_replaced
-    from heedful.files import named
     from heedful.optimizing.clock import Clock
 
     clock = Clock(minutes)  # before what takes long to load
@@ -99,7 +99,7 @@ def optimize(
     from heedful.optimizing.settings import OptimizeSettings
 
     run = named(run)
-    output = output_of(run, None if output is None else named(output))
+    output = output_of(run, output)
     check_replaced(output)
     of_checkpoint = takes_checkpoint(run)
     if of_checkpoint:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from heedful.cli._options import MOST, Force, RunFolder, Seed, TaskFrom
+from heedful.files import named
 
 
 def report(
@@ -35,7 +36,6 @@ def report(
     from heedful.cli._reporting import write_page
     from heedful.cli._runs import open_run
     from heedful.errors import ConfigError
-    from heedful.files import named
     from heedful.report.run_page.page import check_installed
 
     if output.suffix.lower() != ".html":

@@ -12,6 +12,7 @@ from heedful.cli._options import LONGEST, MOST, AsJson, TaskFrom
 from heedful.cli._program import again, own_task, typed
 from heedful.cli._signals import STOPS
 from heedful.errors import BudgetError
+from heedful.files import named
 
 if TYPE_CHECKING:
     from heedful.config.base import TaskConfig
@@ -78,7 +79,6 @@ def tune(
 ) -> None:
     """Train many variants of a config; find the cheapest that keeps the quality."""
     from heedful.cli._output import check_folder
-    from heedful.files import named
     from heedful.tasks.catalog import find_task, load_config
     from heedful.tuning import Goal, default_space, parse_keep
     from heedful.tuning import tune as find
