@@ -21,7 +21,7 @@ def main() -> None:
     parser.add_argument("measured", type=Path, nargs="?")
     path = parser.parse_args().measured
     if path is None:
-        data = compare(size=Size(seconds=1.0), listen=tell).to_json()
+        data = compare(size=Size(seconds=1.0), on_progress=tell).to_json()
         here = data["environment"]
         stem = f"mechanisms_{here['instructions'].lower()}_{here['threads']}-threads_{here['date']}"
         path = RESULTS / f"{stem}.json"

@@ -62,13 +62,20 @@ LISTS = {
 
 def test_top_level_list_is_the_lazy_table():
     assert heedful.__all__ == sorted(heedful._PUBLIC)
-    assert dir(heedful) == heedful.__all__
+    assert dir(heedful) == sorted((*heedful.__all__, *heedful._PACKAGES))
 
 
 @pytest.mark.parametrize("name", heedful.__all__)
 def test_top_level_name_is_defined_where_the_table_says(name):
     thing = getattr(heedful, name)
     assert (thing.__module__, thing.__name__) == (heedful._PUBLIC[name], name)
+
+
+def test_packages_need_no_import_of_their_own():
+    for name in heedful._PACKAGES:
+        assert heedful.__getattr__(name).__name__ == f"heedful.{name}"
+    for name in ("co", "fusion", "vision"):
+        assert heedful.nn.__getattr__(name).__name__ == f"heedful.nn.{name}"
 
 
 def test_unknown_top_level_name():

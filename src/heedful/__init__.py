@@ -1,5 +1,12 @@
 """Attention for PyTorch: build it, train with it, see where it goes, spend less of it.
 
+    Mask, attend, why            exact attention for any mask, by the fastest kernel that there is
+    ops, nn, models              every mechanism as a function, as a module, in whole networks
+    train, load, evaluate, tune  from a config to a run, and what that is worth
+    probe, explain, profile      where a model looks, why it answers so, what attention costs
+    optimize, optimize_run       the fastest model that keeps a quality, with proof
+    export                       a model as a folder that other programs run
+
 The public names load on first use, so `import heedful` is instant and pulls in nothing.
 """
 
@@ -46,6 +53,19 @@ _PUBLIC = {
     "why": "heedful.kernels.why",
 }
 
+# what has public names of its own: `heedful.nn.Attention`
+_PACKAGES = (
+    "distributed",
+    "errors",
+    "metrics",
+    "models",
+    "nn",
+    "ops",
+    "selection",
+    "testing",
+    "tuning",
+)
+
 # older name -> the public name that it has now
 _RENAMED = {"Splits": "OptimizeData"}
 
@@ -88,6 +108,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name in _PACKAGES:
+        return importlib.import_module(f"{__name__}.{name}")
     if name in _RENAMED:
         import warnings
 
@@ -100,4 +122,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted((*__all__, *_PACKAGES))

@@ -83,10 +83,10 @@ def asked(monkeypatch):
     """What the library was asked; it says what `report` says."""
     calls = SimpleNamespace(run=[], model=[], report=report(), error=None)
 
-    def answer(kind, listen, **what):
+    def answer(kind, on_progress, **what):
         if calls.error is not None:
             raise calls.error
-        listen("timing sites")
+        on_progress("timing sites")
         getattr(calls, kind).append(what)
         return SimpleNamespace(to_json=lambda: calls.report)
 

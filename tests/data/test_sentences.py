@@ -18,5 +18,6 @@ def test_sentences_end_where_a_reader_says_so():
         "Really? ",
         "yes",
     ]
+    assert sentences("Is 3 != 4? As ?x.") == ["Is 3 != 4? ", "As ?x."]
     assert sentences("很好。真的！是") == ["很好。", "真的！", "是"]
     assert sentences("so...\nwhat") == ["so...\n", "what"]

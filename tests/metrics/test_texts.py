@@ -20,7 +20,6 @@ from heedful.metrics.texts import (
     bleu_signature,
     character_error_rate,
     chrf,
-    corpus_metric_of,
     edit_distance,
     exact_match,
     text_metric,
@@ -90,14 +89,6 @@ def test_exact_match_is_in_per_cent():
     right = sum(a == b for a, b in zip(TEXTS, REFERENCES, strict=True))
     assert 0 < right < len(TEXTS)
     assert metric.score(statistics(TEXTS)) == pytest.approx(100 * right / len(TEXTS), rel=1e-15)
-
-
-def test_a_scorer_of_ones_own():
-    metric = corpus_metric_of(CHRF(word_order=2), "chrf++")
-    rows = CHRF(word_order=2)._extract_corpus_statistics(TEXTS, [REFERENCES])
-    assert metric.name == "chrf++"
-    want = CHRF(word_order=2).corpus_score(TEXTS, [REFERENCES]).score
-    assert metric.score(np.array(rows, float)) == want
 
 
 @pytest.mark.parametrize("name", TEXT_METRICS)

@@ -57,7 +57,7 @@ def test_what_torch_passes_over_is_told_with_the_number(kit):
 
 def test_profile_says_it(kit):
     model, said = louder(kit), []
-    profile(model, [kit.rows(16)], outputs="logits", leave_out=0, listen=said.append)
+    profile(model, [kit.rows(16)], outputs="logits", leave_out=0, on_progress=said.append)
     assert any("differs from the model by" in line for line in said)
 
 

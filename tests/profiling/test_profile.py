@@ -492,7 +492,7 @@ def test_forward_and_outputs_are_handed_on(two):
 
 def test_progress_is_told(two):
     told = []
-    profile(two, pairs(1), leave_out=2, listen=told.append)
+    profile(two, pairs(1), leave_out=2, on_progress=told.append)
     assert told[0] == "timing sites"
     left_out = [x for x in told if x.startswith("leaving out")]
     assert left_out == [f"leaving out heads of {name}" for name in ("own", "idle")]

@@ -25,7 +25,7 @@ def profile_checkpoint(
     leave_out: int = LEFT_OUT,
     key_block: int | None = None,
     seed: int = 0,
-    listen: ProgressListener = str,
+    on_progress: ProgressListener = lambda text: None,
 ) -> Profile:
     """Measure what the attention of a checkpoint costs, which of it matters, and what is free.
 
@@ -38,7 +38,7 @@ def profile_checkpoint(
         leave_out: As in `heedful.profile`.
         key_block: As in `heedful.profile`.
         seed: As in `heedful.profile`.
-        listen: As in `heedful.profile`.
+        on_progress: As in `heedful.profile`.
 
     Raises:
         ConfigError: The model reads no texts, and no data is given.
@@ -46,7 +46,7 @@ def profile_checkpoint(
         RunError: The folder is damaged or holds pickled weights only.
         UnsupportedError: Nobody here knows what the checkpoint is for, or it has no attention.
     """
-    listen("reading the checkpoint")
+    on_progress("reading the checkpoint")
     checkpoint = open_checkpoint(folder)
     head = head_of(checkpoint)
     examples = head.prepared(checkpoint.model, some_examples(head, data, most=LOOKED_AT))
@@ -60,7 +60,7 @@ def profile_checkpoint(
         leave_out=leave_out,
         key_block=key_block,
         seed=seed,
-        listen=listen,
+        on_progress=on_progress,
     )
     padding = _padding(head, model, examples[: TOGETHER * found.batches], plain[: found.batches])
     others = [each for each in found.findings if padding is None or each.name != "padding"]

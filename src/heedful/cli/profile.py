@@ -53,7 +53,7 @@ def profile(
         check_file(output, force=force)
     settings = {"leave_out": leave_out, "key_block": key_block, "seed": seed}
     with working(f"profiling {target}") as tell:
-        found = _profiled(target, task_from, data, column, {**settings, "listen": tell})
+        found = _profiled(target, task_from, data, column, {**settings, "on_progress": tell})
     if output is not None:
         from heedful.files import write_json
 

@@ -146,25 +146,6 @@ def bleu_signature(references: Sequence[str]) -> str:
     return str(scorer.get_signature())
 
 
-def corpus_metric_of(scorer: "Scorer", name: str) -> SumMetric:
-    """Return sacrebleu's BLEU or chrF as a metric of the statistics that it keeps of a sentence.
-
-    Args:
-        scorer: Computes every score, one for each draw.
-        name: As budgets call it.
-
-    Cost:
-        About 3 microseconds for each draw with chrF, on one core.
-    """
-    return SumMetric(
-        name=name,
-        combine=lambda sums: _compute(scorer, sums),
-        span=PER_CENT,
-        floor=0.0,
-        unit="%",
-    )
-
-
 def edit_distance(a: Sequence[Any], b: Sequence[Any]) -> int:
     """Return the fewest insertions, deletions and replacements that make `b` of `a`.
 

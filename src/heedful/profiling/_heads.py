@@ -27,7 +27,7 @@ def scores_of(
     *,
     leave_out: int,
     seed: int,
-    listen: Callable[[str], object],
+    tell: Callable[[str], object],
 ) -> dict[str, Scores]:
     """Return what is found on the heads of each site.
 
@@ -37,14 +37,14 @@ def scores_of(
         sites: Which ones.
         leave_out: How many heads of all are left out one by one, spread evenly.
         seed: Of the cheap scores.
-        listen: Told whose heads are left out.
+        tell: Told whose heads are left out.
     """
     cheap = gate_scores(model, sites, problem, seed=seed)
     heads = {site.name: site.read(model).geometry.heads for site in sites}
     every = [(name, head) for name, number in heads.items() for head in range(number)]
     count = min(leave_out, len(every))
     chosen = {every[(2 * i + 1) * len(every) // (2 * count)] for i in range(count)}
-    left = _left_out(problem, model, sites, chosen, listen) if chosen else {}
+    left = _left_out(problem, model, sites, chosen, tell) if chosen else {}
     nothing = torch.zeros(0)
     return {
         site.name: (
@@ -61,14 +61,14 @@ def _left_out(
     model: nn.Module,
     sites: Sequence[Site],
     chosen: set[tuple[str, int]],
-    listen: Callable[[str], object],
+    tell: Callable[[str], object],
 ) -> dict[str, Tensor]:
     reference = Reference(problem)
     found: dict[str, Tensor] = {}
     for site in sites:
         heads = sorted(head for name, head in chosen if name == site.name)
         if heads:
-            listen(f"leaving out heads of {site.name}")
+            tell(f"leaving out heads of {site.name}")
             found |= leave_one_out(model, [site], reference, only={site.name: heads})
     return found
 

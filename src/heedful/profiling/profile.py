@@ -36,11 +36,11 @@ from heedful.profiling._site_times import ROUNDS, Times, plain_shares, shapes_of
 from heedful.profiling._usage import usage_of
 from heedful.profiling.findings import cheap_findings
 from heedful.profiling.findings.finding import Finding
+from heedful.renamed import old_keywords
 from heedful.training.run import Run
 
 LEFT_OUT = 64  # heads that are left out one by one
 MS = 1e3
-
 ProgressListener = Callable[[str], object]
 
 
@@ -84,6 +84,7 @@ class Profile:
         return _plain(asdict(self) | {"whole": whole, "summary": self.summary})
 
 
+@old_keywords(listen="on_progress")
 def profile(
     model: nn.Module,
     batches: Iterable[Batch],
@@ -93,7 +94,7 @@ def profile(
     leave_out: int = LEFT_OUT,
     key_block: int | None = None,
     seed: int = 0,
-    listen: ProgressListener = str,
+    on_progress: ProgressListener = lambda text: None,
 ) -> Profile:
     """Measure what the attention of any model costs, and which of it matters.
 
@@ -111,7 +112,7 @@ def profile(
             the cheap scores by; 0 means none.
         key_block: Keys in a block. `None` means 64, and fewer where texts are shorter than 512.
         seed: Of what is drawn for the scores.
-        listen: Told what is being done.
+        on_progress: Told what is being done.
 
     Raises:
         ConfigError: A number is out of range, or outputs are no tensors.
@@ -124,7 +125,7 @@ def profile(
     _check(leave_out, key_block)
     spec = ModelSpec(forward=forward, outputs=outputs)
     problem = enough_of(problem_of_batches(model, batches, spec, unsaid="values"), spec)
-    return _profile(problem, leave_out, key_block, seed, listen)
+    return _profile(problem, leave_out, key_block, seed, on_progress)
 
 
 def profile_run(
@@ -133,7 +134,7 @@ def profile_run(
     leave_out: int = LEFT_OUT,
     key_block: int | None = None,
     seed: int = 0,
-    listen: ProgressListener = str,
+    on_progress: ProgressListener = lambda text: None,
 ) -> Profile:
     """Do the same for a trained run of any task, with its `dev` split; the work is to answer.
 
@@ -142,7 +143,7 @@ def profile_run(
         leave_out: As in `profile`.
         key_block: As in `profile`.
         seed: As in `profile`, and of the examples.
-        listen: As in `profile`.
+        on_progress: As in `profile`.
 
     Raises:
         ConfigError: A number is out of range.
@@ -151,8 +152,8 @@ def profile_run(
     """
     _check(leave_out, key_block)
     run = run if isinstance(run, Run) else Run(run)
-    listen("reading the run")
-    return _profile(problem_to_profile(run, seed=seed), leave_out, key_block, seed, listen)
+    on_progress("reading the run")
+    return _profile(problem_to_profile(run, seed=seed), leave_out, key_block, seed, on_progress)
 
 
 def _check(leave_out: int, key_block: int | None) -> None:
@@ -163,7 +164,7 @@ def _check(leave_out: int, key_block: int | None) -> None:
 
 
 def _profile(
-    problem: Problem, leave_out: int, key_block: int | None, seed: int, listen: ProgressListener
+    problem: Problem, leave_out: int, key_block: int | None, seed: int, tell: ProgressListener
 ) -> Profile:
     sites, unknown = find_sites(
         problem.model, lambda model: problem.outputs(model, problem.calibration[0])
@@ -172,19 +173,19 @@ def _profile(
         raise UnsupportedError(
             f"a model must hold attention to be profiled, got none among {kinds_of(problem.model)}"
         )
-    model = unfused_model(problem, sites, listen)
-    listen("timing sites")
+    model = unfused_model(problem, sites, tell)
+    tell("timing sites")
     times = time_sites(model, sites, problem.work)
-    listen("counting operations")
+    tell("counting operations")
     shapes = shapes_of(problem.model, sites, problem.work)
     usage = usage_of(model, sites, problem.work, shapes)
     whole = _whole(problem, model, sites, times, usage)
-    listen("scoring heads")
-    scores = scores_of(problem, model, sites, leave_out=leave_out, seed=seed, listen=listen)
-    listen("looking at keys")
+    tell("scoring heads")
+    scores = scores_of(problem, model, sites, leave_out=leave_out, seed=seed, tell=tell)
+    tell("looking at keys")
     block = default_block(whole.longest) if key_block is None else key_block
     key_uses = key_use_of(problem, {name: x.own for name, x in usage.items()}, block=block)
-    listen("measuring dimensions")
+    tell("measuring dimensions")
     moments = collect_moments(model, sites, problem.runs(model))
     profiles: list[SiteProfile] = []
     for site in sites:
@@ -193,7 +194,7 @@ def _profile(
         divided = plain_shares(projections.geometry, shapes.get(name, ()), _like(site, model))
         spent, used = _milliseconds(name, times, divided), usage.get(name, Usage())
         profiles.append(_site(site, problem, projections, spent, used, times.total, heads))
-    listen("looking for what is free")
+    tell("looking for what is free")
     return Profile(
         whole=whole,
         sites=tuple(profiles),

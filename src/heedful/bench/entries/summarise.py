@@ -1,6 +1,5 @@
 """Summaries: copying or not, attention or none, and sentences of the text itself."""
 
-import re
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,6 +8,7 @@ import numpy as np
 from heedful.bench.baselines import nearest_target, sklearn
 from heedful.bench.entry import Entry
 from heedful.data.examples import Splits
+from heedful.data.sentences import sentences
 from heedful.tasks.base import Task
 
 DAMPING, ROUNDS = 0.85, 50  # of the random walk over sentences
@@ -17,7 +17,7 @@ WORDS = r"[^\W\d_]+|\d+"
 
 def lead(task: Task[Any, Any], splits: Splits[Any]) -> list[Any]:
     """Answer with the first sentence."""
-    return [SimpleNamespace(text=sentences(example.source)[0]) for example in splits.test]
+    return [SimpleNamespace(text=sentences(example.source)[0].strip()) for example in splits.test]
 
 
 def text_rank(task: Task[Any, Any], splits: Splits[Any]) -> list[Any]:
@@ -35,14 +35,8 @@ def text_rank(task: Task[Any, Any], splits: Splits[Any]) -> list[Any]:
     return [SimpleNamespace(text=_central(vectors, example.source)) for example in splits.test]
 
 
-def sentences(text: str) -> list[str]:
-    """Return the sentences of a text, in English or Chinese."""
-    found = re.split(r"(?<=[.!?])\s+|(?<=[。！？])", text)
-    return [sentence.strip() for sentence in found if sentence.strip()]
-
-
 def _central(vectors: Any, text: str) -> str:
-    parts = sentences(text)
+    parts = [sentence.strip() for sentence in sentences(text)]
     rows = vectors.transform(parts)
     likeness = (rows @ rows.T).toarray()
     steps = likeness / likeness.sum(1, keepdims=True).clip(1e-12)
