@@ -74,8 +74,6 @@ def test_top_level_name_is_defined_where_the_table_says(name):
 def test_packages_need_no_import_of_their_own():
     for name in heedful._PACKAGES:
         assert heedful.__getattr__(name).__name__ == f"heedful.{name}"
-    for name in ("co", "fusion", "vision"):
-        assert heedful.nn.__getattr__(name).__name__ == f"heedful.nn.{name}"
 
 
 def test_unknown_top_level_name():

@@ -110,7 +110,7 @@ def _taken(path: Path) -> int:
         try:
             _lock(descriptor)
             if _is_at(descriptor, path):
-                _write(descriptor, path)
+                _write(descriptor)
                 return descriptor
             os.close(descriptor)  # whoever held it has deleted it since: a new one is there
         except OSError as error:
@@ -184,7 +184,7 @@ def _release(descriptor: int, path: Path) -> None:
             path.unlink()
 
 
-def _write(descriptor: int, path: Path) -> None:
+def _write(descriptor: int) -> None:
     about = {
         "process": os.getpid(),
         "command": shlex.join(called())[:1_000],

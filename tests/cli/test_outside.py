@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from heedful.cli import _program, _signals
-from heedful.cli._output import check_file, check_folder, check_replaced, named
+from heedful.cli._output import check_file, check_folder, check_replaced
 from heedful.cli._outside import outside, readable_warnings, short, told, users_code
 from heedful.errors import ConfigError, KernelWarning, RunError
 
@@ -115,14 +115,6 @@ def test_folders_that_cannot_be_made_are_refused(tmp_path, monkeypatch):
         with pytest.raises(ConfigError, match="another folder than the current one, got"):
             check_replaced(Path(path))
     check_replaced(Path("../c"))
-
-
-def test_a_path_without_a_name_gets_its_own(tmp_path, monkeypatch):
-    (tmp_path / "run").mkdir()
-    monkeypatch.chdir(tmp_path / "run")
-    assert named(Path()) == (tmp_path / "run").resolve()
-    assert named(Path("..")) == tmp_path.resolve()
-    assert named(Path("a/b")) == Path("a/b")
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,7 @@ from heedful.ops.scaled_dot import scaled_dot_attention, scaled_dot_weights
 from heedful.ops.talking_heads import talking_heads_attention, talking_heads_weights
 from heedful.testing.claims import CLAIMS
 from heedful.testing.contracts import AttentionContract
-from heedful.testing.masks import MASKS
 from heedful.testing.tolerance import assert_close, roundings
-
-SHARED = [kind for kind in MASKS if kind not in ("dense", "blocks")]
 
 
 class TestTalkingHeads(AttentionContract):

@@ -16,7 +16,6 @@ from heedful.testing import tolerance
 from heedful.testing.oracle import scaled_dot
 from heedful.testing.oracle.statistics import attention_statistics
 
-SIZES = {"batch": 2, "heads": 3, "queries": 5, "keys": 7, "dim": 4}
 NAMES = (
     "entropy",
     "normalised_entropy",

@@ -15,7 +15,6 @@ from heedful.errors import ConfigError
 from heedful.nn.mechanisms import MECHANISMS, Mechanism
 from heedful.ops import scaled_dot_attention
 
-BASELINE = "scaled_dot"
 LENGTHS = (128, 256, 512, 1024, 2048, 4096, 8192)
 MEBIBYTE = 2**20
 

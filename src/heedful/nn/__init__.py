@@ -4,7 +4,6 @@ Further families have packages of their own: `mechanisms` (what `Attention` mixe
 `co` (two texts), `fusion` (with convolution and recurrence) and `vision` (images).
 """
 
-import importlib
 from typing import TYPE_CHECKING, Any
 
 from heedful.nn.aligners import ALIGNERS
@@ -63,8 +62,6 @@ __all__ = [  # noqa: RUF022 (every list of names is in plain order)
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("co", "fusion", "vision"):
-        return importlib.import_module(f"{__name__}.{name}")
     if name != "MECHANISMS":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from heedful.nn.mechanisms import MECHANISMS  # here: a model loads what it uses, not all

@@ -235,7 +235,7 @@ def _keep_layer(
     layer: Any, given: Mapping[str, Any], used: Tensor, options: CaptureOptions
 ) -> ProbedCall:
     module, source = layer.self_attn, given["src"]
-    missing, masking = None, _fused_masking(given, module.num_heads)
+    missing, masking = None, _fused_masking(given)
     if source.is_nested:
         source, used, missing, masking = _unnested(source, used)
     attended = _norm(source, layer.norm1) if layer.norm_first else source
@@ -256,7 +256,7 @@ def _keep_layer(
     )
 
 
-def _fused_masking(given: Mapping[str, Any], heads: int) -> Masking:
+def _fused_masking(given: Mapping[str, Any]) -> Masking:
     """The fused layer makes every mask boolean: what is not 0 is dropped, also a number to add."""
     batch = given["src"].size(0)
     padding, mask = given.get("src_key_padding_mask"), given.get("src_mask")

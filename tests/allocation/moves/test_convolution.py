@@ -16,10 +16,6 @@ from heedful.nn.fusion import LocalConvolution
 from heedful.testing.tolerance import assert_close
 
 
-def same(actual, want):
-    assert_close(actual, want, roundings=300, largest=max(1.0, want.abs().max().item()))
-
-
 def test_starts_as_the_mean_of_what_the_site_gave(make_site, draw, observe, move_site):
     model, x = make_site(), draw(2, 9)
     moments = observe(model, (x,))["site"]

@@ -9,10 +9,6 @@ from heedful.errors import ConfigError
 from heedful.nn.mechanisms.performer import Performer
 
 
-def draw(*shape, seed=1):
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
 def made(**settings):
     return Performer(**{"heads": 4, "dim": 3, "features": 5} | settings).double()
 

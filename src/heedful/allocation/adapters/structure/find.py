@@ -86,7 +86,7 @@ def _found(site: nn.Module, trace: Trace) -> Structure:
         raise UnsupportedError(f"its heads must come in equal groups, got {counts}")
     out = _out(trace)
     _check_heard(trace, out)
-    _check_alone(site, trace, makers, out)
+    _check_alone(trace, out)
     parts = {kind: Part(makers[kind], rows[kind]) for kind in KINDS}
     beside = beside_scores(trace, set(makers.values()))
     gates = (*_gates(trace, out), *beside)
@@ -124,7 +124,7 @@ def _check_heard(trace: Trace, out: Part) -> None:
             raise UnsupportedError(f"its {path} never runs, so nobody hears what it is given")
 
 
-def _check_alone(site: nn.Module, trace: Trace, makers: dict[str, str], out: Part) -> None:
+def _check_alone(trace: Trace, out: Part) -> None:
     """Raise where a module holds more than attention, if the attention itself is inside of it."""
     if not trace.core:
         return
