@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from tests import sources
+from tests.sources import PACKAGE, parsed
 
 from heedful.tasks.catalog import BUILT_IN
 
 ROOT = Path(__file__).parents[1]
-PACKAGE = ROOT / "src" / "heedful"
 
 # A file imports from the rows above its own, and from what stands left of it in its own row.
 ROWS = (
@@ -113,18 +114,18 @@ class Import(NamedTuple):
 # ---- reading sources ----------------------------------------------------------------------------
 
 
-def read(package: Path) -> dict[str, str]:
-    """The text of every file by its name below the package, e.g. `ops.dot`."""
-    texts: dict[str, str] = {}
-    for path in sorted(package.rglob("*.py")):
-        name = ".".join(path.relative_to(package).with_suffix("").parts)
-        texts[name.removesuffix(".__init__")] = path.read_text(encoding="utf-8")
-    return texts
+def named(path: str) -> str:
+    """The name of a file below the package, e.g. `ops.dot`."""
+    return path.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
 
 
-TEXTS = read(PACKAGE)
+TEXTS = {named(path): text for path, text in sources.TEXTS.items()}
 Sources = dict[str, ast.Module]
-SOURCES: Sources = {name: ast.parse(text) for name, text in TEXTS.items()}
+
+
+@pytest.fixture(scope="module")
+def all_sources() -> Sources:
+    return {name: parsed(text) for name, text in TEXTS.items()}
 
 
 def imports(module: str, tree: ast.Module) -> Iterator[Import]:
@@ -267,8 +268,8 @@ def loaded(code: str, folder: Path) -> set[str]:
 
 
 def test_every_source_is_looked_at():
-    assert {"__init__", "__main__", "mask", "ops", "ops.dot", "cli.train"} <= SOURCES.keys()
-    assert len(SOURCES) == len(list(PACKAGE.rglob("*.py")))
+    assert {"__init__", "__main__", "mask", "ops", "ops.dot", "cli.train"} <= TEXTS.keys()
+    assert len(TEXTS) == len(list(PACKAGE.rglob("*.py")))
 
 
 def test_rows_hold_only_what_exists():
@@ -276,20 +277,20 @@ def test_rows_hold_only_what_exists():
     assert set(ORDER) == there - {"__init__", "__main__", "__pycache__"}
 
 
-def test_imports_point_up():
-    assert wrong_imports(SOURCES) == []
+def test_imports_point_up(all_sources):
+    assert wrong_imports(all_sources) == []
 
 
-def test_no_module_imports_itself_in_a_ring():
-    assert import_cycle(SOURCES) == []
+def test_no_module_imports_itself_in_a_ring(all_sources):
+    assert import_cycle(all_sources) == []
 
 
-def test_nothing_forbidden():
-    assert forbidden(SOURCES) == []
+def test_nothing_forbidden(all_sources):
+    assert forbidden(all_sources) == []
 
 
-def test_ops_are_pure_and_nn_calls_them():
-    assert misplaced_maths(SOURCES) == []
+def test_ops_are_pure_and_nn_calls_them(all_sources):
+    assert misplaced_maths(all_sources) == []
 
 
 @pytest.mark.parametrize(
@@ -301,14 +302,14 @@ def test_ops_are_pure_and_nn_calls_them():
         # what says a task; the networks load where one is built
         " ".join(
             name
-            for name in SOURCES
+            for name in TEXTS
             if name.startswith("tasks.") and name.removeprefix("tasks.") not in TASKS_WITH_TORCH
         ),
     ],
 )
 def test_torch_stays_out(units):
     modules = ["heedful"]
-    for name in SOURCES:
+    for name in TEXTS:
         if {name, unit_of(name)} & {*units.split()}:
             modules.append(f"heedful.{name}".removesuffix(".__main__"))
     assert len(modules) > len(units.split())
@@ -379,8 +380,8 @@ def test_a_new_unit_must_have_a_row():
     assert wrong_imports(planted("cooking", "import json")) == ["cooking must have a row in ROWS"]
 
 
-def test_a_ring_is_found():
-    ring = import_cycle(SOURCES | planted("nn.cache", "from heedful.nn.blocks import Residual"))
+def test_a_ring_is_found(all_sources):
+    ring = import_cycle(all_sources | planted("nn.cache", "from heedful.nn.blocks import Residual"))
     assert {"nn.cache", "nn.blocks"} <= set(ring)
 
 

@@ -4,14 +4,14 @@ import ast
 import importlib
 import inspect
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
+from tests import sources
+from tests.sources import parsed
 
 import heedful
 
-PACKAGE = Path(heedful.__file__).parent
 HEADINGS = ("Args", "Returns", "Raises", "Source", "Cost")
 IN_ORDER = ("Args", "Attributes", *HEADINGS[1:])  # classes also say what they are
 
@@ -22,11 +22,9 @@ WITHOUT = {
 }
 OLDER = {"factorise"}  # than arXiv
 
-TREES = {
-    ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts): ast.parse(
-        path.read_text(encoding="utf-8")
-    )
-    for path in sorted(PACKAGE.rglob("*.py"))
+TEXTS = {
+    f"heedful.{path.removesuffix('.py').replace('/', '.')}": text
+    for path, text in sources.TEXTS.items()
 }
 Documented = ast.FunctionDef | ast.ClassDef
 
@@ -52,8 +50,8 @@ def all_of(tree: ast.Module) -> list[str] | None:
 
 LISTS = {
     module.removesuffix(".__init__"): names
-    for module, tree in TREES.items()
-    if (names := all_of(tree)) is not None
+    for module, text in TEXTS.items()
+    if "__all__" in text and (names := all_of(parsed(text))) is not None
 }
 
 
@@ -103,7 +101,7 @@ def test_list_is_sorted_and_public_and_resolves(module):
 
 @pytest.mark.parametrize("module", [module for module in LISTS if module != "heedful"])
 def test_list_is_complete(module):
-    tree = TREES[f"{module}.__init__"]
+    tree = parsed(TEXTS[f"{module}.__init__"])
     bound = [
         alias.asname or alias.name
         for node in [*tree.body, *_lazily(tree)]
@@ -193,17 +191,22 @@ def raised(function: ast.FunctionDef) -> set[str]:
     }
 
 
-def test_everything_public_is_documented():
-    assert len(public(TREES)) > 100
-    assert undocumented(TREES) == []
+@pytest.fixture(scope="module")
+def trees() -> dict[str, ast.Module]:
+    return {module: parsed(text) for module, text in TEXTS.items()}
 
 
-def test_headings_are_in_their_order():
-    assert wrong_headings(TREES) == []
+def test_everything_public_is_documented(trees):
+    assert len(public(trees)) > 100
+    assert undocumented(trees) == []
 
 
-def test_arguments_and_errors_are_listed():
-    assert unlisted(TREES) == []
+def test_headings_are_in_their_order(trees):
+    assert wrong_headings(trees) == []
+
+
+def test_arguments_and_errors_are_listed(trees):
+    assert unlisted(trees) == []
 
 
 @pytest.mark.parametrize("name", [name for name in LISTS["heedful.ops"] if name[0].islower()])

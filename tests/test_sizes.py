@@ -2,12 +2,11 @@
 
 import ast
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from tests.sources import TEXTS, parsed
 
-PACKAGE = Path(__file__).parents[1] / "src" / "heedful"
 LIMITS = {"lines of file": 300, "lines of class": 150, "lines of body": 40, "parameters": 8}
 
 
@@ -161,7 +160,7 @@ EXCEPTIONS = {
 
 def measure(file: str, text: str) -> Iterator[tuple[tuple[str, str], int]]:
     """Every size in a file: its lines, and those of its classes and functions."""
-    tree = ast.parse(text)
+    tree = parsed(text)
     yield ("lines of file", file), len(text.splitlines())
     yield from _measure(tree, f"{file}:")
 
@@ -208,10 +207,8 @@ def too_large(files: dict[str, str], exceptions: dict[tuple[str, str], Excess]) 
 
 
 def test_pieces_are_small():
-    paths = sorted(PACKAGE.rglob("*.py"))
-    files = {str(p.relative_to(PACKAGE).as_posix()): p.read_text(encoding="utf-8") for p in paths}
-    assert len(files) > 60
-    assert too_large(files, EXCEPTIONS) == []
+    assert len(TEXTS) > 60
+    assert too_large(TEXTS, EXCEPTIONS) == []
 
 
 def test_exceptions_have_reasons():

@@ -1,6 +1,6 @@
 """Where the attention modules of transformers keep their projections and sizes, as data."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from inspect import signature
 from typing import Any
 
@@ -106,17 +106,7 @@ GPT2 = Layout(
     dropout="attn_dropout",
     after="resid_dropout",
 )
-GPT2_CROSS = Layout(
-    kinds=("GPT2Attention",),
-    query="q_attn",
-    key="c_attn",
-    value="c_attn",
-    out="c_proj",
-    heads=("num_heads",),
-    parts="split_size",
-    dropout="attn_dropout",
-    after="resid_dropout",
-)
+GPT2_CROSS = replace(GPT2, query="q_attn")
 LLAMA = Layout(
     kinds=(
         "GemmaAttention",
