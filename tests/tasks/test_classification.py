@@ -14,7 +14,6 @@ from heedful.errors import DataError, RunError
 from heedful.nn.pooling import AttentionPooling
 from heedful.tasks.classification import (
     Classification,
-    Prediction,
     check_labels,
     labels_of,
     read_labels,
@@ -139,7 +138,3 @@ def test_pooling_weights_are_the_mean_over_heads():
     weights = task.pooling_weights(model, task.encode([Point(p.at, "a") for p in POINTS]))
     assert weights.shape == (3, 3)
     assert weights.sum(1).tolist() == pytest.approx([1, 1, 1], rel=1e-5)
-
-
-def test_a_prediction_is_plain_data():
-    assert Prediction("a", {"a": 1.0}) == Prediction("a", {"a": 1.0})
