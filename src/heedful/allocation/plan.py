@@ -124,12 +124,11 @@ class Plan:
         Raises:
             UnsupportedError: A user's own move holds what no plan can.
         """
-        whole = f"{HEAD}version = {VERSION}"
+        blocks = [f"{HEAD}version = {VERSION}"]
         if self.linear is not None:
-            whole += f"\nlinear = {_toml(self.linear)}"
+            blocks[0] += f"\nlinear = {_toml(self.linear)}"
         if self.narrowest != WIDE:
-            whole += f"\nnarrowest = {self.narrowest}"
-        blocks = [whole]
+            blocks[0] += f"\nnarrowest = {self.narrowest}"
         for name, moves in self.moves.items():
             lines = ["[[site]]", f"name = {_toml(name)}"]
             if name in self.was:
