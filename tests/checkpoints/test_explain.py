@@ -59,9 +59,10 @@ def test_occlusion_of_a_label_is_what_leaving_out_each_word_costs(classifier):
     np.testing.assert_allclose(found.weights[0], torch.cat(falls).numpy(), atol=1e-5)
 
 
-def test_a_vector_is_pooled_as_the_folder_says(encoder):
+@pytest.mark.parametrize("said", ['"pooling_mode_cls_token": true', '"pooling_mode": "cls"'])
+def test_a_vector_is_pooled_as_the_folder_says(encoder, said):
     (encoder / "1_Pooling").mkdir()
-    (encoder / "1_Pooling" / "config.json").write_text('{"pooling_mode_cls_token": true}')
+    (encoder / "1_Pooling" / "config.json").write_text(f"{{{said}}}")
     model, _, inputs = read(encoder)
     with torch.inference_mode():
         own = model(**inputs).last_hidden_state[0, 0]
@@ -71,6 +72,21 @@ def test_a_vector_is_pooled_as_the_folder_says(encoder):
     assert found.weights[0, 1] == pytest.approx(
         float(own.norm() - other @ own / own.norm()), abs=1e-5
     )
+
+
+@pytest.mark.parametrize(
+    "said, got",
+    [
+        ('"pooling_mode": "weightedmean"', "weightedmean"),
+        ('"pooling_mode": ["cls", "mean"]', "cls, mean"),
+        ('"pooling_mode_cls_token": true, "pooling_mode_max_tokens": true', "cls, max"),
+    ],
+)
+def test_another_pooling_is_refused(encoder, said, got):
+    (encoder / "1_Pooling").mkdir()
+    (encoder / "1_Pooling" / "config.json").write_text(f"{{{said}}}")
+    with pytest.raises(UnsupportedError, match=f"must name one of cls, .*, got {got}$"):
+        explain_checkpoint(encoder, TEXT, method="occlusion", test=False)
 
 
 def unending(folder: Path):

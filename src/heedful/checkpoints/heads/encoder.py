@@ -14,11 +14,15 @@ from heedful.errors import UnsupportedError
 from heedful.metrics.metric import Floats, Metric, SumMetric, per_example
 
 POOLING = "1_Pooling/config.json"  # how sentence-transformers pools
-WAYS = {
-    "pooling_mode_cls_token": "first",
-    "pooling_mode_lasttoken": "last",
+WAYS = {"cls": "first", "lasttoken": "last", "max": "max", "mean": "mean"}
+# what folders hold from before sentence-transformers had `pooling_mode`: a switch for each
+SWITCHES = {
+    "pooling_mode_cls_token": "cls",
+    "pooling_mode_lasttoken": "lasttoken",
     "pooling_mode_max_tokens": "max",
     "pooling_mode_mean_tokens": "mean",
+    "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
+    "pooling_mode_weightedmean_tokens": "weightedmean",
 }
 
 
@@ -31,7 +35,7 @@ class EncoderHead(Head):
         inputs: How it reads examples.
 
     Raises:
-        UnsupportedError: It has a decoder, but no head that writes.
+        UnsupportedError: It has a decoder, but no head that writes; or the folder pools otherwise.
     """
 
     def __init__(self, checkpoint: Checkpoint, inputs: Inputs) -> None:
@@ -41,8 +45,7 @@ class EncoderHead(Head):
                 f"an encoder with a decoder must have a head that writes, got "
                 f"{checkpoint.architecture}"
             )
-        found = checkpoint.read(POOLING)
-        self.pooling = next((way for name, way in WAYS.items() if found.get(name)), "mean")
+        self.pooling = pooling_of(checkpoint.read(POOLING))
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
@@ -62,6 +65,24 @@ class EncoderHead(Head):
         if mask is None or mask.shape != states.shape[:2]:  # of another rate, or nothing padded
             mask = torch.ones(states.shape[:2], device=states.device)
         return normalize(pooled(states, mask.bool(), self.pooling), dim=-1)
+
+
+def pooling_of(told: dict[str, Any]) -> str:
+    """Return how a folder pools: `first`, `last`, `max` or `mean`, the last where nothing is said.
+
+    Args:
+        told: The config of sentence-transformers' pooling.
+
+    Raises:
+        UnsupportedError: It pools otherwise, or in several ways at once.
+    """
+    modes = told.get("pooling_mode") or [mode for name, mode in SWITCHES.items() if told.get(name)]
+    modes = [modes] if isinstance(modes, str) else modes or ["mean"]
+    if len(modes) > 1 or modes[0] not in WAYS:
+        raise UnsupportedError(
+            f"{POOLING} must name one of {', '.join(WAYS)}, got {', '.join(map(str, modes))}"
+        )
+    return WAYS[modes[0]]
 
 
 def pooled(states: Tensor, mask: Tensor, way: str) -> Tensor:
