@@ -91,8 +91,8 @@ def judge(
     pairs = pairs_of(len(weights), sizes_of(shares, scores.pieces))
     own, best = ranks_of(weights, random), ranks_of(alone, random)
     maps = np.concatenate([np.stack([own, best]), dealt_out(own, draws, random)])
-    looked = 0
-    for count in looks(draws):
+
+    def gathered(count: int, looked: int) -> tuple[Evidence, float]:
         fell = falls(scores, maps[: 2 + count], pairs)
         slack = scores.rounding()
         wrong = _wrong(alone < -slack, maps)
@@ -104,16 +104,20 @@ def judge(
             wrong_sign=float(wrong[0]),
             wronger=tail(wrong[0], wrong[2:], 0.0, above=True),
         )
-        if settled(evidence):
-            break
-        looked = count
+        return evidence, float(fell[0][1])
+
+    first, *others = looks(draws)
+    evidence, reference = gathered(first, 0)
+    for count in others:
+        if not settled(evidence):
+            evidence, reference = gathered(count, first)
     word, cause, reason = decide(evidence)
     return Verdict(
         word=word,
         reason=reason,
         comprehensiveness=evidence.effects[0],
         sufficiency=evidence.effects[1],
-        reference=float(fell[0][1]),
+        reference=reference,
         wrong_sign=evidence.wrong_sign,
         resemblance=resemblance,
         draws=evidence.worse.draws,
