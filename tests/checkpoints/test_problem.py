@@ -144,6 +144,21 @@ def test_what_writes_is_compared_with_targets_or_with_the_original(translator, t
     assert 0 < loss < 10
 
 
+def test_what_a_text_begins_with_is_read_once(translator, tables):
+    """The model puts it before all labels, and its tokeniser does so too, as Whisper's."""
+    _, _, problem = made(translator, tables(target=lambda text: text), "loss 1%")
+    batch = problem.calibration[0]
+    read = []
+    problem.model.model.decoder.embed_tokens.register_forward_pre_hook(
+        lambda _, given: read.append(given[0].clone())
+    )
+    with torch.inference_mode():
+        problem.model(**batch)
+    *_, tokens = read  # the decoder's: it shares its embedding with the encoder
+    assert (tokens == 2).sum(1).tolist() == [1] * len(tokens)
+    assert (batch["labels"][:, 0] > 4).all()  # a word, which follows what a text begins with
+
+
 def test_a_metric_of_the_user_sees_the_batches_in_order(save, sizes, tables):
     folder = save("BertForSequenceClassification", T.BertConfig(**sizes))
     seen = []

@@ -9,7 +9,7 @@ RUNS = Path(__file__).parents[1] / "training" / "fixtures" / "translation"
 
 @pytest.mark.slow
 def test_one_page_of_two_runs(heedful, tmp_path):
-    words = (RUNS / "transformer", RUNS / "optimised", "--examples", "1", "--lang", "zh")
+    words = (RUNS / "learned", RUNS / "optimised", "--examples", "1", "--lang", "zh")
     code, out, err = heedful("report", *words, "-o", "page.html")
     assert (code, out) == (0, "")
     assert err.endswith("Wrote page.html\n")

@@ -15,11 +15,17 @@ RUNS = Path(__file__).parents[1] / "training" / "fixtures" / "translation"
 @pytest.fixture(scope="module")
 def data():
     return gather(
-        Run(RUNS / "transformer"),
+        Run(RUNS / "learned"),
         Run(RUNS / "optimised"),
         command="heedful report",
         settings=Gathering(examples=2, draws=20),
     )
+
+
+def pair(folder: Path) -> tuple[Path, Path]:
+    """A run, and beside it what optimising made of it, by whose name it is found."""
+    run = Path(shutil.copytree(RUNS / "learned", folder / "r"))
+    return run, Path(shutil.copytree(RUNS / "optimised", folder / "r-optimised"))
 
 
 def test_both_runs_are_measured_on_the_same_examples(data):
@@ -27,6 +33,35 @@ def test_both_runs_are_measured_on_the_same_examples(data):
     assert all(score.after is not None for score in data.scores)
     (cost,) = data.costs  # nobody judged this pair
     assert (cost.name, cost.before > cost.after) == ("parameters", True)
+
+
+def test_both_are_measured_on_what_the_optimised_one_was_judged_on(tmp_path):
+    """Which is a file of its own where `heedful optimize --test` named one."""
+    run, smaller = pair(tmp_path)
+    other = Path(shutil.copytree(run, tmp_path / "other"))
+    for folder in (smaller, other):
+        (folder / "manifest.json").unlink()
+        test = folder / "splits" / "test.jsonl"
+        lines = test.read_text(encoding="utf-8").splitlines(keepends=True)
+        test.write_text("".join(lines[:7]), encoding="utf-8")
+    none = Gathering(examples=0, draws=1)
+    both = gather(Run(run), Run(smaller), command="", settings=none)
+    alone = gather(Run(other), None, command="", settings=none)
+    assert both.examples == alone.examples == 7
+    assert [score.before for score in both.scores] == [score.before for score in alone.scores]
+
+
+@pytest.mark.parametrize(
+    "first, second, told",
+    [
+        ("transformer", "rnn", "rnn, which was trained by itself"),
+        ("transformer", "optimised", "optimised, which was made of runs/learned"),
+        ("optimised", "learned", "learned, which was trained by itself"),
+    ],
+)
+def test_a_page_of_two_runs_must_be_of_one_and_what_optimising_made_of_it(first, second, told):
+    with pytest.raises(ConfigError, match=f"RUN2 must be .* of .*{first}, got .*{told}"):
+        gather(Run(RUNS / first), Run(RUNS / second), command="")
 
 
 def test_every_head_has_its_numbers_and_its_map(data):
@@ -53,17 +88,14 @@ def test_examples_are_spread_and_answered(data):
 
 
 def test_an_optimised_run_is_found_beside_its_own(tmp_path):
-    folder, smaller = tmp_path / "r", tmp_path / "r-optimised"
-    shutil.copytree(RUNS / "transformer", folder)
-    assert optimised_from(Run(folder)) is None
-    shutil.copytree(RUNS / "optimised", smaller)
-    (smaller / "manifest.json").unlink()
-    about = json.loads((smaller / "run.json").read_text(encoding="utf-8"))
-    (smaller / "run.json").write_text(json.dumps(about | {"optimised_from": "/another"}))
-    assert optimised_from(Run(folder)) is None
-    about |= {"optimised_from": str(folder.resolve())}
-    (smaller / "run.json").write_text(json.dumps(about))
-    assert optimised_from(Run(folder)).folder == smaller
+    run, smaller = pair(tmp_path / "then")
+    assert optimised_from(Run(run)).folder == smaller
+    moved = (tmp_path / "then").rename(tmp_path / "now")
+    assert optimised_from(Run(moved / "r")).folder == moved / "r-optimised"
+    shutil.rmtree(moved / "r-optimised")
+    assert optimised_from(Run(moved / "r")) is None
+    shutil.copytree(RUNS / "transformer", moved / "r-optimised")  # a training of its own
+    assert optimised_from(Run(moved / "r")) is None
 
 
 def test_a_refusal_beside_the_run_is_reported(tmp_path):

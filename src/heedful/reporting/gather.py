@@ -11,21 +11,22 @@ from typing import Any
 from heedful.allocation.saved_files import PLAN, REPORT
 from heedful.config.file import dump_toml
 from heedful.errors import ConfigError, DataError, RunError, UnsupportedError
-from heedful.evaluation import evaluate
 from heedful.files import read_json
-from heedful.metrics.interval import Estimate
+from heedful.metrics.interval import Estimate, estimates
 from heedful.optimizing.into_folder import output_of
 from heedful.report.run_page.data import Cost, Curve, Interval, PageData, Score
 from heedful.reporting.examples import show_examples
 from heedful.reporting.heads import atlas_of
 from heedful.reporting.searched import costs_of, importance_of, judgement_of, search_of
 from heedful.reporting.watched import told_alarms, watched_heads
+from heedful.tasks.measure import measure
 from heedful.training.metrics import read_metrics
 from heedful.training.run import Run
 
 HEAD_EXAMPLES = 16  # that the numbers of heads are means over
 NOT_CURVES = {"step", "fraction", "best", "seconds", "remaining", "learning_rate"}
 MOST_CURVES = 4
+OF_ITS_OWN = {"optimised_from", "parameters"}  # what an optimised run says of itself alone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,18 +69,17 @@ def gather(
 
     Raises:
         RunError: A run is damaged.
-        ConfigError: `smaller` is of another task.
+        ConfigError: `smaller` was not made of `run`.
     """
-    if smaller is not None and smaller.config.task != run.config.task:
-        raise ConfigError(
-            f"both runs must be of one task, got {run.config.task} and {smaller.config.task}"
-        )
+    if smaller is not None:
+        _check_pair(run, smaller)
     settings = settings or Gathering()
-    split = "test" if run.examples("test") else "dev"
-    examples = run.examples(split)
+    judged = run if smaller is None else smaller  # which may have been judged on others (--test)
+    split = "test" if judged.examples("test") else "dev"
+    examples = judged.examples(split)
     report = report_of(run, smaller)
     tell("measuring quality")
-    scores, measured = _scores(run, smaller, split)
+    scores, measured = _scores(run, smaller, examples)
     tell("looking at heads")
     atlas = atlas_of(run, smaller, _some(examples, HEAD_EXAMPLES), importance_of(report))
     tell("explaining examples")
@@ -115,8 +115,27 @@ def optimised_from(run: Run) -> Run | None:
     if not (folder / "run.json").is_file():
         return None
     smaller = Run(folder, device=run.device, task=run.source)
-    ours = smaller.about.get("optimised_from") == str(run.folder.resolve())
-    return smaller if ours else None
+    return smaller if _is_made_of(smaller, run) else None
+
+
+def _is_made_of(smaller: Run, run: Run) -> bool:
+    """Did optimising make it of this run? Wherever both are by now: they came about alike."""
+    told, original = smaller.about, run.about
+    alike = all(
+        told.get(name) == original.get(name) for name in (told.keys() | original) - OF_ITS_OWN
+    )
+    return alike and "optimised_from" in told
+
+
+def _check_pair(run: Run, smaller: Run) -> None:
+    if _is_made_of(smaller, run):
+        return
+    origin = smaller.about.get("optimised_from")
+    told = "was trained by itself" if origin is None else f"was made of {origin!s:.200}"
+    raise ConfigError(
+        f"RUN2 must be what optimising made of {run.folder}, got {smaller.folder}, which {told}. "
+        "What two runs answer, `heedful verdict` compares"
+    )
 
 
 def report_of(run: Run, smaller: Run | None) -> dict[str, Any] | None:
@@ -138,23 +157,35 @@ def _some(examples: Sequence[Any], count: int) -> list[Any]:
     return [examples[place * len(examples) // count] for place in range(count)]
 
 
-def _scores(run: Run, smaller: Run | None, split: str) -> tuple[tuple[Score, ...], int]:
+def _scores(
+    run: Run, smaller: Run | None, examples: Sequence[Any]
+) -> tuple[tuple[Score, ...], int]:
+    """Each metric of both, on the same examples."""
+    metrics = run.task.metrics
     try:
-        before = evaluate(run, split=split)
-        after = None if smaller is None else evaluate(smaller, split=split)
-    except (ConfigError, DataError, UnsupportedError):  # a task without a metric, or no examples
+        before = _estimates(run, examples)
+        after = [None] * len(before) if smaller is None else _estimates(smaller, examples)
+    except (DataError, UnsupportedError):  # no score of these
         return (), 0
     scores = tuple(
         Score(
-            name=name,
-            unit=before.units[name],
-            higher_is_better=before.higher_is_better[name],
-            before=_interval(found),
-            after=None if after is None else _interval(after.scores[name]),
+            name=metric.name,
+            unit=metric.unit,
+            higher_is_better=metric.higher_is_better,
+            before=_interval(first),
+            after=None if second is None else _interval(second),
         )
-        for name, found in before.scores.items()
+        for metric, first, second in zip(metrics, before, after, strict=True)
     )
-    return scores, before.examples
+    return scores, len(examples) if metrics else 0
+
+
+def _estimates(run: Run, examples: Sequence[Any]) -> Sequence[Estimate]:
+    task = run.task
+    if not task.metrics or not examples:
+        return ()
+    found = measure(task, run.model, task.encode(examples), examples)
+    return estimates([(metric, found[metric.name]) for metric in task.metrics])
 
 
 def _interval(found: Estimate) -> Interval:

@@ -24,13 +24,25 @@ def targets_of(groups: Sequence[Group]) -> list[str]:
     return found
 
 
-def written_labels(tokenizer: Any, examples: Sequence[CheckpointExample], longest: int) -> Tensor:
-    """Return targets as tokens, `UNKNOWN` where they are padded."""
+def written_labels(
+    tokenizer: Any, examples: Sequence[CheckpointExample], longest: int, *, start: int | None
+) -> Tensor:
+    """Return targets as tokens, `UNKNOWN` where they are padded.
+
+    Args:
+        tokenizer: Of what is written.
+        examples: With targets.
+        longest: Tokens, at most.
+        start: What the model itself puts before all labels. A tokeniser that begins with it too, as
+            Whisper's does, would have it read twice, which it never is when it writes.
+    """
     texts = [example.target for example in examples]
     found: Any = tokenizer(
         text_target=texts, padding=True, truncation=True, max_length=longest, return_tensors="pt"
     )
-    return unknown(found["input_ids"], found["attention_mask"] == 0)
+    labels = unknown(found["input_ids"], found["attention_mask"] == 0)
+    twice = start is not None and bool((labels[:, 0] == start).all())
+    return labels[:, 1:].contiguous() if twice else labels
 
 
 def with_targets(head: Head, model: nn.Module, examples: Group) -> Group:

@@ -83,7 +83,9 @@ class Seq2SeqHead(Head):
         """Return inputs and what should be written."""
         found = self.inputs.batch(group)
         if all(example.target for example in group):
-            found[LABELS] = written_labels(self.tokenizer, group, self._most(LONGEST))
+            start = getattr(self.config, "decoder_start_token_id", None)
+            longest = self._most(LONGEST)
+            found[LABELS] = written_labels(self.tokenizer, group, longest, start=start)
         return found
 
     def answers(self, model: nn.Module, groups: Sequence[Group], metric: str) -> list[Any]:
