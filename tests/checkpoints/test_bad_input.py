@@ -78,3 +78,20 @@ def test_a_head_that_nobody_knows(save, sizes, lines, capsys):
         main(["profile", str(folder), "--data", str(lines)])
     assert left.value.code == 2
     assert "heedful: the class of a checkpoint must end in ForMaskedLM, " in capsys.readouterr().err
+
+
+def test_what_reads_images_and_texts_together(save, sizes, lines, capsys):
+    import transformers
+
+    small = {"hidden_size": 12, "intermediate_size": 16, "num_hidden_layers": 1}
+    small |= {"num_attention_heads": 3}
+    config = transformers.CLIPConfig(
+        text_config={**small, "vocab_size": sizes["vocab_size"], "max_position_embeddings": 40},
+        vision_config={**small, "image_size": 8, "patch_size": 4},
+    )
+    folder = save("CLIPModel", config)
+    with pytest.raises(SystemExit) as left:
+        main(["profile", str(folder), "--data", str(lines)])
+    assert left.value.code == 2
+    must = "a checkpoint must read one of input_ids, pixel_values, input_values, input_features, "
+    assert f"heedful: {must}got input_ids and pixel_values of CLIPModel" in capsys.readouterr().err

@@ -90,11 +90,30 @@ def call_model(model: nn.Module, batch: Batch) -> Any:
     """Call a model with a batch, as transformers and loops of torch do."""
     inputs = inputs_of(batch)
     if isinstance(inputs, Mapping):
-        shift = getattr(model, "prepare_decoder_input_ids_from_labels", None)
-        if shift is not None and LABELS in batch and DECODED not in inputs:
-            inputs = {**inputs, DECODED: shift(labels=batch[LABELS])}
+        if LABELS in batch and DECODED not in inputs:
+            inputs = {**inputs, **_decoded(model, batch[LABELS])}
         return model(**inputs)
     return model(*inputs) if isinstance(inputs, tuple) else model(inputs)
+
+
+def _decoded(model: Any, labels: Tensor) -> dict[str, Tensor]:
+    """What a decoder of transformers has before it as it says each label; nothing of other models.
+
+    Some classes have a method for it (mBART's begins with a language), others, as Whisper and
+    M2M-100, shift labels only where they are called with them.
+    """
+    shift = getattr(model, "prepare_decoder_input_ids_from_labels", None)
+    if shift is not None:
+        return {DECODED: shift(labels=labels)}
+    config = getattr(model, "config", None)
+    start = getattr(config, "decoder_start_token_id", None)
+    writes = getattr(config, "is_encoder_decoder", False) and model.can_generate()
+    if start is None or not writes:
+        return {}
+    before = labels.roll(1, -1)
+    before[..., 0] = start
+    padding = getattr(config, "pad_token_id", None) or 0  # whatever it is, no label asks about it
+    return {DECODED: before.masked_fill(before == UNKNOWN, padding)}
 
 
 def tensor_of(output: Any) -> tuple[Tensor, str | None]:

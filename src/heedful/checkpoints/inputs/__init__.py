@@ -1,6 +1,7 @@
 """What checkpoints read: texts, images and sounds, as batches."""
 
 from collections.abc import Callable
+from inspect import signature
 
 from heedful.checkpoints.folder import Checkpoint
 from heedful.checkpoints.inputs.base import Inputs
@@ -26,10 +27,16 @@ def inputs_of(checkpoint: Checkpoint, *, longest: int | None = None) -> Inputs:
         longest: Tokens that are read of a text; `None` means as many as usual.
 
     Raises:
-        UnsupportedError: It reads something else.
+        UnsupportedError: It reads something else, or more than one of these.
         RunError: Its tokeniser or processor is missing or damaged.
     """
     name = getattr(checkpoint.model, "main_input_name", None)
+    several = [each for each in signature(checkpoint.model.forward).parameters if each in INPUTS]
+    if len(several) > 1:
+        raise UnsupportedError(
+            f"a checkpoint must read one of {', '.join(INPUTS)}, got {' and '.join(several)} of "
+            f"{checkpoint.architecture}"
+        )
     kind = INPUTS.get(str(name))
     if kind is None:
         raise UnsupportedError(
