@@ -51,6 +51,15 @@ def test_both_are_measured_on_what_the_optimised_one_was_judged_on(tmp_path):
     assert [score.before for score in both.scores] == [score.before for score in alone.scores]
 
 
+def test_without_examples_there_is_a_page_without_scores(tmp_path):
+    run = Path(shutil.copytree(RUNS / "transformer", tmp_path / "r"))
+    (run / "manifest.json").unlink()
+    for split in ("dev", "test"):
+        (run / "splits" / f"{split}.jsonl").write_text("", encoding="utf-8")
+    found = gather(Run(run), None, command="")
+    assert (found.scores, found.examples, found.shown) == ((), 0, ())
+
+
 @pytest.mark.parametrize(
     "first, second, told",
     [

@@ -162,6 +162,8 @@ def _scores(
 ) -> tuple[tuple[Score, ...], int]:
     """Each metric of both, on the same examples."""
     metrics = run.task.metrics
+    if not metrics or not examples:
+        return (), 0
     try:
         before = _estimates(run, examples)
         after = [None] * len(before) if smaller is None else _estimates(smaller, examples)
@@ -177,13 +179,11 @@ def _scores(
         )
         for metric, first, second in zip(metrics, before, after, strict=True)
     )
-    return scores, len(examples) if metrics else 0
+    return scores, len(examples)
 
 
 def _estimates(run: Run, examples: Sequence[Any]) -> Sequence[Estimate]:
     task = run.task
-    if not task.metrics or not examples:
-        return ()
     found = measure(task, run.model, task.encode(examples), examples)
     return estimates([(metric, found[metric.name]) for metric in task.metrics])
 
