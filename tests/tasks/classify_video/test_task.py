@@ -12,35 +12,22 @@ from heedful.errors import DataError, RunError
 from heedful.evaluation import evaluate
 from heedful.tasks.catalog import parse_config
 from heedful.tasks.classify_video.task import ClassifyVideo
-from heedful.testing.tasks import TaskContract
+from heedful.testing.tasks import ClassificationContract
 from heedful.training.start import train
 
 pytest.importorskip("sklearn", reason="the extra images is not installed")
 SMALL = {"width": 16, "heads": 2, "layers": 1, "feedforward": 16, "frames": 3, "patch": 4}
 
 
-class TestClassifyVideo(TaskContract):
+class TestClassifyVideo(ClassificationContract):
     task = ClassifyVideo
     inputs = ("3", " 17 ")
-    budget = "accuracy 50"
     learns = ("train.steps=100", "train.learning_rate=0.02")
-    remembered = 95
     tables: ClassVar = {
         "data": {"examples": 90, "dev": 20, "test": 20, "noise": 0.0},
         "model": {**SMALL, "patch": 10},
         "train": {"steps": 6, "batch_size": 16, "precision": "fp32"},
     }
-
-    def expected(self, answers, examples):
-        pairs = [(answer.label, each.label) for answer, each in zip(answers, examples, strict=True)]
-        scores = []
-        for label in {truth for _, truth in pairs}:
-            right = sum(pair == (label, label) for pair in pairs)
-            scores.append(2 * right / sum((a == label) + (b == label) for a, b in pairs))
-        return {
-            "accuracy": 100 * np.mean([said == true for said, true in pairs]),
-            "macro_f1": 100 * np.mean(scores),
-        }
 
     @pytest.mark.parametrize("given", ["", "x", "1.5", "-1", "²", "none/frames", "a.npz"])
     def test_what_is_no_video_is_refused(self, run, given):
