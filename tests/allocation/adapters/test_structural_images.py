@@ -19,7 +19,9 @@ from heedful.testing.tolerance import assert_close
 from .structure.vision import DIM, HEADS, KINDS, WIDTH, draw, make
 
 OUT = {"einsum": "merge", "time_first": "o", "many_in_one": "o", "levit": "proj.1.linear"}
-TELL = {"fused", "beit", "swin", "eva", "nest", "twins"}  # take a width from what comes in
+CHANNELS = {"cross_covariance", "channels"}  # components look at each other
+# take a width from what comes in
+TELL = {"fused", "beit", "swin", "eva", "nest", "twins", "shifted", *CHANNELS}
 
 
 @pytest.fixture(autouse=True)
@@ -116,7 +118,7 @@ def test_biases_that_the_model_makes_for_all_heads_are_cut_as_they_come():
     same(keep(0, 2).apply(make("beit"))(*given), silenced("beit", (0, 2))(*given))
 
 
-@pytest.mark.parametrize("name", ["eva", "swin"])
+@pytest.mark.parametrize("name", ["eva", "swin", *sorted(CHANNELS)])
 def test_what_stands_behind_queries_keeps_their_basis(name):
     model = make(name)
     (site,) = find_sites(model)[0]
@@ -201,6 +203,28 @@ def test_an_activation_behind_the_heads_keeps_the_basis_of_values(move):
     assert not find_sites(make("fused"))[0][0].read(make("fused")).activated
     with pytest.raises(UnsupportedError, match="as it is, got a function between"):
         Plan(moves={"attn": (move,)}).apply(model)
+
+
+@pytest.mark.parametrize("name", sorted(CHANNELS))
+def test_values_of_channels_keep_their_basis(name):
+    model = make(name)
+    assert find_sites(model)[0][0].read(model).activated
+    with pytest.raises(UnsupportedError, match="as it is, got a function between"):
+        Plan(moves={"attn": (ValueRank(rank=2),)}).apply(model)
+
+
+@torch.no_grad()
+def test_moments_of_a_function_that_is_given_weights():
+    model, given = make("shifted"), KINDS["shifted"][2]
+    sites = find_sites(model)[0]
+    open_ = unfused(model, sites)
+    found = collect_moments(open_, sites, [lambda: open_(*given)])["attn"]
+    x = torch.nn.functional.pad(given[0].flatten(0, -2), (0, 1), value=1.0)
+    want = x.T @ x
+    want[-1, -1] = found.query[-1, -1]  # of padding, all that is not 0
+    torch.testing.assert_close(found.query, want, rtol=1e-4, atol=1e-4)
+    assert found.self_attention
+    assert len(found.mixed) == WIDTH + 1
 
 
 def test_nothing_is_looked_at_where_no_such_library_is_loaded(monkeypatch):

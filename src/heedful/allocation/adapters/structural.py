@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from itertools import chain
 from typing import Any, cast, final
 
 from torch import Tensor, nn
@@ -25,6 +26,7 @@ from heedful.allocation.adapters.structure.structure import (
     geometry_of,
     read,
 )
+from heedful.allocation.adapters.structure.widths import functions_of
 from heedful.allocation.projections import Geometry, Projections
 from heedful.errors import UnsupportedError
 from heedful.probing.transformers import TransformersAttention, names_used
@@ -134,7 +136,9 @@ def _writes_out(module: nn.Module) -> bool:
     """Is a module attention of these libraries that computes its weights itself?"""
     if not type(module).__module__.startswith(MODELS) or _asks(module):
         return False
-    named = any(not WRITTEN.isdisjoint(names) for names in names_used(type(module)))
+    kind = type(module)
+    called = (function.__code__.co_names for function in functions_of(kind).values())
+    named = any(not WRITTEN.isdisjoint(names) for names in chain(names_used(kind), called))
     return named and why_unsupported(module) is not None
 
 

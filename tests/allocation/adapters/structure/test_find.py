@@ -232,8 +232,6 @@ class Nested(nn.Module):
         (Uneven, "its heads must come in equal groups, got"),
         (Twice, "its q works twice in one call"),
         (Tangled, "its bias belongs to heads in a way that cannot be cut"),
-        (OutsideOut, "its o never runs, so nobody hears what it is given"),
-        (OutsideAgain, "its q never runs, so nobody hears what it is given"),
         (Plain, "it ran, and no softmax of products of queries and keys was heard"),
         (Broken, "it could not be called alone, ValueError: not today"),
         (Nested, "its output stands among others: mlp"),
@@ -242,6 +240,14 @@ class Nested(nn.Module):
 def test_refuses(kind, reason):
     with pytest.raises(UnsupportedError, match=reason):
         find(kind())
+
+
+@pytest.mark.parametrize("kind, path", [(OutsideOut, "o"), (OutsideAgain, "q")])
+def test_layers_that_never_run_are_found_by_products_with_their_weights(kind, path):
+    found, plain = find(kind()), find(Toy())
+    assert found.around == (path,)
+    assert (found.query.path, found.out.path) == ("q", "o")
+    assert torch.equal(found.out.rows, plain.out.rows)
 
 
 def test_what_goes_wrong_in_modules_of_others_is_no_fault_of_the_caller(monkeypatch):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from heedful.allocation.adapters.structure.widths import mentions_of, tell
+from heedful.allocation.adapters.structure.widths import functions_of, mentions_of, tell
 
 
 class Module(nn.Module):
@@ -38,13 +38,26 @@ class Closed(Module):
         return super().forward(x), width
 
 
+def doubled(x, *, more=0):
+    """Of this library, and told from outside."""
+    _, width = x.shape
+    return width * 2 + more
+
+
+class Handing(Module):
+    """Leaves it all to a function."""
+
+    def forward(self, x, *, more=1):
+        return doubled(x, more=more)
+
+
 X = torch.zeros(2, 7)
 
 
-def test_all_mentions_come_first_and_then_one_alone_and_all_but_one():
+def test_all_mentions_come_first_and_what_stands_apart_last():
     assert list(mentions_of(Module())) == [
         *[(0, 1, 2), (2,), (1,), (0,)],
-        *[(1, 2), (0, 2), (0, 1)],
+        *[(1, 2), (0, 1), (0, 2)],
     ]
     assert list(mentions_of(Sized())) == [(0,)]
 
@@ -93,3 +106,17 @@ def test_a_pickle_is_not_made_of_it():
 def test_what_takes_no_width_cannot_be_told():
     with pytest.raises(AttributeError, match="Own takes no width from what comes in"):
         tell(Own(), (0,), 5)
+
+
+def test_a_function_that_a_forward_calls_is_told_for_this_module_alone():
+    module = Handing()
+    assert functions_of(Handing) == {"doubled": doubled}
+    assert functions_of(Module) == {}
+    assert list(mentions_of(module)) == [(0,)]
+    tell(module, (0,), 5)
+    assert (module(X), module(X, more=2)) == (11, 12)
+    assert (Handing()(X), doubled(X)) == (15, 14)
+    again = copy.deepcopy(module)
+    again.heedful_width = 6
+    assert (again(X), module(X)) == (13, 11)
+    assert list(mentions_of(module)) == []

@@ -5,6 +5,9 @@ from torch import nn
 from torch.nn import functional
 from torch.nn.functional import scaled_dot_product_attention
 
+from .channels import Channels, CrossCovariance
+from .shifted import Shifted
+
 HEADS, DIM = 3, 4
 WIDTH, SIDE = HEADS * DIM, 2
 PLACES = SIDE * SIDE
@@ -322,6 +325,9 @@ KINDS = {
     "levit": (Levit, "timm.models.levit", (draw(2, 7, 10),)),
     "tiny": (Tiny, "timm.models.tiny_vit", (draw(2, PLACES, WIDTH),)),
     "reduced": (Reduced, "timm.models.pvt_v2", (draw(2, 32, WIDTH), (4, 8))),
+    "cross_covariance": (CrossCovariance, "timm.models.xcit", (draw(2, 7, WIDTH),)),
+    "channels": (Channels, "timm.models.davit", (draw(2, 7, WIDTH),)),
+    "shifted": (Shifted, "torchvision.models.swin_transformer", (draw(2, 4, 6, WIDTH),)),
     "pointwise": (Pointwise, "timm.models.levit", (draw(2, 10, SIDE, SIDE),)),
 }
 

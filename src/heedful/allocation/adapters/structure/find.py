@@ -85,13 +85,13 @@ def _found(site: nn.Module, trace: Trace) -> Structure:
         counts = {kind: len(x) for kind, x in rows.items()}
         raise UnsupportedError(f"its heads must come in equal groups, got {counts}")
     out = _out(trace)
-    _check_heard(trace, out)
     _check_alone(trace, out)
     parts = {kind: Part(makers[kind], rows[kind]) for kind in KINDS}
     beside = beside_scores(trace, set(makers.values()))
     gates = (*_gates(trace, out), *beside)
     _check_all_used(trace, parts, gates)
     basis = basis_of(trace, parts, bool(beside) or not_given(site, trace.arguments))
+    turned = trace.layout.turned  # components look at each other: each of them counts
     return Structure(
         core=trace.core,
         query=parts["query"],
@@ -107,21 +107,13 @@ def _found(site: nn.Module, trace: Trace) -> Structure:
             for name, rows in found.items()
         ),
         scale=trace.scale,
-        rotary=basis.rotary,
-        fixed=basis.fixed,
-        activated=_is_activated(trace, out),
+        rotary=None if turned else basis.rotary,
+        fixed=turned or basis.fixed,
+        activated=turned or _is_activated(trace, out),
         arguments=trace.arguments,
         beside=trace.beside[trace.core],
         masked=next((x for x in MASKS if x in signature(site.forward).parameters), ""),
     )
-
-
-def _check_heard(trace: Trace, out: Part) -> None:
-    """Raise where a layer that never runs is given what its site is not: nobody could listen."""
-    whole = next(iter(trace.arguments.values()))
-    for path in sorted(trace.around):
-        if path == out.path or trace.inputs[path] is not whole:
-            raise UnsupportedError(f"its {path} never runs, so nobody hears what it is given")
 
 
 def _check_alone(trace: Trace, out: Part) -> None:

@@ -1,10 +1,11 @@
 """Layers heard with components in the last axis, and heads one behind the other."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from heedful.allocation.adapters.structure.layers import first, is_pointwise, last
 from heedful.allocation.adapters.structure.structure import Structure
@@ -31,7 +32,7 @@ class Heard(nn.Module):
             found = hook(module, (self._ordered(args[0]), *args[1:]))
             return None if found is None else (self._back(found[0]), *found[1:])
 
-        return self._layer[0].register_forward_pre_hook(before)
+        return self._before(before)
 
     def register_forward_hook(self, hook: Hook, **_: Any) -> Any:
         """As of any module; what the hook returns takes the place of the output."""
@@ -40,7 +41,13 @@ class Heard(nn.Module):
             found = hook(module, args, last(module, output))
             return None if found is None else first(module, found)
 
-        return self._layer[0].register_forward_hook(after)
+        return self._after(after)
+
+    def _before(self, hook: Hook) -> Any:
+        return self._layer[0].register_forward_pre_hook(hook)
+
+    def _after(self, hook: Hook) -> Any:
+        return self._layer[0].register_forward_hook(hook)
 
     def _ordered(self, x: Tensor) -> Tensor:
         x = last(self._layer[0], x)
@@ -52,25 +59,69 @@ class Heard(nn.Module):
         return first(self._layer[0], x)
 
 
-class HeardSite(nn.Module):
-    """Takes hooks for a layer that never runs: it is given what its site is given.
+class HeardProduct(Heard):
+    """Takes hooks for a layer that never runs: its site multiplies by the weight without it.
 
     Args:
-        site: The module with the layer.
-        name: Of the argument that both are given.
+        site: The module that does.
+        layer: What is listened to.
+        order: As of `Heard`.
     """
 
-    def __init__(self, site: nn.Module, name: str) -> None:
+    def __init__(self, site: nn.Module, layer: nn.Module, order: Tensor | None = None) -> None:
+        super().__init__(layer, order)
+        self._site = (site,)
+
+    def _before(self, hook: Hook) -> Any:
+        return _Hearing(self._site[0], self._layer[0], before=hook)
+
+    def _after(self, hook: Hook) -> Any:
+        return _Hearing(self._site[0], self._layer[0], after=hook)
+
+
+class _Hearing(TorchFunctionMode):
+    """While a site runs, calls hooks around its products with the weight of a layer.
+
+    Args:
+        site: That runs.
+        layer: Whose weight it is.
+        before: As a forward pre-hook of the layer.
+        after: As a forward hook of the layer.
+    """
+
+    def __init__(
+        self,
+        site: nn.Module,
+        layer: nn.Module,
+        *,
+        before: Hook | None = None,
+        after: Hook | None = None,
+    ) -> None:
         super().__init__()
-        self._site, self._name = (site,), name
+        self._layer, self._hooks = layer, (before, after)
+        begin = site.register_forward_pre_hook(lambda *_: self.__enter__() and None)
+        end = site.register_forward_hook(
+            lambda *_: self.__exit__(None, None, None), always_call=True
+        )
+        self._handles = (begin, end)
 
-    def register_forward_pre_hook(self, hook: Hook, **_: Any) -> Any:
-        """As of any module, but what the hook returns is passed over."""
+    def remove(self) -> None:
+        """Listen no more."""
+        for handle in self._handles:
+            handle.remove()
 
-        def before(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-            hook(module, (kwargs[self._name] if self._name in kwargs else args[0],))
-
-        return self._site[0].register_forward_pre_hook(before, with_kwargs=True)
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        named = dict(kwargs or {})
+        weight = args[1] if len(args) > 1 else named.get("weight")
+        if getattr(func, "__name__", "") != "linear" or weight is not self._layer.weight:
+            return func(*args, **named)
+        given, *rest = args or (named.pop("input"),)
+        before, after = self._hooks
+        if before is not None and (other := before(self._layer, (given,))) is not None:
+            given = other[0]
+        result = func(given, *rest, **named)
+        other = None if after is None else after(self._layer, (given,), result)
+        return result if other is None else other
 
 
 def heard(site: nn.Module, found: Structure) -> dict[str, nn.Module]:
@@ -87,7 +138,7 @@ def heard(site: nn.Module, found: Structure) -> dict[str, nn.Module]:
         if order is not None and torch.equal(order, torch.arange(len(order))):
             order = None
         if path in found.around:
-            parts[path] = HeardSite(site, next(iter(found.arguments)))
+            parts[path] = HeardProduct(site, layer, order)
         else:
             plain = order is None and not is_pointwise(layer)
             parts[path] = layer if plain else Heard(layer, order)

@@ -39,13 +39,16 @@ class Layout:
     Args:
         batch: How large the batch is, where heads stand in one axis with it.
         axis: Of the heads, where there are three.
+        turned: Do components stand before positions, since components look at each other?
     """
 
     batch: int = BATCH
     axis: int = 1
+    turned: bool = False
 
     def four(self, x: Tensor) -> Tensor:
         """Return a tensor as `(batch, heads, positions, components)`."""
+        x = x.mT if self.turned else x
         if x.ndim == 3:
             return x.unflatten(0, (self.batch, -1))
         if x.ndim == 5:
@@ -54,6 +57,7 @@ class Layout:
 
     def back(self, x: Tensor, like: Tensor) -> Tensor:
         """Return such a tensor with the axes of another."""
+        x = x.mT if self.turned else x
         if like.ndim == 3:
             return x.flatten(0, 1)
         if like.ndim == 5:

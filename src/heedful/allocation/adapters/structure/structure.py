@@ -79,7 +79,7 @@ class Structure:
         gates: Rows of the same layers that weigh what a query head gives.
         companions: What else belongs to query heads.
         biases: Biases that stand outside of their layers.
-        around: Layers that never run, and are given what the site is given first.
+        around: Layers that never run: the module multiplies by their weights.
         scale: Of the scores.
         rotary: Which components positions turn, where they turn all of them in pairs.
         fixed: Is the basis of queries and keys fixed by what stands behind their projections?

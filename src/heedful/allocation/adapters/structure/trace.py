@@ -53,11 +53,11 @@ class Trace:
     axes: int = 4
 
     def layouts(self) -> list[Layout]:
-        """Where else heads may stand: texts may be in any axis, and so may windows."""
+        """Where else heads may stand: texts, windows and components may be in other axes."""
         if self.axes == 5:
             return [Layout(axis=2)]
         if self.axes != 3:
-            return []
+            return [Layout(turned=True)]
         sizes = {size for x in self.arguments.values() if isinstance(x, Tensor) for size in x.shape}
         return [Layout(batch=size) for size in sorted(sizes - {1, BATCH})]
 
