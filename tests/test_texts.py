@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from heedful.errors import RunError
-from heedful.texts import parse_json, parse_json_as, parse_toml
+from heedful.texts import as_toml, parse_json, parse_json_as, parse_toml
 
 
 def test_plain_data():
@@ -84,3 +84,9 @@ def test_json_of_a_type():
 def test_json_of_another_type_is_refused(content, message):
     with pytest.raises(RunError, match=re.escape(f"a.json must be whole, {message}")):
         parse_json_as(Sizes, content, Path("a.json"))
+
+
+@pytest.mark.parametrize("value", [3, 0.5, True, 'a \\ "b"\n\x7f ü 😀', [1, 2], ["layers.1"], []])
+def test_what_is_written_as_toml_is_read_again(value):
+    assert parse_toml(f"x = {as_toml(value)}") == {"x": value}
+    assert as_toml((1, 2)) == as_toml([1, 2])

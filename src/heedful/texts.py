@@ -64,3 +64,10 @@ def parse_toml(text: str) -> dict[str, Any]:
         return tomllib.loads(text)
     except RecursionError:
         raise ValueError("brackets without end") from None
+
+
+def as_toml(value: object) -> str:
+    """Write a number, a text, a truth value, or a list or tuple of them, as TOML."""
+    # TOML knows neither the pairs of escapes that JSON may write nor an unescaped DEL
+    text = json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)  # pyright: ignore[reportUnknownArgumentType]
+    return text.replace("\x7f", "\\u007f")

@@ -5,6 +5,7 @@ import pytest
 from heedful.allocation.moves import DropSite, KeepHeads, LowPrecision
 from heedful.allocation.per_layer import in_words_of_transformers
 from heedful.allocation.plan import Plan
+from heedful.allocation.stock import stock_model
 
 T = pytest.importorskip("transformers")
 
@@ -35,6 +36,22 @@ def test_what_a_config_says_has_nothing_left_unsaid():
         "per_layer_config": {},
         "cannot_say": None,
     }
+
+
+def test_layers_are_counted_without_those_that_were_left_out():
+    model = T.Qwen3Model(T.Qwen3Config(**SIZES, num_key_value_heads=2, head_dim=6)).eval()
+    moves = {"layers.2.self_attn": (KeepHeads(heads=(0, 1)),)}
+    plan = Plan(moves=moves, dropped_layers=("layers.0",))
+    found = in_words_of_transformers(model, plan.apply(model), plan.dropped_layers)
+    heads = {"num_attention_heads": 2, "num_key_value_heads": 1}
+    assert found["per_layer_config"] == {"1": heads}
+    assert "the same heads at every site" in found["cannot_say"]
+    alone = Plan(dropped_layers=plan.dropped_layers).apply(model)
+    for changed in (alone, stock_model(alone)):
+        assert in_words_of_transformers(model, changed, plan.dropped_layers) == {
+            "per_layer_config": {},
+            "cannot_say": None,
+        }
 
 
 def test_layers_with_two_sites_have_no_words():

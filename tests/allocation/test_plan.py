@@ -595,3 +595,37 @@ def test_the_width_from_which_layers_are_wide_is_a_whole_number(value):
 def test_no_other_precision_is_taken_for_all_layers(value):
     with pytest.raises(ConfigError, match="linear of a plan must be bf16 or int8, got "):
         parse_plan(f"version = 1\nlinear = {value}\n")
+
+
+# ---- whole layers
+# -------------------------------------------------------------------------
+
+
+def test_a_plan_says_which_layers_are_left_out():
+    plan = Plan(dropped_layers=("layers.1", "layers.3"), linear="bf16")
+    plan = plan.then("layers.2.self_attn", (KeepHeads(heads=(0, 2)),))
+    assert parse_plan(plan.dumps()) == plan
+    assert 'dropped_layers = ["layers.1", "layers.3"]' in plan.dumps()
+    assert "dropped_layers" not in Plan().dumps()
+    fewer = replace(plan, dropped_layers=("layers.3",))
+    assert plan.diff(fewer) == ["layers left out: layers.1, layers.3 -> layers.3"]
+    assert plan.diff(replace(plan, dropped_layers=("layers.3", "layers.1"))) == []
+    layer = nn.TransformerEncoderLayer(WIDTH, 4, WIDTH, batch_first=True)
+    model = nn.TransformerEncoder(layer, 4, enable_nested_tensor=False)
+    made, new = replace(plan, linear=None).resolved(model)
+    assert {site.name: str(site.read(new).geometry) for site in find_sites(new)[0]} == {
+        "layers.0.self_attn": "4 x 3",
+        "layers.2.self_attn": "2 x 3",
+    }
+    assert made.dropped_layers == plan.dropped_layers
+    gone = plan.then("layers.1.self_attn", (DropSite(),))
+    with pytest.raises(
+        ConfigError, match=r"got 'layers\.1\.self_attn', which is none of its sites"
+    ):
+        gone.apply(model)
+
+
+@pytest.mark.parametrize("value", ['"layers.1"', "[1]", "true", '{a = "b"}'])
+def test_layers_are_a_list_of_names(value):
+    with pytest.raises(ConfigError, match="dropped_layers must be a list of names, got "):
+        parse_plan(f"version = 1\ndropped_layers = {value}\n")

@@ -88,7 +88,27 @@ def test_a_plain_checkpoint_opens_without_heedful(save, sizes, lines, tmp_path):
     assert torch.equal(torch.tensor(json.loads(done.stdout)), said)
 
 
-def test_a_class_without_words_is_refused_before_the_search(encoder, lines, tmp_path):
+@pytest.mark.usefixtures("faster")
+def test_an_encoder_opens_without_heedful_with_fewer_layers(encoder, lines, tmp_path):
+    out, settings = tmp_path / "out", replace(QUICK, loadable="transformers")
+    outcome = optimize_checkpoint(
+        encoder, CheckpointData(path=lines), lose="cosine 0.9", output=out, settings=settings
+    )
+    report = json.loads((out / "report.json").read_text())
+    assert report["transformers"]["cannot_say"] is None
+    assert [each["step"] for each in report["steps"]] == ["1 layer fewer"]
+    hidden = OPEN.replace("import json, sys, torch, transformers, heedful", HIDDEN)
+    hidden = hidden.replace("heedful.load", "transformers.AutoModel.from_pretrained")
+    done = subprocess.run([sys.executable, "-c", hidden, str(out)], capture_output=True, check=True)
+    reader = T.AutoTokenizer.from_pretrained(out)
+    with torch.inference_mode():
+        said = outcome.model(**reader("a b c", return_tensors="pt")).last_hidden_state
+    assert torch.equal(torch.tensor(json.loads(done.stdout)), said)
+    assert json.loads((out / "config.json").read_text())["num_hidden_layers"] == 1
+
+
+def test_a_class_without_words_is_refused_before_the_search(save, sizes, lines, tmp_path):
+    encoder = save("BertModel", T.BertConfig(**{**sizes, "num_hidden_layers": 1}))
     settings = replace(QUICK, loadable="transformers")
     with pytest.raises(UnsupportedError, match=r"words of its own config, got .*BertModel can say"):
         optimize_checkpoint(

@@ -1,22 +1,28 @@
 """What a plan changed, as `per_layer_config` of transformers says it, and what it cannot say."""
 
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from torch import nn
 
 from heedful.allocation.sites import find_sites
+from heedful.allocation.stacks import places_without, within
 from heedful.allocation.stock import why_not_stock
 
 LAYER = re.compile(r"(?:^|\.)(\d+)(?:\.|$)")  # the number of a layer in the name of a site
 
 
-def in_words_of_transformers(original: nn.Module, model: nn.Module) -> dict[str, Any]:
+def in_words_of_transformers(
+    original: nn.Module, model: nn.Module, dropped: Sequence[str] = ()
+) -> dict[str, Any]:
     """Return both as plain data; of transformers 5.23 few classes build their layers by it.
 
     Args:
         original: Of transformers, before the plan.
-        model: After it.
+        model: After it; plain or not.
+        dropped: The layers that were left out; the others are counted without gaps.
 
     Returns:
         `per_layer_config`, where each layer has one site, and `cannot_say`: why no plain checkpoint
@@ -24,9 +30,13 @@ def in_words_of_transformers(original: nn.Module, model: nn.Module) -> dict[str,
     """
     found: dict[str, dict[str, Any]] = {}
     layers: list[str] = []
-    for site in find_sites(original)[0]:
-        number = LAYER.search(site.name)
-        before, after = site.read(original).geometry, site.read(model).geometry
+    place = places_without(original, dropped)
+    sites = [site for site in find_sites(original)[0] if not within(dropped, site.name)]
+    gaps = all(site.is_in(model) for site in sites)
+    for site in sites:
+        number = LAYER.search(place(site.name))
+        there = site if gaps else replace(site, name=place(site.name))
+        before, after = site.read(original).geometry, there.read(model).geometry
         if number is None:
             continue
         layers.append(number[1])

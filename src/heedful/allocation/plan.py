@@ -1,6 +1,5 @@
 """A plan: the moves of every site of a model, as a file that people read and machines apply."""
 
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -11,6 +10,7 @@ import torch
 from torch import nn
 
 from heedful.allocation.attached import copied
+from heedful.allocation.fewer_layers import without_layers
 from heedful.allocation.moments import Moments
 from heedful.allocation.moves import DropSite, KeepHeads, Move
 from heedful.allocation.moves.named import kinds_of_moves, name_of
@@ -19,7 +19,7 @@ from heedful.allocation.sites import Site, find_sites
 from heedful.errors import ConfigError, HeedfulError, RunError, UnsupportedError
 from heedful.files import read_whole, write_bytes
 from heedful.nn.low_precision import Precision
-from heedful.texts import parse_toml
+from heedful.texts import as_toml, parse_toml
 
 VERSION = 1
 LARGEST = 1 << 24  # bytes of a plan
@@ -41,12 +41,14 @@ class Plan:
         linear: In what the wide linear layers of the whole model multiply, before the moves of any
             site; `None` leaves them as they are. See `lower_wide`.
         narrowest: How wide a layer must be for that.
+        dropped_layers: What is left out whole; all others keep their names. See `without_layers`.
     """
 
     moves: Mapping[str, tuple[Move, ...]] = field(default_factory=dict[str, tuple[Move, ...]])
     was: Mapping[str, str] = field(default_factory=dict[str, str])
     linear: Precision | None = None
     narrowest: int = WIDE
+    dropped_layers: tuple[str, ...] = ()
 
     def apply(self, model: nn.Module, moments: Mapping[str, Moments] | None = None) -> nn.Module:
         """Return a changed copy of the model that the plan was made for; see `resolved`."""
@@ -66,8 +68,9 @@ class Plan:
 
         Raises:
             ConfigError: The model has no such site, or it is not what it was.
-            UnsupportedError: A move cannot be made at its site.
+            UnsupportedError: A move cannot be made at its site, or a layer cannot be left out.
         """
+        model = without_layers(model, self.dropped_layers)
         found, unknown = find_sites(model)
         sites = {site.name: site for site in found}
         for name in self.moves:
@@ -112,10 +115,14 @@ class Plan:
         here, there = self._of_linear(), other._of_linear()
         if here != there:
             lines.append(f"linear layers: {here} -> {there}")
+        if set(self.dropped_layers) != set(other.dropped_layers):
+            here, there = (", ".join(each.dropped_layers) or "none" for each in (self, other))
+            lines.append(f"layers left out: {here} -> {there}")
         for name in sorted({*self.moves, *other.moves}):
             here, there = self.moves.get(name, ()), other.moves.get(name, ())
             if here != there:
-                lines.append(f"{name}: {_words(here)} -> {_words(there)}")
+                here, there = (", ".join(map(repr, x)) or "as it is" for x in (here, there))
+                lines.append(f"{name}: {here} -> {there}")
         return lines
 
     def dumps(self) -> str:
@@ -124,19 +131,18 @@ class Plan:
         Raises:
             UnsupportedError: A user's own move holds what no plan can.
         """
-        blocks = [f"{HEAD}version = {VERSION}"]
-        if self.linear is not None:
-            blocks[0] += f"\nlinear = {_toml(self.linear)}"
-        if self.narrowest != WIDE:
-            blocks[0] += f"\nnarrowest = {self.narrowest}"
+        whole = {"linear": self.linear, "dropped_layers": self.dropped_layers}
+        whole |= {"narrowest": self.narrowest} if self.narrowest != WIDE else {}
+        lines = [f"{key} = {as_toml(value)}" for key, value in whole.items() if value]
+        blocks = ["\n".join((f"{HEAD}version = {VERSION}", *lines))]
         for name, moves in self.moves.items():
-            lines = ["[[site]]", f"name = {_toml(name)}"]
+            lines = ["[[site]]", f"name = {as_toml(name)}"]
             if name in self.was:
-                lines.append(f"was = {_toml(self.was[name])}")
+                lines.append(f"was = {as_toml(self.was[name])}")
             blocks.append("\n".join(lines))
             for move in moves:
-                settings = {key: _toml(value) for key, value in move.settings().items()}
-                lines = ["[[site.move]]", f"move = {_toml(name_of(move))}"]
+                settings = {key: as_toml(value) for key, value in move.settings().items()}
+                lines = ["[[site.move]]", f"move = {as_toml(name_of(move))}"]
                 blocks.append("\n".join(lines + [f"{key} = {x}" for key, x in settings.items()]))
         return "\n\n".join(blocks) + "\n"
 
@@ -205,6 +211,9 @@ def parse_plan(text: str, moves: Iterable[type[Move]] = ()) -> Plan:
         raise ConfigError(
             f"narrowest of a plan must be a whole number from 1 on, got {narrowest!r:.80}"
         )
+    dropped: Any = content.get("dropped_layers", [])
+    if not isinstance(dropped, list) or not all(isinstance(x, str) for x in cast(Any, dropped)):
+        raise ConfigError(f"dropped_layers must be a list of names, got {dropped!r:.80}")
     made: dict[str, tuple[Move, ...]] = {}
     was: dict[str, str] = {}
     for entry in _tables(content, "site", "a plan"):
@@ -215,7 +224,8 @@ def parse_plan(text: str, moves: Iterable[type[Move]] = ()) -> Plan:
         made[name] = tuple(_move(table, name, kinds) for table in tables)
         if "was" in entry:
             was[name] = f"{entry['was']!s:.1000}"
-    return Plan(moves=made, was=was, linear=linear, narrowest=narrowest)
+    dropped = tuple(cast(list[str], dropped))
+    return Plan(moves=made, was=was, linear=linear, narrowest=narrowest, dropped_layers=dropped)
 
 
 @torch.no_grad()
@@ -288,13 +298,3 @@ def _tables(content: Mapping[str, Any], key: str, where: str) -> list[dict[str, 
     if not isinstance(tables, list) or not all(isinstance(x, dict) for x in cast(Any, tables)):
         raise ConfigError(f"{key} must be a list of tables in {where}, got {tables!r:.80}")
     return cast(list[dict[str, Any]], tables)
-
-
-def _toml(value: Any) -> str:
-    # TOML knows neither the pairs of escapes that JSON may write nor an unescaped DEL
-    text = json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)
-    return text.replace("\x7f", "\\u007f")
-
-
-def _words(moves: Sequence[Move]) -> str:
-    return ", ".join(map(repr, moves)) or "as it is"

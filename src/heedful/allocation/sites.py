@@ -31,6 +31,14 @@ class Site:
         """Return the module in this model."""
         return model.get_submodule(self.name)
 
+    def is_in(self, model: nn.Module) -> bool:
+        """Is it still there, or was its whole layer left out?"""
+        holder, _, own = self.name.rpartition(".")
+        try:
+            return hasattr(model.get_submodule(holder), own)
+        except AttributeError:
+            return False
+
     def read(self, model: nn.Module) -> Projections:
         """Return what the site computes in this model."""
         module = self.of(model)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from heedful.allocation.adapters._transformers_sites import Dropped
 from heedful.allocation.projections import Geometry
 from heedful.allocation.sites import Site, find_sites
+from heedful.allocation.stacks import RemainingLayers, places
 from heedful.allocation.weights import weights_of
 from heedful.errors import UnsupportedError
 from heedful.files import reason
@@ -31,7 +32,7 @@ def stock_model(model: nn.Module) -> nn.Module:
         UnsupportedError: No config of that class says what it is; with the site and the reason.
     """
     config, weights = _stock(model)
-    made = _built(model, config)
+    made = built(model, config)
     made.load_state_dict(weights, strict=False)
     made.tie_weights()
     if getattr(model, "generation_config", None) is not None:
@@ -72,18 +73,18 @@ def _stock(model: nn.Module) -> tuple[Any, dict[str, Tensor]]:
     sites = find_sites(model)[0]
     config = _config(model, sites)
     with torch.device("meta"):
-        wanted = weights_of(_built(model, config))
+        wanted = weights_of(built(model, config))
     if _lost_biases(model, wanted) and hasattr(config, "attention_bias"):
         config.attention_bias = True  # where all projections have one; those of others are 0
         with torch.device("meta"):
-            wanted = weights_of(_built(model, config))
+            wanted = weights_of(built(model, config))
     return config, _numbers(model, wanted, sites)
 
 
 def _check_modules(model: nn.Module) -> None:
     """Refuse what is no module of transformers, but for windows, which a config may say."""
     for name, part in model.named_modules():
-        if not type(part).__module__.startswith("heedful."):
+        if not type(part).__module__.startswith("heedful.") or isinstance(part, RemainingLayers):
             continue
         if isinstance(part, Dropped):
             raise UnsupportedError(f"{PLAIN} must have all of its attention, got none in {name}")
@@ -176,7 +177,16 @@ def _say_windows(config: Any, model: nn.Module, geometries: dict[str, Geometry])
         config.use_sliding_window = True
 
 
-def _built(model: nn.Module, config: Any) -> Any:
+def built(model: nn.Module, config: Any) -> Any:
+    """Return a new model of the same class and precision that attends in the same way.
+
+    Args:
+        model: Of transformers.
+        config: Of the new one.
+
+    Raises:
+        UnsupportedError: The class refuses the config.
+    """
     attention = cast(Any, model).config._attn_implementation
     ours = attention in (ALLOCATED, NAME, NUMBERS)
     config = copy.deepcopy(config)
@@ -193,13 +203,19 @@ def _built(model: nn.Module, config: Any) -> Any:
 
 
 def _lost_biases(model: nn.Module, wanted: dict[str, Tensor]) -> list[str]:
-    return [name for name, x in weights_of(model).items() if name not in wanted and bool(x.any())]
+    return [name for name, x in _counted(model).items() if name not in wanted and bool(x.any())]
+
+
+def _counted(model: nn.Module) -> dict[str, Tensor]:
+    """The numbers by the names that they have where layers are counted without gaps."""
+    place = places(model)
+    return {place(name): x for name, x in weights_of(model).items()}
 
 
 def _numbers(
     model: nn.Module, wanted: dict[str, Tensor], sites: Sequence[Site]
 ) -> dict[str, Tensor]:
-    found = weights_of(model)
+    found, place = _counted(model), places(model)
     for name in _lost_biases(model, wanted):
         raise UnsupportedError(
             f"{PLAIN} must have a place for all numbers, got none in {type(model).__name__} for "
@@ -211,7 +227,7 @@ def _numbers(
             numbers[name] = torch.zeros(like.shape, dtype=like.dtype)
             continue
         if found[name].shape != like.shape:
-            site = next((each for each in sites if name.startswith(f"{each.name}.")), None)
+            site = next((each for each in sites if name.startswith(f"{place(each.name)}.")), None)
             size = "" if site is None else f" in {site.name}, {_size(site.read(model).geometry)}"
             raise UnsupportedError(
                 f"{PLAIN} must have heads that {type(model).__name__} can say, got {name} of "

@@ -19,6 +19,7 @@ from typing import Any, cast
 from safetensors.torch import save
 from torch import nn
 
+from heedful.allocation.fewer_layers import original_config
 from heedful.allocation.moves import Move
 from heedful.allocation.plan import Plan, load_plan
 from heedful.allocation.saved_files import MODEL, PLAN, REPORT, WEIGHTS
@@ -118,7 +119,7 @@ def describe(model: nn.Module) -> dict[str, Any]:
     kind = type(model)
     about: dict[str, Any] = {"format": FORMAT, "class": kind.__name__, "module": kind.__module__}
     if _of_transformers(kind.__module__):
-        about["config"] = json.loads(model.config.to_json_string(use_diff=False))  # pyright: ignore[reportCallIssue, reportAttributeAccessIssue]
+        about["config"] = json.loads(original_config(model).to_json_string(use_diff=False))
         about["attention"] = model.config._attn_implementation  # pyright: ignore[reportAttributeAccessIssue, reportPrivateUsage]
         about["dtype"] = str(model.dtype).removeprefix("torch.")
         generation = getattr(model, "generation_config", None)

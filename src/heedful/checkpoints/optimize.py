@@ -82,7 +82,9 @@ def optimize_checkpoint(
         found = problem_of_checkpoint(held.pop(), head, splits, budget, quality=quality)
 
         def write(outcome: Outcome, report: dict[str, Any]) -> None:
-            report["transformers"] = in_words_of_transformers(found.problem.model, outcome.model)
+            report["transformers"] = in_words_of_transformers(
+                found.problem.model, outcome.model, outcome.plan.dropped_layers
+            )
             outcome.write(written, report=report, beside=files_beside(head, folder))
 
         return Opened(  # what is optimised is a copy, and the model that was read is gone

@@ -163,10 +163,12 @@ class Evidence:
         before = site.read(search.start)
         usage = search.usage.get(site.name)
         done = None if usage is None else round(operations(before.geometry, usage).total)
+        best = self.proof.best.model
+        left = str(site.read(best).geometry) if site.is_in(best) else "dropped with its layer"
         return {
             "name": site.name,
             "before": str(before.geometry),
-            "after": str(site.read(self.proof.best.model).geometry),
+            "after": left,
             "cost_share": round(search.costs.of(site, before) / search.costs.whole, 4),
             "operations": done,
             "importance": scores[site.name].tolist() if site.name in scores else [],

@@ -163,8 +163,9 @@ class Judging:
             reconstruct(model, current.model, changed, self.problem)
         share_weights(model, current.model)
         share = self.base.share * self.base_costs.share(model, self.sites)
+        new = Candidate(plan=plan, model=model, share=share, divergence=float("nan"))
         divergence = self.reference.divergence(model)
-        return Candidate(plan=plan, model=model, share=share, divergence=divergence)
+        return replace(new, divergence=divergence, trained=current.trained)
 
     def recalled(self, stage: str, number: int) -> Candidate | None:
         """Return what an earlier part of this search came to, if it did."""

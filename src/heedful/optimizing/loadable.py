@@ -12,6 +12,7 @@ from heedful.allocation.projections import Geometry
 from heedful.allocation.sites import Site
 from heedful.allocation.stock import drop_biases, stock_model, why_not_stock
 from heedful.errors import UnsupportedError, VerificationError
+from heedful.optimizing.fewer_layers import droppable
 from heedful.optimizing.problem import Problem
 from heedful.optimizing.site_options import SCREENED, SiteOption, SiteOptions
 
@@ -24,8 +25,11 @@ def check_loadable(model: nn.Module, sites: Sequence[Site]) -> None:
         sites: All that may be changed.
 
     Raises:
-        UnsupportedError: No plain checkpoint can say fewer heads, nor shared keys; and why.
+        UnsupportedError: No plain checkpoint can say fewer layers or heads, nor shared keys; and
+            why.
     """
+    if droppable(model):
+        return
     reasons: list[str] = []
     names = {name for name, _ in model.named_parameters()}
     for move in _first_moves(sites[0].read(model).geometry):

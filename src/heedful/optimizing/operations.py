@@ -109,11 +109,11 @@ def record_usage(
 
 
 def total_operations(model: nn.Module, sites: Sequence[Site], usage: Mapping[str, Usage]) -> float:
-    """Return the multiply-adds of all sites of a model for these visits."""
+    """Return the multiply-adds of all sites that a model has left, for these visits."""
     return sum(
         operations(site.read(model).geometry, usage[site.name]).total
         for site in sites
-        if site.name in usage
+        if site.name in usage and site.is_in(model)
     )
 
 

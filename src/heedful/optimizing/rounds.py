@@ -1,13 +1,18 @@
-"""The search: what is free, small steps, then rounds: cut, choose whole candidates, fine-tune."""
+"""The search: what is free, fewer layers, small steps, then rounds: cut, choose, fine-tune."""
 
 import math
 from collections.abc import Iterator, Sequence
+from itertools import chain
 
+from torch import nn
+
+from heedful.allocation.sites import Site
 from heedful.optimizing.candidate import Candidate
 from heedful.optimizing.clock import TimeUp
 from heedful.optimizing.compression_levels import Assignment, cost_of
 from heedful.optimizing.events import Note, RoundDone, Stage
 from heedful.optimizing.evolve import evolve
+from heedful.optimizing.fewer_layers import fewer_layers
 from heedful.optimizing.finetune import rate_scale_for
 from heedful.optimizing.finetuned_beside import can_be_beside
 from heedful.optimizing.free_moves import free_moves
@@ -42,12 +47,13 @@ class Search(Judging):
     def run(self) -> Iterator[Candidate]:
         """Yield candidates that may pass the test, as soon as they are judged.
 
-        First what is free; the fastest of that which promises to pass is what is cut. Then what
-        `_cut` says and, where none of it promises to pass, smaller cuts. Where time is up it ends;
+        First what is free, then fewer layers; the fastest of that which promises to pass is what is
+        cut. Then what `_cut` says and, where none of it promises to pass, smaller cuts. Where time
+        is up it ends;
         `answers` has what was judged until then.
         """
         try:
-            for candidate in free_moves(self):
+            for candidate in chain(free_moves(self), fewer_layers(self)):
                 yield candidate
                 self._begin_from(candidate)
             passed = False
@@ -64,9 +70,9 @@ class Search(Judging):
         if not candidate.promising or candidate.share >= self.base.share:
             return
         self.base = candidate
-        self.base_costs = SiteCosts(
-            self.settings.goal, candidate.model, self.sites, self.usage, self.problem.work
-        )
+        model = candidate.model
+        sites = _sites_in(self, model)
+        self.base_costs = SiteCosts(self.settings.goal, model, sites, self.usage, self.problem.work)
 
     def _cut(self) -> Iterator[Candidate]:
         """Yield the candidates of the rounds, then the fine-tuned ones.
@@ -158,8 +164,9 @@ class Search(Judging):
         """Measure what the sites of a candidate can become; `None` where that is nothing."""
         self.tell(Stage(text=f"round {number}: how much each head matters"))
         plain, seed = self.settings.loadable == "transformers", self.settings.seed
+        model = current.model
         options = find_options(
-            current.model, self.sites, self.problem, self.usage, seed=seed, plain=plain
+            model, _sites_in(self, model), self.problem, self.usage, seed=seed, plain=plain
         )
         options = loadable_only(options) if plain else options
         if not options.any:
@@ -229,6 +236,11 @@ class Search(Judging):
     def _go_on(self, text: str, done: float) -> None:
         self.clock.check()
         self.tell(Stage(text=text, done=done))
+
+
+def _sites_in(search: Search, model: nn.Module) -> list[Site]:
+    """The sites whose layers a model still has."""
+    return [site for site in search.sites if site.is_in(model)]
 
 
 def _steps(search: Search, share: float) -> int:

@@ -11,6 +11,7 @@ from torch import nn
 from heedful.allocation.plan import Plan, load_plan
 from heedful.allocation.precision import WIDE
 from heedful.allocation.saved_files import PLAN, REPORT
+from heedful.allocation.stacks import within
 from heedful.allocation.weights import weights_of
 from heedful.files import named, write_bytes, write_into, write_json
 from heedful.locks import check_unused
@@ -205,11 +206,13 @@ def _behind(first: Plan | None, second: Plan) -> Plan:
         return second
     unmoved = {name: was for name, was in second.was.items() if name not in first.moves}
     lowered = [plan for plan in (first, second) if plan.linear is not None]
+    dropped = (*first.dropped_layers, *second.dropped_layers)
     plan = Plan(
-        moves=first.moves,
+        moves={name: made for name, made in first.moves.items() if not within(dropped, name)},
         was={**unmoved, **first.was},
         linear=lowered[-1].linear if lowered else None,
         narrowest=min((plan.narrowest for plan in lowered), default=WIDE),
+        dropped_layers=dropped,
     )
     for name, moves in second.moves.items():
         plan = plan.then(name, moves)

@@ -32,7 +32,7 @@ from heedful.optimizing.verdict import Verdict
 from heedful.removal import remove_written
 
 JOURNAL, COSTS = "journal.jsonl", "costs"
-STAGES = ("free", "round", "final")
+STAGES = ("free", "layers", "round", "final")
 NOISE = 1e-3  # a share by which a score may differ when it is measured again
 
 

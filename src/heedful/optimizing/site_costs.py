@@ -72,7 +72,8 @@ class SiteCosts:
 
     def share(self, model: nn.Module, sites: Sequence[Site]) -> float:
         """Return what a model costs as a share of the original; it must have been measured."""
-        return (self.rest + sum(self.of(site, site.read(model)) for site in sites)) / self.whole
+        left = [site for site in sites if site.is_in(model)]
+        return (self.rest + sum(self.of(site, site.read(model)) for site in left)) / self.whole
 
     def measure(
         self,
