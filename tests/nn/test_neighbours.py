@@ -8,7 +8,7 @@ from heedful.mask import Mask
 from heedful.nn.attention import Attention
 from heedful.nn.constant import Constant
 from heedful.nn.mechanisms.additive import Additive
-from heedful.nn.neighbours import NeighbourAttention, NeighbourMean, Neighbours
+from heedful.nn.neighbours import NeighbourAttention, NeighbourMean, Neighbours, reaching
 
 NODES = 23
 
@@ -81,3 +81,24 @@ def test_a_graph_without_edges_is_a_graph():
     x, attention = torch.randn(3, 8), Attention(width=8, heads=2)
     wanted = attention(x[:, None])[:, 0]
     torch.testing.assert_close(NeighbourAttention(attention)(x, alone), wanted)
+
+
+@pytest.mark.parametrize("asked", [[3], [NODES - 1, 5, 1], [0]])
+def test_a_layer_computes_what_the_next_one_sees(asked):
+    _, sees = graph()
+    sees[0, 8:NODES] = sees[8:NODES, 0] = False  # else two steps reach all
+    edges = (sees & ~torch.eye(NODES, dtype=torch.bool)).nonzero()
+    read, layers = reaching(edges, torch.tensor(asked), nodes=NODES, layers=2)
+    assert read[: len(asked)].tolist() == asked
+    computed = set(asked)
+    for layer in reversed(layers):
+        reached = {other for node in computed for other in sees[node].nonzero()[:, 0].tolist()}
+        assert len(layer.places) == len(computed)
+        for group in layer.groups:
+            for node, seen, count in zip(group.nodes, group.seen, group.counts, strict=True):
+                own = read[seen[:count]].tolist()
+                assert own[0] == read[node]
+                assert sorted(own) == sees[read[node]].nonzero()[:, 0].tolist()
+        assert set(read[: len(reached)].tolist()) == reached
+        computed = reached
+    assert set(read.tolist()) == computed

@@ -1,6 +1,6 @@
 """A label for each node of a graph: attention over neighbours, their mean, or a Transformer."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, get_args
@@ -14,7 +14,7 @@ from heedful.errors import ConfigError
 from heedful.nn.attention import Attention, head_dim
 from heedful.nn.blocks import FeedForward, Residual
 from heedful.nn.mechanisms.additive import Additive
-from heedful.nn.neighbours import NeighbourAttention, NeighbourMean, Neighbours
+from heedful.nn.neighbours import NeighbourAttention, NeighbourMean, Neighbours, reaching
 
 Score = Literal["additive", "scaled_dot", "mean"]
 
@@ -27,13 +27,13 @@ class GraphTensors:
         starts: Where the features of each node begin.
         columns: Numbers of the features that are not 0.
         values: What these are.
-        neighbours: Whom each node sees.
+        edges: A node, and another one that it sees.
     """
 
     starts: Int[Tensor, " nodes"]
     columns: Int[Tensor, " values"]
     values: Float[Tensor, " values"]
-    neighbours: Neighbours
+    edges: Int[Tensor, "edges 2"]
 
 
 class FeatureEmbedding(nn.Module):
@@ -52,10 +52,17 @@ class FeatureEmbedding(nn.Module):
         self.dropout = dropout
         nn.init.xavier_uniform_(self.weight)
 
-    def forward(self, graph: GraphTensors) -> Float[Tensor, "nodes width"]:
-        values = dropout(graph.values, self.dropout, self.training)
+    def forward(
+        self, graph: GraphTensors, nodes: Int[Tensor, " some"]
+    ) -> Float[Tensor, "some width"]:
+        first, end = graph.starts, graph.starts.new_tensor([len(graph.columns)])
+        counts = (torch.cat([first[1:], end]) - first)[nodes]
+        starts = counts.cumsum(0) - counts
+        steps = torch.arange(int(counts.sum()), device=nodes.device)
+        places = steps + (first[nodes] - starts).repeat_interleave(counts)
+        values = dropout(graph.values[places], self.dropout, self.training)
         x = embedding_bag(
-            graph.columns, self.weight, graph.starts, mode="sum", per_sample_weights=values
+            graph.columns[places], self.weight, starts, mode="sum", per_sample_weights=values
         )
         return x + self.bias
 
@@ -72,12 +79,13 @@ class GatLayers(nn.Module):
         width: Size of the vectors.
         heads: Of every attention.
         layers: How many.
+        last_heads: Of the last attention; `None` means `heads`. The paper has one on these data.
         score: By what neighbours are weighed: `additive`, `scaled_dot`, or `mean`: all the same.
         dropout: Share dropped of what a layer reads.
         attention_dropout: Share of weights dropped, of scaled dot products.
 
     Raises:
-        ConfigError: `score` is unknown, or `heads` does not divide `width`.
+        ConfigError: `score` is unknown, or `heads` or `last_heads` does not divide `width`.
         UnsupportedError: `attention_dropout` is above 0 with additive scores.
 
     Source:
@@ -91,6 +99,7 @@ class GatLayers(nn.Module):
         width: int,
         heads: int,
         layers: int,
+        last_heads: int | None = None,
         score: Score = "scaled_dot",
         dropout: float = 0.0,
         attention_dropout: float = 0.0,
@@ -98,23 +107,24 @@ class GatLayers(nn.Module):
         super().__init__()
         if score not in get_args(Score):
             raise ConfigError(f"score must be one of {', '.join(get_args(Score))}, got {score!r}")
-        make = partial(_attention, width, heads, score, attention_dropout)
+        make = partial(_attention, width, score=score, share=attention_dropout)
+        counts = [heads] * (layers - 1) + [heads if last_heads is None else last_heads]
         self.layers = nn.ModuleList(
-            NeighbourMean() if score == "mean" else NeighbourAttention(make())
-            for _ in range(layers)
+            NeighbourMean() if score == "mean" else NeighbourAttention(make(count))
+            for count in counts
         )
         self.between = nn.ModuleList(nn.Linear(width, width) for _ in range(layers - 2))
         self.dropout = dropout
 
     def forward(
-        self, x: Float[Tensor, "nodes width"], neighbours: Neighbours
+        self, x: Float[Tensor, "reaching width"], neighbours: Sequence[Neighbours]
     ) -> Float[Tensor, "nodes width"]:
-        for number, layer in enumerate(self.layers):
+        for number, (layer, seen) in enumerate(zip(self.layers, neighbours, strict=True)):
             if number:
                 x = dropout(elu(x), self.dropout, self.training)
             if 0 < number < len(self.layers) - 1:
                 x = self.between[number - 1](x)
-            x = layer(x, neighbours)
+            x = layer(x, seen)
         return x
 
 
@@ -154,14 +164,14 @@ class GraphTransformer(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     def forward(
-        self, x: Float[Tensor, "nodes width"], neighbours: Neighbours
+        self, x: Float[Tensor, "reaching width"], neighbours: Sequence[Neighbours]
     ) -> Float[Tensor, "nodes width"]:
-        for number, (attention, feedforward) in enumerate(
-            zip(self.layers, self.feedforwards, strict=True)
+        for number, (attention, feedforward, seen) in enumerate(
+            zip(self.layers, self.feedforwards, neighbours, strict=True)
         ):
             looks, thinks = self.residuals[2 * number], self.residuals[2 * number + 1]
-            x = looks(x[None], partial(_of_one, attention, neighbours))[0]
-            x = thinks(x[None], feedforward)[0]
+            new = looks.dropout(attention(looks.norm(x), seen))
+            x = thinks((x[: len(new)] + new)[None], feedforward)[0]
         return self.norm(x)
 
 
@@ -193,26 +203,34 @@ class NodeClassifier(nn.Module):
     def forward(
         self, graph: GraphTensors, nodes: Int[Tensor, " batch"]
     ) -> Float[Tensor, "batch labels"]:
-        """Return the logits of some nodes; all of the graph is computed.
+        """Return the logits of some nodes; only what can reach them is computed.
 
         Args:
             graph: Which it is.
             nodes: Those that are asked for.
         """
-        x = self.layers(self.embed(graph), graph.neighbours)[nodes]
-        return self.out(x)
+        asked, places = nodes.unique(return_inverse=True)
+        read, neighbours = self._reaching(graph, asked)
+        return self.out(self.layers(self.embed(graph, read), neighbours))[places]
 
     def looks(self, graph: GraphTensors, node: int) -> tuple[list[int], Tensor] | None:
         """Return whom a node looks at in the last layer, and how much: the mean over heads."""
         last, given = self.layers.layers[-1], list[Tensor]()
         if not isinstance(last, NeighbourAttention):
             return None
+        asked = torch.tensor([node], device=graph.starts.device)
         handle = last.register_forward_pre_hook(lambda _, args: given.append(args[0]))
         try:
-            self(graph, torch.tensor([node], device=graph.starts.device))
+            self(graph, asked)
         finally:
             handle.remove()
-        return last.weights(given[0], graph.neighbours, node)
+        read, neighbours = self._reaching(graph, asked)
+        found = last.weights(given[0], neighbours[-1], 0)
+        return None if found is None else (read[found[0]].tolist(), found[1])
+
+    def _reaching(self, graph: GraphTensors, asked: Tensor) -> tuple[Tensor, list[Neighbours]]:
+        layers = len(self.layers.layers)
+        return reaching(graph.edges, asked, nodes=len(graph.starts), layers=layers)
 
 
 def build_classifier(
@@ -240,12 +258,7 @@ def build_classifier(
 LAYERS: dict[str, Callable[..., Any]] = {"gat": GatLayers, "transformer": GraphTransformer}
 
 
-def _of_one(layer: nn.Module, neighbours: Neighbours, x: Tensor) -> Tensor:
-    """What a layer makes of the one graph of a batch."""
-    return layer(x[0], neighbours)[None]
-
-
-def _attention(width: int, heads: int, score: Score, share: float) -> Attention:
+def _attention(width: int, heads: int, *, score: Score, share: float) -> Attention:
     """Attention that sums the vectors themselves."""
     dim = head_dim(width=width, heads=heads)
     mechanism = Additive(heads=heads, dim=dim) if score == "additive" else None

@@ -30,7 +30,7 @@ class Alike:
 
 @dataclass(frozen=True, kw_only=True)
 class Neighbours:
-    """Whom each node of a graph sees.
+    """Whom each node of a graph sees, or each of its first nodes.
 
     Args:
         groups: All nodes, those with about as many neighbours together.
@@ -46,7 +46,7 @@ class Neighbours:
 
         Args:
             edges: A node, and another one that it sees; in the order of the first.
-            nodes: How many there are.
+            nodes: How many see others; who is seen may have a higher number.
         """
         seen = torch.bincount(edges[:, 0], minlength=nodes)
         first = seen.cumsum(0) - seen
@@ -64,6 +64,42 @@ class Neighbours:
             groups.append(Alike(nodes=rows, seen=keys, counts=counts[rows], mask=mask))
         order = torch.cat([group.nodes for group in groups])
         return Neighbours(groups=tuple(groups), places=order.argsort())
+
+
+def reaching(
+    edges: Int[Tensor, "edges 2"],
+    asked: Int[Tensor, " asked"],
+    *,
+    nodes: int,
+    layers: int,
+) -> tuple[Int[Tensor, " reaching"], list[Neighbours]]:
+    """Find what layers of attention over neighbours must compute, so that some nodes are right.
+
+    The last layer computes the nodes asked for, and each one before it those that the next sees.
+
+    Args:
+        edges: A node, and another one that it sees.
+        asked: Nodes, each once.
+        nodes: How many the graph has.
+        layers: How many there are.
+
+    Returns:
+        The nodes that the first layer reads, and for each layer whom the nodes that it computes
+        see. What a layer computes stands first in what it reads, and the nodes asked for first of
+        all, so the numbers of nodes are places among those returned.
+    """
+    number = torch.full((nodes,), -1, device=edges.device)
+    found, last = list[Neighbours](), asked
+    number[last] = torch.arange(len(last), device=edges.device)
+    for _ in range(layers):
+        own = edges[number[edges[:, 0]] >= 0]
+        fresh = own[:, 1].unique()
+        fresh = fresh[number[fresh] < 0]
+        number[fresh] = torch.arange(len(last), len(last) + len(fresh), device=edges.device)
+        own = number[own]
+        found.append(Neighbours.of(own[own[:, 0].argsort(stable=True)], nodes=len(last)))
+        last = torch.cat([last, fresh])
+    return last, found[::-1]
 
 
 class NeighbourAttention(nn.Module):
@@ -87,7 +123,7 @@ class NeighbourAttention(nn.Module):
         self.attention: Attention | Constant = attention
 
     def forward(
-        self, x: Float[Tensor, "nodes width"], neighbours: Neighbours
+        self, x: Float[Tensor, "reaching width"], neighbours: Neighbours
     ) -> Float[Tensor, "nodes width"]:
         found = [
             self.attention(x[group.nodes, None], x[group.seen], mask=group.mask)[:, 0]
@@ -96,7 +132,7 @@ class NeighbourAttention(nn.Module):
         return torch.cat(found)[neighbours.places]
 
     def weights(
-        self, x: Float[Tensor, "nodes width"], neighbours: Neighbours, node: int
+        self, x: Float[Tensor, "reaching width"], neighbours: Neighbours, node: int
     ) -> tuple[list[int], Float[Tensor, " keys"]] | None:
         """Return whom a node sees, and the mean weight over heads; `None` where nobody looks."""
         if isinstance(self.attention, Constant):
@@ -120,7 +156,7 @@ class NeighbourMean(nn.Module):
     """
 
     def forward(
-        self, x: Float[Tensor, "nodes width"], neighbours: Neighbours
+        self, x: Float[Tensor, "reaching width"], neighbours: Neighbours
     ) -> Float[Tensor, "nodes width"]:
         found: list[Tensor] = []
         for group in neighbours.groups:

@@ -12,6 +12,7 @@ from heedful.tasks.classify_node.config import problem
         ({}, None),
         ({"model": {"name": "transformer"}}, None),
         ({"model": {"heads": 7}}, "model.heads must divide model.width, got 7 and 32"),
+        ({"model": {"last_heads": 7}}, "model.last_heads must divide model.width, got 7 and 32"),
         (
             {"model": {"score": "additive", "attention_dropout": 0.5}},
             "model.attention_dropout must be 0 where scores are additive, got 0.5",

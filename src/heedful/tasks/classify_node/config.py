@@ -60,6 +60,7 @@ class GatModel(Section):
     width: Annotated[Width, Fractions()] = 32
     heads: Annotated[Width, Powers(divide="width")] = 4
     layers: Layers = 3
+    last_heads: Width | None = None  # of the last layer; None: as many as of the others
     score: Annotated[Literal["additive", "scaled_dot", "mean"], Choices()] = "additive"
     dropout: Fraction = 0.3  # of features, and of what a layer reads
     attention_dropout: Fraction = 0.0  # of weights, where scores are scaled dot products
@@ -84,7 +85,7 @@ class Train(AnyTrain):
     weight_decay: Annotated[float, Field(ge=0, le=1_000)] = 0.0
     l2: Annotated[float, Field(ge=0, le=1_000)] = 5e-4  # half of it times all squares is lost
     label_smoothing: Fraction = 0.0
-    batch_size: Count = 1_000_000  # nodes; all of the graph is computed for any of them
+    batch_size: Count = 1_000_000  # nodes; what can reach several is computed once
     evaluate_every: Annotated[float, Field(ge=1e-9, le=1e9)] = 0.05  # share of the training
 
 
@@ -108,6 +109,8 @@ def problem(config: Config) -> str | None:
         )
     if model.width % model.heads:
         return f"model.heads must divide model.width, got {model.heads} and {model.width}"
+    if isinstance(model, GatModel) and model.last_heads and model.width % model.last_heads:
+        return f"model.last_heads must divide model.width, got {model.last_heads} and {model.width}"
     if isinstance(model, GatModel) and model.score == "additive" and model.attention_dropout:
         return (
             "model.attention_dropout must be 0 where scores are additive, "

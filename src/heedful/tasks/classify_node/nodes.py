@@ -109,7 +109,6 @@ class Known:
         import torch
 
         from heedful.models.node_classifier import GraphTensors
-        from heedful.nn.neighbours import Neighbours
 
         if str(device) not in self._made:
             graph = self.graph
@@ -117,9 +116,8 @@ class Known:
                 torch.tensor(array, device=device)
                 for array in (graph.starts, graph.columns, graph.values, graph.edges)
             )
-            neighbours = Neighbours.of(edges, nodes=len(graph))
             self._made[str(device)] = GraphTensors(
-                starts=starts[:-1], columns=columns, values=values, neighbours=neighbours
+                starts=starts[:-1], columns=columns, values=values, edges=edges
             )
         return self._made[str(device)]
 

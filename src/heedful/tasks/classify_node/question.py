@@ -12,7 +12,6 @@ from heedful.data.graph import Graph
 from heedful.explaining.question import Question
 from heedful.explaining.scores import label_odds
 from heedful.models.node_classifier import GraphTensors
-from heedful.nn.neighbours import Neighbours
 from heedful.tasks.classification import Prediction
 
 if TYPE_CHECKING:
@@ -129,6 +128,5 @@ def _copies(part: Graph, there: NDArray[np.bool_], steps: int, device: torch.dev
         number[:, 0],
     )
     begins, columns, values, pairs, asked = (torch.from_numpy(x).to(device) for x in arrays)
-    neighbours = Neighbours.of(pairs, nodes=int(near.sum()))
-    graph = GraphTensors(starts=begins, columns=columns, values=values, neighbours=neighbours)
+    graph = GraphTensors(starts=begins, columns=columns, values=values, edges=pairs)
     return Copies(graph, asked)

@@ -36,7 +36,7 @@ class ClassifyNode(Classification[Node]):
     files = (LABELS, "task/graph.safetensors", "task/nodes.txt")
     monitor = "dev_loss"  # few nodes of dev say little by their accuracy
     unit = "nodes"
-    answered = answered_room = 1_000_000  # all of the graph is computed for any of them
+    answered = answered_room = 1_000_000  # what can reach several is computed once
 
     def __init__(self, config: Config, labels: Sequence[str], graph: Graph) -> None:
         super().__init__(config, labels)
