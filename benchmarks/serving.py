@@ -3,8 +3,10 @@
     OMP_NUM_THREADS=1 taskset -c 0 python benchmarks/serving.py RUN... --server-core 1
 
 Offline is `Service.predict` on batches of as many inputs, in a process of its own on the core of
-the server, in turns with it. At half load and at overload requests come at random times that do not
-wait for answers, as those of many callers do; latency counts from when a request was due.
+the server, in turns with it, and with the same HTTP server before an application that reads a
+request and answers it with the same few bytes: less than that no request can cost.
+At half load and at overload requests come at random times that do not wait for answers, as those of
+many callers do; latency counts from when a request was due.
 """
 
 import argparse
@@ -38,6 +40,32 @@ for line in sys.stdin:
         done += batch
     print(done / (time.perf_counter() - begun), flush=True)
 """
+EMPTY = """
+import sys
+from types import SimpleNamespace
+from heedful.serving.limits import Limits
+from heedful.serving.listening import address_of, listen
+from heedful.serving.serve import BACKLOG, engine_of
+
+ANSWER = b'{"answers": [' + b'{"answer": "so it is", "data": {"text": "so"}}, ' * 2 + b']}'
+HEADERS = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(ANSWER))]
+
+async def empty(scope, receive, send):
+    while scope["type"] == "lifespan":
+        kind = (await receive())["type"]
+        await send({"type": kind + ".complete"})
+        if kind == "lifespan.shutdown":
+            return
+    while (await receive()).get("more_body"):
+        pass
+    await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+    await send({"type": "http.response.body", "body": ANSWER})
+
+door = listen("127.0.0.1", 0)
+door.listen(BACKLOG)
+print("empty at " + address_of(door), file=sys.stderr, flush=True)
+engine_of(SimpleNamespace(app=empty, limits=Limits())).run([door])
+"""
 HUNG = 90  # seconds without an answer
 CALLERS = 1_000  # at most that many at once; who finds none left is counted as turned away
 
@@ -49,6 +77,7 @@ class Turn(NamedTuple):
     served: float
     alone_cost: float
     served_cost: float
+    empty_cost: float
 
 
 class Connection:
@@ -183,7 +212,11 @@ class Offline:
 
 def start_server(run: str, options: argparse.Namespace) -> tuple[subprocess.Popen[str], int]:
     words = ("-m", "heedful", "serve", run, "--port", "0", "--batch", str(options.batch))
-    words += ("--queue", str(options.queue))
+    return started(*words, "--queue", str(options.queue), options=options)
+
+
+def started(*words: str, options: argparse.Namespace) -> tuple[subprocess.Popen[str], int]:
+    """A server on its core, and the port that it says it is at."""
     server = subprocess.Popen(
         pinned(options.server_core, *words), stderr=subprocess.PIPE, text=True
     )
@@ -194,6 +227,7 @@ def start_server(run: str, options: argparse.Namespace) -> tuple[subprocess.Pope
 async def measure(run: str, options: argparse.Namespace) -> dict[str, Any]:
     offline = Offline(run, options)
     server, port = start_server(run, options)
+    empty, door = started("-c", EMPTY, options=options)
     examples, seconds, inputs = offline.examples, options.seconds, options.inputs
     turns: list[Turn] = []
     try:
@@ -205,7 +239,10 @@ async def measure(run: str, options: argparse.Namespace) -> dict[str, Any]:
             served = await saturate(port, seconds, examples, options)
             used[0] = processor_time(offline.process.pid) - used[0]
             used[1] = processor_time(server.pid) - used[1]
-            costs = (used[0] / (alone * seconds), used[1] / (served * seconds))
+            before = processor_time(empty.pid)
+            answered = await saturate(door, seconds, examples, options)
+            cost = (processor_time(empty.pid) - before) / (answered * seconds)
+            costs = (used[0] / (alone * seconds), used[1] / (served * seconds), cost)
             turns.append(Turn(alone, served, *costs))
         rate = statistics.median(turn.served for turn in turns) / inputs  # requests a second
         kept = [memory(server.pid)]
@@ -219,6 +256,7 @@ async def measure(run: str, options: argparse.Namespace) -> dict[str, Any]:
     finally:
         server.terminate()
         offline.process.terminate()
+        empty.terminate()
     found = {"half": half, "times": times, "over": over, "over_times": over_times}
     return {**found, "turns": turns, "memory": kept, "again": again, "exit": server.wait(60)}
 
@@ -238,8 +276,9 @@ def lines(run: str, found: dict[str, Any], options: argparse.Namespace) -> list[
     ratios = sorted(turn.served / turn.alone for turn in turns)
     costs = [
         1e3 * statistics.median(getattr(turn, name) for turn in turns)
-        for name in ("alone_cost", "served_cost")
+        for name in ("alone_cost", "served_cost", "empty_cost")
     ]
+    most_of_it = costs[0] / (costs[0] + costs[2])
     (p50, p99, most), (o50, o99, o_most) = spread(found["times"]), spread(found["over_times"])
     over, mebibytes = found["over"], ", ".join(f"{each:.0f}" for each in found["memory"])
     ends = f"{ratios[0]:.2f} to {ratios[-1]:.2f}"
@@ -256,6 +295,11 @@ def lines(run: str, found: dict[str, Any], options: argparse.Namespace) -> list[
         (
             "processor time of an input, offline and served",
             f"{costs[0]:.2f} ms, {costs[1]:.2f} ms ({costs[0] / costs[1]:.2f})",
+            "",
+        ),
+        (
+            "the same of an answer by nothing, and the most that leaves",
+            f"{costs[2]:.2f} ms, {most_of_it:.2f}",
             "",
         ),
         ("half load: median, p99, longest", f"{p50:.1f}, {p99:.1f}, {most:.1f} ms", ""),

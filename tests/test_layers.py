@@ -30,7 +30,7 @@ ROWS = (
     ("config", "data", "metrics", "explaining", "tasks"),
     ("training", "evaluation", "explanation"),
     ("bench",),
-    ("optimizing", "profiling", "tuning", "checkpoints", "exporting", "federated"),
+    ("sharing", "optimizing", "profiling", "tuning", "checkpoints", "exporting", "federated"),
     ("testing",),
     ("report",),
     ("reporting",),

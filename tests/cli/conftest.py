@@ -159,6 +159,7 @@ def install(monkeypatch):
     module(monkeypatch, "heedful.cli._reporting", write_page=write_page)
     output_of = lambda run, output: output or Path(f"{run}-optimised")  # noqa: E731
     verbs = {"optimize_run": calls.optimize_run, "apply_plan": calls.apply_plan}
+    verbs["run_into_folder"] = lambda run, **asked: calls.into_folder
     module(monkeypatch, "heedful.optimizing.run_folder", output_of=output_of, **verbs)
     module(monkeypatch, "heedful.training.start", train=train)
     module(monkeypatch, "heedful.training.run", Run=load)

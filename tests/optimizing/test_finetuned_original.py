@@ -116,7 +116,7 @@ def test_what_goes_wrong_costs_no_verdict(labelled, monkeypatch, error, said):
 def test_what_was_fine_tuned_beside_is_not_fine_tuned_again(labelled, kit, monkeypatch):
     search, answer = labelled()
     model = kit.planted(seed=8)
-    search.beside = SimpleNamespace(trained=RECIPE, model=model, steps=15)
+    search.beside = SimpleNamespace(trained=RECIPE, result=lambda: (model, 15))
     monkeypatch.setattr(file, "finetune", lambda *_, **__: pytest.fail("again"))
     problem = search.problem
     after = problem.statistics(answer.model, "test")
@@ -132,5 +132,11 @@ def test_what_was_fine_tuned_beside_is_not_fine_tuned_again(labelled, kit, monke
 
 def test_what_was_fine_tuned_otherwise_is_no_comparison(labelled, monkeypatch):
     search, answer = labelled()
-    search.beside = SimpleNamespace(trained=RECIPE[:1], model=None, steps=3)
+    search.beside = SimpleNamespace(trained=RECIPE[:1], result=lambda: pytest.fail("asked"))
+    assert finetune_original(search, answer, lambda _: None).steps == 15
+
+
+def test_what_nobody_has_fine_tuned_beside_is_fine_tuned_now(labelled):
+    search, answer = labelled()
+    search.beside = SimpleNamespace(trained=RECIPE, result=lambda: None)
     assert finetune_original(search, answer, lambda _: None).steps == 15

@@ -10,8 +10,10 @@ from heedful.errors import BudgetError, RunError
 from heedful.optimizing import into_folder
 from heedful.optimizing.budget import as_budget
 from heedful.optimizing.clock import Clock
+from heedful.optimizing.company import Company
 from heedful.optimizing.events import Note
 from heedful.optimizing.into_folder import (
+    IntoFolder,
     Opened,
     check_free,
     optimize_into,
@@ -53,8 +55,11 @@ def optimized(kit, monkeypatch, tmp_path):
         )
         try:
             optimize_into(
-                out, lambda: opened, budget=as_budget("loss 1"), clock=clock or Clock(),
-                settings=OptimizeSettings(goal="macs"), on_event=events.append,
+                IntoFolder(
+                    folder=out, opened=lambda: opened, budget=as_budget("loss 1"),
+                    clock=clock or Clock(), settings=OptimizeSettings(goal="macs"),
+                    on_event=events.append,
+                )
             )  # fmt: skip
         finally:
             optimize.seen = (out, asked, events, written)
@@ -113,3 +118,17 @@ def test_a_report_of_anything_else_is_in_the_way(tmp_path, content):
     (tmp_path / "report.json").write_text(content)
     with pytest.raises(RunError, match=r"report\.json is of no optimisation that was refused"):
         check_free(tmp_path)
+
+
+def test_a_database_that_cannot_be_used_is_one_line_before_anything_is_read(tmp_path):
+    asked = IntoFolder(
+        folder=tmp_path / "out",
+        opened=lambda: pytest.fail("read"),
+        budget=as_budget("loss 1"),
+        settings=OptimizeSettings(),
+        clock=Clock(),
+    )
+    with pytest.raises(RunError, match="the database of --storage must be usable, got: ") as error:
+        optimize_into(asked, Company(storage="nonsense"))
+    assert "\n" not in str(error.value)
+    assert list(tmp_path.iterdir()) == []

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from heedful.errors import TrainingError
-from heedful.optimizing import finetuned_beside, judging
+from heedful.optimizing import finetuned_beside, finetuned_elsewhere, judging
 from heedful.optimizing.budget import Budget
 from heedful.optimizing.clock import Clock
 from heedful.optimizing.events import Note, ignore
@@ -148,7 +148,7 @@ def test_what_a_candidate_was_trained_for_is_kept_with_it(kit):
 @pytest.fixture
 def labelled(kit, monkeypatch):
     """A search with a truth to learn from, and a core that would be idle."""
-    monkeypatch.setattr(judging, "can_be_beside", lambda problem: True)
+    monkeypatch.setattr(finetuned_elsewhere, "can_be_beside", lambda problem: True)
     problem = replace(kit.problem(), truth=lambda batch: torch.zeros(len(batch), dtype=torch.long))
     return made(kit, problem)
 

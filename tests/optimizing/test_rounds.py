@@ -8,7 +8,7 @@ import torch
 
 from heedful.allocation.moves import DropSite
 from heedful.allocation.plan import Plan
-from heedful.optimizing import rounds
+from heedful.optimizing import finetuned_elsewhere, rounds
 from heedful.optimizing.budget import Budget
 from heedful.optimizing.clock import Clock, TimeUp
 from heedful.optimizing.compression_levels import CompressionLevel, cost_of
@@ -138,7 +138,7 @@ def test_a_long_fine_tuning_ends_with_its_first_leg_where_that_is_enough(kit, en
         return replace(candidate, slack=1.0 if len(asked) == enough else -1.0)
 
     search.finetuned = finetune
-    found = search._finetuned_for_long(start, 1)
+    found = search.legs(start, 1)
     assert [each for each, _ in asked] == steps
     assert len({seed for _, seed in asked}) == len(asked)
     assert found.promising is (enough <= 2)
@@ -276,7 +276,7 @@ def test_small_steps_come_first_where_no_long_fine_tuning_fits(
     truth = (lambda batch: torch.zeros(len(batch), dtype=torch.long)) if labelled else None
     clock, problem = Clock(5.0, now=Now()), replace(problem, truth=truth)
     search = made(kit, problem, clock=clock, final_steps=final_steps)
-    monkeypatch.setattr(rounds, "can_be_beside", lambda problem: True)
+    monkeypatch.setattr(finetuned_elsewhere, "can_be_beside", lambda problem: True)
     clock.took["step"], clock.kept = took, 10.0
     assert rounds._can_be_mended(search) is mended
 

@@ -10,12 +10,12 @@ import optuna
 import pytest
 
 from heedful.errors import MissingExtraError, RunError
+from heedful.sharing.storage import check_optuna, mend
 from heedful.tasks.translation.config import Config
 from heedful.tasks.translation.task import Translation
 from heedful.tuning import study as module
 from heedful.tuning.space import Choice, Range, Space, applied, combinations, default_space
-from heedful.tuning.storage import mend
-from heedful.tuning.study import JOURNAL, Study, check_optuna
+from heedful.tuning.study import JOURNAL, Study
 from heedful.tuning.trial import Trial
 
 CONFIG = Config()
@@ -279,7 +279,7 @@ def test_optuna_is_silent_and_has_its_log_back(make, capfd):
 
 
 def test_without_optuna_it_says_what_to_install(monkeypatch, tmp_path):
-    check_optuna()
+    check_optuna("tuning")
     honest = builtins.__import__
 
     def without(name, *rest, **more):

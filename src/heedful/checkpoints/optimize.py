@@ -14,7 +14,13 @@ from heedful.checkpoints.splits import CheckpointSplits
 from heedful.optimizing.budget import Budget, as_budget
 from heedful.optimizing.clock import Clock
 from heedful.optimizing.events import EventListener, Note, Stage, ignore
-from heedful.optimizing.into_folder import Opened, check_free, optimize_into, output_of
+from heedful.optimizing.into_folder import (
+    IntoFolder,
+    Opened,
+    check_free,
+    optimize_into,
+    output_of,
+)
 from heedful.optimizing.outcome import Outcome
 from heedful.optimizing.settings import OptimizeSettings
 
@@ -66,6 +72,32 @@ def optimize_checkpoint(
             can be changed.
         MissingExtraError: transformers is not installed.
     """
+    return optimize_into(
+        checkpoint_into_folder(
+            folder,
+            data,
+            lose=lose,
+            output=output,
+            quality=quality,
+            settings=settings,
+            on_event=on_event,
+            clock=clock,
+        )
+    )
+
+
+def checkpoint_into_folder(
+    folder: Path | str,
+    data: CheckpointData,
+    *,
+    lose: str | Budget,
+    output: Path | str | None = None,
+    quality: UserQuality | None = None,
+    settings: OptimizeSettings | None = None,
+    on_event: EventListener = ignore,
+    clock: Clock | None = None,
+) -> IntoFolder:
+    """Return what `optimize_checkpoint` does, for `take_part`: with its arguments and errors."""
     folder, settings = Path(folder), settings or OptimizeSettings(final_steps=FINAL_STEPS)
     written = output_of(folder, output)
     check_free(written)
@@ -95,8 +127,13 @@ def optimize_checkpoint(
             write=write,
         )
 
-    return optimize_into(
-        written, opened, budget=budget, settings=settings, clock=clock, on_event=on_event
+    return IntoFolder(
+        folder=written,
+        opened=opened,
+        budget=budget,
+        settings=settings,
+        clock=clock,
+        on_event=on_event,
     )
 
 

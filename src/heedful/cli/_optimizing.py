@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn
 
+from heedful.cli._workers import Together, optimized_together
 from heedful.cli.progress import SECONDS_BETWEEN_LINES, duration, on_terminal
 
 if TYPE_CHECKING:
@@ -28,24 +29,21 @@ def optimize_with_progress(
     settings: "OptimizeSettings",
     test: Path | None = None,
     clock: "Clock | None" = None,
+    together: Together | None = None,
 ) -> dict[str, Any]:
     """Optimise a run; return the report, which stands in the new folder as well.
 
     Raises:
         BudgetError: It was refused.
     """
-    from heedful.optimizing.run_folder import optimize_run
+    from heedful.optimizing.run_folder import optimize_run, run_into_folder
 
     with OptimizingProgress() as progress:
-        return optimize_run(
-            run,
-            lose=lose,
-            output=output,
-            test=test,
-            settings=settings,
-            on_event=progress,
-            clock=clock,
-        ).report
+        asked: dict[str, Any] = {"lose": lose, "output": output, "test": test}
+        asked |= {"settings": settings, "on_event": progress, "clock": clock}
+        if together is None:
+            return optimize_run(run, **asked).report
+        return optimized_together(run_into_folder(run, **asked), together)
 
 
 def checkpoint_with_progress(
@@ -57,25 +55,21 @@ def checkpoint_with_progress(
     settings: "OptimizeSettings",
     quality: "UserQuality | None" = None,
     clock: "Clock | None" = None,
+    together: Together | None = None,
 ) -> dict[str, Any]:
     """Optimise a checkpoint; return the report, which stands in the new folder as well.
 
     Raises:
         BudgetError: It was refused.
     """
-    from heedful.checkpoints.optimize import optimize_checkpoint
+    from heedful.checkpoints.optimize import checkpoint_into_folder, optimize_checkpoint
 
     with OptimizingProgress() as progress:
-        return optimize_checkpoint(
-            folder,
-            data,
-            lose=lose,
-            output=output,
-            quality=quality,
-            settings=settings,
-            on_event=progress,
-            clock=clock,
-        ).report
+        asked: dict[str, Any] = {"lose": lose, "output": output, "quality": quality}
+        asked |= {"settings": settings, "on_event": progress, "clock": clock}
+        if together is None:
+            return optimize_checkpoint(folder, data, **asked).report
+        return optimized_together(checkpoint_into_folder(folder, data, **asked), together)
 
 
 def refused(output: Path) -> dict[str, Any]:

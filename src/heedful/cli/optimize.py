@@ -13,6 +13,7 @@ from heedful.cli._checkpoints import Columns, DataFile
 from heedful.cli._options import LONGEST, MOST, AsJson, RunOrCheckpoint, Seed, TaskFrom
 from heedful.cli._program import typed
 from heedful.cli._signals import STOPS
+from heedful.cli._workers import together_of
 from heedful.errors import BudgetError
 from heedful.files import named
 
@@ -82,6 +83,18 @@ def optimize(
         ),
     ] = "heedful",
     seed: Seed = 0,
+    workers: Annotated[
+        int, typer.Option(min=1, max=1_024, help="How many processes share the work here.")
+    ] = 1,
+    join: Annotated[
+        bool, typer.Option("--join", help="Take part in the search, if another command is at it.")
+    ] = False,
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL", help="Database of what is shared, e.g. postgresql://...; else a file."
+        ),
+    ] = None,
     keep: OldKeep = None,
     heal: OldHeal = None,
     as_json: AsJson = False,
@@ -113,8 +126,9 @@ def optimize(
     settings = OptimizeSettings(
         goal=goal, seed=seed, loadable=loadable, trials=trials, minutes=minutes, final_steps=steps
     )
+    together = together_of(workers, join, storage, str(context.obj))
     try:
-        report = search(output=output, settings=settings, clock=clock)
+        report = search(output=output, settings=settings, clock=clock, together=together)
     except BudgetError:
         if as_json:
             _print_summary(refused(output))
@@ -122,12 +136,9 @@ def optimize(
     except STOPS:
         typer.echo(f"Go on with: {typed(str(context.obj))}", err=True)
         raise
-    if as_json:
-        _print_summary(report)
-    else:
-        show_outcome(report)
-        if of_checkpoint:
-            typer.echo(how_to_open(output))
+    (_print_summary if as_json else show_outcome)(report)
+    if of_checkpoint and not as_json:
+        typer.echo(how_to_open(output))
 
 
 def _print_summary(report: dict[str, Any]) -> None:

@@ -50,6 +50,11 @@ class Clock:
         """Seconds that the search may still use; below 0 where it has used what is kept."""
         return self._limit - self.kept - self.spent
 
+    def give(self, seconds: float | None) -> None:
+        """Let so much be left from now on; `None` means no limit."""
+        now = self.spent + self.kept
+        self._limit = float("inf") if seconds is None else now + seconds
+
     def check(self, *names: str) -> None:
         """End the search where there is no time left for these once more.
 

@@ -68,6 +68,10 @@ class FinetunedBeside:
         whole = self.steps == sum(each.steps for each in self.trained)
         return whole and tuple(trained[: len(self.trained)]) == self.trained
 
+    def result(self) -> tuple[nn.Module, int]:
+        """Return the original as far as it is fine-tuned, and the steps that took."""
+        return self.model, self.steps
+
     def _run(self) -> None:
         try:
             for each in self._left:

@@ -81,9 +81,11 @@ def finetune_original(
     on_event(Stage(text="fine-tuning the original for as long", done=0.0))
     search.clock.kept = search.clock.took.get("test", search.clock.took.get("dev", 0.0))
     beside = search.beside
+    same = beside is not None and beside.trained == answer.trained
     try:
-        if beside is not None and beside.trained == answer.trained:
-            model, taken = beside.model, beside.steps
+        found = beside.result() if beside is not None and same else None
+        if found is not None:
+            model, taken = found
         else:
             model = unfused(problem.model)
             for each in answer.trained:

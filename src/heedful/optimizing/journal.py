@@ -116,7 +116,7 @@ class Journal:
                 f"{self.path} must be of format {FORMAT}, got {header['heedful_journal']!r}"
             )
         theirs = header.get("fingerprint")
-        different = list(_differences(fingerprint, theirs))
+        different = list(differences(fingerprint, theirs))
         if different and not (empty and isinstance(theirs, dict)):
             raise RunError(
                 f"journal must be of the same search, got a difference in {', '.join(different)}. "
@@ -166,14 +166,14 @@ def _mapping(line: bytes) -> dict[str, Any]:
     return cast(dict[str, Any], content) if isinstance(content, dict) else {}
 
 
-def _differences(ours: Any, theirs: Any, path: str = "") -> Iterator[str]:
-    """The dotted names under which two mappings differ."""
+def differences(ours: Any, theirs: Any, path: str = "") -> Iterator[str]:
+    """Yield the dotted names under which two mappings of plain data differ."""
     if isinstance(ours, dict) and isinstance(theirs, dict):
         for name in sorted(ours.keys() | theirs.keys()):
             inner = f"{path}.{name}" if path else name
             if (name in ours) != (name in theirs):
                 yield inner
             else:
-                yield from _differences(ours[name], theirs[name], inner)
+                yield from differences(ours[name], theirs[name], inner)
     elif ours != theirs:
         yield path or "fingerprint"

@@ -16,7 +16,7 @@ from heedful.optimizing.clock import FEWEST
 from heedful.optimizing.compression_levels import Assignment
 from heedful.optimizing.events import Note, Stage
 from heedful.optimizing.finetune import Finetuning, finetune, rate_scale_for
-from heedful.optimizing.finetuned_beside import FinetunedBeside, can_be_beside
+from heedful.optimizing.finetuned_elsewhere import Beside, original_beside
 from heedful.optimizing.finetuning_time import FinetuningTime
 from heedful.optimizing.looks import confidence_of_look
 from heedful.optimizing.operations import record_usage
@@ -37,7 +37,7 @@ class Judging:
     """
 
     def __init__(self, request: Request) -> None:
-        self.request, self.beside = request, cast(FinetunedBeside | None, None)
+        self.request, self.beside = request, cast(Beside | None, None)
         self.state, self.clock, self.tell = request.state, request.clock, request.listener
         self.budget, self.settings = request.budget, request.settings
         self.problem = problem = asked(request.problem, self.clock)
@@ -47,6 +47,7 @@ class Judging:
         self.reference = Reference(problem)
         self.before: Floats = problem.statistics(problem.model, "dev")
         self.usage = record_usage(self.start, self.sites, problem.runs(self.start))
+        request.gather()  # nothing is timed while others begin
         self.costs = SiteCosts(
             self.settings.goal,
             self.start,
@@ -140,7 +141,7 @@ class Judging:
         rate_scale = rate_scale_for(candidate.divergence) if rate_scale is None else rate_scale
         finetuning = Finetuning(steps=steps, seed=self.settings.seed + seed, rate_scale=rate_scale)
         try:
-            return _train(self, candidate, finetuning, beside and can_be_beside(self.problem))
+            return _train(self, candidate, finetuning, beside)
         except TrainingError as error:
             self.tell(Note(text=f"left not fine-tuned: {error}"))
             return None
@@ -186,11 +187,11 @@ def _train(
 ) -> Candidate:
     """The candidate after fine-tuning, and meanwhile the original beside it."""
     model, trained = unfused(candidate.model), (*candidate.trained, finetuning)
-    other = None
-    if beside:
-        other = FinetunedBeside(search.request.problem, trained, search.clock, search.beside)
+    other = (
+        original_beside(search.request, search.clock, trained, search.beside) if beside else None
+    )
     with other or nullcontext():
-        watched = search.finetuning_time.watched(finetuning.steps, beside=beside)
+        watched = search.finetuning_time.watched(finetuning.steps, beside=other is not None)
         taken = finetune(model, search.problem, finetuning, on_step=watched)
         if other is not None and taken == finetuning.steps:
             search.tell(Stage(text="fine-tuning the original for as long"))

@@ -24,6 +24,7 @@ from heedful.optimizing.events import (
     ignore,
 )
 from heedful.optimizing.evidence import AS_GIVEN, Evidence, round_of, step_of
+from heedful.optimizing.finetuned_elsewhere import FinetunedElsewhere
 from heedful.optimizing.finetuned_original import FinetunedOriginal, finetune_original
 from heedful.optimizing.free_moves import unjudged_move
 from heedful.optimizing.loadable import as_plain, check_loadable
@@ -169,8 +170,15 @@ def optimize_problem(request: Request) -> Outcome:
         plan=proof.best.plan,
         verdict=proof.verdict,
         report=found.report(seconds=search.clock.spent, not_adaptable=unknown, history=history)
-        | {"taken_apart": distance, "steps": steps, "loadable": request.settings.loadable},
+        | {"taken_apart": distance, "steps": steps, "loadable": request.settings.loadable}
+        | _by_others(request),
     )
+
+
+def _by_others(request: Request) -> dict[str, Any]:
+    """What other commands have done, for the report."""
+    done = None if request.shared is None else request.shared.done
+    return {"done_by_others": dict(done)} if done else {}
 
 
 def _checked(request: Request) -> dict[str, str]:
@@ -274,6 +282,9 @@ def _search(search: Search, on_event: EventListener) -> None:
         if not search.answers.in_order:
             raise
         on_event(Note(text="interrupted: going on with the best so far"))
+    shared, beside = search.request.shared, search.beside
+    if shared is not None:
+        shared.settle(beside.numbers if isinstance(beside, FinetunedElsewhere) else ())
     last = unjudged_move(search) if fits(search.clock) else None
     if last is not None:
         search.answers.only(last)

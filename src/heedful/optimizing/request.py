@@ -8,6 +8,7 @@ from heedful.optimizing.events import EventListener, ignore
 from heedful.optimizing.problem import Problem
 from heedful.optimizing.search_state import SearchState
 from heedful.optimizing.settings import OptimizeSettings
+from heedful.optimizing.shared_work import SharedWork
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +22,8 @@ class Request:
         listener: Told what happens.
         state: Of an earlier part of this search, and for a later one; `None` means none.
         clock: Of all of it. As a rule one of as many minutes as the settings say, from now on.
+        shared: What other commands may do of it; `None` means nothing.
+        beside: May the original be fine-tuned while a candidate is?
     """
 
     problem: Problem
@@ -29,3 +32,10 @@ class Request:
     listener: EventListener = ignore
     state: SearchState | None = None
     clock: Clock = field(default_factory=Clock)
+    shared: SharedWork | None = None
+    beside: bool = True
+
+    def gather(self) -> None:
+        """Wait until the commands are ready that this one has started, where it has."""
+        if self.shared is not None:
+            self.shared.gather()

@@ -7,14 +7,16 @@ from itertools import chain
 from torch import nn
 
 from heedful.allocation.sites import Site
+from heedful.optimizing.ahead import Ahead
 from heedful.optimizing.candidate import Candidate
 from heedful.optimizing.clock import TimeUp
 from heedful.optimizing.compression_levels import Assignment, cost_of
 from heedful.optimizing.events import Note, RoundDone, Stage
 from heedful.optimizing.evolve import evolve
 from heedful.optimizing.fewer_layers import fewer_layers
+from heedful.optimizing.finalists import SHORT, best_of_finalists
 from heedful.optimizing.finetune import rate_scale_for
-from heedful.optimizing.finetuned_beside import can_be_beside
+from heedful.optimizing.finetuned_elsewhere import goes_beside
 from heedful.optimizing.free_moves import free_moves
 from heedful.optimizing.judging import Judging
 from heedful.optimizing.knapsack import knapsack
@@ -30,8 +32,7 @@ FASTER = 2  # times the cut of a round that lost little
 LONG = 3  # times the pace of a short fine-tuning
 LEGS = (1 / 3, 2 / 3)  # shares of a long fine-tuning; the second where the first is not enough
 TIMED = 10  # steps that tell how long one takes
-# shares of the time left that may go into choosing, into a short fine-tuning and into a long one
-CHOOSING, SHORT, LAST = 1 / 4, 1 / 5, 4 / 5
+CHOOSING, LAST = 1 / 4, 4 / 5  # shares of the time left: for choosing, for a long fine-tuning
 
 
 class Search(Judging):
@@ -81,7 +82,7 @@ class Search(Judging):
         anew. Then the last one is fine-tuned for long, and again where only certainty is lacking;
         where it still loses too much, the one half way to the last that does not, and so on.
         """
-        path: list[Candidate] = []
+        path, ahead = list[Candidate](), Ahead(self)
         for candidate in self._rounds():
             path.append(candidate)
             yield candidate
@@ -90,7 +91,10 @@ class Search(Judging):
         index = len(path) - 1
         while passed < index < failed and number < self.settings.finals:
             number += 1
-            candidate = self._finetuned_for_long(path[index], number)
+            further = (passed + index + 1) // 2  # what comes next where this one fails
+            possible = passed < further < index and number < self.settings.finals
+            following = path[further] if possible else None
+            candidate = self._finetuned_for_long(path[index], number, ahead, following)
             yield candidate
             if candidate.within and not candidate.promising and index not in again:
                 again.add(index)
@@ -119,20 +123,29 @@ class Search(Judging):
                 return  # what follows loses more: the time is for fine-tuning this one
             current, self.cut = candidate, min(self.settings.cut, FASTER * self.cut)
 
-    def _finetuned_for_long(self, candidate: Candidate, number: int) -> Candidate:
+    def _finetuned_for_long(
+        self, candidate: Candidate, number: int, ahead: Ahead, following: Candidate | None
+    ) -> Candidate:
         """The candidate after a long fine-tuning, or as soon as it promises to pass."""
         finetuned = self.recalled(FINAL, number)
         if finetuned is None:
             self.tell(Stage(text=f"fine-tuning at {candidate.share:.0%} of the cost for long"))
-            finetuned = candidate
-            # each leg comes to rest; where there is no time for all, the first may take all of it
-            for leg, share in enumerate(LEGS if _time_for(self, 1.0) else (1.0,)):
-                finetuned = self._leg(finetuned, share, 10_000 + number + 1_000 * leg)
-                if finetuned.promising:
-                    break
+            finetuned = ahead.collect(candidate, number)
+            if finetuned is None:
+                ahead.begin(following, number + 1)
+                finetuned = self.legs(candidate, number)
             self.remember(FINAL, number, finetuned)
         self.tell(RoundDone(number=number, candidate=finetuned, final=True))
         return finetuned
+
+    def legs(self, candidate: Candidate, number: int) -> Candidate:
+        """Return a candidate after its long fine-tuning of this number, judged."""
+        # each leg comes to rest; where there is no time for all, the first may take all of it
+        for leg, share in enumerate(LEGS if _time_for(self, 1.0) else (1.0,)):
+            candidate = self._leg(candidate, share, 10_000 + number + 1_000 * leg)
+            if candidate.promising:
+                break
+        return candidate
 
     def _leg(self, candidate: Candidate, share: float, seed: int) -> Candidate:
         # so long that it comes to rest again: what is far off gains from a faster beginning
@@ -220,15 +233,7 @@ class Search(Judging):
     def _best_finetuned(
         self, prepared: Prepared, finalists: Sequence[Assignment], number: int
     ) -> Candidate:
-        tried: list[Candidate] = []
-        steps = self.settings.finalist_steps if len(finalists) > 1 else 0
-        for rank, assignment in enumerate(finalists, 1):
-            which = f"{rank} of {len(finalists)} finalists"
-            self.tell(Stage(text=f"round {number}: fine-tuning {which}"))
-            candidate = self.candidate(prepared, assignment)
-            few = self.finetuning_time.steps(steps, share=SHORT)
-            tried.append(self.warmed(candidate, few, 1000 * number))
-        best = min(tried, key=lambda candidate: candidate.divergence)
+        best = best_of_finalists(self, prepared, finalists, number)
         self.tell(Stage(text=f"round {number}: fine-tuning the best"))
         steps = self.finetuning_time.steps(self.settings.finetune_steps, share=SHORT)
         return self.finetuned(best, steps, 1000 * number + 1)
@@ -246,7 +251,7 @@ def _sites_in(search: Search, model: nn.Module) -> list[Site]:
 def _steps(search: Search, share: float) -> int:
     """This share of a long fine-tuning, or what of it there is time for."""
     wanted = math.ceil(share * search.settings.final_steps)
-    beside = can_be_beside(search.problem)
+    beside = goes_beside(search.request)
     return search.finetuning_time.steps(wanted, share=LAST, beside=beside)
 
 
@@ -260,7 +265,9 @@ def _can_be_mended(search: Search) -> bool:
     if search.problem.truth is None or not search.settings.final_steps:
         return False
     if "step" not in search.clock.took:
+        shared = search.request.shared
+        beside = shared is None or not shared.others()  # another command is no slower for it
         for _ in range(2):  # the first few steps of a search are slow
-            search.trained(search.base, TIMED, 30_000, beside=True)
+            search.trained(search.base, TIMED, 30_000, beside=beside)
         search.beside = None
     return _time_for(search, LEGS[0])

@@ -19,7 +19,13 @@ from heedful.manifest import seal
 from heedful.optimizing.budget import Budget, as_budget, budget_of_keep
 from heedful.optimizing.clock import Clock
 from heedful.optimizing.events import EventListener, Note, Stage, ignore
-from heedful.optimizing.into_folder import Opened, check_free, optimize_into, output_of
+from heedful.optimizing.into_folder import (
+    IntoFolder,
+    Opened,
+    check_free,
+    optimize_into,
+    output_of,
+)
 from heedful.optimizing.of_run import problem_of_run, problem_to_finetune
 from heedful.optimizing.operations import parameters
 from heedful.optimizing.outcome import Outcome
@@ -71,6 +77,30 @@ def optimize_run(
             holds something; or another process optimises into it.
         UnsupportedError: The model has no attention that can be changed.
     """
+    return optimize_into(
+        run_into_folder(
+            run,
+            lose=lose,
+            output=output,
+            test=test,
+            settings=settings,
+            on_event=on_event,
+            clock=clock,
+        )
+    )
+
+
+def run_into_folder(
+    run: Run | str | Path,
+    *,
+    lose: str | Budget,
+    output: str | Path | None = None,
+    test: str | Path | None = None,
+    settings: OptimizeSettings | None = None,
+    on_event: EventListener = ignore,
+    clock: Clock | None = None,
+) -> IntoFolder:
+    """Return what `optimize_run` does, for `take_part`: with its arguments and errors."""
     run = run if isinstance(run, Run) else Run(run)
     folder = output_of(run.folder, output)
     check_free(folder)
@@ -100,8 +130,13 @@ def optimize_run(
             made=run.about,
         )
 
-    return optimize_into(
-        folder, opened, budget=budget, settings=settings, clock=clock, on_event=on_event
+    return IntoFolder(
+        folder=folder,
+        opened=opened,
+        budget=budget,
+        settings=settings,
+        clock=clock,
+        on_event=on_event,
     )
 
 

@@ -5,29 +5,24 @@ import os
 import platform
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save
 
-from heedful.allocation.plan import Plan, parse_plan
-from heedful.allocation.stock import drop_biases
-from heedful.allocation.weights import fill, read_tensors, weights_of
+from heedful.allocation.plan import Plan
 from heedful.errors import RunError
-from heedful.files import write_bytes
 from heedful.locks import LOCK, hold
 from heedful.metrics.metric import Floats
+from heedful.optimizing import company
 from heedful.optimizing.budget import Budget
 from heedful.optimizing.candidate import Candidate
-from heedful.optimizing.digest import digest
 from heedful.optimizing.events import EventListener, Note
-from heedful.optimizing.finetune import Finetuning
 from heedful.optimizing.journal import Journal
 from heedful.optimizing.problem import Problem
 from heedful.optimizing.settings import OptimizeSettings
+from heedful.optimizing.stored_candidate import store_weights, stored_candidate
 from heedful.optimizing.verdict import Verdict
 from heedful.removal import remove_written
 
@@ -78,7 +73,7 @@ class SearchState:
     def forget(self) -> bool:
         """Delete what was written; say whether the folder is gone, or holds something else."""
         names = [self._weights(stage, n).name for stage in STAGES for n in range(1, self._next())]
-        if remove_written(self.folder, [JOURNAL, LOCK, *names]):
+        if remove_written(self.folder, [JOURNAL, LOCK, *names, *company.FILES]):
             return True
         for name in () if self.folder.is_symlink() else (JOURNAL, *names):
             path = self.folder / name
@@ -116,23 +111,13 @@ class SearchState:
         kept = self.journal.get([stage, number])
         if kept is None:
             return None
-        path = self._weights(stage, number)
-        try:
-            read = parse_plan(kept["plan"], map(type, problem.moves))
-            plan = replace(read, was=kept["was"])
-            verdict = Verdict(**kept["verdict"])
-            found = {name: kept[name] for name in ("share", "slack", "within")}
-            found["trained"] = tuple(Finetuning(**each) for each in kept.get("trained", ()))
-            found["divergence"], whole = kept["damage"], kept["weights"]
-        except (KeyError, TypeError) as error:
-            raise RunError(f"{self.folder} must hold a search of heedful, got no {error}") from None
-        self._check(plan, original, verdict.before, problem.metric.score(before))
-        model = plan.apply(problem.model)
-        stored = read_tensors(path)
-        if digest(stored).hex() != whole:
-            raise RunError(f"{path} must be as it was written, got other numbers")
-        fill(drop_biases(model, stored), stored, path)  # those that no plain checkpoint has
-        return Candidate(plan=plan, model=model.eval(), verdict=verdict, **found)
+
+        def check(plan: Plan, verdict: Verdict | None) -> None:
+            if verdict is None:
+                raise RunError(f"{self.folder} must hold a search of heedful, got no verdict")
+            self._check(plan, original, verdict.before, problem.metric.score(before))
+
+        return stored_candidate(kept, self._weights(stage, number), problem, check=check)
 
     def _check(self, plan: Plan, original: Candidate, before: float, score: float) -> None:
         anew = f"Delete {self.folder} to search anew."
@@ -153,22 +138,7 @@ class SearchState:
             return
         for key in [key for key in self._first if key not in self.journal]:
             self.journal.put(key, self._first[key])
-        weights = weights_of(candidate.model)
-        write_bytes(self._weights(stage, number), save(weights))
-        self.journal.put(
-            [stage, number],
-            {
-                "plan": candidate.plan.dumps(),
-                "was": dict(candidate.plan.was),  # also of sites that nothing has moved yet
-                "share": candidate.share,
-                "damage": candidate.divergence,  # the name that older versions read
-                "slack": candidate.slack,
-                "within": candidate.within,
-                "trained": [asdict(each) for each in candidate.trained],
-                "verdict": candidate.verdict.to_json(),
-                "weights": digest(weights).hex(),
-            },
-        )
+        self.journal.put([stage, number], store_weights(candidate, self._weights(stage, number)))
 
     def once(self, key: str, value: int) -> int:
         """Return what was kept under a key when this search began, and keep it where it begins."""

@@ -28,11 +28,11 @@ from heedful.files import read_json, reason, write_bytes, write_json
 from heedful.locks import LOCK, is_unused
 from heedful.manifest import hash_of
 from heedful.removal import remove_written
+from heedful.sharing.storage import without_password
 from heedful.tasks.catalog import AnyTask
 from heedful.training.layout import written
 from heedful.tuning.goal import Goal
 from heedful.tuning.space import Space
-from heedful.tuning.storage import without_password
 from heedful.tuning.trial import Trial, trial_from_json
 
 SEARCH, NAME = "search.json", "name"

@@ -8,17 +8,17 @@ from typing import Any
 from heedful.config.base import TaskConfig
 from heedful.errors import BudgetError, ConfigError, DataError, MissingExtraError, RunError
 from heedful.locks import hold
+from heedful.sharing.crew import Crew
+from heedful.sharing.storage import check_optuna, reachable
 from heedful.tasks.catalog import BUILT_IN, AnyTask, find_task, load_config, name_of
 from heedful.tuning.costs import Costs
-from heedful.tuning.crew import Crew
 from heedful.tuning.folder import check_folder, check_results, discard, open_folder
 from heedful.tuning.goal import Goal, check_keep
 from heedful.tuning.pool import Pool, check_pipes
 from heedful.tuning.results import Results
 from heedful.tuning.scheduler import Callback, Scheduler, ignore
 from heedful.tuning.space import Space, applied, combinations, default_space
-from heedful.tuning.storage import reachable
-from heedful.tuning.study import Study, check_optuna
+from heedful.tuning.study import Study
 from heedful.tuning.trial import Trial, nearest
 
 MOST_WORKERS = 1_024  # each is a process of some hundred megabytes
@@ -97,7 +97,7 @@ def tune(
     """
     _check_counts(trials=trials, workers=workers)
     check_pipes()
-    check_optuna()
+    check_optuna("tuning")
     config = config if isinstance(config, TaskConfig) else load_config(config, source=task)
     kind = find_task(config.task, source=task)
     check_keep(goal.keep, kind)

@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from heedful.errors import MissingExtraError, RunError
-from heedful.tuning.crew import Crew
+from heedful.errors import RunError
+from heedful.sharing.crew import Crew
+from heedful.sharing.storage import DAMAGE, check_optuna, mend, open_study, settle
 from heedful.tuning.encoding import encoded, suggested
 from heedful.tuning.space import Params, Space
-from heedful.tuning.storage import DAMAGE, mend, open_study, settle
 from heedful.tuning.trial import COST, Trial, trial_from_json
 
 if TYPE_CHECKING:
@@ -27,20 +27,6 @@ FIRST_AT_RANDOM = 10
 APART = 7_919  # seeds of commands, further than trials ever are
 # by how much a training that learned too slowly counts as missing the quality
 VIOLATION = 1_000.0
-
-
-def check_optuna() -> None:
-    """Check that Optuna can be loaded.
-
-    Raises:
-        MissingExtraError: It is not installed.
-    """
-    try:
-        import optuna  # noqa: F401  # pyright: ignore[reportUnusedImport]
-    except ImportError:
-        raise MissingExtraError(
-            "tuning needs Optuna, got none. Install it: pip install 'heedful[tune]'"
-        ) from None
 
 
 class Study:
@@ -75,7 +61,7 @@ class Study:
         crew: Crew | None = None,
         storage: tuple[str, str] | None = None,
     ) -> None:
-        check_optuna()
+        check_optuna("tuning")
         import optuna
 
         self.space, self.valid, self.crew = space, valid, crew

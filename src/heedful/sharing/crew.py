@@ -73,6 +73,10 @@ class Crew:
         except RunError:
             return True
 
+    def others(self) -> int:
+        """Return how many other commands there are."""
+        return sum(number != self.number and self.lives(number) for number in self._numbers())
+
     def _bury(self) -> None:
         """Let the numbers of those that are no more be free again."""
         for number in self._numbers():
@@ -87,7 +91,7 @@ class Crew:
             patience: Seconds to wait for another one. `None` means `PATIENCE`.
 
         Raises:
-            RunError: Another one holds it for longer, or the folder cannot be written.
+            RunError: Another one holds it for longer, or the folder cannot be written or is gone.
         """
         if self._depth:
             self._depth += 1
@@ -108,7 +112,7 @@ class Crew:
                 self._held.enter_context(hold(self.folder))
                 return
             except RunError:
-                if time.monotonic() >= deadline:
+                if time.monotonic() >= deadline or not self.folder.is_dir():
                     raise
                 time.sleep(PAUSE)
 

@@ -8,7 +8,7 @@ import optuna
 import pytest
 
 from heedful.errors import MissingExtraError, RunError
-from heedful.tuning.storage import (
+from heedful.sharing.storage import (
     open_database,
     open_study,
     reachable,

@@ -8,8 +8,8 @@ import pytest
 
 from heedful.errors import RunError
 from heedful.locks import hold
-from heedful.tuning import crew as module
-from heedful.tuning.crew import Crew
+from heedful.sharing import crew as module
+from heedful.sharing.crew import Crew
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def test_each_has_a_number_and_gives_it_back(folder):
 KILLED = """
 import os, sys
 from pathlib import Path
-from heedful.tuning.crew import Crew
+from heedful.sharing.crew import Crew
 crew = Crew(Path(sys.argv[1]))
 with crew.joining():
     (crew.logs / "worker-1.log").touch()
@@ -75,4 +75,10 @@ def test_one_acts_at_a_time(folder, monkeypatch):
         with pytest.raises(RunError), hold(folder):  # still
             pass
     with hold(folder):
+        pass
+
+
+def test_nobody_waits_for_a_folder_that_is_gone(tmp_path):
+    crew = Crew(tmp_path / "gone")
+    with pytest.raises(RunError, match="must be writable"), crew.holding(patience=600):
         pass

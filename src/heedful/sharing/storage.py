@@ -12,10 +12,27 @@ from heedful.files import write_bytes
 
 if TYPE_CHECKING:
     from optuna import Study as OptunaStudy
-    from optuna.storages import RDBStorage
+    from optuna.storages import BaseStorage, RDBStorage
 
 # what Optuna, or a record of ours, comes to when a line holds something else than it should
 DAMAGE = (ValueError, KeyError, TypeError, AttributeError, IndexError, AssertionError)
+
+
+def check_optuna(what: str) -> None:
+    """Check that Optuna can be loaded.
+
+    Args:
+        what: Needs it.
+
+    Raises:
+        MissingExtraError: It is not installed.
+    """
+    try:
+        import optuna  # noqa: F401  # pyright: ignore[reportUnusedImport]
+    except ImportError:
+        raise MissingExtraError(
+            f"{what} needs Optuna, got none. Install it: pip install 'heedful[tune]'"
+        ) from None
 
 
 def open_study(journal: Path, storage: tuple[str, str] | None) -> "OptunaStudy":
@@ -30,14 +47,22 @@ def open_study(journal: Path, storage: tuple[str, str] | None) -> "OptunaStudy":
         RunError: The database cannot be used.
     """
     import optuna
+
+    url, name = (None, "heedful") if storage is None else storage
+    where = open_storage(journal, url)
+    return optuna.create_study(storage=where, study_name=name, load_if_exists=True)
+
+
+def open_storage(journal: Path, url: str | None) -> "BaseStorage":
+    """Open or make what holds studies: a journal, or the database of an address.
+
+    Raises:
+        HeedfulError: As `open_study` does.
+    """
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
 
-    if storage is None:
-        where: Any = JournalStorage(JournalFileBackend(str(journal)))
-        return optuna.create_study(storage=where, study_name="heedful", load_if_exists=True)
-    url, name = storage
-    return optuna.create_study(storage=open_database(url), study_name=name, load_if_exists=True)
+    return open_database(url) if url else JournalStorage(JournalFileBackend(str(journal)))
 
 
 def open_database(url: str) -> "RDBStorage":
@@ -67,11 +92,12 @@ def open_database(url: str) -> "RDBStorage":
 
 
 @contextmanager
-def reachable(url: str | None) -> Generator[None]:
+def reachable(url: str | None, *, again: str = "With --resume") -> Generator[None]:
     """Check a database before a search begins, and say in one line where it is lost meanwhile.
 
     Args:
         url: As Optuna names it; `None` for a journal.
+        again: By what the search goes on.
 
     Raises:
         RunError: It is; what was told to it before is there when it is back.
@@ -87,7 +113,7 @@ def reachable(url: str | None) -> Generator[None]:
         got = _first_line(error.__cause__ or error)
         raise RunError(
             f"the database of --storage must be usable until the end, got: {got}. "
-            "With --resume the search goes on."
+            f"{again} the search goes on."
         ) from None
 
 

@@ -1,0 +1,1 @@
+"""A search by several commands: who they are, what they share, and where that is kept."""
