@@ -414,9 +414,9 @@ PLAN_FAULTS = [
     ),
     PlanFault(
         "one scale for all rows",
-        "nn/_int8.py",
-        "sizes = torch.maximum(rows.amax(1, keepdim=True), rows.amin(1, keepdim=True).neg())",
-        "sizes = torch.maximum(rows.amax(), rows.amin().neg()).repeat(len(rows), 1)",
+        "kernels/linear/linear.cpp",
+        "rows.sizes[k]",
+        "rows.sizes[rows.count - 1]",
         "rows",
     ),
     PlanFault(

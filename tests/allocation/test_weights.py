@@ -1,5 +1,6 @@
 """Every number once, into a model of the same shapes, or not at all."""
 
+import copy
 import re
 
 import pytest
@@ -7,8 +8,9 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from heedful.allocation.weights import fill, read_tensors, weights_of
+from heedful.allocation.weights import compact_weights_of, fill, read_tensors, weights_of
 from heedful.errors import RunError
+from heedful.nn.low_precision import LowPrecisionLinear
 
 
 class Model(nn.Module):
@@ -107,3 +109,70 @@ def test_a_damaged_file_is_named(tmp_path, content):
     (tmp_path / "x.safetensors").write_bytes(content)
     with pytest.raises(RunError, match="must be whole, got a damaged file"):
         read_tensors(tmp_path / "x.safetensors")
+
+
+class Low(nn.Module):
+    def __init__(self, precision):
+        super().__init__()
+        self.layer = LowPrecisionLinear(32, 16, precision=precision)
+        self.norm = nn.LayerNorm(16)
+
+    def forward(self, x):
+        return self.norm(self.layer(x))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("precision, share", [("int8", 0.4), ("bf16", 0.6)])
+def test_layers_of_few_bits_come_back_as_they_multiply(tmp_path, precision, share):
+    model, other, path = Low(precision).eval(), Low(precision).eval(), tmp_path / "x.safetensors"
+    save_file(compact_weights_of(model), path)
+    small, whole = (
+        sum(x.numel() * x.element_size() for x in kept(model).values())
+        for kept in (compact_weights_of, weights_of)
+    )
+    assert small < share * whole
+    x = torch.randn(5, 32)
+    for _ in range(2):  # into one that is as it was made, and into one that is filled already
+        fill(other, read_tensors(path), path)
+        assert torch.equal(other(x), model(x))
+        assert other.layer.compact
+    assert compact_weights_of(other).keys() == read_tensors(path).keys()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("precision", ["int8", "bf16"])
+def test_a_file_of_full_numbers_fills_layers_of_few_bits_in_full(tmp_path, precision):
+    model, other, path = Low(precision).eval(), Low(precision).eval(), tmp_path / "x.safetensors"
+    save_file(weights_of(model), path)
+    fill(other, read_tensors(path), path)
+    assert torch.equal(other.layer.weight, model.layer.weight)
+    assert not other.layer.compact
+
+
+BROKEN = [
+    (lambda x: x.update({"layer.weight_scale": torch.zeros(16)}), "must hold numbers, got some"),
+    (lambda x: x["layer.weight_scale"].fill_(float("nan")), "must hold numbers, got some"),
+    (lambda x: x["layer.weight_int8"].fill_(-128), "must hold numbers, got some"),
+    (lambda x: x.update({"layer.weight_scale": torch.ones(3)}), "must fit the model, got layer"),
+    (lambda x: x.update({"layer.weight_int8": torch.ones(16, 32)}), "got layer.weight_int8 of flo"),
+    (lambda x: x.pop("layer.weight_scale"), "got a difference in layer.weight_scale"),
+]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("change, message", BROKEN)
+def test_what_is_no_weight_of_8_bits_is_refused_and_nothing_changed(change, message):
+    model, found = Low("int8").eval(), compact_weights_of(Low("int8"))
+    before = weights_of(copy.deepcopy(model))
+    change(found)
+    with pytest.raises(RunError, match=re.escape(message)):
+        fill(model, found, "x")
+    assert not model.layer.compact
+    assert all(torch.equal(x, before[name]) for name, x in weights_of(model).items())
+
+
+def test_8_bits_do_not_fill_a_layer_of_full_precision():
+    model = Low("int8")
+    model.layer = nn.Linear(32, 16)
+    with pytest.raises(RunError, match=re.escape("got a difference in layer.weight, ")):
+        fill(model, compact_weights_of(Low("int8")), "x")

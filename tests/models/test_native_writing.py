@@ -15,6 +15,7 @@ from heedful.kernels.cpu import build
 from heedful.kernels.writing import network
 from heedful.models import Limits, RnnSeq2Seq, Transformer, beam, decoding, greedy, native_writing
 from heedful.nn import Attention
+from heedful.nn.compact import compact_weights, widen
 from heedful.nn.constant import Constant
 from heedful.nn.fusion.gated_recurrence import GatedRecurrence
 from heedful.nn.fusion.local_convolution import LocalConvolution
@@ -558,3 +559,16 @@ def test_places_that_were_not_learned_are_refused_by_the_model():
         greedy(model, source, lengths, limits=Limits(eos=-1, max_length=20))
     with pytest.raises(ShapeError, match=re.escape(message)):
         beam(model, source, lengths, width=2, limits=Limits(eos=-1, max_length=20))
+
+
+def test_a_network_of_compact_layers_writes_as_before_and_follows_when_they_are_wide_again():
+    model = in_8_bits(plain())
+    source, lengths = sources(1)
+    before = by_library(model, source, lengths)
+    for name, tensors in compact_weights(model).items():
+        model.get_submodule(name).take(*tensors.values())
+    assert by_library(model, source, lengths) == before
+    widen(model)
+    with torch.no_grad():
+        model.encoder[0].feedforward.inner.weight.mul_(-3)
+    assert by_library(model, source, lengths) == by_torch(model, source, lengths)

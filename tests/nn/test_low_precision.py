@@ -9,7 +9,6 @@ from torch import nn
 from torch.nn import functional
 
 from heedful.errors import ConfigError
-from heedful.nn import _int8
 from heedful.nn._int8 import LARGEST
 from heedful.nn.low_precision import MANY, LowPrecisionLinear
 from heedful.testing.tolerance import assert_close
@@ -144,24 +143,8 @@ def test_no_row_is_another_for_what_stands_beside_it(make, precision, beside):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("bias", [True, False])
-def test_without_vnni_torch_multiplies_with_a_bit_less(make, monkeypatch, bias):
-    """One row loses no more than its own bits, whatever stands beside it."""
-    x = torch.randn(7, INS) * torch.logspace(-3, 3, 7)[:, None]
-    exact = functional.linear(x, (layer := make("int8", bias=bias)).weight, layer.bias)
-    with_it = layer(x)
-    monkeypatch.setattr(_int8, "_has_vnni", lambda: False)
-    layer = make("int8", bias=bias)
-    without = layer(x)
-    for got in (with_it, without):
-        assert ((got - exact).norm(dim=1) / exact.norm(dim=1)).max() < 0.05
-    assert not torch.equal(with_it, without)
-    assert layer(torch.randn(0, INS)).shape == (0, OUTS)
-
-
-@torch.no_grad()
 def test_many_rows_are_multiplied_as_few_are(make):
-    layer, x = make("int8"), torch.randn(2 * _int8.TOGETHER + 3, INS)
+    layer, x = make("int8"), torch.randn(1030, INS)
     apart = torch.cat([layer(part) for part in x.split(100)])
     torch.testing.assert_close(layer(x), apart, rtol=1e-6, atol=1e-6)
 

@@ -18,6 +18,7 @@ from heedful.allocation.precision import WIDE, lower_wide
 from heedful.allocation.sites import Site, find_sites
 from heedful.errors import ConfigError, HeedfulError, RunError, UnsupportedError
 from heedful.files import read_whole, write_bytes
+from heedful.nn.compact import widened
 from heedful.nn.low_precision import Precision
 from heedful.texts import as_toml, parse_toml
 
@@ -70,7 +71,7 @@ class Plan:
             ConfigError: The model has no such site, or it is not what it was.
             UnsupportedError: A move cannot be made at its site, or a layer cannot be left out.
         """
-        model = without_layers(model, self.dropped_layers)
+        model = without_layers(widened(model), self.dropped_layers)
         found, unknown = find_sites(model)
         sites = {site.name: site for site in found}
         for name in self.moves:
@@ -265,8 +266,7 @@ def _move(table: Mapping[str, Any], site: str, kinds: Mapping[str, type[Move]]) 
         own = ". Give its class: moves=[...]" if ":" in str(name) else ""
         known = ", ".join(kinds)
         raise ConfigError(f"a move of {site} must be one of {known}, got {name!r:.80}{own}")
-    kind = kinds[name]
-    types = get_type_hints(kind)
+    types = get_type_hints(kind := kinds[name])
     for each in fields(kind):  # pyright: ignore[reportArgumentType]
         if each.name in settings and not _is_a(types[each.name], settings[each.name]):
             got = f"{each.name} = {table[each.name]!r:.80}"

@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 
+from heedful.allocation.curves import fuse_curves
 from heedful.nn.low_precision import LowPrecisionLinear, Precision
 
 # narrower layers gain nothing from fewer bits, one by one (`benchmarks/low_precision.py`)
@@ -27,6 +28,8 @@ def why_not_lowered(module: nn.Module) -> str | None:
 def lower_wide(model: nn.Module, precision: Precision, *, narrowest: int) -> None:
     """Let all wide linear layers of a model multiply so, with the parameters that they have.
 
+    What follows an int8 layer number by number is computed with it: see `fuse_curves`.
+
     Args:
         model: Changed in place.
         precision: Of the products.
@@ -36,6 +39,8 @@ def lower_wide(model: nn.Module, precision: Precision, *, narrowest: int) -> Non
     for name, layer in list(model.named_modules()):
         if name and type(layer) is nn.Linear and min(layer.weight.shape) >= narrowest:
             model.set_submodule(name, _with_parameters_of(layer, precision))
+    if precision == "int8":
+        fuse_curves(model)
 
 
 def wide_layers(model: nn.Module, *, narrowest: int) -> int:

@@ -1,7 +1,7 @@
 """A changed model as a folder: its numbers, its plan, and how to build what the plan changes.
 
 ```text
-model.safetensors   every number once
+model.safetensors   every number once, those of layers of few bits as they multiply
 plan.toml           from the original architecture to this one
 model.json          which original that was; enough to build it where it is of transformers
 report.json         how it came about, where there is a report
@@ -23,7 +23,7 @@ from heedful.allocation.fewer_layers import original_config
 from heedful.allocation.moves import Move
 from heedful.allocation.plan import Plan, load_plan
 from heedful.allocation.saved_files import MODEL, PLAN, REPORT, WEIGHTS
-from heedful.allocation.weights import LARGEST, fill, parse_tensors, weights_of
+from heedful.allocation.weights import LARGEST, compact_weights_of, fill, parse_tensors, weights_of
 from heedful.errors import ConfigError, HeedfulError, MissingExtraError, RunError
 from heedful.files import reason, write_bytes, write_files, write_into, write_json
 from heedful.kernels.transformers import NAME, NUMBERS, register
@@ -52,6 +52,7 @@ def save_model(
     *,
     report: dict[str, Any] | None = None,
     beside: Mapping[str, bytes] | None = None,
+    compact: bool = True,
 ) -> None:
     """Write a model that a plan was applied to; the folder appears whole or not at all.
 
@@ -61,14 +62,16 @@ def save_model(
         plan: From the original to it.
         report: Written beside it.
         beside: Further files by their path in the folder, such as a tokeniser.
+        compact: Of layers of few bits, write only what they multiply by.
 
     Raises:
         RunError: The folder exists, or cannot be written.
     """
     check_unused(folder)
+    numbers = compact_weights_of if compact else weights_of
 
     def write(temporary: Path) -> None:
-        write_bytes(temporary / WEIGHTS, save(weights_of(model)))
+        write_bytes(temporary / WEIGHTS, save(numbers(model)))
         plan.save(temporary / PLAN)
         write_json(temporary / MODEL, describe(model))
         if report is not None:
@@ -109,6 +112,7 @@ def load_model(
         raise
     except (ArithmeticError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as e:
         raise RunError(f"{folder / PLAN} must fit the model, got: {reason(e):.200}") from None
+    del original  # what was built here need not be there beside the numbers that are read
     path = folder / WEIGHTS
     fill(model, parse_tensors(kept.read(WEIGHTS, most=LARGEST), path), path)
     return model.eval()

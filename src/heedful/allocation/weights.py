@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from heedful.distributed.fsdp import spread_like
 from heedful.errors import RunError
 from heedful.files import read_whole, reason
+from heedful.nn.compact import compact_weights, low_layers, room_of
+from heedful.nn.low_precision import INT8, SCALE, LowPrecisionLinear
 
 LARGEST = 1 << 42  # bytes of one file of numbers
 
@@ -21,6 +23,18 @@ def weights_of(model: nn.Module) -> dict[str, Tensor]:
     kept = model.state_dict(keep_vars=True)
     buffers = {name: kept[name] for name, _ in model.named_buffers() if name in kept}
     return {name: tensor.detach().contiguous() for name, tensor in (named | buffers).items()}
+
+
+def compact_weights_of(model: nn.Module) -> dict[str, Tensor]:
+    """Return the same, of layers of few bits only what they multiply by.
+
+    A model that is filled with them says the same, bit for bit, and learns from rounded numbers.
+    """
+    found = weights_of(model)
+    for name, tensors in compact_weights(model).items():
+        del found[f"{name}.weight"]
+        found |= {f"{name}.{own}": tensor for own, tensor in tensors.items()}
+    return found
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -57,33 +71,64 @@ def parse_tensors(content: bytes, path: Path) -> dict[str, Tensor]:
 def fill(model: nn.Module, stored: Mapping[str, Tensor], path: Path) -> None:
     """Put stored numbers into a model.
 
+    Layers of few bits hold what they multiply by, and that alone, where that is what was stored.
+
     Args:
         model: Has the same names and shapes.
-        stored: As `weights_of` returned them.
+        stored: As `weights_of` or `compact_weights_of` returned them.
         path: Where they come from, for errors.
 
     Raises:
         RunError: They are of another model or no numbers; then nothing was changed.
     """
+    low = {name: layer for name, layer in low_layers(model).items() if _is_low(stored, name, layer)}
     wanted, parameters = weights_of(model), dict(model.named_parameters())
+    place = {name: layer.weight.device for name, layer in low.items()}
+    for name, layer in low.items():
+        wanted.pop(f"{name}.weight", None)
+        wanted |= {f"{name}.{own}": x for own, x in room_of(layer).items()}
     if stored.keys() != wanted.keys():
         different = sorted(stored.keys() ^ wanted.keys())[:3]
         raise RunError(f"{path} must fit the model, got a difference in {', '.join(different)}")
     for name, tensor in wanted.items():
-        if stored[name].shape != tensor.shape:
-            raise RunError(
-                f"{path} must fit the model, got {name} of shape {tuple(stored[name].shape)} "
-                f"for {tuple(tensor.shape)}"
-            )
-        if not _alike(stored[name].dtype, tensor.dtype):
-            raise RunError(
-                f"{path} must fit the model, got {name} of {_word(stored[name])} "
-                f"for {_word(tensor)}"
-            )
-        if name in parameters and stored[name].is_floating_point() and stored[name].isnan().any():
+        _check(stored[name], tensor, name, path)
+        learned = name in parameters or name.endswith((INT8, SCALE))
+        if learned and not _are_numbers(stored[name], name):
             raise RunError(f"{path} must hold numbers, got some that are none (NaN) in {name}")
+    for name, layer in low.items():
+        found = {own: wanted.pop(f"{name}.{own}") for own in room_of(layer)}
+        layer.take(*(stored[f"{name}.{own}"].to(place[name]) for own in found))
     for name, tensor in wanted.items():
         tensor.copy_(spread_like(stored[name], tensor))
+
+
+def _is_low(stored: Mapping[str, Tensor], name: str, layer: LowPrecisionLinear) -> bool:
+    """Is what such a layer multiplies by all that was stored of it?"""
+    if layer.precision == "int8":
+        return f"{name}.{INT8}" in stored
+    found = stored.get(f"{name}.weight")
+    wide = layer.compact or layer.weight.dtype != torch.bfloat16
+    return found is not None and found.dtype == torch.bfloat16 and wide
+
+
+def _check(found: Tensor, wanted: Tensor, name: str, path: Path) -> None:
+    if found.shape != wanted.shape:
+        raise RunError(
+            f"{path} must fit the model, got {name} of shape {tuple(found.shape)} "
+            f"for {tuple(wanted.shape)}"
+        )
+    if not _alike(found.dtype, wanted.dtype):
+        raise RunError(
+            f"{path} must fit the model, got {name} of {_word(found)} for {_word(wanted)}"
+        )
+
+
+def _are_numbers(found: Tensor, name: str) -> bool:
+    if name.endswith(SCALE):
+        return bool((found.isfinite() & (found > 0)).all())
+    if name.endswith(INT8):
+        return bool((found != torch.iinfo(torch.int8).min).all())  # which no rounding gives
+    return not (found.is_floating_point() and bool(found.isnan().any()))
 
 
 def _alike(stored: torch.dtype, wanted: torch.dtype) -> bool:

@@ -11,6 +11,7 @@ from heedful.checkpoints.heads import Head, head_of
 from heedful.checkpoints.heads.encoder import POOLING
 from heedful.checkpoints.problem import UserQuality, problem_of_checkpoint, read_splits
 from heedful.checkpoints.splits import CheckpointSplits
+from heedful.nn.compact import ROUNDED, is_compact
 from heedful.optimizing.budget import Budget, as_budget
 from heedful.optimizing.clock import Clock
 from heedful.optimizing.events import EventListener, Note, Stage, ignore
@@ -108,6 +109,8 @@ def checkpoint_into_folder(
 
     def opened() -> Opened:
         on_event(Stage(text="reading the checkpoint and the examples"))
+        if is_compact(held[0].model):
+            on_event(Note(text=ROUNDED))
         splits = read_splits(head, data, seed=settings.seed)
         for text in told(splits):
             on_event(Note(text=text))

@@ -7,7 +7,18 @@ from torch import Tensor, nn
 from heedful.allocation.attached import copied
 from heedful.errors import UnsupportedError
 from heedful.exporting.int8_layer import Int8Linear
+from heedful.kernels.linear.product import Curve, curved
+from heedful.nn.compact import widened
 from heedful.nn.low_precision import LowPrecisionLinear
+
+
+class _Curved(nn.Linear):
+    """A linear layer, and what follows it number by number."""
+
+    curve: Curve | None = None
+
+    def forward(self, input: Tensor) -> Tensor:
+        return curved(super().forward(input), self.curve)
 
 
 def in_full(model: nn.Module, *, int8: bool = False) -> tuple[nn.Module, list[str]]:
@@ -22,7 +33,7 @@ def in_full(model: nn.Module, *, int8: bool = False) -> tuple[nn.Module, list[st
     Raises:
         UnsupportedError: With `int8`, that there is no such layer.
     """
-    new = copied(model).eval()
+    new = copied(widened(model)).eval()
     rounded: list[str] = []
     for name, layer in list(new.named_modules()):
         if not isinstance(layer, LowPrecisionLinear):
@@ -31,7 +42,10 @@ def in_full(model: nn.Module, *, int8: bool = False) -> tuple[nn.Module, list[st
             new.set_submodule(name, Int8Linear(layer))
         else:
             bias = cast(Tensor | None, layer.bias)
-            plain = nn.Linear(layer.in_features, layer.out_features, bias is not None)
+            kind = nn.Linear if layer.curve is None else _Curved
+            plain = kind(layer.in_features, layer.out_features, bias is not None)
+            if isinstance(plain, _Curved):
+                plain.curve = layer.curve
             plain.weight.data = layer.rounded().to(layer.weight.dtype)
             if bias is not None:
                 plain.bias.data = bias.data

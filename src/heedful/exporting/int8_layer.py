@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from heedful.kernels.linear.product import curved
 from heedful.nn._int8 import LARGEST, MIDDLE, SMALLEST, steps_of
 from heedful.nn.low_precision import LowPrecisionLinear
 
@@ -29,13 +30,14 @@ class Int8Linear(nn.Module):
         self.register_buffer("whole", (weight / steps).round().to(torch.int8).T.contiguous())
         self.register_buffer("steps", steps.flatten() / LARGEST)
         self.bias: nn.Parameter | None = layer.bias
+        self.curve = layer.curve
 
     def forward(self, x: Tensor) -> Tensor:
         """Multiply: each row that comes in is rounded by its own largest number."""
         sizes = x.abs().amax(-1, keepdim=True).clamp(min=SMALLEST)
         low = (x * (LARGEST / sizes)).round()
         found = multiply(low, self.whole) * sizes * self.steps
-        return found if self.bias is None else found + self.bias
+        return curved(found if self.bias is None else found + self.bias, self.curve)
 
 
 def multiply(low: Tensor, whole: Tensor) -> Tensor:

@@ -106,10 +106,10 @@ class Description:
         """Layers that read the same, as one."""
         first = cast(nn.Linear, parts[0])
         low = type(first) is LowPrecisionLinear
-        self._check(not low or first.precision == "int8")
+        self._check(type(first) is nn.Linear or (low and first.precision == "int8"))
         self.words += (int(low), first.in_features, len(parts))
         for part in cast(Iterable[nn.Linear], parts):
-            self._check(type(part) is (LowPrecisionLinear if low else nn.Linear))
+            self._check(type(part) is type(first) and getattr(part, "curve", None) is None)
             self._check(part.in_features == first.in_features)
             self.words.append(part.out_features)
             self._place(part.weight)

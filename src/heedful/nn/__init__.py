@@ -11,6 +11,7 @@ from heedful.nn.attention import Attention
 from heedful.nn.attention_gate import AttentionGate
 from heedful.nn.blocks import DecoderLayer, EncoderLayer, FeedForward, Residual
 from heedful.nn.cache import KeyValueCache
+from heedful.nn.compact import widen
 from heedful.nn.constant import Constant
 from heedful.nn.gated import GatedAttention
 from heedful.nn.latent import LatentAttention, LatentCache
@@ -58,6 +59,7 @@ __all__ = [  # noqa: RUF022 (every list of names is in plain order)
     "TransformerXLAttention",
     "match_tokens",
     "proportional",
+    "widen",
 ]
 
 

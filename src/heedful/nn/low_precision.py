@@ -10,13 +10,15 @@ from torch import Tensor, nn
 from torch.autograd import forward_ad
 from torch.nn import functional
 
-from heedful.errors import ConfigError
+from heedful.errors import ConfigError, UnsupportedError
+from heedful.kernels.linear.product import Curve, curved
 from heedful.nn._int8 import Int8Weight, steps_of
 
 Precision = Literal["bf16", "int8"]
 
 WORDS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 MANY = 256  # rows, beside which reading the weight once takes little
+INT8, SCALE = "weight_int8", "weight_scale"  # what stands for a weight that is held in 8 bits
 
 
 def check_precision(precision: str) -> None:
@@ -129,11 +131,12 @@ class LowPrecisionLinear(nn.Linear):
 
     With int8 each row of the weight has a scale of its own, and so has each row that comes in:
     nobody's answer depends on who else is in the batch. The weight stays as it was and is what is
-    trained, copied and saved, and gradients pass the rounding as if it were not there. In training
+    trained and copied, and gradients pass the rounding as if it were not there. In training
     mode the layer multiplies by its rounded numbers at full precision; so it does in every mode
     where `torch.func`, forward-mode derivatives, tracing or export listen, and with int8 away from
     the CPU, where that saves nothing. In evaluation mode it multiplies in few bits, whether or not
     gradients are recorded. A row that holds NaN or inf gives NaN with int8, and no other row does.
+    `curve` names what follows, number by number, where that is computed along with the product.
 
     Args:
         in_features: Size of what comes in.
@@ -151,12 +154,15 @@ class LowPrecisionLinear(nn.Linear):
     Cost:
         Where the CPU has the instructions, down to half the time of float32 with bf16 and to a
         third with int8, for wide layers and many rows; below a width of some 200 nothing, or more
-        time than before. A second weight of a half or a quarter of the size is held. Calls of 256
-        rows or more read the first to see that it is what it was; with fewer, that would take as
-        long as the product, and numbers of every row and column stand for all: what is written
-        past torch's counter, as by `weight.data[i, j] = x`, to single numbers is then seen later.
-        Off the CPU bf16 rounds anew each time.
+        time than before. A second weight of a half or a quarter of the size is held; of a layer
+        that is compact, that one alone. Calls of 256 rows or more read the first to see that it is
+        what it was; with fewer, that would take as long as the product, and numbers of every row
+        and column stand for all: what is written past torch's counter, as by
+        `weight.data[i, j] = x`, to single numbers is then seen later. Off the CPU bf16 rounds anew
+        each time.
     """
+
+    compact = False  # of its own only where it is so: whoever knows the layer sees the difference
 
     def __init__(
         self, in_features: int, out_features: int, bias: bool = True, *, precision: Precision
@@ -164,11 +170,43 @@ class LowPrecisionLinear(nn.Linear):
         super().__init__(in_features, out_features, bias)
         check_precision(precision)
         self.precision: Precision = precision
+        self.curve: Curve | None = None
         self._packed: _Packed | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        buffers = self.__dict__.get("_buffers", {})
+        if name == "weight" and INT8 in buffers:
+            return nn.Parameter(self._int8_weight().full(), requires_grad=False)
+        return super().__getattr__(name)
+
+    def take(self, weight: Tensor, scale: Tensor | None = None) -> None:
+        """Hold the weight only as it multiplies: the layer then learns no more, until `widen`.
+
+        Args:
+            weight: In int8 or bf16, `(outs, ins)`.
+            scale: What 1 stands for in each row of an int8 weight, `(outs,)`.
+        """
+        self.compact, self._packed = True, None
+        self._parameters.pop("weight", None)
+        if scale is None:
+            self.weight = nn.Parameter(weight, requires_grad=False)
+        else:
+            self.register_buffer(INT8, weight)
+            self.register_buffer(SCALE, scale)
+
+    def widen(self) -> None:
+        """Hold the weight in float32 again, so that the layer can learn; it says what it said."""
+        if self.compact:
+            weight = self.weight.detach().float()
+            for name in (INT8, SCALE):
+                self._buffers.pop(name, None)
+            del self.compact
+            self.weight = nn.Parameter(weight)
 
     def extra_repr(self) -> str:
         """What `print` shows of it."""
-        return f"{super().extra_repr()}, precision={self.precision}"
+        curve = "" if self.curve is None else f", curve={self.curve}"
+        return f"{super().extra_repr()}, precision={self.precision}{curve}"
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_packed": None}
@@ -176,18 +214,25 @@ class LowPrecisionLinear(nn.Linear):
     def forward(self, input: Float[Tensor, "*batch ins"]) -> Float[Tensor, "*batch outs"]:
         """Multiply."""
         bias = cast(Tensor | None, self.bias)
+        if self.training and self.compact:
+            raise UnsupportedError(
+                "a layer must hold its numbers in full to be trained, got one that keeps them in "
+                f"{self.precision}: heedful.nn.widen(model) makes them float32"
+            )
         if self.training or (self.precision == "int8" and not input.is_cpu) or _listened_to():
             weight = self.weight
             straight = weight + (self.rounded().to(weight.dtype) - weight).detach()
-            return functional.linear(input, straight, bias)
+            return curved(functional.linear(input, straight, bias), self.curve)
         if torch.is_grad_enabled():
-            return cast(Tensor, _Straight.apply(input, self.weight, bias, self))
-        return self.product(input)
+            return curved(_Straight.apply(input, self.weight, bias, self), self.curve)
+        return self.product(input, self.curve)
 
     @torch.no_grad()
-    def product(self, x: Float[Tensor, "*batch ins"]) -> Float[Tensor, "*batch outs"]:
+    def product(
+        self, x: Float[Tensor, "*batch ins"], curve: Curve | None = None
+    ) -> Float[Tensor, "*batch outs"]:
         """Multiply in few bits, without gradients; int8 on the CPU only."""
-        return self._bf16(x) if self.precision == "bf16" else self._int8(x)
+        return curved(self._bf16(x), curve) if self.precision == "bf16" else self._int8(x, curve)
 
     @torch.no_grad()
     def rounded(self) -> Float[Tensor, "outs ins"]:
@@ -204,12 +249,18 @@ class LowPrecisionLinear(nn.Linear):
             x.dtype
         )
 
-    def _int8(self, x: Tensor) -> Tensor:
+    def _int8(self, x: Tensor, curve: Curve | None) -> Tensor:
         rows = x.float().reshape(-1, self.in_features)
-        made = self._ready(len(rows)).times(rows, self.bias).to(x.dtype)
+        made = self._ready(len(rows)).times(rows, self.bias, curve).to(x.dtype)
         return made.unflatten(0, x.shape[:-1]) if x.ndim > 1 else made[0]
 
+    def _int8_weight(self) -> Int8Weight:
+        whole, scale = self._buffers[INT8], self._buffers[SCALE]
+        return Int8Weight(cast(Tensor, whole), cast(Tensor, scale).float())
+
     def _ready(self, rows: int) -> Any:
+        if self.compact:
+            return self._int8_weight() if self.precision == "int8" else self.weight.bfloat16()
         weight = self.weight
         if self.precision == "bf16" and not weight.is_cpu:
             return weight.detach().bfloat16()

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from heedful.allocation.attached import copied
 from heedful.errors import ConfigError, DataError, ShapeError, UnsupportedError
 from heedful.metrics.metric import Floats, mean_metric, per_example
+from heedful.nn.compact import widened
 from heedful.optimizing.digest import digest
 from heedful.optimizing.ledger import Looks
 from heedful.optimizing.optimize_data import OptimizeData
@@ -168,7 +169,7 @@ def problem_of_batches(
     """
     if next(model.parameters(), None) is None:
         raise UnsupportedError("model must have parameters to be optimised, got none")
-    original = copied(model).eval()
+    original = copied(widened(model)).eval()
     batches = list(data)
     if not batches:
         raise DataError("batches must hold one at least, got none")

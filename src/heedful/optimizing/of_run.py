@@ -13,6 +13,7 @@ from heedful.config.problems import unknown_choice
 from heedful.data.batches import size_batches
 from heedful.errors import ConfigError, DataError, UnsupportedError
 from heedful.metrics.metric import Floats, ratio_metric
+from heedful.nn.compact import widened
 from heedful.optimizing.problem import Problem, Split, unavailable
 from heedful.tasks.base import Batch, Dataset, Task
 from heedful.tasks.measure import measure
@@ -166,7 +167,7 @@ def _bare(task: Task[Any, Any], model: nn.Module, calibration: Sequence[Batch]) 
     with torch.inference_mode():
         said = task.rows(model, calibration[0])
     return Problem(
-        model=model,
+        model=widened(model),
         calibration=calibration,
         training=unavailable,
         outputs=lambda candidate, batch: task.rows(candidate, batch).outputs,

@@ -11,6 +11,7 @@ from torch import nn
 
 from heedful.allocation.projections import Geometry
 from heedful.allocation.sites import Site
+from heedful.nn.compact import numbers_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +78,7 @@ def visible_share(geometry: Geometry, keys: int) -> float:
 
 def parameters(model: nn.Module) -> int:
     """Return how many numbers a model learned; shared ones count once."""
-    return sum(parameter.numel() for parameter in model.parameters())
+    return numbers_of(model)
 
 
 @torch.inference_mode()

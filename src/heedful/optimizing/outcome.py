@@ -55,8 +55,13 @@ class Outcome:
         """The part of the report that `--json` prints."""
         return summary_of(self.report)
 
-    def save(self, folder: str | Path) -> None:
+    def save(self, folder: str | Path, *, compact: bool = True) -> None:
         """Write the model, its plan and the report; of a refused model only the report.
+
+        Args:
+            folder: New.
+            compact: Of layers that multiply in few bits, write only what they multiply by: what is
+                loaded says the same, bit for bit, but is fine-tuned from rounded numbers.
 
         Raises:
             BudgetError: It was refused; the report is there.
@@ -67,7 +72,7 @@ class Outcome:
             check_unused(folder)
             write_refusal(folder, self.report)
             raise BudgetError(self.reason)
-        self.write(folder)
+        self.write(folder, compact=compact)
 
     def write(
         self,
@@ -75,6 +80,7 @@ class Outcome:
         *,
         report: dict[str, Any] | None = None,
         beside: Mapping[str, bytes] | None = None,
+        compact: bool = True,
     ) -> None:
         """Write what was accepted, as a plain checkpoint where that was asked for.
 
@@ -82,6 +88,7 @@ class Outcome:
             folder: New.
             report: In place of its own.
             beside: Further files by their path in the folder.
+            compact: As for `save`.
 
         Raises:
             RunError: The folder exists, or cannot be written.
@@ -90,7 +97,7 @@ class Outcome:
         if self.report.get("loadable") == "transformers":
             save_stock(folder, self.model, report=told, beside=beside)
         else:
-            save_model(folder, self.model, self.plan, report=told, beside=beside)
+            save_model(folder, self.model, self.plan, report=told, beside=beside, compact=compact)
 
 
 def write_refusal(folder: Path, report: dict[str, Any]) -> None:

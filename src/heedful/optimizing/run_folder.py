@@ -12,10 +12,11 @@ from heedful.allocation.plan import Plan, load_plan
 from heedful.allocation.precision import WIDE
 from heedful.allocation.saved_files import PLAN, REPORT
 from heedful.allocation.stacks import within
-from heedful.allocation.weights import weights_of
+from heedful.allocation.weights import compact_weights_of
 from heedful.files import named, write_bytes, write_into, write_json
 from heedful.locks import check_unused
 from heedful.manifest import seal
+from heedful.nn.compact import ROUNDED, is_compact
 from heedful.optimizing.budget import Budget, as_budget, budget_of_keep
 from heedful.optimizing.clock import Clock
 from heedful.optimizing.events import EventListener, Note, Stage, ignore
@@ -111,6 +112,8 @@ def run_into_folder(
 
     def opened() -> Opened:
         on_event(Stage(text="reading the run and its training data"))
+        if is_compact(run.model):
+            on_event(Note(text=ROUNDED))
         examples = None if test is None else run.kind.read_file(run.config, test)
         problem = problem_of_run(run, budget.metric, seed=settings.seed, test=examples)
         for split, count in problem.left_out.items():
@@ -223,7 +226,7 @@ def write_run(
             write_split(temporary, "test", test)
         checkpoint = temporary / "checkpoints" / OPTIMISED
         checkpoint.mkdir(parents=True)
-        write_bytes(checkpoint / WEIGHTS, save(weights_of(model)))
+        write_bytes(checkpoint / WEIGHTS, save(compact_weights_of(model)))
         seal(checkpoint, (WEIGHTS,), name=OPTIMISED)
         write_json(temporary / POINTER, {"last": OPTIMISED, "best": OPTIMISED})
         _behind(run.plan, plan).save(temporary / PLAN)

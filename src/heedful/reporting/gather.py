@@ -13,6 +13,7 @@ from heedful.config.file import dump_toml
 from heedful.errors import ConfigError, DataError, RunError, UnsupportedError
 from heedful.files import read_json
 from heedful.metrics.interval import Estimate, estimates
+from heedful.nn.compact import numbers_of
 from heedful.optimizing.into_folder import output_of
 from heedful.report.run_page.data import Cost, Curve, Interval, PageData, Score
 from heedful.reporting.examples import show_examples
@@ -194,7 +195,7 @@ def _interval(found: Estimate) -> Interval:
 
 def _parameters(run: Run, smaller: Run | None) -> tuple[Cost, ...]:
     def count(run: Run) -> int:
-        return sum(parameter.numel() for parameter in run.model.parameters())
+        return numbers_of(run.model)
 
     after = None if smaller is None else count(smaller)
     return (Cost(name="parameters", before=count(run), after=after),)

@@ -26,7 +26,7 @@ class LowPrecision(Move):
 
     Cost:
         Saves time in wide projections of many rows, as `LowPrecisionLinear` says; scores and sums
-        stay as they are. The numbers are trained and saved in full, so files get no smaller.
+        stay as they are. The numbers are trained in full, and saved as they multiply.
     """
 
     precision: Precision
