@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
@@ -35,9 +36,31 @@ def read(
         raise UnsupportedError(
             f"a graph must be of operations on whole texts, got a {kind} that reads place by place"
         )
+    if isinstance(layers, nn.LSTM) and x.is_cpu and not _lstm_takes_bf16():
+        with torch.autocast("cpu", enabled=False):
+            return _read(layers, x.float(), lengths, _in_full(state))
+    return _read(layers, x, lengths, state)
+
+
+def _read(
+    layers: nn.GRU | nn.LSTM, x: Tensor, lengths: Tensor | None, state: State | None
+) -> tuple[Tensor, State]:
     if lengths is None:
         return layers(x, state)
     packed = pack_padded_sequence(x, lengths.cpu(), batch_first=True, enforce_sorted=False)
     found: Any = layers(packed)
     states, _ = pad_packed_sequence(found[0], batch_first=True, total_length=x.shape[1])
     return states, found[1]
+
+
+def _lstm_takes_bf16() -> bool:
+    """Does torch's LSTM run under autocast here? Without AVX-512 its library has none in bf16."""
+    if not torch.is_autocast_enabled("cpu"):
+        return True
+    return torch.ops.mkldnn._is_mkldnn_bf16_supported()  # pyright: ignore[reportPrivateUsage]
+
+
+def _in_full(state: State | None) -> State | None:
+    if isinstance(state, tuple):
+        return state[0].float(), state[1].float()
+    return None if state is None else state.float()

@@ -170,7 +170,7 @@ class RnnSeq2Seq(nn.Module):
         if state.fed is not None:
             x = torch.cat([x, state.fed[:, None].to(x.dtype)], dim=-1)
         hidden = state.hidden if state.memory is None else (state.hidden, state.memory)
-        h, final = self.decoder(x, hidden)
+        h, final = recurrent.read(self.decoder, x, state=hidden)
         state.hidden, state.memory = final if isinstance(final, tuple) else (final, None)
         if self.aligner is None:
             context = state.summary[:, None].expand(-1, h.shape[1], -1)

@@ -55,8 +55,8 @@ def test_biases_beside_layers_have_their_rows():
 
 
 def test_says_where_else_heads_may_stand():
-    assert traced(scratch(Toy())).layouts() == []
-    assert traced(scratch(TimeFirst())).layouts() == []
+    assert traced(scratch(Toy())).layouts() == [Layout(turned=True)]
+    assert traced(scratch(TimeFirst())).layouts() == [Layout(turned=True)]
     assert traced(scratch(Einsum())).layouts() == [Layout(axis=2)]
     assert Layout(batch=6) in traced(scratch(ManyInOne())).layouts()
 
