@@ -79,7 +79,7 @@ def test_attention_weighs_what_a_block_adds(weigh):
         added = added * weights[:, :, None, None]
     elif weigh is not None:
         added = added * weights.channels[:, :, None, None] * weights.pixels[:, None]
-    want = torch.relu(added + block.skip(x))
+    want = torch.relu(added + block.skip(x[..., ::2, ::2]))
     assert_close(block(x), want, roundings=100, largest=want.abs().max().item())
     assert ResidualBlock(4, 4, stride=1, weigh=None).skip is None
 
@@ -104,3 +104,13 @@ def test_refuses_images_of_another_size(shape):
     message = f"images must be (batch, 3, 9, 9), got shape {shape}"
     with pytest.raises(ShapeError, match=re.escape(message)):
         build("none")(torch.zeros(shape, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("size", [7, 8])
+def test_a_smaller_block_skips_by_a_strided_convolution(size):
+    block = ResidualBlock(3, 5, stride=2, weigh=None).eval().double()
+    torch.nn.init.zeros_(block.second[0].weight)
+    images = torch.rand(2, 3, size, size, dtype=torch.float64)
+    convolve, norm = block.skip
+    expected = norm(torch.nn.functional.conv2d(images, convolve.weight, stride=2)).relu()
+    torch.testing.assert_close(block(images), expected)

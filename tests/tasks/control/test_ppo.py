@@ -89,7 +89,7 @@ def test_it_learns_to_remember_and_cannot_without_memory():
     # with a memory of 2 it learns too: the action before tells what the cue was
     for memory, least, most in [(3, 0.95, 1.0), (1, 0.3, 0.7)]:
         learned = learner(memory)
-        for step in range(15):
+        for step in range(30):
             told = learned.step(Decisions([*range(64 * step, 64 * step + 64)]), 2e-2)
         assert {"loss", "return", "entropy", "steps"} == told.keys()
         assert told["steps"] == 3 * 64
