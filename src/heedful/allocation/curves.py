@@ -30,7 +30,9 @@ def fuse_curves(model: nn.Module) -> None:
     """
     for parent in list(model.modules()):
         layers = {name: x for name, x in parent.named_children() if _is_int8(x)}
-        curves = {name: curve_of(x) for name, x in parent.named_children() if layers}
+        curves: dict[str, Curve | None] = {
+            name: curve_of(x) for name, x in parent.named_children() if layers
+        }
         for place in [name for name, curve in curves.items() if curve is not None]:
             name = _feeds(parent, layers, place)
             if name is not None and _keeps(parent, name, place, curves[place]):
@@ -73,14 +75,22 @@ def _feeds(parent: nn.Module, layers: dict[str, nn.Module], place: str) -> str |
     """The layer whose very output the activation is given, once; `None`: there is none."""
     if any(_is_hooked(part) for part in parent.modules()):
         return None
-    trial, given, made = copy.deepcopy(parent).eval(), [], {}
+    trial = copy.deepcopy(parent).eval()
+    given: list[Any] = []
+    made: dict[str, list[Any]] = {}
 
     def hear(name: str) -> Any:
-        return lambda _, __, output: made.setdefault(name, []).append(output)
+        def heard(module: nn.Module, args: Any, output: Any) -> None:
+            made.setdefault(name, []).append(output)
+
+        return heard
+
+    def before(module: nn.Module, args: tuple[Any, ...]) -> None:
+        given.extend(args)
 
     for name in layers:
         getattr(trial, name).register_forward_hook(hear(name))
-    getattr(trial, place).register_forward_pre_hook(lambda _, args: given.extend(args))
+    getattr(trial, place).register_forward_pre_hook(before)
     if _run(trial, layers) is None or len(given) != 1:
         return None
     return next((n for n, x in made.items() if len(x) == 1 and x[0] is given[0]), None)

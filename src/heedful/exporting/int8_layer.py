@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from heedful.kernels.linear.product import curved
+from heedful.kernels.linear.product import Curve, curved
 from heedful.nn._int8 import LARGEST, MIDDLE, SMALLEST, steps_of
 from heedful.nn.low_precision import LowPrecisionLinear
 
@@ -30,7 +30,7 @@ class Int8Linear(nn.Module):
         self.register_buffer("whole", (weight / steps).round().to(torch.int8).T.contiguous())
         self.register_buffer("steps", steps.flatten() / LARGEST)
         self.bias: nn.Parameter | None = layer.bias
-        self.curve = layer.curve
+        self.curve: Curve | None = layer.curve
 
     def forward(self, x: Tensor) -> Tensor:
         """Multiply: each row that comes in is rounded by its own largest number."""

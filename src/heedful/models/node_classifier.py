@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import torch
 from jaxtyping import Float, Int
@@ -169,7 +169,7 @@ class GraphTransformer(nn.Module):
         for number, (attention, feedforward, seen) in enumerate(
             zip(self.layers, self.feedforwards, neighbours, strict=True)
         ):
-            looks, thinks = self.residuals[2 * number], self.residuals[2 * number + 1]
+            looks, thinks = (cast(Residual, self.residuals[2 * number + i]) for i in (0, 1))
             new = looks.dropout(attention(looks.norm(x), seen))
             x = thinks((x[: len(new)] + new)[None], feedforward)[0]
         return self.norm(x)

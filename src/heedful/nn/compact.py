@@ -1,7 +1,6 @@
 """Models whose layers of few bits hold their weights only as they multiply, and back."""
 
 import copy
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -84,7 +83,7 @@ def numbers_of(model: nn.Module) -> int:
 
 @torch.no_grad()
 def _compact(layer: LowPrecisionLinear) -> dict[str, Tensor]:
-    weight = cast(Tensor, layer.weight)
+    weight = layer.weight
     if layer.precision == "bf16":
         return {"weight": weight.detach().bfloat16().contiguous()}
     found = Int8Weight.of(weight)

@@ -48,7 +48,7 @@ class FinetunedElsewhere:
         known = before if isinstance(before, FinetunedElsewhere) else None
         if known is not None and not known.begins(self.trained):
             known = None
-        self.numbers = () if known is None else known.numbers
+        self.numbers: tuple[int, ...] = () if known is None else known.numbers
         left = self.trained[0 if known is None else len(known.trained) :]
         after = self.numbers[-1] if self.numbers else None
         plain: list[dict[str, Any]] = [asdict(each) for each in left]

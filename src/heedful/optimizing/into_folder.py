@@ -109,7 +109,8 @@ def _tell_late(asked: IntoFolder) -> None:
 
 def _written(asked: IntoFolder, found: Opened, state: SearchState, shared: SharedWork) -> Outcome:
     """What the search comes to; the model, or the report of a refusal, is written."""
-    test, comparison = state.about["test"], asked.budget.comparison
+    test: Any = state.about["test"]
+    comparison = asked.budget.comparison
     outcome = optimize_problem(
         Request(
             problem=counted(found.problem, found.source, test, comparison, asked.on_event),

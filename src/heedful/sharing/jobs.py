@@ -72,7 +72,7 @@ class Jobs:
             for number, trial in self._in("WAITING"):
                 after = trial.user_attrs[AFTER]
                 ready = after is None or self.found(after) is not None
-                if not ready and self.ended(after):
+                if after is not None and not ready and self.ended(after):
                     self.give_up(number)  # nobody has done what it goes on with
                 elif ready and (only is None or number in only):
                     self._storage.set_trial_state_values(number, _state("RUNNING"))

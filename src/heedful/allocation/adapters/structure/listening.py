@@ -99,11 +99,17 @@ class _Hearing(TorchFunctionMode):
     ) -> None:
         super().__init__()
         self._layer, self._hooks = layer, (before, after)
-        begin = site.register_forward_pre_hook(lambda *_: self.__enter__() and None)
-        end = site.register_forward_hook(
-            lambda *_: self.__exit__(None, None, None), always_call=True
+
+        def begin(*_: Any) -> None:
+            self.__enter__()
+
+        def end(*_: Any) -> None:
+            self.__exit__(None, None, None)
+
+        self._handles = (
+            site.register_forward_pre_hook(begin),
+            site.register_forward_hook(end, always_call=True),
         )
-        self._handles = (begin, end)
 
     def remove(self) -> None:
         """Listen no more."""
