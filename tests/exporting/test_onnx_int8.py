@@ -16,6 +16,9 @@ INT8 = LowPrecision(precision="int8")
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(
+    not torch.cpu._is_vnni_supported(), reason="ONNX Runtime's sums of 8 bits need VNNI to be exact"
+)
 def test_it_multiplies_in_8_bits(checkpoint, smaller, sizes, texts, tmp_path):
     import onnx
 

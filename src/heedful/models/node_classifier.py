@@ -1,7 +1,7 @@
 """A label for each node of a graph: attention over neighbours, their mean, or a Transformer."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal, cast, get_args
 
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import dropout, elu, embedding_bag
 
 from heedful.errors import ConfigError
+from heedful.listeners import compiling
 from heedful.nn.attention import Attention, head_dim
 from heedful.nn.blocks import FeedForward, Residual
 from heedful.nn.mechanisms.additive import Additive
@@ -34,6 +35,11 @@ class GraphTensors:
     columns: Int[Tensor, " values"]
     values: Float[Tensor, " values"]
     edges: Int[Tensor, "edges 2"]
+    neighbours: Neighbours = field(init=False)  # of all nodes
+
+    def __post_init__(self) -> None:
+        found = Neighbours.of(self.edges, nodes=len(self.starts))
+        object.__setattr__(self, "neighbours", found)
 
 
 class FeatureEmbedding(nn.Module):
@@ -53,8 +59,15 @@ class FeatureEmbedding(nn.Module):
         nn.init.xavier_uniform_(self.weight)
 
     def forward(
-        self, graph: GraphTensors, nodes: Int[Tensor, " some"]
+        self, graph: GraphTensors, nodes: Int[Tensor, " some"] | None
     ) -> Float[Tensor, "some width"]:
+        """Return the vectors of some nodes, or of all."""
+        if nodes is None:
+            values = dropout(graph.values, self.dropout, self.training)
+            x = embedding_bag(
+                graph.columns, self.weight, graph.starts, mode="sum", per_sample_weights=values
+            )
+            return x + self.bias
         first, end = graph.starts, graph.starts.new_tensor([len(graph.columns)])
         counts = (torch.cat([first[1:], end]) - first)[nodes]
         starts = counts.cumsum(0) - counts
@@ -203,12 +216,15 @@ class NodeClassifier(nn.Module):
     def forward(
         self, graph: GraphTensors, nodes: Int[Tensor, " batch"]
     ) -> Float[Tensor, "batch labels"]:
-        """Return the logits of some nodes; only what can reach them is computed.
+        """Return the logits of some nodes; only what can reach them is computed, but in an export.
 
         Args:
             graph: Which it is.
             nodes: Those that are asked for.
         """
+        if compiling():  # what is written down once cannot choose by the nodes asked for
+            all_of_them = [graph.neighbours] * len(self.layers.layers)
+            return self.out(self.layers(self.embed(graph, None), all_of_them))[nodes]
         asked, places = nodes.unique(return_inverse=True)
         read, neighbours = self._reaching(graph, asked)
         return self.out(self.layers(self.embed(graph, read), neighbours))[places]
