@@ -30,13 +30,14 @@ def fuse_curves(model: nn.Module) -> None:
     """
     for parent in list(model.modules()):
         layers = {name: x for name, x in parent.named_children() if _is_int8(x)}
-        curves: dict[str, Curve | None] = {
-            name: curve_of(x) for name, x in parent.named_children() if layers
-        }
-        for place in [name for name, curve in curves.items() if curve is not None]:
+        children = parent.named_children() if layers else ()
+        curves: list[tuple[str, Curve | None]] = [(place, curve_of(x)) for place, x in children]
+        for place, curve in curves:
+            if curve is None:
+                continue
             name = _feeds(parent, layers, place)
-            if name is not None and _keeps(parent, name, place, curves[place]):
-                _fuse(parent, name, place, curves[place])
+            if name is not None and _keeps(parent, name, place, curve):
+                _fuse(parent, name, place, curve)
                 del layers[name]
 
 
@@ -65,7 +66,7 @@ def _is_hooked(module: nn.Module) -> bool:
     return any(getattr(module, kind) for kind in HOOKS)
 
 
-def _fuse(parent: nn.Module, name: str, place: str, curve: Curve | None) -> None:
+def _fuse(parent: nn.Module, name: str, place: str, curve: Curve) -> None:
     layer: Any = getattr(parent, name)
     layer.curve = curve
     setattr(parent, place, nn.Identity())
@@ -96,7 +97,7 @@ def _feeds(parent: nn.Module, layers: dict[str, nn.Module], place: str) -> str |
     return next((n for n, x in made.items() if len(x) == 1 and x[0] is given[0]), None)
 
 
-def _keeps(parent: nn.Module, name: str, place: str, curve: Curve | None) -> bool:
+def _keeps(parent: nn.Module, name: str, place: str, curve: Curve) -> bool:
     """Does what comes out stay when the layer computes the activation?"""
     trial = copy.deepcopy(parent).eval()
     layers = {name: getattr(trial, name)}

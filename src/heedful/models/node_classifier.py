@@ -1,7 +1,7 @@
 """A label for each node of a graph: attention over neighbours, their mean, or a Transformer."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, cast, get_args
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import dropout, elu, embedding_bag
 
 from heedful.errors import ConfigError
-from heedful.listeners import compiling
+from heedful.listeners import exported
 from heedful.nn.attention import Attention, head_dim
 from heedful.nn.blocks import FeedForward, Residual
 from heedful.nn.mechanisms.additive import Additive
@@ -29,17 +29,14 @@ class GraphTensors:
         columns: Numbers of the features that are not 0.
         values: What these are.
         edges: A node, and another one that it sees.
+        neighbours: The same of all nodes, for an export.
     """
 
     starts: Int[Tensor, " nodes"]
     columns: Int[Tensor, " values"]
     values: Float[Tensor, " values"]
     edges: Int[Tensor, "edges 2"]
-    neighbours: Neighbours = field(init=False)  # of all nodes
-
-    def __post_init__(self) -> None:
-        found = Neighbours.of(self.edges, nodes=len(self.starts))
-        object.__setattr__(self, "neighbours", found)
+    neighbours: Neighbours | None = None
 
 
 class FeatureEmbedding(nn.Module):
@@ -222,7 +219,9 @@ class NodeClassifier(nn.Module):
             graph: Which it is.
             nodes: Those that are asked for.
         """
-        if compiling():  # what is written down once cannot choose by the nodes asked for
+        if (
+            exported() and graph.neighbours is not None
+        ):  # what is written down once cannot choose by the nodes asked for
             all_of_them = [graph.neighbours] * len(self.layers.layers)
             return self.out(self.layers(self.embed(graph, None), all_of_them))[nodes]
         asked, places = nodes.unique(return_inverse=True)

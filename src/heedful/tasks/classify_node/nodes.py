@@ -109,6 +109,7 @@ class Known:
         import torch
 
         from heedful.models.node_classifier import GraphTensors
+        from heedful.nn.neighbours import Neighbours
 
         if str(device) not in self._made:
             graph = self.graph
@@ -117,7 +118,11 @@ class Known:
                 for array in (graph.starts, graph.columns, graph.values, graph.edges)
             )
             self._made[str(device)] = GraphTensors(
-                starts=starts[:-1], columns=columns, values=values, edges=edges
+                starts=starts[:-1],
+                columns=columns,
+                values=values,
+                edges=edges,
+                neighbours=Neighbours.of(edges, nodes=len(graph)),
             )
         return self._made[str(device)]
 
