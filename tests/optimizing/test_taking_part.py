@@ -1,5 +1,6 @@
 """Two commands optimise one run: they share its work, and a killed one loses nothing."""
 
+import json
 import subprocess
 import sys
 
@@ -16,7 +17,7 @@ from heedful.training.run import load
 
 SETTINGS = {"rounds": 1, "trials": 3, "finalist_steps": 12, "finetune_steps": 2, "final_steps": 40}
 COMMAND = """
-import os, sys
+import json, os, sys
 from heedful.bench.timing import Ratio
 from heedful.errors import BudgetError
 from heedful.optimizing import proof
@@ -24,27 +25,27 @@ from heedful.optimizing.company import Company
 from heedful.optimizing.run_folder import run_into_folder
 from heedful.optimizing.settings import OptimizeSettings
 from heedful.optimizing.taking_part import take_part
-run, out, lose, deadly, storage = sys.argv[1:]
+run, out, lose, deadly, storage, settings = sys.argv[1:]
 proof._timed = lambda *_: (Ratio(1.5, 1.4, 1.6), {"before": 3.0, "after": 2.0})
 
 def listen(event):
     if deadly and deadly in f"{type(event).__name__} {getattr(event, 'text', '')}":
         os.kill(os.getpid(), 9)
 
-settings = OptimizeSettings(goal="macs", **SETTINGS)
+settings = OptimizeSettings(goal="macs", **json.loads(settings))
 asked = run_into_folder(run, lose=lose, output=out, settings=settings, on_event=listen)
 try:
     take_part(asked, Company(storage=storage or None))
 except BudgetError:
     sys.exit(3)
-""".replace("SETTINGS", repr(SETTINGS))
+"""
 
 
 class Other:
     """Another command, started once this one leads; it must be ready before this one goes on."""
 
-    def __init__(self, run, out, lose, *, deadly="", storage=""):
-        self.words = [str(run), str(out), lose, deadly, storage]
+    def __init__(self, run, out, lose, *, deadly="", storage="", settings=SETTINGS):
+        self.words = [str(run), str(out), lose, deadly, storage, json.dumps(settings)]
         self.process, self.events = None, []
 
     def __call__(self, event):
@@ -59,12 +60,15 @@ class Other:
         return int(self.process is not None and self.process.poll() is None)
 
 
-def together(digit_run, kit, out, *, lose="loss 9", storage="", deadly=""):
+def together(digit_run, kit, out, *, lose="loss 9", storage="", deadly="", settings=SETTINGS):
     """What two commands come to of which this one leads, and how the other one ended."""
-    other = Other(digit_run.folder, out, lose, deadly=deadly, storage=storage)
-    settings = kit.OptimizeSettings(goal="macs", **SETTINGS)
+    other = Other(digit_run.folder, out, lose, deadly=deadly, storage=storage, settings=settings)
     asked = run_into_folder(
-        digit_run.folder, lose=lose, output=out, settings=settings, on_event=other
+        digit_run.folder,
+        lose=lose,
+        output=out,
+        settings=kit.OptimizeSettings(goal="macs", **settings),
+        on_event=other,
     )
     try:
         found = optimize_into(asked, Company(storage=storage or None, here=other.alive))
@@ -137,6 +141,6 @@ def test_where_the_leading_one_is_killed_another_goes_on(digit_run, kit, alone, 
 
 @pytest.mark.slow
 def test_a_refusal_is_one_of_all(digit_run, kit, timed, tmp_path):
-    timed["ratio"] = type(timed["ratio"])(0.9, 0.8, 1.0)
+    hopeless = SETTINGS | {"finetune_steps": 0, "finals": 0}  # what is cut is never made good
     with pytest.raises(BudgetError):
-        together(digit_run, kit, tmp_path / "out", lose="loss 0.00001 %")
+        together(digit_run, kit, tmp_path / "out", lose="loss 0.0000001", settings=hopeless)

@@ -1,5 +1,9 @@
 """The operators of the native kernel: what torch's own check asks, graphs, counts, gradients."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch._subclasses import FakeTensorMode
@@ -14,6 +18,20 @@ from heedful.testing.masks import MASKS, Sizes
 pytestmark = pytest.mark.usefixtures("kernel")
 SMALL = Sizes(kv_heads=2)
 MASKED = ("none", "both", "segments", "blocks", "either")
+COMPILED = """
+import torch, heedful
+
+def attend(query, key, value):
+    return heedful.attend(query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2))
+
+given = [torch.randn(2, 300, 4, 32, requires_grad=True) for _ in range(3)]
+found, want = torch.compile(attend)(*given), attend(*given)
+torch.testing.assert_close(found, want)
+for one, other in zip(*(torch.autograd.grad(x.sum(), given) for x in (found, want))):
+    torch.testing.assert_close(one, other)
+assert any("heedful" in str(op) for op in torch._inductor.lowering.lowerings)
+print("the same")
+"""
 CHECKED = [("both", torch.float32), ("segments", torch.float32), ("blocks", torch.bfloat16)]
 
 
@@ -269,6 +287,16 @@ def test_onnx_runtime_gives_the_same(tmp_path, dtype):
 
     agree_for_other_sizes(run, module, dtype)
     assert bool((run(*module.inputs(2, 5, dtype))[1] == 0).all())
+
+
+@pytest.mark.slow  # compiled in a process of its own, without what was compiled before
+def test_it_compiles_where_the_environment_says_ci():
+    environment = {**os.environ, "CI": "true", "TORCHINDUCTOR_FX_GRAPH_CACHE": "0"}
+    environment["TORCHINDUCTOR_AUTOGRAD_CACHE"] = "0"
+    found = subprocess.run(
+        [sys.executable, "-c", COMPILED], env=environment, capture_output=True, text=True
+    )
+    assert (found.returncode, found.stdout) == (0, "the same\n"), found.stderr
 
 
 @pytest.mark.parametrize("kind", MASKS)
