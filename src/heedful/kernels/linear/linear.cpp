@@ -3,8 +3,8 @@
 #include <cstdlib>
 #include <new>
 #include "../cpu/threads.h"
+#include "../cpu/whole.h"
 #include "curves.h"
-#include "whole.h"
 
 namespace {
 

@@ -1,6 +1,6 @@
 // Products of whole numbers: what a cell of the matrix product holds on this CPU, and how it is made.
 #pragma once
-#include "../cpu/lay.h"
+#include "lay.h"
 
 constexpr float LARGEST = 127, SMALLEST = 1e-30f;
 
