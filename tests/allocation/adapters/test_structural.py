@@ -232,6 +232,7 @@ def test_a_dropped_site_gives_what_silence_gives(name):
     with silenced(model, {site.name: ()}):
         assert_same(answer(dropped, given), answer(model, given))
     assert "it was dropped already" in find_sites(dropped)[1].values()
+    assert site.read(dropped).geometry.heads == 0
 
 
 @pytest.mark.parametrize("name", DECODERS)

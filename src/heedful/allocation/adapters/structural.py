@@ -76,7 +76,7 @@ class StructuralAdapter(Adapter):
         return None if fewer == whole else self._why_no_sizes(module, fewer)
 
     def read(self, module: nn.Module) -> Projections:
-        if CLOSED in vars(module):
+        if CLOSED in vars(module) or isinstance(module, Dropped):  # a part of it, or all of it
             core = next(x for x in module.modules() if isinstance(x, Dropped))
             return nothing(core.vector)
         return read(module, _found(module))
