@@ -121,6 +121,15 @@ def test_it_reads_without_javascript(page, file):
     quiet(page)
 
 
+def test_no_box_of_commands_is_cut_off_on_paper(page, file):
+    page.open(file, width=690)  # A4 within its margins
+    page("Emulation.setEmulatedMedia", media="print")
+    page.value("document.querySelectorAll('details').forEach(each => each.open = true)")
+    page.value("document.querySelector('pre code').textContent += ' --set a=1\\n'.repeat(200)")
+    cut = "e.scrollHeight > e.clientHeight || e.getBoundingClientRect().right > innerWidth"
+    assert page.value(f"[...document.querySelectorAll('pre')].filter(e => {cut}).length") == 0
+
+
 def test_it_prints(page, file):
     page.open(file)
     pages = page.pdf()
