@@ -77,6 +77,19 @@ def test_numbers_of_the_special_pieces():
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("unknown", [(), (0,), (2,), (1, 4), (0, 1, 2, 3, 4, 5)])
+def test_what_a_model_wrote_is_cut_as_it_wrote_it(kind, unknown):
+    vocabulary = train_tokenizer(kind, ["wxyz"], vocabulary=1_000)
+    (letters,) = vocabulary.encode(["wxyz"])
+    row = letters[1:-1]
+    for place in unknown:
+        row.insert(place, UNKNOWN)
+    numbers, pieces = vocabulary.written(*vocabulary.decode([row]))
+    assert numbers == [BOS, *row, EOS]
+    assert pieces == ["<s>", *(vocabulary.decode([[number]])[0] for number in row), "</s>"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_special_pieces_inside_text_are_only_text(kind):
     text = "<s>a</s><pad><unk>"
     vocabulary = train_tokenizer(kind, [text], vocabulary=1_000)

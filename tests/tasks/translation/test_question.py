@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from heedful.data.examples import Example
+from heedful.data.tokens import UNKNOWN
 from heedful.errors import UnsupportedError
 from heedful.explaining.gradient_attention import gradient_attention
 from heedful.tasks.translation.config import Config, RnnModel, Tokens, TransformerModel
@@ -31,6 +32,17 @@ def test_each_token_has_the_log_odds_of_the_step_that_wrote_it():
     chosen = shares[[0, 1], target[0, 1:3]]
     found = question.scores(network, question.inputs(torch.ones(1, 3, dtype=torch.bool)))
     assert question.targets == ("四", "五")
+    torch.testing.assert_close(found[0].double(), (chosen / (1 - chosen)).log(), atol=1e-4, rtol=0)
+
+
+def test_an_unknown_token_that_was_written_is_one():
+    network, question, vocabularies = asked(written="四<unk>五")
+    (begin, four, five, end), _ = vocabularies.target.written("四五")
+    source = torch.tensor(vocabularies.source.encode(["four five six"]))
+    shares = network(source, torch.tensor([5]), torch.tensor([[begin, four, UNKNOWN, five]]))
+    chosen = shares.softmax(-1)[0].double()[[0, 1, 2], [four, UNKNOWN, five]]
+    found = question.scores(network, question.inputs(torch.ones(1, 3, dtype=torch.bool)))
+    assert question.targets == ("四", "<unk>", "五")
     torch.testing.assert_close(found[0].double(), (chosen / (1 - chosen)).log(), atol=1e-4, rtol=0)
 
 

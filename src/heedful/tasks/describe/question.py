@@ -29,7 +29,8 @@ def why_described(task: "Describe", model: Any, example: Captioned, text: str) -
     """
     if not text:
         raise UnsupportedError(f"a sentence must hold a word to be explained, got {text!r}")
-    said = task.vocabulary.encode([text])[0][:-1]
+    numbers, pieces = task.vocabulary.written(text)
+    said = numbers[:-1]
     cells = Cells(load_pixels([example], task.config.data)[0], (model.side, model.side))
     places = range(model.side**2)
 
@@ -39,7 +40,7 @@ def why_described(task: "Describe", model: Any, example: Captioned, text: str) -
 
     return Question(
         pieces=cells.names,
-        targets=tuple(task.vocabulary.pieces(text)[1:-1]),
+        targets=tuple(pieces[1:-1]),
         inputs=cells.kept,
         scores=scores,
         removal=REMOVAL,

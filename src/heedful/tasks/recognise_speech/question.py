@@ -42,8 +42,8 @@ def why_recognised(
     if not text:
         raise UnsupportedError(f"a text must hold a token to be explained, got {text!r}")
     config = task.config
-    typed = spaced(config, text)
-    tokens = task.vocabulary.encode([typed])[0][1:-1]
+    numbers, pieces = task.vocabulary.written(spaced(config, text))
+    tokens = numbers[1:-1]
     sound = Stretches(task.encode([example]).features[0], stride=config.model.stride, hop=HOP)
 
     def scores(model: Any, features: Tensor) -> Tensor:
@@ -56,7 +56,7 @@ def why_recognised(
 
     return Question(
         pieces=sound.names,
-        targets=tuple(task.vocabulary.pieces(typed)[1:-1]),
+        targets=tuple(pieces[1:-1]),
         inputs=sound.kept,
         scores=scores,
         removal=REMOVAL,

@@ -190,7 +190,7 @@ class RecogniseSpeech(HearsSounds, Task[SoundReference, Transcript]):
         from heedful.tasks.recognise_speech.search import times_of
 
         batch = self.encode([example]).batch([0], device_of(model))
-        [tokens] = self.vocabulary.encode([spaced(self.config, answer.text)])
+        tokens, _ = self.vocabulary.written(spaced(self.config, answer.text))
         found = times_of(model, batch, tokens[1:-1], by=self.config.decode.by)
         title = f"{os.path.basename(example.file)} → {answer.text}"
         seconds = HOP * self.config.model.stride

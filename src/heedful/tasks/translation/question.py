@@ -27,9 +27,10 @@ def why_written(
         UnsupportedError: Nothing was written.
     """
     longest = getattr(model, "longest", None)
+    numbers, said_pieces = target.written(written)
     read, said = (
-        Ragged.pack(side.encode([given])).cut(longest).flat.tolist()
-        for side, given in ((source, text), (target, written))
+        Ragged.pack([row]).cut(longest).flat.tolist()
+        for row in (source.encode([text])[0], numbers)
     )
     if len(said) < 3:
         raise UnsupportedError(f"an answer must hold a token to be explained, got {written!r}")
@@ -42,7 +43,7 @@ def why_written(
 
     return Question(
         pieces=words.words,
-        targets=tuple(target.pieces(written)[1 : len(said) - 1]),
+        targets=tuple(said_pieces[1 : len(said) - 1]),
         inputs=words.batch,
         scores=scores,
         removal=REMOVAL,

@@ -124,12 +124,10 @@ class Translator:
         if isinstance(self.model, RnnSeq2Seq) and self.model.aligner is None:
             raise ConfigError("the model must have attention to show it, got attention = none")
         translation = self.translate([text])[0] if translation is None else translation
+        numbers, pieces = self.vocabularies.target.written(translation)
         source, target = (
-            Ragged.pack(side.encode([given])).cut(self.model.longest).flat.tolist()
-            for side, given in (
-                (self.vocabularies.source, text),
-                (self.vocabularies.target, translation),
-            )
+            Ragged.pack([row]).cut(self.model.longest).flat.tolist()
+            for row in (self.vocabularies.source.encode([text])[0], numbers)
         )
         device = next(self.model.parameters()).device
         with torch.inference_mode():
@@ -143,7 +141,7 @@ class Translator:
         shown = shown / shown.sum(-1, keepdim=True).clamp(min=torch.finfo(shown.dtype).tiny)
         return Alignment(
             source=tuple(self.vocabularies.source.pieces(text)[1 : len(source) - 1]),
-            target=tuple(self.vocabularies.target.pieces(translation)[1 : len(target) - 1]),
+            target=tuple(pieces[1 : len(target) - 1]),
             weights=tuple(tuple(row) for row in shown.tolist()),
             title=f"{text} → {translation}",
         )
