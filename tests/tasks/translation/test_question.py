@@ -37,7 +37,7 @@ def test_each_token_has_the_log_odds_of_the_step_that_wrote_it():
 
 def test_an_unknown_token_that_was_written_is_one():
     network, question, vocabularies = asked(written="四<unk>五")
-    (begin, four, five, end), _ = vocabularies.target.written("四五")
+    (begin, four, five, _), _ = vocabularies.target.written("四五")
     source = torch.tensor(vocabularies.source.encode(["four five six"]))
     shares = network(source, torch.tensor([5]), torch.tensor([[begin, four, UNKNOWN, five]]))
     chosen = shares.softmax(-1)[0].double()[[0, 1, 2], [four, UNKNOWN, five]]

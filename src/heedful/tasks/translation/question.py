@@ -29,8 +29,7 @@ def why_written(
     longest = getattr(model, "longest", None)
     numbers, said_pieces = target.written(written)
     read, said = (
-        Ragged.pack([row]).cut(longest).flat.tolist()
-        for row in (source.encode([text])[0], numbers)
+        Ragged.pack([row]).cut(longest).flat.tolist() for row in (source.encode([text])[0], numbers)
     )
     if len(said) < 3:
         raise UnsupportedError(f"an answer must hold a token to be explained, got {written!r}")
