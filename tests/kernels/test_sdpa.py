@@ -61,6 +61,16 @@ def test_scale_dropout_and_shared_heads_are_passed_on(seen, kv_heads, shared):
     assert seen["attn_mask"].dtype == x.dtype
 
 
+@pytest.mark.parametrize("scale", [0.0, -1.0, 1.0])
+def test_a_scale_of_any_sign_may_meet_a_causal_mask(scale):
+    query, key, value = draw(3, 1, 2, 5, 8)
+    call = Call.of(query, key, value, Mask.causal(), scale=scale)
+    scores = (query.double() @ key.double().transpose(2, 3)) * scale
+    hidden = ~torch.ones(5, 5, dtype=torch.bool).tril()
+    want = scores.masked_fill(hidden, float("-inf")).softmax(-1) @ value.double()
+    torch.testing.assert_close(sdpa.run(call).double(), want, atol=1e-5, rtol=1e-5)
+
+
 def test_refuses_nothing():
     x = draw(2, 4, 5, 3, dtype=torch.float16)
     assert sdpa.refuses(Call.of(x, x, x, Mask.causal(), draw(5, 5), dropout=0.5)) is None

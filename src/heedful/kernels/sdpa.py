@@ -27,9 +27,10 @@ def _run(call: Call) -> Tensor:
     """One call of torch's kernel, with a mask only where its causal switch is not enough."""
     query, key, value, mask, bias, scale, dropout = call
     # torch's switch aligns to the first key and accepts no further mask: only where all that is the
-    # same thing may it stand in.
+    # same thing may it stand in. Of a scale that is not positive it makes NaN on CPU (torch 2.13).
     causal = shared = False
-    if mask is not None and bias is None and mask.is_causal(query.shape[2], key.shape[2]):
+    alone = bias is None and scale > 0
+    if mask is not None and alone and mask.is_causal(query.shape[2], key.shape[2]):
         causal = True
     # a comparison alone would be no truth value where sizes are symbols
     if key.shape[1] != query.shape[1]:
