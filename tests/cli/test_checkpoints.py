@@ -132,10 +132,12 @@ def test_how_to_open_it(tmp_path):
         "Open it in Python with",
         f"    model = heedful.load('{tmp_path}')",
     ]
-    (tmp_path / "preprocessor_config.json").touch()
-    assert "transformers.AutoProcessor.from_pretrained" in how_to_open(tmp_path)
     (tmp_path / "tokenizer_config.json").touch()
     assert "transformers.AutoTokenizer.from_pretrained" in how_to_open(tmp_path)
+    for name in ("processor_config.json", "preprocessor_config.json"):
+        (tmp_path / name).touch()
+        assert "transformers.AutoProcessor.from_pretrained" in how_to_open(tmp_path)
+        (tmp_path / name).unlink()
     (tmp_path / "config.json").write_text('{"architectures": ["Qwen3Model"]}')
     assert f"model = transformers.Qwen3Model.from_pretrained('{tmp_path}')" in how_to_open(tmp_path)
 

@@ -55,7 +55,7 @@ def plan(site, move):
         ),
         (
             Transformer(**SIZES, positions="rotary+sinusoidal"),
-            r"positions must be sinusoidal, learned or rotary .* got rotary\+sinusoidal",
+            r"positions must be one of sinusoidal, learned, rotary .* got rotary\+sinusoidal",
         ),
         (Transformer(**SIZES, positions="relative"), "got relative"),
         (RnnSeq2Seq(source_size=11, target_size=13), "must be a Transformer, got RnnSeq2Seq"),

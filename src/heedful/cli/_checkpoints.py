@@ -120,9 +120,10 @@ def _opened_by(folder: Path) -> str:
 
 def how_to_open(folder: Path) -> str:
     """Return the lines of Python that open an optimised checkpoint."""
-    reads = {
-        "tokenizer_config.json": "AutoTokenizer",
+    reads = {  # a processor has the tokenizer in it
+        "processor_config.json": "AutoProcessor",
         "preprocessor_config.json": "AutoProcessor",
+        "tokenizer_config.json": "AutoTokenizer",
     }
     kind = next((kind for file, kind in reads.items() if (folder / file).is_file()), None)
     lines = [f"model = {_opened_by(folder)}({str(folder)!r})"]

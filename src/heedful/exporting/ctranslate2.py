@@ -150,7 +150,7 @@ def _shape(model: nn.Module) -> tuple[int, int, int]:
     ):
         name = "relative" if isinstance(positions, RelativePositions) else "rotary+sinusoidal"
         raise UnsupportedError(
-            f"positions must be sinusoidal, learned or rotary for CTranslate2, got {name}"
+            f"positions must be one of sinusoidal, learned, rotary for CTranslate2, got {name}"
         )
     found: dict[str, tuple[int, int, int]] = {}
     for name, module in model.named_modules():
