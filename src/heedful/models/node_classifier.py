@@ -219,9 +219,8 @@ class NodeClassifier(nn.Module):
             graph: Which it is.
             nodes: Those that are asked for.
         """
-        if (
-            exported() and graph.neighbours is not None
-        ):  # what is written down once cannot choose by the nodes asked for
+        if exported() and graph.neighbours is not None:
+            # what is written down once cannot choose by the nodes asked for
             all_of_them = [graph.neighbours] * len(self.layers.layers)
             return self.out(self.layers(self.embed(graph, None), all_of_them))[nodes]
         asked, places = nodes.unique(return_inverse=True)
