@@ -3,7 +3,7 @@
 import pytest
 
 import heedful
-from heedful.errors import ConfigError, DataError
+from heedful.errors import ConfigError, DataError, UnsupportedError
 from heedful.explanation import explain_examples
 from heedful.tasks.catalog import parse_config
 
@@ -46,6 +46,36 @@ def test_a_data_set_has_a_rate(run):
 def test_the_order_of_occlusion_is_good_where_the_model_is(run):
     found = explain_examples(run, 12, method="occlusion")
     assert found.words["no better than random"] + found.words["misleading sign"] <= 2
+
+
+@pytest.fixture
+def deaf(run, monkeypatch):
+    """A run that says to every third example that it has no answer to explain."""
+    opened, real, count = heedful.load(run.folder), type(run.task).question, iter(range(99))
+
+    def question(task, *asked):
+        if next(count) % 3 == 0:
+            raise UnsupportedError("a text must hold a token to be explained, got ''")
+        return real(task, *asked)
+
+    monkeypatch.setattr(type(run.task), "question", question)
+    return opened
+
+
+def test_an_example_without_an_explanation_does_not_lose_the_others(deaf):
+    found = explain_examples(deaf, 5, draws=20, method="occlusion")
+    assert found.tested == sum(found.words.values()) == 3
+    assert found.not_explainable == {"a text must hold a token to be explained, got ''": 2}
+
+
+def test_where_none_has_one_that_is_an_error(deaf):
+    with pytest.raises(DataError, match="got none of 1: a text must hold a token to be explained"):
+        explain_examples(deaf, 1, draws=20)
+
+
+def test_a_method_that_is_none_is_refused_at_once(run):
+    with pytest.raises(ConfigError, match="method must be one of"):
+        explain_examples(run, 30, method="guessing")
 
 
 @pytest.mark.parametrize("given, split", [(30, "test"), (-1, "test"), (99, "dev")])

@@ -1,6 +1,7 @@
 """`heedful.explain`: why a run answers what it answers, and whether that explanation holds."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,10 @@ import numpy as np
 import torch
 
 from heedful.errors import ConfigError, DataError
+from heedful.explaining.attempt import attempt
 from heedful.explaining.explain import explain_question
 from heedful.explaining.explanation import Explanation
+from heedful.explaining.methods import find_method
 from heedful.explaining.pass_rate import PassRate, pass_rate
 from heedful.explaining.paths import decision_paths
 from heedful.training.run import Run
@@ -84,20 +87,26 @@ def explain_examples(
     *,
     split: str = "test",
     seed: int = 0,
+    method: str | None = None,
     **options: Any,
 ) -> PassRate:
     """Explain held-out examples, drawn by the seed, and return how often the verdict is "verified".
+
+    One that cannot be explained, as the text of a sound in which nothing was heard, is counted with
+    its reason, and is in no share.
 
     Args:
         run: A run or its folder.
         examples: How many, of as many as there are.
         split: `dev` or `test`.
         seed: Of what is random.
+        method: As for `explain`.
         options: Of `explain`, by name.
 
     Raises:
-        DataError: The split is empty, or an example cannot be asked.
-        UnsupportedError: The task has no input of pieces, or the model cannot be asked so.
+        ConfigError: There is no such method.
+        DataError: The split is empty, or none of the examples can be explained.
+        RunError: The folder is no run, or it is damaged.
 
     Cost:
         That of `explain` for each of them.
@@ -106,8 +115,12 @@ def explain_examples(
     count = len(run.examples(split))
     if not count:
         raise DataError(f"the {split} split must hold an example, got none")
+    if method is not None:
+        find_method(method)  # else each example would be in turn what cannot be explained
+    run.model.eval()  # loaded here: without one the run is refused, not each of its examples
     order = np.random.default_rng(seed).permutation(count)[:examples].tolist()
-    return pass_rate(explain(run, each, split=split, seed=seed, **options) for each in order)
+    options |= {"method": method, "split": split, "seed": seed}
+    return pass_rate(attempt(partial(explain, run, each, **options)) for each in order)
 
 
 def example_of(run: Run, given: str | int, split: str) -> Any:

@@ -7,6 +7,7 @@ import pytest
 
 import heedful as package
 from heedful.cli.explain import _as_typed
+from heedful.errors import UnsupportedError
 from heedful.tasks.catalog import parse_config
 from heedful.tasks.fuse.config import DigitsData
 from heedful.tasks.fuse.observations import parse
@@ -103,6 +104,26 @@ def test_examples_have_a_rate(heedful, run):
     assert "of 3 explanations (95 % interval" in out
     found = json.loads(heedful("explain", run, "--examples", "3", "--draws", "20", "--json")[1])
     assert found["tested"] == 3
+
+
+def test_examples_without_an_explanation_are_told_with_their_reason(heedful, run, monkeypatch):
+    from heedful.tasks.classify_text.task import ClassifyText
+
+    real, reason = ClassifyText.question, "a text must hold a token to be explained, got ''"
+
+    def question(task, model, example, answer):
+        if len(example.text) % 2:
+            raise UnsupportedError(reason)
+        return real(task, model, example, answer)
+
+    monkeypatch.setattr(ClassifyText, "question", question)
+    words = ("explain", run, "--examples", "9", "--draws", "9")
+    code, out, _ = heedful(*words)
+    found = json.loads(heedful(*words, "--json")[1])
+    without = found["not_explainable"][reason]
+    assert code == 0
+    assert found["tested"] == 9 - without
+    assert f"{without}  not explainable: {reason}" in out
 
 
 def test_a_file_has_the_badge_and_the_command(heedful, run, tmp_path):

@@ -236,3 +236,5 @@ def _say_rate(found: "PassRate", *, as_json: bool) -> None:
     for word, count in found.words.items():
         if count and word != "verified":
             typer.echo(f"  {count:>4}  {word}")
+    for reason, count in found.not_explainable.items():
+        typer.echo(f"  {count:>4}  not explainable: {reason}")

@@ -101,6 +101,17 @@ class DecisionPath:
     through: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class NotExplainable:
+    """What stands in the place of an explanation where an answer can have none.
+
+    Args:
+        reason: Why, in a line.
+    """
+
+    reason: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Explanation:
     """Why a model gave an answer: how much each piece of the input counts for each target.

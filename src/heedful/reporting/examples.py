@@ -9,7 +9,9 @@ from typing import Any
 import torch
 
 from heedful.errors import HeedfulError, UnsupportedError
+from heedful.explaining.attempt import attempt
 from heedful.explaining.explain import explain_question
+from heedful.explaining.explanation import Explanation
 from heedful.explaining.paths import decision_paths
 from heedful.report.run_page.data import Shown
 from heedful.tasks.remarks import shortened
@@ -90,16 +92,19 @@ def _told(value: Any) -> str:
 
 def _explained(run: Run, example: Any, answer: Any, *, draws: int, seed: int) -> dict[str, Any]:
     """An explanation with its verdict; else where the model looked, and why nobody tested that."""
-    try:
+
+    def explain() -> Explanation:
         question = run.task.question(run.model, example, answer)
         found = explain_question(run.model, question, draws=draws, seed=seed)
         with contextlib.suppress(UnsupportedError):  # no attention leads to the input
             found = replace(found, paths=decision_paths(run.model, question, seed=seed))
+        return found
+
+    found = attempt(explain)
+    if isinstance(found, Explanation):
         return {"explanation": found}
-    except HeedfulError as error:
-        reason = str(error)
     try:
         picture = run.task.picture(run.model, example, answer)
     except HeedfulError:
         picture = None
-    return {"picture": picture, "reason": reason}
+    return {"picture": picture, "reason": found.reason}

@@ -88,7 +88,7 @@ class Page:
         words = Words(language, TABLE, task=str(self._about["task"]))
         looked = None
         if shown.explanation is not None and shown.picture is not None:
-            looked = example_view(replace(shown, explanation=None), words)
+            looked = example_view(replace(shown, explanation=None, reason=""), words)
         return self._templates.get_template("answer.html").render(
             example=example_view(shown, words), looked=looked, words=words
         )

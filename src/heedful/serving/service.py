@@ -11,8 +11,9 @@ from typing import Any
 import torch
 
 from heedful.errors import DataError, HeedfulError, UnsupportedError
+from heedful.explaining.attempt import attempt
 from heedful.explaining.explain import explain_question
-from heedful.explaining.explanation import Explanation
+from heedful.explaining.explanation import Explanation, NotExplainable
 from heedful.explaining.paths import decision_paths
 from heedful.explaining.question import Question
 from heedful.report.run_page.data import Shown
@@ -31,8 +32,8 @@ class Asked:
     Args:
         input: To be answered.
         options: How it is explained.
-        picture: Is it also shown where the model looked? Then a task that cannot be asked why, or
-            attention that leads to no input, is no error.
+        picture: Is it also shown where the model looked? Then an answer that cannot be explained,
+            or attention that leads to no input, is no error.
     """
 
     input: Input
@@ -147,19 +148,24 @@ class Service:
         (answer,) = self._answer([example])
         said = said_in_a_line(self.task.show(answer))
         fields = {name: _pathless(value, folder) for name, value in fields_of(example).items()}
-        try:
+
+        def explain() -> tuple[Explanation, str]:
             question = self.task.question(self.model, example, answer)
             options = asked.options.model_dump(exclude={"paths"})
             found = explain_question(self.model, question, **options)
             told = tuple(_pathless(each, folder) for each in self.task.warnings(example, answer))
             found = replace(found, title=_pathless(found.title, folder), warnings=told)
-        except UnsupportedError as error:
-            if not asked.picture:
-                raise
-            found, reason = None, str(error)
+            return self._with_paths(found, question, asked)
+
+        if not asked.picture:
+            return Shown(asked=fields, answer=said, explanation=explain()[0])
+        found, reason = None, ""
+        tried = attempt(explain)
+        if isinstance(tried, NotExplainable):
+            reason = _pathless(tried.reason, folder)
         else:
-            found, reason = self._with_paths(found, question, asked)
-        picture = self._picture(example, answer) if asked.picture else None
+            found, reason = tried
+        picture = self._picture(example, answer)
         return Shown(asked=fields, answer=said, explanation=found, picture=picture, reason=reason)
 
     def _with_paths(

@@ -44,6 +44,7 @@ TABLE: dict[str, tuple[str, str]] = {
         "Explanations verified: {verified} of {tested}",
         "解释通过检验：{tested} 个中 {verified} 个",
     ),
+    "and not explainable": ("{text} ({count} not explainable)", "{text}（{count} 个无法解释）"),
     "accepted": (
         "The optimised model does its work {speedup} times as fast. On {examples} examples of the "
         "{split}, {metric} went from {before} to {after}; with {confidence} % confidence the "

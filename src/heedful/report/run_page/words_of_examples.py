@@ -22,6 +22,7 @@ EXAMPLES: dict[str, tuple[str, str]] = {
     "verdict ignores the model": ("ignores the model", "与模型无关"),
     "verdict inconclusive": ("inconclusive", "不能确定"),
     "verdict not tested": ("not tested", "未经检验"),
+    "verdict not explainable": ("not explainable", "无法解释"),
     "method": (
         "Method: {method}. Score: {score}. Removed pieces: {removal}.",
         "方法：{method}。分数：{score}。被移除的部分：{removal}。",

@@ -37,6 +37,9 @@ def test_why_there_is_none_is_told_in_the_language_of_the_page():
     with_map = example_view(replace(shown, explanation=explanation()), Words("zh"))
     assert with_map["note"] == view["reason"]
     assert example_view(replace(shown, reason=""), Words("zh"))["reason"] is None
+    assert (view["word"], view["state"]) == ("无法解释", "open")
+    assert example_view(shown, Words("en"))["word"] == "not explainable"
+    assert example_view(replace(shown, reason=""), Words("en"))["word"] == "not tested"
 
 
 def test_words_on_a_path_have_no_space_before_them():

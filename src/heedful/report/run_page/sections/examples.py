@@ -24,7 +24,10 @@ LARGEST_CANVAS = 320  # pixels a side
 PARTS = ("text", "table", "images", "because", "numbers", "paths", "method", "left_out")
 # causes of a verdict that say something of what removing did
 FALLS = {"worse than random", "passed", "failed", "occlusion failed", "few draws"}
-STATES = {"verified": "good", "not tested": "open", "inconclusive": "open"}  # else bad
+STATES = {
+    **{"verified": "good", "inconclusive": "open"},
+    **{"not tested": "open", "not explainable": "open"},
+}  # else bad
 
 
 def view(data: PageData, words: Words) -> dict[str, Any] | None:
@@ -37,7 +40,8 @@ def view(data: PageData, words: Words) -> dict[str, Any] | None:
 def example_view(shown: Shown, words: Words) -> dict[str, Any]:
     """Return what `example.html` shows of one example."""
     found = None if shown.explanation is None else _said(shown.explanation, words)
-    word = "not tested" if found is None else found.word
+    without = "not explainable" if shown.reason else "not tested"
+    word = without if found is None else found.word
     state = STATES.get(word, "bad")
     why = words.reason(shown.reason) if shown.reason else None
     view: dict[str, Any] = {

@@ -44,11 +44,14 @@ def _capture(data: PageData, words: Words) -> dict[str, str]:
 def _explained(data: PageData, words: Words) -> dict[str, str]:
     tested = [each.explanation.word for each in data.shown if each.explanation is not None]
     tested = [word for word in tested if word != "not tested"]
-    if not tested:
-        return _badge(OPEN, words("explanations not tested"))
     verified = tested.count("verified")
-    text = words("explanations verified", verified=verified, tested=len(tested))
-    return _badge(GOOD if verified == len(tested) else BAD, text)
+    text = words("explanations not tested")
+    if tested:
+        text = words("explanations verified", verified=verified, tested=len(tested))
+    without = sum(each.explanation is None and bool(each.reason) for each in data.shown)
+    if without:
+        text = words("and not explainable", text=text, count=without)
+    return _badge(OPEN if not tested else GOOD if verified == len(tested) else BAD, text)
 
 
 def _optimised(data: PageData, words: Words) -> list[str]:
