@@ -28,6 +28,8 @@ def test_what_is_written_can_be_read(tmp_path):
     write_json(tmp_path / "a.json", {"中": [1, 2.5, None]})
     assert read_json(tmp_path / "a.json") == {"中": [1, 2.5, None]}
     assert "中".encode() in (tmp_path / "a.json").read_bytes()
+    write_json(tmp_path / "b.json", [float("nan"), float("-inf")])  # which JSON has no words for
+    assert read_json(tmp_path / "b.json") == [None, None]
 
 
 @pytest.mark.parametrize("failing", ["fsync", "replace"])

@@ -52,6 +52,7 @@ NARROW = {
     "metrics": ("errors", "data.scripts"),
     "report": (
         *("data.alignment", "data.image_attention", "errors", "explaining.explanation", "files"),
+        "texts",
     ),
 }
 

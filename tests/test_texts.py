@@ -1,5 +1,7 @@
 """Plain data from text that somebody else may have written: never a crash, never hours."""
 
+import json
+import math
 import re
 import time
 import tomllib
@@ -7,15 +9,41 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.sources import TEXTS
 
 from heedful.errors import RunError
-from heedful.texts import as_toml, parse_json, parse_json_as, parse_toml
+from heedful.texts import as_toml, finite, json_of, parse_json, parse_json_as, parse_toml
 
 
 def test_plain_data():
     assert parse_json(b'{"a": [1, null]}', Path("x.json")) == {"a": [1, None]}
     deep = ".".join("abcdefgh" * 7)  # 56 parts
     assert parse_toml(f"{deep} = 1\nb = '{'x.' * 20}'\n")["b"] == "x." * 20
+
+
+def strict(text):
+    def refuse(word):
+        raise AssertionError(f"no JSON knows {word}")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+def test_what_is_no_finite_number_is_null_in_json(indent):
+    plain = {
+        "注": [1.5, math.nan, (math.inf, "NaN")],
+        "b": {"c": -math.inf, "d": 10**400},
+        "e": True,
+    }
+    text = json_of(plain, indent=indent)
+    want = {"注": [1.5, None, [None, "NaN"]], "b": {"c": None, "d": 10**400}, "e": True}
+    assert strict(text) == finite(plain) == want
+    assert "注" in text
+
+
+def test_no_verb_writes_json_that_only_python_reads():
+    verbs = {name: text for name, text in TEXTS.items() if name.startswith("cli/")}
+    assert [name for name, text in verbs.items() if "echo(json.dumps(" in text] == []
 
 
 @pytest.mark.parametrize(

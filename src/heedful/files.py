@@ -3,7 +3,6 @@
 import contextlib
 import errno
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -15,7 +14,7 @@ from typing import Any
 
 from heedful.errors import RunError
 from heedful.removal import remove_written
-from heedful.texts import parse_json
+from heedful.texts import json_of, parse_json
 
 LONGEST_NAME = 255  # bytes, on every file system that people have
 NO_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EACCES, errno.EPERM, errno.EBADF)  # of a folder
@@ -47,12 +46,12 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write `content` as UTF-8 JSON, whole or not at all.
+    """Write `content` as UTF-8 JSON, whole or not at all; what is no finite number is null.
 
     Raises:
         RunError: As for `write_bytes`.
     """
-    write_bytes(path, (json.dumps(content, ensure_ascii=False, indent=1) + "\n").encode())
+    write_bytes(path, (json_of(content, indent=1) + "\n").encode())
 
 
 def write_files(folder: Path, files: Mapping[str, bytes]) -> None:

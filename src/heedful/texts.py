@@ -1,6 +1,7 @@
 """Text that somebody else may have written, as plain data: JSON and TOML."""
 
 import json
+import math
 import re
 import tomllib
 from pathlib import Path
@@ -23,6 +24,28 @@ def parse_json(content: bytes, path: Path) -> Any:
         raise RunError(f"{path} must be whole, got damaged JSON: {error}") from None
     except RecursionError:
         raise RunError(f"{path} must be whole, got JSON that is nested too deep") from None
+
+
+def json_of(value: Any, *, indent: int | None = None) -> str:
+    """Write plain data as JSON that every reader takes: what is no finite number is null.
+
+    Args:
+        value: Of dicts, lists, texts, numbers and truth values.
+        indent: Spaces for each level, on lines of their own; `None` means one line.
+    """
+    try:
+        return json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False)
+    except ValueError:  # JSON has no word for NaN and infinity, though Python writes one
+        return json.dumps(finite(value), ensure_ascii=False, indent=indent, allow_nan=False)
+
+
+def finite(value: Any) -> Any:
+    """Return plain data that JSON can hold: what is no finite number is `None`."""
+    if isinstance(value, dict):
+        return {name: finite(each) for name, each in cast(dict[Any, Any], value).items()}
+    if isinstance(value, list | tuple):
+        return [finite(each) for each in cast(list[Any], value)]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def parse_json_as(kind: type[Kind], content: bytes, path: Path) -> Kind:

@@ -10,7 +10,7 @@ import pytest
 from heedful.errors import ConfigError, DataError, UnsupportedError
 from heedful.explanation import explain
 from heedful.serving.inputs import Input, Options
-from heedful.serving.service import Asked, Service, finite
+from heedful.serving.service import Asked, Service
 from heedful.training.run import Run
 
 RUN = Path(__file__).parents[1] / "training" / "fixtures" / "translation" / "transformer"
@@ -163,7 +163,6 @@ def test_a_fault_is_of_the_input_that_has_it(small):
 def test_what_is_no_number_is_null(small):
     [found] = small.predict([Input(text="2")])
     assert found["data"] == {"n": 2, "nan": None, "deep": [{"inf": None}]}
-    assert finite({1: (0.5, "a")}) == {"1": [0.5, "a"]}
 
 
 def test_nothing_to_warm_up_with(small):

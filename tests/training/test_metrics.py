@@ -37,6 +37,13 @@ def test_keeps_what_is_written(tmp_path):
     assert (second["step"], second["dev_loss"], second["best"]) == (25, 1.5, True)
 
 
+def test_what_is_no_number_is_null(tmp_path):
+    scores = {"dev_loss": 1.5, "correlation": float("nan"), "perplexity": float("inf")}
+    MetricsLog(tmp_path).write(Evaluated(step=2, fraction=0.5, scores=scores, best=True))
+    (row,) = read_metrics(tmp_path)
+    assert (row["dev_loss"], row["correlation"], row["perplexity"]) == (1.5, None, None)
+
+
 def test_a_line_is_one_flat_table_in_the_words_of_the_task(tmp_path):
     """As before other tasks came in: `tokens_per_second` of a translation."""
     log = MetricsLog(tmp_path)

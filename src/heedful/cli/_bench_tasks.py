@@ -1,6 +1,5 @@
 """The two tables of `heedful bench tasks`: what models learn, and what optimising them gives."""
 
-import json
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from heedful.cli._tables import print_rows
+from heedful.texts import json_of
 
 if TYPE_CHECKING:
     from heedful.bench.entry import Entry
@@ -50,7 +50,7 @@ def show_tasks(only: list[str] | None, minutes: float, *, optimize: bool, as_jso
         plain = [row.to_json() for row in rows]
         second = [row.to_json() for row in optimized]
         found = {"tasks": plain, "optimized": second} if optimize else plain
-        typer.echo(json.dumps(found, ensure_ascii=False, indent=2))
+        typer.echo(json_of(found, indent=2))
         return
     from rich.console import Console
 

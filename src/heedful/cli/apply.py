@@ -1,6 +1,5 @@
 """`heedful apply`: make the moves of a plan on a run or a checkpoint."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +9,7 @@ from heedful.cli._budget import OldDistil, OldHeal, newer
 from heedful.cli._checkpoints import Columns, DataFile
 from heedful.cli._options import MOST, AsJson, RunOrCheckpoint, Seed, TaskFrom
 from heedful.files import named
+from heedful.texts import json_of
 
 
 def apply(
@@ -73,4 +73,4 @@ def apply(
                 seed=seed,
                 on_event=progress,
             )
-    typer.echo(json.dumps({"run": str(output)}, ensure_ascii=False) if as_json else output)
+    typer.echo(json_of({"run": str(output)}) if as_json else output)

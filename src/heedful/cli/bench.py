@@ -1,6 +1,5 @@
 """`heedful bench`: what something costs on this machine, side by side with the plain way."""
 
-import json
 from itertools import count, groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -12,6 +11,7 @@ from heedful.cli._options import LONGEST, AsJson, Force
 from heedful.cli._output import check_file
 from heedful.cli._tables import print_rows
 from heedful.errors import ConfigError
+from heedful.texts import json_of
 
 if TYPE_CHECKING:
     from heedful.bench.attention.row import Measurement
@@ -152,7 +152,7 @@ def _mechanisms(
         write_mechanisms(data, page[0], command=page[1])
         typer.echo(f"written to {page[0]}", err=True)
     if as_json:
-        typer.echo(json.dumps(data, ensure_ascii=False, indent=2))
+        typer.echo(json_of(data, indent=2))
     else:
         _show_mechanisms(data)
 
@@ -209,7 +209,7 @@ def _attention(
             rates=rates,
         )
     if as_json:
-        typer.echo(json.dumps([asdict(one.row) for one in measured], indent=2))
+        typer.echo(json_of([asdict(one.row) for one in measured], indent=2))
     else:
         _show_attention(measured, rates.words())
 

@@ -1,6 +1,5 @@
 """`heedful doctor`: what this machine has, for choosing settings and for bug reports."""
 
-import json
 import os
 import platform
 import sys
@@ -15,6 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from heedful.cli._options import AsJson
+from heedful.texts import json_of
 
 # extra -> what it installs; a test compares this with the package's metadata
 EXTRAS = {
@@ -45,7 +45,7 @@ def doctor(
         _build()
     facts = examine()
     if as_json:
-        typer.echo(json.dumps(facts, ensure_ascii=False, indent=2))
+        typer.echo(json_of(facts, indent=2))
         return
     width = max(map(len, facts))
     for name, value in facts.items():

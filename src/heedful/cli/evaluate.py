@@ -1,6 +1,5 @@
 """`heedful evaluate`: what a run is worth."""
 
-import json
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -13,6 +12,7 @@ from heedful.cli._options import (
     TaskFrom,
     answer_settings,
 )
+from heedful.texts import json_of
 
 if TYPE_CHECKING:
     from heedful.evaluation import Report
@@ -39,7 +39,7 @@ def evaluate(
         opened = open_run(run, task_from)
         report = measure(opened, split=split, overrides=answer_settings(settings, beam))
     if as_json:
-        typer.echo(json.dumps(report.to_json(), ensure_ascii=False, indent=2))
+        typer.echo(json_of(report.to_json(), indent=2))
     else:
         show_report(report, opened.kind)
 

@@ -9,6 +9,7 @@ import typer
 from heedful.cli._options import MOST, Force, RunOrCheckpoint, Seed, TaskFrom
 from heedful.cli._streams import utf8_argument
 from heedful.errors import ConfigError
+from heedful.texts import json_of
 
 if TYPE_CHECKING:
     from heedful.explaining.explanation import Explanation
@@ -189,7 +190,7 @@ def _say(explanation: "Explanation", output: Path | None, *, command: str, as_js
     if output is not None:
         _write(explanation, output, command=command)
     if as_json:
-        typer.echo(json.dumps(explanation.to_json(), ensure_ascii=False, indent=2))
+        typer.echo(json_of(explanation.to_json(), indent=2))
     elif output is None:
         _draw(explanation)
 
@@ -226,7 +227,7 @@ def _write(explanation: "Explanation", output: Path, *, command: str) -> None:
 def _say_rate(found: "PassRate", *, as_json: bool) -> None:
     """Print how many explanations of a data set hold."""
     if as_json:
-        typer.echo(json.dumps(found.to_json(), ensure_ascii=False, indent=2))
+        typer.echo(json_of(found.to_json(), indent=2))
         return
     low, high = (100 * end for end in found.interval)
     typer.echo(

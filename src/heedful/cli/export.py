@@ -1,6 +1,5 @@
 """`heedful export`: a model as a folder that other programs run."""
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,6 +8,7 @@ import typer
 from heedful.cli._checkpoints import Columns, DataFile
 from heedful.cli._options import AsJson, RunOrCheckpoint, TaskFrom
 from heedful.files import named
+from heedful.texts import json_of
 
 
 def export(
@@ -45,7 +45,7 @@ def export(
     with working(f"exporting {run} to {to}"):
         about = write(run, to=to, output=output, force=force, task=task_from, data=given)
     if as_json:
-        typer.echo(json.dumps(about, ensure_ascii=False))
+        typer.echo(json_of(about))
     else:
         show_export(about, output)
 

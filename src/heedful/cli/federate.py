@@ -1,6 +1,5 @@
 """`heedful federate`: train the network of a run anew by clients that keep their data."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -8,6 +7,7 @@ import typer
 
 from heedful.cli._options import MOST, AsJson, RunFolder
 from heedful.files import named
+from heedful.texts import json_of
 
 if TYPE_CHECKING:
     from heedful.training.run import Run
@@ -96,7 +96,7 @@ def show(found: dict[str, "Run"], *, as_json: bool) -> None:
             }
             for name, report in reports.items()
         }
-        typer.echo(json.dumps({"split": split, **scores}, ensure_ascii=False, indent=2))
+        typer.echo(json_of({"split": split, **scores}, indent=2))
         return
     table = Table("trained", "run", first.replace("_", " "), "95 % interval", box=box.SIMPLE)
     for name, report in reports.items():

@@ -1,6 +1,5 @@
 """`heedful optimize`: spend less attention, keep the quality, prove both."""
 
-import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -16,6 +15,7 @@ from heedful.cli._signals import STOPS
 from heedful.cli._workers import together_of
 from heedful.errors import BudgetError
 from heedful.files import named
+from heedful.texts import json_of
 
 RUN_STEPS, CHECKPOINT_STEPS = 3000, 300  # of fine-tuning: what was trained for long needs few
 
@@ -144,7 +144,7 @@ def optimize(
 def _print_summary(report: dict[str, Any]) -> None:
     from heedful.optimizing.outcome import summary_of
 
-    typer.echo(json.dumps(summary_of(report), ensure_ascii=False))
+    typer.echo(json_of(summary_of(report)))
 
 
 def _search_run(

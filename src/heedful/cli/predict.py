@@ -1,7 +1,6 @@
 """`heedful predict`: answer what a user gives, and show where the model looked."""
 
 import itertools
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +19,7 @@ from heedful.cli._options import (
 from heedful.cli._streams import utf8_argument
 from heedful.data.blank import is_blank
 from heedful.errors import ConfigError, DataError
+from heedful.texts import json_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -164,7 +164,7 @@ def _say(
     """Print an answer; what is wrong with it goes to stderr, or into the JSON."""
     if as_json:
         plain = task.blank(text) if found is None else task.to_json(*found)
-        typer.echo(json.dumps(plain, ensure_ascii=False))
+        typer.echo(json_of(plain))
     elif found is None:
         typer.echo("")
     else:

@@ -1,6 +1,5 @@
 """`heedful profile`: what attention costs, and which of it matters."""
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +12,7 @@ from heedful.cli._outside import users_code
 from heedful.cli._tables import print_table, table
 from heedful.errors import ConfigError
 from heedful.files import named
+from heedful.texts import json_of
 
 BARS = "▁▂▃▄▅▆▇█"
 MIB = 2**20
@@ -59,7 +59,7 @@ def profile(
 
         write_json(output, found)
     if as_json:
-        typer.echo(json.dumps(found, ensure_ascii=False))
+        typer.echo(json_of(found))
     else:
         show_profile(found)
 

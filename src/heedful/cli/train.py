@@ -1,6 +1,5 @@
 """`heedful train`: train what a config file describes."""
 
-import json
 import os
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +8,7 @@ import typer
 
 from heedful.cli._options import AsJson, TaskFrom
 from heedful.errors import ConfigError
+from heedful.texts import json_of
 
 
 def train(
@@ -55,4 +55,4 @@ def train(
     folder = run_training(loaded, resume=resume, overrides=raised, quiet=quiet, task=task_from)[1]
     if int(os.environ.get("RANK") or 0):  # of several processes that train, the first one tells
         return
-    typer.echo(json.dumps({"run": str(folder)}, ensure_ascii=False) if as_json else folder)
+    typer.echo(json_of({"run": str(folder)}) if as_json else folder)

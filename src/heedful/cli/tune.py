@@ -1,6 +1,5 @@
 """`heedful tune`: search at train time for the cheapest model that is good enough."""
 
-import json
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from heedful.cli._program import again, own_task, typed
 from heedful.cli._signals import STOPS
 from heedful.errors import BudgetError
 from heedful.files import named
+from heedful.texts import json_of
 
 if TYPE_CHECKING:
     from heedful.config.base import TaskConfig
@@ -115,7 +115,7 @@ def tune(
         )
         raise
     if as_json:
-        typer.echo(json.dumps(found.plain, ensure_ascii=False, indent=1))
+        typer.echo(json_of(found.plain, indent=1))
     else:
         typer.echo("\n".join(summary(found, goal, task_from)))
 

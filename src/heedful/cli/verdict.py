@@ -1,6 +1,5 @@
 """`heedful verdict`: does what was changed answer as well as the original?"""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,6 +7,7 @@ import typer
 
 from heedful.cli._options import MOST, AsJson, Seed
 from heedful.errors import BudgetError
+from heedful.texts import json_of
 
 if TYPE_CHECKING:
     from heedful.optimizing.verdict import Verdict
@@ -47,7 +47,7 @@ def verdict(
 
     found = judge_predictions(before, after, lose=lose, span=span, look=look, seed=seed)
     if as_json:
-        typer.echo(json.dumps(found.to_json(), ensure_ascii=False))
+        typer.echo(json_of(found.to_json()))
     elif found.accepted:
         typer.echo(f"accepted on {found.examples:,} examples: {found.reason}")
     if not found.accepted:

@@ -1,6 +1,5 @@
 """`heedful verify`: which rules of attention does a function keep?"""
 
-import json
 from typing import Annotated, Any, Literal
 
 import typer
@@ -8,6 +7,7 @@ import typer
 from heedful.cli._options import AsJson
 from heedful.cli._outside import users_code
 from heedful.errors import VerificationError
+from heedful.texts import json_of
 
 
 def verify(
@@ -38,7 +38,7 @@ def verify(
     with working(f"verifying {function}") as tell, users_code(function, must):
         report = verify_claim(claim, name=function, on_progress=tell).to_json()
     if as_json:
-        typer.echo(json.dumps(report, ensure_ascii=False, indent=2))
+        typer.echo(json_of(report, indent=2))
     else:
         _show(report)
     if report["problem"]:

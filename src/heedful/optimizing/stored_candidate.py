@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from heedful.optimizing.digest import digest
 from heedful.optimizing.finetune import Finetuning
 from heedful.optimizing.problem import Problem
 from heedful.optimizing.verdict import Verdict
+from heedful.texts import finite
 
 NUMBERS = ("share", "slack", "within")
 
@@ -29,8 +31,8 @@ def store_weights(candidate: Candidate, path: Path) -> dict[str, Any]:
     return {
         "plan": candidate.plan.dumps(),
         "was": dict(candidate.plan.was),  # also of sites that nothing has moved yet
-        **{name: getattr(candidate, name) for name in NUMBERS},
-        "damage": candidate.divergence,  # the name that older versions read
+        **{name: finite(getattr(candidate, name)) for name in NUMBERS},
+        "damage": finite(candidate.divergence),  # the name that older versions read
         "trained": [asdict(each) for each in candidate.trained],
         "verdict": None if verdict is None else verdict.to_json(),
         "weights": digest(weights).hex(),
@@ -58,9 +60,11 @@ def stored_candidate(
     try:
         plan = replace(parse_plan(plain["plan"], map(type, problem.moves)), was=plain["was"])
         verdict = None if plain["verdict"] is None else Verdict(**plain["verdict"])
-        found = {name: plain[name] for name in NUMBERS}
+        # of what was never compared or judged there is no number
+        found = {name: plain[name] for name in NUMBERS if plain[name] is not None}
         found["trained"] = tuple(Finetuning(**each) for each in plain.get("trained", ()))
-        found["divergence"], whole = plain["damage"], plain["weights"]
+        damage, whole = plain["damage"], plain["weights"]
+        found["divergence"] = nan if damage is None else damage
     except (KeyError, TypeError) as error:
         raise RunError(f"{path.parent} must hold a search of heedful, got no {error}") from None
     check(plan, verdict)

@@ -1,11 +1,11 @@
 """What every page shares: one file that loads nothing from another host."""
 
 import html
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from heedful.errors import MissingExtraError
+from heedful.texts import json_of
 
 FONT = "Noto Sans, Noto Sans CJK SC, PingFang SC, Microsoft YaHei, WenQuanYi Micro Hei, sans-serif"
 # ast: expressions run without code generation, which strict pages forbid; no links to the outside
@@ -71,7 +71,7 @@ def page(title: str, body: str, charts: Mapping[str, dict[str, Any]], *, command
 
 def script(value: Any) -> str:
     """JSON that cannot end the script element it stands in."""
-    return json.dumps(value, ensure_ascii=False).replace("<", "\\u003c")
+    return json_of(value).replace("<", "\\u003c")
 
 
 def libraries() -> tuple[Any, Any]:

@@ -25,7 +25,8 @@ from heedful.serving.origins import OwnOrigin
 from heedful.serving.page import Page
 from heedful.serving.refusals import as_line, refusal
 from heedful.serving.requests import Reader
-from heedful.serving.service import Asked, Service, finite
+from heedful.serving.service import Asked, Service
+from heedful.texts import finite
 
 Respond = Callable[[Request, float], Awaitable[Response]]
 

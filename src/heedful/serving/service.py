@@ -1,6 +1,5 @@
 """A run at work for callers: inputs in, answers and explanations out, each with its own fault."""
 
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from heedful.report.run_page.data import Shown
 from heedful.reporting.examples import fields_of, said_in_a_line
 from heedful.serving.inputs import Input, Options, written
 from heedful.tasks.base import Picture
+from heedful.texts import finite
 from heedful.training.run import Run
 
 Outcome = dict[str, Any] | HeedfulError
@@ -198,7 +198,11 @@ def _is_none_or_wrong(example: Any) -> bool:
 
 
 def _plain(found: Any, folder: str) -> Outcome:
-    return _hidden(found, folder) if isinstance(found, HeedfulError) else finite(found, folder)
+    return (
+        _hidden(found, folder)
+        if isinstance(found, HeedfulError)
+        else finite(_plain_data(found, folder))
+    )
 
 
 def _hidden(error: HeedfulError, folder: str) -> HeedfulError:
@@ -210,17 +214,10 @@ def _pathless(text: str, folder: str) -> str:
     return re.sub(rf"{re.escape(folder)}[/\\]\d+[/\\]", "", text)
 
 
-def finite(value: Any, folder: str = "") -> Any:
-    """Return plain data that JSON can hold: what is no number is null; folders of files are gone.
-
-    Args:
-        value: Of dicts, lists, texts and numbers.
-        folder: Where files of callers lay.
-    """
+def _plain_data(value: Any, folder: str) -> Any:
+    """The same plain data without the folders of callers' files."""
     if isinstance(value, dict):
-        return {str(name): finite(each, folder) for name, each in value.items()}
+        return {name: _plain_data(each, folder) for name, each in value.items()}
     if isinstance(value, list | tuple):
-        return [finite(each, folder) for each in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return _pathless(value, folder) if isinstance(value, str) and folder else value
+        return [_plain_data(each, folder) for each in value]
+    return _pathless(value, folder) if isinstance(value, str) else value

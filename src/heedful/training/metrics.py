@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from heedful.errors import MissingExtraError, RunError
 from heedful.files import read_whole, reason, write_bytes
+from heedful.texts import json_of
 from heedful.training.events import Evaluated, Step, Watched
 
 LARGEST = 1 << 32  # bytes
@@ -58,7 +59,7 @@ class MetricsLog:
         Raises:
             RunError: The file cannot be written.
         """
-        lines = [json.dumps(_flat(event)) + "\n" for event in events]
+        lines = [json_of(_flat(event)) + "\n" for event in events]
         with _writable(self.path), self.path.open("a", encoding="utf-8") as file:
             file.write("".join(lines))
         if self._board is not None:
