@@ -1,5 +1,6 @@
 """What the server makes of the clients' answers is their average, weighted by their examples."""
 
+import re
 from functools import partial
 from types import SimpleNamespace
 
@@ -8,9 +9,18 @@ import torch
 from safetensors.torch import load_file
 
 from heedful.allocation.weights import weights_of
-from heedful.errors import TrainingError
+from heedful.errors import ConfigError, DataError, TrainingError
 from heedful.federated.local_training import train_locally
-from heedful.federated.sides import HISTORY, WEIGHTS, examples_of, fresh, put, reply, serve_rounds
+from heedful.federated.sides import (
+    HISTORY,
+    WEIGHTS,
+    data_of,
+    examples_of,
+    fresh,
+    put,
+    reply,
+    serve_rounds,
+)
 from heedful.files import read_json
 
 
@@ -74,23 +84,60 @@ def test_a_round_without_answers_is_no_result(trained, tmp_path, flower):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_client_may_bring_a_config_with_data_of_its_own(trained, tmp_path):
-    (tmp_path / "train.tsv").write_text(
-        "the day\ten\nder Tag\tde\nthe week\ten\n", encoding="utf-8"
-    )
-    (tmp_path / "dev.tsv").write_text("the year\ten\n", encoding="utf-8")
-    path = tmp_path / "own.toml"
-    path.write_text(
-        'task = "classify-text"\n[data]\nname = "table"\n'
-        f'train = "{tmp_path / "train.tsv"}"\ndev = "{tmp_path / "dev.tsv"}"\n',
-        encoding="utf-8",
-    )
+@pytest.fixture
+def own(tmp_path):
+    """Write a config of a client with data of its own."""
+
+    def make(*lines):
+        (tmp_path / "train.tsv").write_text("".join(f"{line}\n" for line in lines), "utf-8")
+        (tmp_path / "dev.tsv").write_text("the year\ten\n", encoding="utf-8")
+        path = tmp_path / "own.toml"
+        path.write_text(
+            'task = "classify-text"\n[data]\nname = "table"\n'
+            f'train = "{tmp_path / "train.tsv"}"\ndev = "{tmp_path / "dev.tsv"}"\n',
+            encoding="utf-8",
+        )
+        return path
+
+    return make
+
+
+def test_a_client_may_bring_a_config_with_data_of_its_own(trained, own):
+    path = own("the day\ten", "der Tag\tde", "the week\ten")
     found = examples_of(trained, {"run": str(trained.folder), "config": str(path)})
     assert [(example.text, example.label) for example in found] == [
         ("the day", "en"),
         ("der Tag", "de"),
         ("the week", "en"),
     ]
+
+
+@pytest.mark.parametrize("split", ["dev", "test"])
+def test_what_all_are_measured_on_is_not_learned_from(trained, own, split):
+    held_out = trained.examples(split)[0]
+    path = own(f"{held_out.text}\t{held_out.label}", "der Tag\tde")
+    found = examples_of(trained, {"run": str(trained.folder), "config": str(path)})
+    assert [example.text for example in found] == ["der Tag"]
+
+
+def test_data_that_the_network_does_not_take_is_refused(trained, own, tmp_path):
+    node = {"run": str(trained.folder), "config": str(own("le jour\tfr"))}
+    with pytest.raises(DataError, match=r"own.toml: a label must be one of de, en, got 'fr'"):
+        data_of(trained, node)
+    (tmp_path / "own.toml").write_text('task = "classify-image"\n', encoding="utf-8")
+    message = "must have data of the task classify-text, got classify-image in .*own.toml"
+    with pytest.raises(ConfigError, match=message):
+        data_of(trained, node)
+
+
+@pytest.mark.parametrize("whose", [{"client": 1, "clients": 2}, {}])
+def test_a_client_that_has_nothing_short_enough_is_refused(trained, own, monkeypatch, whose):
+    monkeypatch.setattr(type(trained.task), "encode", lambda task, examples, training: [])
+    given = whose or {"config": str(own("der Tag\tde", "the day\ten"))}
+    name = "client 1" if whose else re.escape(given["config"])
+    message = rf"an example that is not too long, got none of \d+ from {name}"
+    with pytest.raises(DataError, match=message):
+        data_of(trained, {"run": str(trained.folder), **given})
 
 
 def test_whole_numbers_are_rounded_and_keep_their_type():

@@ -13,7 +13,7 @@ from heedful.errors import ConfigError, RunError
 from heedful.federated.app_folder import write_app
 from heedful.federated.local_training import train_locally
 from heedful.federated.loopback import check_flower, run_on_loopback
-from heedful.federated.sides import HISTORY, WEIGHTS, examples_of, fresh, put
+from heedful.federated.sides import HISTORY, WEIGHTS, data_of, fresh, put
 from heedful.files import read_json
 from heedful.locks import check_unused
 from heedful.training.checkpoint import Progress, save_checkpoint
@@ -92,6 +92,8 @@ def federate(
 
     Raises:
         MissingExtraError: flwr is not installed.
+        ConfigError: The config of a client is of another task.
+        DataError: A client has no example that the network takes.
         RunError: The folder is not new.
         TrainingError: A client did not answer, or a process of Flower ended.
         UnsupportedError: It is to run on Windows.
@@ -100,7 +102,7 @@ def federate(
     check_unused(output)
     nodes = federation.nodes(run)
     for node in nodes if federation.configs else nodes[:1]:  # shares are drawn together
-        examples_of(run, node)  # what cannot be read or shared is refused before anything starts
+        data_of(run, node)  # what cannot be read or shared is refused before anything starts
     with tempfile.TemporaryDirectory(prefix="heedful-federated-") as made:
         work = Path(made)
         app = work / "app"
@@ -131,8 +133,7 @@ def train_alone(run: Run, federation: Federation, *, client: int, output: Path) 
     check_unused(output)
     node = federation.nodes(run)[client]
     model, steps = fresh(run), federation.rounds * federation.steps
-    data = run.task.encode(examples_of(run, node), training=True)
-    loss = train_locally(run.task, model, data, steps=steps)
+    loss = train_locally(run.task, model, data_of(run, node), steps=steps)
     about = {"strategy": "alone", "client": client, "loss": [loss], "steps": steps}
     write_run(run, model, output, federation, about)
     return Run(output)

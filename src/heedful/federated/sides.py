@@ -13,10 +13,12 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from heedful.allocation.weights import fill, weights_of
-from heedful.errors import TrainingError
+from heedful.data.overlaps import without_held_out
+from heedful.errors import ConfigError, DataError, TrainingError
 from heedful.federated.local_training import train_locally
 from heedful.federated.shards import shard
 from heedful.files import write_bytes, write_json
+from heedful.tasks.base import Dataset
 from heedful.tasks.catalog import load_config
 from heedful.training.run import Run, build
 from heedful.training.splits import training_examples
@@ -33,14 +35,26 @@ def fresh(run: Run) -> nn.Module:
 def examples_of(run: Run, node: dict[str, Any]) -> list[Any]:
     """What a client trains on: the data of its own config, or its share of the run's.
 
+    Never the held-out examples of the run, whoever has them too.
+
     Args:
         run: Says how texts become numbers.
         node: The node configuration: `config`, a TOML file whose `[data]` is this client's; or
             `client`, `clients` and, as it likes, `skew`.
+
+    Raises:
+        ConfigError: Its config is of another task.
+        DataError: There are too few examples, or they cannot be read.
     """
     if "config" in node:
         own = load_config(Path(str(node["config"])))
-        return run.kind.read_training(own)
+        if own.task != run.config.task:
+            raise ConfigError(
+                f"clients must have data of the task {run.config.task}, got {own.task} in "
+                f"{node['config']}"
+            )
+        held_out = [*run.examples("dev"), *run.examples("test")]  # on which all are measured
+        return without_held_out(run.kind.read_training(own), held_out, run.task.identity)
     return shard(
         training_examples(run),
         client=int(node["client"]),
@@ -50,13 +64,35 @@ def examples_of(run: Run, node: dict[str, Any]) -> list[Any]:
     )
 
 
+def data_of(run: Run, node: dict[str, Any]) -> Dataset:
+    """The examples of a client as the network of a run takes them; see `examples_of`.
+
+    Raises:
+        DataError: Also where the network takes none of them, or they have labels of their own.
+    """
+    examples = examples_of(run, node)
+    try:
+        data = run.task.encode(examples, training=True)
+    except DataError as error:
+        if "config" not in node:
+            raise
+        raise DataError(f"{node['config']}: {error}") from None
+    if not len(data):
+        whose = node["config"] if "config" in node else f"client {node['client']}"
+        raise DataError(
+            f"every client must have an example that is not too long, got none of {len(examples)} "
+            f"from {whose}"
+        )
+    return data
+
+
 def reply(message: Any, context: Any) -> Any:
     """The client's answer to one round: its weights, its loss, and how many examples it has."""
     flower, node = import_module("flwr.app"), dict(context.node_config)
     run = Run(str(node["run"]), device="cpu")
     asked, model = message.content["config"], fresh(run)
     put(model, message.content["arrays"].to_torch_state_dict())
-    data = run.task.encode(examples_of(run, node), training=True)
+    data = data_of(run, node)
     loss = train_locally(
         run.task,
         model,
