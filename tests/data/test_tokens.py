@@ -78,15 +78,14 @@ def test_numbers_of_the_special_pieces():
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("unknown", [(), (0,), (2,), (1, 4), (0, 1, 2, 3, 4, 5)])
-def test_what_a_model_wrote_is_cut_as_it_wrote_it(kind, unknown):
+def test_what_a_model_wrote_is_spelled_token_by_token(kind, unknown):
     vocabulary = train_tokenizer(kind, ["wxyz"], vocabulary=1_000)
     (letters,) = vocabulary.encode(["wxyz"])
     row = letters[1:-1]
     for place in unknown:
         row.insert(place, UNKNOWN)
-    numbers, pieces = vocabulary.written(*vocabulary.decode([row]))
-    assert numbers == [BOS, *row, EOS]
-    assert pieces == ["<s>", *(vocabulary.decode([[number]])[0] for number in row), "</s>"]
+    assert vocabulary.spelled(row) == [vocabulary.decode([[number]])[0] for number in row]
+    assert vocabulary.spelled([BOS, *row, EOS, PAD])[-2:] == ["</s>", "<pad>"]
 
 
 @pytest.mark.parametrize("kind", KINDS)

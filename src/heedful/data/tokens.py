@@ -79,20 +79,9 @@ class Vocabulary:
             for number, (start, end) in zip(encoding.ids, encoding.offsets, strict=True)
         ]
 
-    def written(self, text: str) -> tuple[list[int], list[str]]:
-        """Numbers and pieces of a text that a model wrote, as `encode` and `pieces` have them.
-
-        But where it reads `<unk>` the model wrote one piece that is none, and so it is here.
-        """
-        unknown = SPECIAL[UNKNOWN]
-        numbers, pieces = [BOS], [SPECIAL[BOS]]
-        for index, part in enumerate(text.split(unknown)):
-            if index > 0:
-                numbers.append(UNKNOWN)
-                pieces.append(unknown)
-            numbers += self.encode([part])[0][1:-1]
-            pieces += self.pieces(part)[1:-1]
-        return [*numbers, EOS], [*pieces, SPECIAL[EOS]]
+    def spelled(self, numbers: Sequence[int]) -> list[str]:
+        """The text of each number by itself, of special ones their names; nothing is left out."""
+        return [self._surface[number] for number in numbers]
 
     def save(self, path: Path | str) -> None:
         """Write a `tokenizer.json`, whole or not at all.

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from heedful.data.tokens import UNKNOWN
 from heedful.errors import UnsupportedError
 from heedful.explaining.gradient_attention import gradient_attention
 from heedful.explaining.integrated_gradients import integrated_gradients
@@ -16,7 +17,7 @@ TEXT = "a blue ring"
 SMALL = {"width": 16, "heads": 2, "patch": 16, "decoder_layers": 2, "feedforward": 16}
 
 
-def asked(text=TEXT, **model):
+def asked(text=TEXT, unknown=False, **model):
     tables = {"task": "describe", "model": {**SMALL, **model}}
     tables["data"] = {"examples": 30, "dev": 2, "test": 2}
     config = parse_config(tables)
@@ -24,7 +25,13 @@ def asked(text=TEXT, **model):
     torch.manual_seed(5)
     network = build(task).eval()
     example = task.parse(SCENE)
-    return task, network, task.question(network, example, Description(text=text, cut=False))
+    written = task.vocabulary.encode([text])[0][1:-1]
+    written[1:1] = [UNKNOWN] * unknown
+    said = Description(text=text, written=tuple(written), cut=False)
+    if unknown:
+        pieces = [each.word for each in task.picture(network, example, said).maps]
+        assert pieces == ["a", "<unk>", "blue", "ring"]
+    return task, network, task.question(network, example, said)
 
 
 def test_the_whole_image_has_the_scores_of_the_plain_batch():
@@ -37,6 +44,18 @@ def test_the_whole_image_has_the_scores_of_the_plain_batch():
     assert question.targets == ("a", " blue", " ring")
     expected = (chosen / (1 - chosen)).log()
     torch.testing.assert_close(found[0].double(), expected, atol=1e-4, rtol=0)
+
+
+def test_an_unknown_token_that_was_written_is_one_also_in_the_picture():
+    task, network, question = asked(unknown=True)
+    (begin, *tokens, _) = task.vocabulary.encode([TEXT])[0]
+    tokens.insert(1, UNKNOWN)
+    images = torch.from_numpy(question.canvas)[None].permute(0, 3, 1, 2) / 127.5 - 1
+    shares = network(images, torch.tensor([[begin, *tokens[:-1]]])).softmax(-1)[0].double()
+    chosen = shares[range(4), tokens]
+    found = question.scores(network, question.inputs(torch.ones(1, 9, dtype=torch.bool)))
+    assert question.targets == ("a", "<unk>", " blue", " ring")
+    torch.testing.assert_close(found[0].double(), (chosen / (1 - chosen)).log(), atol=1e-4, rtol=0)
 
 
 def test_a_cell_that_is_removed_has_the_colour_of_the_whole():
@@ -65,5 +84,5 @@ def test_without_attention_there_is_no_route():
 
 
 def test_a_sentence_of_no_words_is_refused():
-    with pytest.raises(UnsupportedError, match="must hold a word to be explained, got ''"):
+    with pytest.raises(UnsupportedError, match="must hold a word to be explained, got none"):
         asked(text="")

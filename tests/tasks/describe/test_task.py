@@ -102,7 +102,8 @@ def found_things(run, examples):
     found, chance = [], []
     patch = run.config.model.patch
     for example in examples:
-        said = Description(text=example.caption, cut=False)
+        written = run.task.vocabulary.encode([example.caption])[0][1:-1]
+        said = Description(text=example.caption, written=tuple(written), cut=False)
         question = run.task.question(run.model, example, said)
         [named] = places_of_words([example], [question.targets], run.config.data, patch=patch)
         for cells, weights in zip(named, occlusion(run.model, question).weights, strict=True):

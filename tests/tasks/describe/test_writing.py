@@ -8,9 +8,10 @@ from heedful.data.tokens import PAD
 from heedful.models.image_captioner import ImageCaptioner
 from heedful.nn.constant import Constant
 from heedful.tasks.catalog import parse_config
-from heedful.tasks.describe.captions import drawn
+from heedful.tasks.describe.captions import drawn, load_pixels
 from heedful.tasks.describe.task import Describe
 from heedful.tasks.describe.writing import (
+    Description,
     cross_entropy,
     describe,
     logits_of,
@@ -90,7 +91,8 @@ def test_without_attention_all_look_elsewhere(task):
     assert not looks_at_cells(model)
     answers = describe(model, data, task.vocabulary, task.config.decode)
     assert all(each.named == each.elsewhere > 0 for each in answers)
-    assert look(model, data, ["a"], title="x") is None
+    image = load_pixels(drawn(task.config.data, "test", 1, 1), task.config.data)[0]
+    assert look(model, image, answers[0], task.vocabulary, title="x") is None
     model = network(task)
     for layer in model.decoder:
         layer.cross_attention = Constant(8)
@@ -108,8 +110,10 @@ def test_unknown_places_are_not_counted(task):
 
 def test_a_picture_has_a_map_for_each_word(task):
     (example,) = drawn(task.config.data, "test", 1, 1)
-    pieces = task.vocabulary.pieces(example.caption)[1:-1]
-    picture = look(network(task), task.encode([example]), pieces, title="seen")
+    written = tuple(task.vocabulary.encode([example.caption])[0][1:-1])
+    said = Description(text=example.caption, written=written, cut=False)
+    [image] = load_pixels([example], task.config.data)
+    picture = look(network(task), image, said, task.vocabulary, title="seen")
     assert [each.word for each in picture.maps] == example.caption.split()
     assert picture.title == "seen"
     for each in picture.maps:

@@ -20,7 +20,8 @@ def asked(prompt, written="mat on", model=TRANSFORMER):
     task = GenerateText.fit(parse_config(settings), [Passage(TEXT)])
     torch.manual_seed(1)
     network = build(task).eval()
-    return task, network, task.question(network, prompt, Continuation(written, len(written)))
+    tokens = tuple(task.vocabulary.encode([written])[0][1:-1])
+    return task, network, task.question(network, prompt, Continuation(written, tokens))
 
 
 def whole(network, question):

@@ -25,7 +25,8 @@ def asked(by, text="5 5", **model):
     torch.manual_seed(6)
     network = build(task).eval()
     example = task.parse("tones:5")
-    return task, network, example, task.question(network, example, Transcript(text))
+    heard = Transcript(text, tuple(task.vocabulary.encode([text])[0][1:-1]))
+    return task, network, example, task.question(network, example, heard)
 
 
 def scored(network, question):
@@ -59,9 +60,16 @@ def test_what_the_decoder_wrote_has_the_odds_of_the_plain_batch():
     batch = task.encode([replace(example, label="5 5")]).batch([0], "cpu")
     written = network(batch["features"], batch["features_lengths"], batch["text"][:, :-1])[0]
     chosen = written.softmax(-1).double()[range(3), batch["text"][0, 1:4]]
-    assert question.targets == ("5", " ", "5")
+    assert question.targets == ("5", "<unk>", "5")  # no line of these has a space
     expected = (chosen / (1 - chosen)).log()
     torch.testing.assert_close(scored(network, question), expected, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("by", ["ctc", "attention"])
+def test_an_unknown_token_that_was_heard_is_one(by):
+    _, network, _, question = asked(by, "z5")
+    assert question.targets == ("<unk>", "5")
+    assert scored(network, question).shape == (2,)
 
 
 def test_a_stretch_that_is_removed_is_silent():
@@ -97,5 +105,5 @@ def test_one_token_can_be_asked_about():
 
 
 def test_silence_is_refused():
-    with pytest.raises(UnsupportedError, match="must hold a token to be explained, got ''"):
+    with pytest.raises(UnsupportedError, match="must hold a token to be explained, got none"):
         asked("ctc", "")

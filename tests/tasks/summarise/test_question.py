@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from heedful.data.examples import Example
+from heedful.data.tokens import BOS, UNKNOWN
 from heedful.errors import UnsupportedError
 from heedful.explaining.gradient_attention import gradient_attention
 from heedful.explaining.integrated_gradients import integrated_gradients
@@ -23,7 +24,13 @@ def asked(model=POINTER, summary="two zebra words"):
     task = Summarise.fit(parse_config(settings), known)
     torch.manual_seed(0)
     network = build(task).eval()
-    return task, network, task.question(network, TEXT, Summary(summary, (), 3))
+    return task, network, task.question(network, TEXT, said(task, TEXT.source, summary))
+
+
+def said(task, text, summary):
+    """A summary with the tokens of its words; `<unk>` is one of them."""
+    tokens = task.encode([Example(text, summary.replace("<unk>", "zzz"))]).target.flat[1:-1]
+    return Summary(summary, (), tuple(tokens.tolist()) if summary else ())
 
 
 @pytest.mark.parametrize("model", [POINTER, {"copying": False}, RNN])
@@ -34,16 +41,31 @@ def test_the_whole_text_has_the_scores_of_the_plain_batch(model):
     shares = network(source, lengths, target[:, :4]).softmax(-1)[0].double()
     chosen = shares[range(3), target[0, 1:4]]
     found = question.scores(network, question.inputs(torch.ones(1, 7, dtype=torch.bool)))
-    assert question.targets == (" two", " zebra", " words")
+    assert question.targets == (" two", " zebra" if task.copying else "<unk>", " words")
     torch.testing.assert_close(found[0].double(), (chosen / (1 - chosen)).log(), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("summary", ["two <unk> words", "<unk> two", "<unk>"])
+def test_an_unknown_token_that_was_written_is_one(summary):
+    task, network, question = asked({"copying": False}, summary=summary)
+    words = summary.split()
+    assert [target.strip() for target in question.targets] == words
+    source, lengths, _ = task.encode([Example(TEXT.source, "")]).batch([0], "cpu")
+    tokens = said(task, TEXT.source, summary).written
+    assert tokens.count(UNKNOWN) == 1
+    shares = network(source, lengths, torch.tensor([[BOS, *tokens[:-1]]])).softmax(-1)[0].double()
+    chosen = shares[range(len(words)), tokens]
+    found = question.scores(network, question.inputs(torch.ones(1, 7, dtype=torch.bool)))
+    torch.testing.assert_close(found[0].double(), (chosen / (1 - chosen)).log(), atol=1e-4, rtol=0)
+    picture = task.picture(network, TEXT, said(task, TEXT.source, summary))
+    assert picture.target == question.targets
 
 
 def test_a_word_that_is_left_out_was_never_there():
     task, network, question = asked()
     kept = torch.tensor([[True, True, True, False, True, True, True]])
-    shorter = task.question(
-        network, Example("the zebra said or two words", ""), Summary("two zebra words", (), 3)
-    )
+    text = "the zebra said or two words"
+    shorter = task.question(network, Example(text, ""), said(task, text, "two zebra words"))
     whole = shorter.inputs(torch.ones(1, 6, dtype=torch.bool))
     expected = shorter.scores(network, whole)
     torch.testing.assert_close(question.scores(network, question.inputs(kept)), expected)
@@ -78,5 +100,5 @@ def test_a_pointer_is_the_last_step_of_the_way():
 
 
 def test_an_empty_summary_is_refused():
-    with pytest.raises(UnsupportedError, match="must hold a word to be explained, got ''"):
+    with pytest.raises(UnsupportedError, match="must hold a word to be explained, got none"):
         asked(summary="")

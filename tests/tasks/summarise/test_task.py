@@ -77,11 +77,13 @@ class TestSummarise(TaskContract):
     def test_the_picture_has_a_row_for_each_word(self, run):
         task, example = run.task, Example("once there was a bcdfglm", "")
         answer = task.answer(run.model, task.encode([example]))[0]
-        picture = task.picture(run.model, example, type(answer)("the bcdfglm", (), 2))
+        the, copied = task.encode([Example(example.source, "the bcdfglm")]).target.flat[1:-1]
+        said = type(answer)("the bcdfglm", (), (the, copied))
+        picture = task.picture(run.model, example, said)
         assert picture.source == tuple(" once| there| was| a| bcdfglm".split("|"))
         assert picture.target == (" the", " bcdfglm")
         assert [sum(row) for row in picture.weights] == pytest.approx([1, 1])
-        assert task.picture(run.model, example, type(answer)("", (), 0)) is None
+        assert task.picture(run.model, example, type(answer)("", (), ())) is None
 
     def test_a_file_is_read_by_its_columns(self, run, tables):
         assert run.task.read_file(run.config, tables["test"]) == run.examples("test")
@@ -115,7 +117,7 @@ def test_every_network_answers(model):
     assert all(task.show(answer) == answer.text for answer in answers)
     looks = model.get("attention") != "none"
     assert (
-        task.picture(network, examples[0], type(answers[0])("words", (), 1)) is not None
+        task.picture(network, examples[0], type(answers[0])("words", (), (4,))) is not None
     ) == looks
 
 

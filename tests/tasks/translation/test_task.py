@@ -175,7 +175,7 @@ def test_an_answer_is_told_in_words_and_as_plain_data(vocabularies):
     assert len(subject.warnings(examples[0], answers[0])) == 2 + answers[0].cut
     assert subject.remark(data, answers) == {"too_long": 1, "cut": sum(x.cut for x in answers)}
     assert subject.remark(data, answers).keys() == subject.remarks.keys()
-    assert subject.amount(answers) == sum(x.written for x in answers)
+    assert subject.amount(answers) == sum(len(x.written) for x in answers)
     with pytest.raises(DataError, match="a text must hold a word to translate, got ' '"):
         subject.parse(" ")
 

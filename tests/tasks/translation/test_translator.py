@@ -45,8 +45,9 @@ def test_learned_positions_read_the_beginning_of_a_text_that_is_too_long(vocabul
     assert [outcome.unread for outcome in outcomes] == [2, 0, 0]
     assert [outcome.too_long for outcome in outcomes] == [True, False, True]
     assert [outcome.text for outcome in outcomes] == subject.translate([same, "one", same])
-    assert "".join(subject.align(long, "一" * 9).source) == same
-    assert len(subject.align(long, "一" * 9).target) == 5
+    [_, one, _] = vocabularies.target.encode(["一"])[0]
+    assert "".join(subject.align(long, [one] * 9).source) == same
+    assert len(subject.align(long, [one] * 9).target) == 5
 
 
 def test_unknown_tokens_are_counted(vocabularies):
@@ -83,7 +84,9 @@ def test_a_text_without_words_is_an_error(vocabularies, text):
     "model", [TransformerModel(width=16, heads=2), RnnModel(width=8, hidden=8)]
 )
 def test_an_alignment_has_a_row_a_target_piece(vocabularies, model):
-    aligned = translator(vocabularies, model).align("one two", "三四五")
+    aligned = translator(vocabularies, model).align(
+        "one two", vocabularies.target.encode(["三四五"])[0][1:-1]
+    )
     assert aligned.target == ("三", "四", "五")
     assert "".join(aligned.source) == "one two"
     assert len(aligned.weights) == 3
@@ -95,7 +98,8 @@ def test_an_alignment_has_a_row_a_target_piece(vocabularies, model):
 def test_a_row_of_the_alignment_is_the_step_that_wrote_the_piece(vocabularies):
     """The weights used while the piece is being chosen, not those after it was read back."""
     subject = translator(vocabularies)
-    aligned = subject.align("one two", "三四")
+    written = vocabularies.target.encode(["三四"])[0][1:-1]
+    aligned = subject.align("one two", written)
     source = torch.tensor(vocabularies.source.encode(["one two"]))
     for row, target in enumerate([[BOS], vocabularies.target.encode(["三"])[0][:2]]):
         with torch.inference_mode():

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
+from heedful.data.tokens import BOS
 from heedful.errors import UnsupportedError
 from heedful.explaining.images import REMOVAL, Cells
 from heedful.explaining.question import Question
@@ -13,24 +14,26 @@ from heedful.tasks.describe.captions import Captioned, load_pixels
 
 if TYPE_CHECKING:
     from heedful.tasks.describe.task import Describe
+    from heedful.tasks.describe.writing import Description
 
 
-def why_described(task: "Describe", model: Any, example: Captioned, text: str) -> Question:
+def why_described(
+    task: "Describe", model: Any, example: Captioned, answer: "Description"
+) -> Question:
     """Ask why a model wrote each word about an image, given those before it.
 
     Args:
         task: With what it has learned.
         model: That gave the answer.
         example: The image.
-        text: That was written.
+        answer: What was written of it.
 
     Raises:
         UnsupportedError: Nothing was written.
     """
-    if not text:
-        raise UnsupportedError(f"a sentence must hold a word to be explained, got {text!r}")
-    numbers, pieces = task.vocabulary.written(text)
-    said = numbers[:-1]
+    if not answer.written:
+        raise UnsupportedError("a sentence must hold a word to be explained, got none")
+    said = [BOS, *answer.written]
     cells = Cells(load_pixels([example], task.config.data)[0], (model.side, model.side))
     places = range(model.side**2)
 
@@ -40,7 +43,7 @@ def why_described(task: "Describe", model: Any, example: Captioned, text: str) -
 
     return Question(
         pieces=cells.names,
-        targets=tuple(pieces[1:-1]),
+        targets=tuple(task.vocabulary.spelled(answer.written)),
         inputs=cells.kept,
         scores=scores,
         removal=REMOVAL,
@@ -53,5 +56,5 @@ def why_described(task: "Describe", model: Any, example: Captioned, text: str) -
         channels_first=True,
         shape=cells.shape,
         canvas=cells.pixels,
-        title=" ".join(text.split()),
+        title=task.show(answer),
     )

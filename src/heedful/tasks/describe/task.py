@@ -206,15 +206,14 @@ class Describe(Task[Captioned, "Description"]):
         """Return the image, and where each word looked."""
         from heedful.tasks.describe.writing import look
 
-        pieces = self.vocabulary.pieces(answer.text)[1:-1]
-        shown = Captioned(example.image, answer.text, example.hash)
-        return look(model, self.encode([shown]), pieces, title=self.show(answer))
+        [image] = load_pixels([example], self.config.data)
+        return look(model, image, answer, self.vocabulary, title=self.show(answer))
 
     def question(self, model: "nn.Module", example: Captioned, answer: "Description") -> "Question":
         """Ask which cells of the image speak for each word."""
         from heedful.tasks.describe.question import why_described
 
-        return why_described(self, model, example, answer.text)
+        return why_described(self, model, example, answer)
 
     def rows(self, model: "nn.Module", batch: Any) -> Rows:
         """Return the logits of every token."""

@@ -1,12 +1,13 @@
 """How sentences are learned and written, and where each of their words looked."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from heedful.data.image_attention import AttentionMap, ImageAttention
@@ -24,6 +25,7 @@ class Description:
 
     Args:
         text: The sentence.
+        written: Tokens of it.
         cut: The search reached `decode.max_length`, so the end is missing.
         named: Words of the true sentence that name something of an object whose place is known.
         elsewhere: Those of them that looked most at a place where that object is not; all, where
@@ -31,6 +33,7 @@ class Description:
     """
 
     text: str
+    written: tuple[int, ...]
     cut: bool
     named: int = 0
     elsewhere: int = 0
@@ -101,6 +104,7 @@ def describe(
             found.append(
                 Description(
                     text=text.strip(),
+                    written=tuple(written[row]),
                     cut=len(written[row]) >= decode.max_length,
                     named=named[row],
                     elsewhere=elsewhere[row],
@@ -116,25 +120,29 @@ def looks_at_cells(model: Any) -> bool:
     )
 
 
-def look(model: Any, data: Columns, pieces: Sequence[str], *, title: str) -> ImageAttention | None:
-    """Return an image and where each piece of its sentence looked; `None` where none looks.
+def look(
+    model: Any, image: NDArray[np.uint8], said: Description, vocabulary: Vocabulary, *, title: str
+) -> ImageAttention | None:
+    """Return an image and where each token of its sentence looked; `None` where none looks.
 
     Args:
         model: What describes, in evaluation mode.
-        data: One image with its sentence.
-        pieces: Of the sentence.
+        image: `(rows, columns, channels)`.
+        said: What was written of it.
+        vocabulary: Of the sentence.
         title: What the picture is of.
     """
     if not looks_at_cells(model):
         return None
-    batch = data.batch([0], device_of(model))
+    batch = {"images": torch.from_numpy(image)[None].to(device_of(model))}
+    target = torch.tensor([[BOS, *said.written]], device=device_of(model))
     with torch.inference_mode():
-        weights = model.alignment(pixels_of(batch), batch["caption"][:, :-1])[0].float()
+        weights = model.alignment(pixels_of(batch), target)[0].float()
     maps = [
         AttentionMap.of(row.view(model.side, model.side).numpy(), word=piece.strip())
-        for piece, row in zip(pieces, weights.cpu(), strict=False)
+        for piece, row in zip(vocabulary.spelled(said.written), weights.cpu(), strict=False)
     ]
-    return ImageAttention.of(batch["images"][0].cpu().numpy(), maps, title=title)
+    return ImageAttention.of(image, maps, title=title)
 
 
 def _looks(model: Any, batch: dict[str, Tensor]) -> tuple[list[int], list[int]]:

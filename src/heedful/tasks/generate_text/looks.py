@@ -1,5 +1,6 @@
 """Where each new piece of a text looked, for pictures."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from heedful.data.alignment import Alignment
@@ -10,7 +11,7 @@ SHOWN = 40  # pieces of the prompt, and of what was written
 
 
 def looked(
-    model: Any, vocabulary: Vocabulary, prompt: str, continuation: str, *, shown: int = SHOWN
+    model: Any, vocabulary: Vocabulary, prompt: str, written: Sequence[int], *, shown: int = SHOWN
 ) -> Alignment | None:
     """Return the mean weights over all layers and heads, of near pieces.
 
@@ -21,7 +22,7 @@ def looked(
         model: What has written.
         vocabulary: Of its tokens.
         prompt: What was gone on with.
-        continuation: What was written.
+        written: The tokens that were written.
         shown: Pieces of either that are shown at most.
 
     Returns:
@@ -42,11 +43,9 @@ def looked(
     ]
     if not names:
         return None
-    both = [
-        list(zip(vocabulary.pieces(text), vocabulary.encode([text])[0], strict=True))[1:-1]
-        for text in (prompt, continuation)
-    ]
-    before, behind = both[0][-model.longest :], both[1][:shown]
+    typed = list(zip(vocabulary.pieces(prompt), vocabulary.encode([prompt])[0], strict=True))
+    before = typed[1:-1][-model.longest :]
+    behind = list(zip(vocabulary.spelled(written), written, strict=True))[:shown]
     pieces, tokens = zip(*before, *behind, strict=True)
     read = torch.tensor([tokens[:-1]], device=device_of(model))
     with torch.inference_mode(), probe(model, sites=names) as heard:
@@ -59,5 +58,5 @@ def looked(
         source=tuple(pieces[first:-1]),
         target=tuple(pieces[len(before) :]),
         weights=tuple(map(tuple, weights.tolist())),
-        title=f"{prompt} → {continuation}",
+        title=f"{prompt} → {''.join(vocabulary.spelled(written))}",
     )

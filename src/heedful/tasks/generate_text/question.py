@@ -1,5 +1,6 @@
 """Why a text goes on as it does: the words of its prompt, and the prompt without some of them."""
 
+from collections.abc import Sequence
 from itertools import groupby, islice
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,7 +17,7 @@ from heedful.explaining.texts import words_of
 from heedful.tasks.generate_text.passages import Passage
 
 if TYPE_CHECKING:
-    from heedful.tasks.generate_text.task import GenerateText
+    from heedful.tasks.generate_text.task import Continuation, GenerateText
 
 Token = tuple[int, str]  # its number and its text
 
@@ -38,7 +39,9 @@ class Copies(NamedTuple):
     written: Tensor
 
 
-def why_continued(task: "GenerateText", model: nn.Module, prompt: Passage, text: str) -> Question:
+def why_continued(
+    task: "GenerateText", model: nn.Module, prompt: Passage, answer: "Continuation"
+) -> Question:
     """Ask why a model wrote each of the first words of a continuation, given what is before it.
 
     A word is decided by its first token; what follows that is written, and seldom rests on the
@@ -51,9 +54,9 @@ def why_continued(task: "GenerateText", model: nn.Module, prompt: Passage, text:
         task: With what it has learned.
         model: That gave the answer.
         prompt: What was gone on with.
-        text: What was written.
+        answer: What was written.
     """
-    before, written, sizes = _seen(task, model, prompt, text)
+    before, written, sizes = _seen(task, model, prompt, answer.written)
     tokens, pieces = zip(*before, strict=True)
     starts = np.cumsum([0, *sizes[:-1]]).tolist()
     # without the markers that `words_of` expects: a language model reads none
@@ -89,7 +92,7 @@ def why_continued(task: "GenerateText", model: nn.Module, prompt: Passage, text:
         ),
         embedding="embedding",
         embedded=places,
-        title=f"{prompt.text:.200} → {text:.200}",
+        title=f"{prompt.text:.200} → {answer.text:.200}",
     )
 
 
@@ -99,16 +102,21 @@ def _words(tokens: list[Token], sizes: list[int]) -> tuple[str, ...]:
 
 
 def _seen(
-    task: "GenerateText", model: nn.Module, prompt: Passage, text: str
+    task: "GenerateText", model: nn.Module, prompt: Passage, tokens: Sequence[int]
 ) -> tuple[list[Token], list[Token], list[int]]:
     """The tokens of a prompt and of the words asked for that a model sees at once; their sizes."""
     vocabulary = task.vocabulary
-    numbers = [vocabulary.encode([side])[0] for side in (prompt.before, prompt.text, text)]
-    pieces = [vocabulary.pieces(side) for side in (prompt.before, prompt.text, text)]
-    sides = [list(zip(*both, strict=True))[1:-1] for both in zip(numbers, pieces, strict=True)]
-    places = words_of(numbers[2], pieces[2]).places[1:-1]
+    before = [
+        pair
+        for side in (prompt.before, prompt.text)
+        for pair in list(zip(vocabulary.encode([side])[0], vocabulary.pieces(side), strict=True))[
+            1:-1
+        ]
+    ]
+    spelled = vocabulary.spelled(tokens)
+    places = words_of((BOS, *tokens, EOS), ("", *spelled, "")).places[1:-1]
     sizes = [len([*word]) for _, word in groupby(places)][:ASKED]
-    before, written = [*sides[0], *sides[1]], sides[2][: sum(sizes)]
+    written = list(zip(tokens, spelled, strict=True))[: sum(sizes)]
     sight = getattr(model, "longest", None)
     if sight is None:
         return before, written, sizes

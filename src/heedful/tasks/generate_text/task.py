@@ -53,7 +53,7 @@ class Continuation:
     """
 
     text: str
-    written: int
+    written: tuple[int, ...]
 
 
 def bits_per_character() -> SumMetric:
@@ -191,8 +191,9 @@ class GenerateText(Task[Passage, Continuation]):
                 seeds=[[decode.seed, *prompts[row]] for row in rows],
             )
             found |= dict(zip(rows, written, strict=True))
-        texts = self.vocabulary.decode([found[row] for row in range(len(data))])
-        return [Continuation(text, decode.length) for text in texts]
+        rows = [found[row] for row in range(len(data))]
+        texts = self.vocabulary.decode(rows)
+        return [Continuation(text, (*row,)) for text, row in zip(texts, rows, strict=True)]
 
     def parse(self, text: str) -> Passage:
         """Take a text to go on with."""
@@ -213,7 +214,7 @@ class GenerateText(Task[Passage, Continuation]):
         return {
             "prompt": example.text,
             "continuation": answer.text,
-            "tokens": answer.written,
+            "tokens": len(answer.written),
             "seed": self.config.decode.seed,
             "unknown": unknown_pieces(self.vocabulary, example.text),
         }
@@ -230,7 +231,7 @@ class GenerateText(Task[Passage, Continuation]):
 
     def amount(self, answers: Sequence[Continuation]) -> int:
         """Return how many tokens were written."""
-        return sum(answer.written for answer in answers)
+        return sum(len(answer.written) for answer in answers)
 
     def details(self, examples: Sequence[Passage]) -> dict[str, Any]:
         """Return what a held-out passage is."""
@@ -241,13 +242,13 @@ class GenerateText(Task[Passage, Continuation]):
         """Return where each new piece looked: the mean over layers and heads, near pieces only."""
         from heedful.tasks.generate_text.looks import looked
 
-        return looked(model, self.vocabulary, example.text, answer.text)
+        return looked(model, self.vocabulary, example.text, answer.written)
 
     def question(self, model: Any, example: Passage, answer: Continuation) -> "Question":
         """Ask which words of the prompt speak for each token that was written."""
         from heedful.tasks.generate_text.question import why_continued
 
-        return why_continued(self, model, example, answer.text)
+        return why_continued(self, model, example, answer)
 
     def rows(self, model: "nn.Module", batch: Batch) -> TextRows:
         """Return the logits of every predicted token."""

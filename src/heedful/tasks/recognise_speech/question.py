@@ -15,15 +15,14 @@ from heedful.explaining.scores import written_odds
 from heedful.explaining.sounds import REMOVAL, Stretches
 from heedful.models.ctc import BLANK
 from heedful.tasks.base import device_of
-from heedful.tasks.recognise_speech.task import spaced
 from heedful.tasks.spectrograms import HOP
 
 if TYPE_CHECKING:
-    from heedful.tasks.recognise_speech.task import RecogniseSpeech
+    from heedful.tasks.recognise_speech.task import RecogniseSpeech, Transcript
 
 
 def why_recognised(
-    task: "RecogniseSpeech", model: Any, example: SoundReference, text: str
+    task: "RecogniseSpeech", model: Any, example: SoundReference, heard: "Transcript"
 ) -> Question:
     """Ask why each token of a text was heard.
 
@@ -34,16 +33,14 @@ def why_recognised(
         task: With what it has learned.
         model: A `SpeechRecogniser`.
         example: The sound.
-        text: That was heard.
+        heard: The text.
 
     Raises:
         UnsupportedError: Nothing was heard.
     """
-    if not text:
-        raise UnsupportedError(f"a text must hold a token to be explained, got {text!r}")
-    config = task.config
-    numbers, pieces = task.vocabulary.written(spaced(config, text))
-    tokens = numbers[1:-1]
+    if not heard.tokens:
+        raise UnsupportedError("a text must hold a token to be explained, got none")
+    config, tokens = task.config, [*heard.tokens]
     sound = Stretches(task.encode([example]).features[0], stride=config.model.stride, hop=HOP)
 
     def scores(model: Any, features: Tensor) -> Tensor:
@@ -56,7 +53,7 @@ def why_recognised(
 
     return Question(
         pieces=sound.names,
-        targets=tuple(pieces[1:-1]),
+        targets=tuple(task.vocabulary.spelled(tokens)),
         inputs=sound.kept,
         scores=scores,
         removal=REMOVAL,
@@ -66,7 +63,7 @@ def why_recognised(
         shape=(1, len(sound.names)),
         canvas=sound.canvas(),
         score="log-odds" if config.decode.by == "attention" else "log-likelihood ratio",
-        title=f"{os.path.basename(example.file)} → {text}",
+        title=f"{os.path.basename(example.file)} → {heard.text}",
     )
 
 

@@ -42,9 +42,15 @@ ANSWERED_ROOM = 64 * 1_000  # frames of these, padding included
 
 @dataclass(frozen=True)
 class Transcript:
-    """What was heard."""
+    """What was heard.
+
+    Args:
+        text: As it is written.
+        tokens: Of it.
+    """
 
     text: str
+    tokens: tuple[int, ...]
 
     def __str__(self) -> str:
         return self.text
@@ -156,7 +162,8 @@ class RecogniseSpeech(HearsSounds, Task[SoundReference, Transcript]):
     def answer(self, model: "nn.Module", data: Any) -> list[Transcript]:
         """Write down what is said in every sound."""
         tokens = self._tokens(model, data, beam=self.config.decode.beam)
-        return [Transcript(text.strip()) for text in self.vocabulary.decode(tokens)]
+        texts = self.vocabulary.decode(tokens)
+        return [Transcript(text.strip(), (*row,)) for text, row in zip(texts, tokens, strict=True)]
 
     def to_json(self, example: SoundReference, answer: Transcript) -> dict[str, Any]:
         """Return the file and the text."""
@@ -190,8 +197,7 @@ class RecogniseSpeech(HearsSounds, Task[SoundReference, Transcript]):
         from heedful.tasks.recognise_speech.search import times_of
 
         batch = self.encode([example]).batch([0], device_of(model))
-        tokens, _ = self.vocabulary.written(spaced(self.config, answer.text))
-        found = times_of(model, batch, tokens[1:-1], by=self.config.decode.by)
+        found = times_of(model, batch, answer.tokens, by=self.config.decode.by)
         title = f"{os.path.basename(example.file)} → {answer.text}"
         seconds = HOP * self.config.model.stride
         return _picture(self.vocabulary, found, seconds=seconds, title=title) if found else None
@@ -202,7 +208,7 @@ class RecogniseSpeech(HearsSounds, Task[SoundReference, Transcript]):
         """Ask which stretches of the sound speak for each token."""
         from heedful.tasks.recognise_speech.question import why_recognised
 
-        return why_recognised(self, model, example, answer.text)
+        return why_recognised(self, model, example, answer)
 
     def _tokens(self, model: "nn.Module", data: Dataset, *, beam: int) -> list[list[int]]:
         """The tokens that are heard in each sound."""
@@ -228,7 +234,7 @@ def _picture(
     shares = merged / np.maximum(merged.sum(-1, keepdims=True), 1e-30)
     return Alignment(
         source=names,
-        target=tuple(vocabulary.decode([[token] for token in tokens])),
+        target=tuple(vocabulary.spelled(tokens)),
         weights=tuple(map(tuple, shares.tolist())),
         title=title,
     )

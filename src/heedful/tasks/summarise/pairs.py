@@ -113,6 +113,14 @@ def as_read(text: str, lowercase: bool) -> str:
     return " " + (composed(text.lower()) if lowercase else text)
 
 
+def spelled(vocabulary: Vocabulary, tokens: Sequence[int], words: Sequence[str]) -> list[str]:
+    """Return the text of each token, of which some are words of the text that was read."""
+    size = vocabulary.size
+    return [
+        words[token - size] if token >= size else vocabulary.spelled([token])[0] for token in tokens
+    ]
+
+
 def written(vocabulary: Vocabulary, tokens: Sequence[int], words: Sequence[str]) -> str:
     """Return the text of tokens, of which some are words of the text that was read."""
     size = vocabulary.size

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 from heedful.data.examples import Example
+from heedful.data.tokens import BOS
 from heedful.errors import UnsupportedError
 from heedful.explaining.question import Question
 from heedful.explaining.routes import encoder_decoder
@@ -13,13 +14,13 @@ from heedful.explaining.scores import written_odds
 from heedful.explaining.texts import REMOVAL, words_of
 from heedful.models.pointer import LEAST
 from heedful.tasks.summarise.config import RnnModel
-from heedful.tasks.summarise.pairs import as_read
+from heedful.tasks.summarise.pairs import as_read, spelled
 
 if TYPE_CHECKING:
-    from heedful.tasks.summarise.task import Summarise
+    from heedful.tasks.summarise.task import Summarise, Summary
 
 
-def why_summarised(task: "Summarise", model: nn.Module, text: str, summary: str) -> Question:
+def why_summarised(task: "Summarise", model: nn.Module, text: str, summary: "Summary") -> Question:
     """Ask why a model wrote each word of a summary, given those before it.
 
     A word that can only be copied has next to no odds where it was left out of the text.
@@ -33,11 +34,11 @@ def why_summarised(task: "Summarise", model: nn.Module, text: str, summary: str)
     Raises:
         UnsupportedError: Nothing was written.
     """
-    if not summary:
-        raise UnsupportedError(f"a summary must hold a word to be explained, got {summary!r}")
+    if not summary.written:
+        raise UnsupportedError("a summary must hold a word to be explained, got none")
     vocabulary, lowercase = task.vocabulary, task.config.tokens.lowercase
-    data = task.encode([Example(text, summary)])
-    read, said = data.source.flat.tolist(), data.target.flat.tolist()[:-1]
+    data = task.encode([Example(text, "")])
+    read, said = data.source.flat.tolist(), [BOS, *summary.written]
     pieces = vocabulary.pieces(as_read(text, lowercase))
     words = words_of(read, [*pieces[: len(read) - 1], pieces[-1]])
     size = vocabulary.size + len(data.words[0])
@@ -57,7 +58,7 @@ def why_summarised(task: "Summarise", model: nn.Module, text: str, summary: str)
     inside = "" if recurrent else "network."
     return Question(
         pieces=words.words,
-        targets=tuple(vocabulary.pieces(as_read(summary, lowercase))[1:-1]),
+        targets=tuple(spelled(vocabulary, summary.written, data.words[0])),
         inputs=words.batch,
         scores=scores,
         removal=REMOVAL,
@@ -70,5 +71,5 @@ def why_summarised(task: "Summarise", model: nn.Module, text: str, summary: str)
         ),
         embedding=f"{inside}source_embedding",
         embedded=words.places,
-        title=f"{text:.200} → {summary}",
+        title=f"{text:.200} → {summary.text}",
     )

@@ -35,12 +35,12 @@ class Summary:
     Args:
         text: The summary.
         copied: Words of it that the vocabulary does not hold.
-        written: Tokens of it.
+        written: Tokens of it; those from the size of the vocabulary on are words of the text.
     """
 
     text: str
     copied: tuple[str, ...]
-    written: int
+    written: tuple[int, ...]
 
 
 class Summarise(Task[Example, Summary]):
@@ -157,7 +157,7 @@ class Summarise(Task[Example, Summary]):
         for tokens, words in zip(self._writer(model).write(data.source), data.words, strict=True):
             copied = dict.fromkeys(words[token - size].strip() for token in tokens if token >= size)
             text = written(self.vocabulary, tokens, words)
-            found.append(Summary(text, tuple(copied), len(tokens)))
+            found.append(Summary(text, tuple(copied), tuple(tokens)))
         return found
 
     def parse(self, text: str) -> Example:
@@ -196,7 +196,7 @@ class Summarise(Task[Example, Summary]):
 
     def amount(self, answers: Sequence[Summary]) -> int:
         """Return how many tokens were written."""
-        return sum(answer.written for answer in answers)
+        return sum(len(answer.written) for answer in answers)
 
     def details(self, examples: Sequence[Example]) -> dict[str, Any]:
         """Return how was searched."""
@@ -206,13 +206,13 @@ class Summarise(Task[Example, Summary]):
         """Return where each word of the summary points, or looks where nothing points."""
         from heedful.tasks.summarise.pointed import pointed
 
-        return pointed(self, model, example, answer.text)
+        return pointed(self, model, example.source, answer)
 
     def question(self, model: "nn.Module", example: Example, answer: Summary) -> "Question":
         """Ask which words of the text speak for each word of the summary."""
         from heedful.tasks.summarise.question import why_summarised
 
-        return why_summarised(self, model, example.source, answer.text)
+        return why_summarised(self, model, example.source, answer)
 
     def rows(self, model: "nn.Module", batch: Any) -> Rows:
         """Return the logits of every target token, words of the source included."""

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 from heedful.data.batches import MULTIPLE, rounded
 from heedful.data.examples import Example
 from heedful.data.ragged import Ints, Ragged
-from heedful.data.tokens import PAD, Vocabulary, train_tokenizer
+from heedful.data.tokens import BOS, EOS, PAD, Vocabulary, train_tokenizer
 from heedful.tasks.translation.config import Tokens
 
 
@@ -83,6 +83,47 @@ def train_vocabularies(tokens: Tokens, examples: Sequence[Example]) -> Vocabular
     return Vocabularies(
         learn(tokens.source, [example.source for example in examples]),
         learn(tokens.target, [example.target for example in examples]),
+    )
+
+
+class Exchange(NamedTuple):
+    """A text and what a model wrote of it, as far as it has positions for them.
+
+    Args:
+        read: Tokens of the text, with the markers of beginning and end.
+        read_pieces: The text of each of them, as it was typed.
+        said: What it wrote, behind the token that it began with.
+        said_pieces: The text of each token that it wrote.
+    """
+
+    read: list[int]
+    read_pieces: list[str]
+    said: list[int]
+    said_pieces: list[str]
+
+
+def exchange(
+    vocabularies: Vocabularies, text: str, written: Sequence[int], *, longest: int | None
+) -> Exchange:
+    """Return a text and what was written of it, token by token, both cut alike.
+
+    Args:
+        vocabularies: Of both sides.
+        text: What was read.
+        written: The tokens that were written. Their text may be cut otherwise: one that is unknown
+            reads `<unk>`.
+        longest: As many positions as the model has; `None` means any number.
+    """
+    read, said = (
+        Ragged.pack([row]).cut(longest).flat.tolist()
+        for row in (vocabularies.source.encode([text])[0], [BOS, *written, EOS])
+    )
+    pieces = vocabularies.source.pieces(text)
+    return Exchange(
+        read=read,
+        read_pieces=[*pieces[: len(read) - 1], pieces[-1]],
+        said=said[:-1],
+        said_pieces=vocabularies.target.spelled(said[1:-1]),
     )
 
 

@@ -227,7 +227,7 @@ class Translation(Task[Example, "Translated"]):
 
     def amount(self, answers: "Sequence[Translated]") -> int:
         """Return how many tokens were written."""
-        return sum(answer.written for answer in answers)
+        return sum(len(answer.written) for answer in answers)
 
     def details(self, examples: Sequence[Example]) -> dict[str, Any]:
         """Return how BLEU was computed, and how was searched."""
@@ -245,14 +245,13 @@ class Translation(Task[Example, "Translated"]):
         self, model: "nn.Module", example: Example, answer: "Translated"
     ) -> Alignment | None:
         """Return where each piece of the translation looked."""
-        return self.translator(model).align(example.source, answer.text)
+        return self.translator(model).align(example.source, answer.written)
 
     def question(self, model: "nn.Module", example: Example, answer: "Translated") -> "Question":
         """Ask which words of the source speak for each token of the translation."""
         from heedful.tasks.translation.question import why_written
 
-        known = self.vocabularies
-        return why_written(model, known.source, known.target, example.source, answer.text)
+        return why_written(model, self.vocabularies, example.source, answer.written)
 
     def rows(self, model: "nn.Module", batch: Any) -> Rows:
         """Return the logits of every target token; those beyond a model's positions are all 0."""

@@ -15,7 +15,7 @@ from heedful.errors import ConfigError, DataError
 from heedful.models import Limits, RnnSeq2Seq, Transformer, beam, greedy
 from heedful.tasks.remarks import never_seen, shortened, unknown_pieces
 from heedful.tasks.translation.config import Decode
-from heedful.tasks.translation.pairs import Vocabularies
+from heedful.tasks.translation.pairs import Vocabularies, exchange
 
 Network = Transformer | RnnSeq2Seq
 
@@ -26,7 +26,7 @@ class Translated:
 
     Args:
         text: The translation.
-        written: Tokens of the translation, with its end.
+        written: Tokens of the translation.
         tokens: Of the source.
         unknown: Tokens of the source that the vocabulary does not hold.
         unread: Tokens of the source left out, because the model has no positions for them.
@@ -35,7 +35,7 @@ class Translated:
     """
 
     text: str
-    written: int
+    written: tuple[int, ...]
     tokens: int
     unknown: int
     unread: int
@@ -110,12 +110,12 @@ class Translator:
         tokens = None if self.longest is None else size * (self.longest + 2)
         return alike(lengths, most=size, tokens=tokens)
 
-    def align(self, text: str, translation: str | None = None) -> Alignment:
+    def align(self, text: str, written: Sequence[int] | None = None) -> Alignment:
         """Return where each piece of the translation looked.
 
         Args:
             text: What is translated.
-            translation: Whose pieces look; `None` means the model's own.
+            written: The tokens that look; `None` means those of the model's own translation.
 
         Raises:
             ConfigError: The model has no attention.
@@ -123,27 +123,23 @@ class Translator:
         """
         if isinstance(self.model, RnnSeq2Seq) and self.model.aligner is None:
             raise ConfigError("the model must have attention to show it, got attention = none")
-        translation = self.translate([text])[0] if translation is None else translation
-        numbers, pieces = self.vocabularies.target.written(translation)
-        source, target = (
-            Ragged.pack([row]).cut(self.model.longest).flat.tolist()
-            for row in (self.vocabularies.source.encode([text])[0], numbers)
-        )
+        written = self.outcomes([text])[0].written if written is None else written
+        both = exchange(self.vocabularies, text, written, longest=self.model.longest)
         device = next(self.model.parameters()).device
         with torch.inference_mode():
             weights = self.model.alignment(
-                torch.tensor([source], device=device),
-                torch.tensor([len(source)], device=device),
-                torch.tensor([target[:-1]], device=device),
+                torch.tensor([both.read], device=device),
+                torch.tensor([len(both.read)], device=device),
+                torch.tensor([both.said], device=device),
             )[0]
         # row t is the step that wrote token t + 1; markers of beginning and end are not shown
         shown = weights[:-1, 1:-1].float()
         shown = shown / shown.sum(-1, keepdim=True).clamp(min=torch.finfo(shown.dtype).tiny)
         return Alignment(
-            source=tuple(self.vocabularies.source.pieces(text)[1 : len(source) - 1]),
-            target=tuple(pieces[1 : len(target) - 1]),
+            source=tuple(both.read_pieces[1:-1]),
+            target=tuple(both.said_pieces),
             weights=tuple(tuple(row) for row in shown.tolist()),
-            title=f"{text} → {translation}",
+            title=f"{text} → {''.join(both.said_pieces)}",
         )
 
     def _told(self, source: Sequence[int], written: Sequence[int], text: str) -> Translated:
@@ -151,7 +147,7 @@ class Translator:
         readable = self.model.longest
         return Translated(
             text=text,
-            written=len(written),
+            written=tuple(written),
             tokens=tokens,
             unknown=source.count(UNKNOWN),
             unread=0 if readable is None else max(len(source) - readable, 0),
