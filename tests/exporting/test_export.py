@@ -1,12 +1,14 @@
 """The door: what is written, and what is refused before anything is."""
 
 import json
+import shutil
 import sys
 
 import pytest
 
 import heedful
-from heedful.errors import ConfigError, MissingExtraError, RunError
+from heedful.errors import ConfigError, MissingExtraError, RunError, UnsupportedError
+from heedful.exporting import export
 from heedful.manifest import sealed
 
 pytestmark = pytest.mark.slow
@@ -56,14 +58,47 @@ def test_nothing_is_overwritten(run, exported, tmp_path):
     assert (tmp_path / "notes.txt").read_text(encoding="utf-8") == "mine"
 
 
+def test_a_later_export_takes_the_place_of_an_earlier_one_once_it_is_there(
+    run, exported, tmp_path, monkeypatch
+):
+    out = tmp_path / "out"
+    shutil.copytree(exported, out)
+    (out / "notes.txt").write_text("mine", encoding="utf-8")
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+
+    def fail(run, folder):
+        (folder / "half.onnx").write_bytes(b"half")
+        raise UnsupportedError("no words for this model")
+
+    monkeypatch.setattr(export.torch_export, "write_run", fail)
+    with pytest.raises(UnsupportedError, match="no words"):
+        heedful.export(run, to="torch-export", output=out, force=True)
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+
+    def write(run, folder):
+        (folder / "model.pt2").write_bytes(b"whole")
+        return {}
+
+    monkeypatch.setattr(export.torch_export, "write_run", write)
+    heedful.export(run, to="torch-export", output=out, force=True)
+    left = {path.relative_to(out).as_posix() for path in out.rglob("*")}
+    assert left == {"model.pt2", "export.json", "manifest.json", "notes.txt"}
+
+
+def test_what_does_not_list_its_files_is_not_replaced(run, tmp_path):
+    (tmp_path / "export.json").write_text("{}", encoding="utf-8")
+    (tmp_path / "notes.txt").write_text("mine", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"which has no manifest\.json"):
+        heedful.export(run, to="onnx", output=tmp_path, force=True)
+    assert len([*tmp_path.iterdir()]) == 2
+
+
 def test_a_folder_that_is_no_run_is_refused(tmp_path):
     with pytest.raises(RunError, match=r"run must be a folder written by heedful train"):
         heedful.export(tmp_path, to="onnx", output=tmp_path / "out")
 
 
 def test_a_run_without_weights_is_refused(run, tmp_path):
-    import shutil
-
     shutil.copytree(run, tmp_path / "run")
     shutil.rmtree(tmp_path / "run/checkpoints")
     with pytest.raises(RunError, match="got"):

@@ -2,6 +2,7 @@
 
 import importlib.util
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,8 +19,7 @@ from heedful.exporting.about import ABOUT, EXAMPLES, FORMAT, versions
 from heedful.exporting.checkpoint_graphs import OpenedCheckpoint, opened_for_export
 from heedful.files import write_files, write_into, write_json
 from heedful.locks import LOCK, is_unused
-from heedful.manifest import MANIFEST, seal
-from heedful.removal import remove_written
+from heedful.manifest import MANIFEST, seal, sealed
 from heedful.tasks.catalog import AnyTask
 from heedful.training.run import Run
 
@@ -140,11 +140,21 @@ def _write(
         write_json(temporary / ABOUT, about)
         files = [path for path in temporary.rglob("*") if path.is_file()]
         seal(temporary, [path.relative_to(temporary).as_posix() for path in files])
+        if force:  # now that there is something in its place
+            _remove_earlier(folder)
 
-    if force:
-        remove_written(folder, HOLDS)
     write_into(folder, fill_all, last=ABOUT, holds=HOLDS)
     return about
+
+
+def _remove_earlier(folder: Path) -> None:
+    """Delete what an earlier export wrote, file by file, and nothing that lies beside it."""
+    written = [folder / name for name in (*(sealed(folder).files or ()), MANIFEST)]
+    for path in written:
+        path.unlink(missing_ok=True)
+    for inner in {path.parent for path in written} - {folder}:
+        with suppress(OSError):  # something else is in it
+            inner.rmdir()
 
 
 def format_of(to: str) -> Format:
@@ -170,6 +180,7 @@ def check_output(folder: Path, *, force: bool) -> None:
 
     Raises:
         ConfigError: The folder holds something, or with `force` something else than an export.
+        RunError: What the export before lists of its files is damaged.
     """
     if is_unused(folder):
         return
@@ -178,4 +189,9 @@ def check_output(folder: Path, *, force: bool) -> None:
     if not (folder / ABOUT).is_file():
         raise ConfigError(
             f"output must be a folder that heedful export wrote, got {folder}, which has no {ABOUT}"
+        )
+    if sealed(folder, holder="an export").files is None:
+        raise ConfigError(
+            f"output must be a folder that heedful export wrote, got {folder}, which has no "
+            f"{MANIFEST}. Delete it, or choose another."
         )
