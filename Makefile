@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
+# modules are compiled once, even where the environment says not to keep that: the suite starts many processes
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: setup browser demo test check format lint types shapes docs dist matrix sanitize clean
 
 setup: $(READY)

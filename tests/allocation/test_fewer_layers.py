@@ -2,10 +2,9 @@
 
 import json
 import re
-import subprocess
-import sys
 
 import pytest
+from tests.forked import run
 
 from heedful.allocation.fewer_layers import (
     original_config,
@@ -202,7 +201,7 @@ def test_plain_checkpoints_open_without_heedful_and_say_the_same_bit_for_bit(tmp
         with torch.no_grad():
             said[family] = changed(**inputs())[0]
     kinds = json.dumps({family: kind for family, (kind, *_) in FAMILIES.items()})
-    subprocess.run([sys.executable, "-c", OPEN, str(tmp_path), kinds], check=True)
+    run(OPEN, tmp_path, kinds, folder=tmp_path)
     for family, want in said.items():
         assert torch.equal(load_file(tmp_path / f"{family}-said.safetensors")["said"], want), family
 

@@ -1,10 +1,9 @@
 """Plain models of changed ones: bit for bit the same, or refused with the site and the reason."""
 
 import re
-import subprocess
-import sys
 
 import pytest
+from tests.forked import run
 
 from heedful.allocation.moves import DropSite, KeepHeads, LowPrecision, ShareKeyValue, Window
 from heedful.allocation.plan import Plan
@@ -98,8 +97,8 @@ def test_it_opens_without_heedful_and_says_the_same_bit_for_bit(case, tmp_path):
     changed = everywhere(model, *moves)
     stock_model(changed).save_pretrained(tmp_path / "plain")
     save_file(inputs(), tmp_path / "given.safetensors")
-    words = [tmp_path / "plain", tmp_path / "given.safetensors", kind, tmp_path / "said"]
-    subprocess.run([sys.executable, "-c", OPEN, *map(str, words)], check=True)
+    words = (tmp_path / "plain", tmp_path / "given.safetensors", kind, tmp_path / "said")
+    run(OPEN, *words, folder=tmp_path)
     said = load_file(tmp_path / "said")["said"]
     with torch.no_grad():
         assert torch.equal(said, changed(**inputs())[0])

@@ -1,11 +1,10 @@
 """From one checkpoint folder to another: verified, saved, and opened in a new process."""
 
 import json
-import subprocess
-import sys
 from dataclasses import replace
 
 import pytest
+from tests.forked import run
 
 from heedful.allocation.saved_files import is_model
 from heedful.checkpoints.examples import CheckpointData
@@ -55,7 +54,7 @@ def test_an_encoder_becomes_a_folder_that_opens_elsewhere(encoder, lines, tmp_pa
     assert any(isinstance(event, Note) and "for calibration" in event.text for event in events)
     assert (encoder / "test-looks.jsonl").read_bytes().count(b"\n") == 1
     assert json.loads((out / "1_Pooling" / "config.json").read_text())
-    done = subprocess.run([sys.executable, "-c", OPEN, str(out)], capture_output=True, check=True)
+    done = run(OPEN, out, folder=tmp_path)
     reader = T.AutoTokenizer.from_pretrained(encoder)
     with torch.inference_mode():
         said = outcome.model(**reader("a b c", return_tensors="pt")).last_hidden_state
@@ -82,7 +81,7 @@ def test_a_plain_checkpoint_opens_without_heedful(save, sizes, lines, tmp_path):
     hidden = OPEN.replace("import json, sys, torch, transformers, heedful", HIDDEN)
     hidden = hidden.replace("heedful.load", "transformers.AutoModelForCausalLM.from_pretrained")
     hidden = hidden.replace("last_hidden_state", "logits")
-    done = subprocess.run([sys.executable, "-c", hidden, str(out)], capture_output=True, check=True)
+    done = run(hidden, out, folder=tmp_path)
     reader = T.AutoTokenizer.from_pretrained(out)
     with torch.inference_mode():
         said = outcome.model(**reader("a b c", return_tensors="pt")).logits
@@ -100,7 +99,7 @@ def test_an_encoder_opens_without_heedful_with_fewer_layers(encoder, lines, tmp_
     assert [each["step"] for each in report["steps"]] == ["1 layer fewer"]
     hidden = OPEN.replace("import json, sys, torch, transformers, heedful", HIDDEN)
     hidden = hidden.replace("heedful.load", "transformers.AutoModel.from_pretrained")
-    done = subprocess.run([sys.executable, "-c", hidden, str(out)], capture_output=True, check=True)
+    done = run(hidden, out, folder=tmp_path)
     reader = T.AutoTokenizer.from_pretrained(out)
     with torch.inference_mode():
         said = outcome.model(**reader("a b c", return_tensors="pt")).last_hidden_state

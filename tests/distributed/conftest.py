@@ -1,12 +1,9 @@
 """Real processes that share a text: what each of them comes to, as tensors by name."""
 
-import os
-import subprocess
-import sys
-
 import pytest
 import torch
 from safetensors.torch import load_file
+from tests.forked import run_together
 
 HEAD = """
 import sys, torch
@@ -34,24 +31,13 @@ def in_processes(tmp_path_factory):
 
     def run(code, size):
         folder = tmp_path_factory.mktemp("processes")
-        script = folder / "one.py"
-        script.write_text(HEAD + code + TAIL, encoding="utf-8")
-        processes = [
-            subprocess.Popen(
-                [sys.executable, str(script), str(rank), str(size), str(folder)],
-                env=os.environ | {"OMP_NUM_THREADS": "1"},
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-            for rank in range(size)
-        ]
-        try:
-            said = [process.communicate(timeout=120)[1] for process in processes]
-        finally:
-            for process in processes:
-                process.kill()
-        codes = [process.returncode for process in processes]
-        assert codes == [0] * size, "\n".join(said)[-3_000:]
+        done = run_together(
+            HEAD + code + TAIL,
+            [(rank, size, folder) for rank in range(size)],
+            folder,
+        )
+        said = "\n".join(each.stderr for each in done)
+        assert [each.returncode for each in done] == [0] * size, said[-3_000:]
         return [load_file(folder / f"{rank}.st") for rank in range(size)]
 
     return run

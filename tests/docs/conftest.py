@@ -1,15 +1,21 @@
 """Tutorials as readers have them: the files of a page in a folder, its commands run there."""
 
-import os
 import re
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.forked import run_together
 
 ROOT = Path(__file__).parents[2]
+# as `python -m` does it
+MODULE = f"""
+import os, runpy, sys
+_, folder, *sys.argv = sys.argv
+os.chdir(folder)
+sys.path[:0] = [folder, {str(ROOT / "src")!r}]
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+"""
 
 
 @dataclass(frozen=True)
@@ -22,15 +28,7 @@ class Tutorial:
 
     def run(self, *words: str) -> tuple[int, str, str]:
         """`python -m` with these words, in the folder."""
-        paths = os.pathsep.join([str(self.folder), str(ROOT / "src")])
-        environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
-        done = subprocess.run(
-            [sys.executable, "-m", *words],
-            cwd=self.folder,
-            env=environment,
-            capture_output=True,
-            text=True,
-        )
+        (done,) = run_together(MODULE, [[self.folder, *words]], self.folder / "printed")
         return done.returncode, done.stdout, done.stderr
 
     def type(self, line: str) -> tuple[int, str, str]:
