@@ -49,7 +49,7 @@ CASES = {
     "unknown class": (of_class("MineModel"), "must name a class of transformers "),
     "no tokeniser": (without_tokenizer, "must hold its tokeniser, got none of vocab.txt, "),
     "empty": (holds(""), "must have at least one line, got an empty file"),
-    "one line": (holds("a b c\n"), "data must have about 260 examples, 30 for each split, got 1 "),
+    "one line": (holds("a b c\n"), "data must have about 300 examples, 30 for each split, got 1 "),
     "no column": (table("body,stars\na,1\n"), "must have a column 'text', got body, stars. Say "),
 }
 

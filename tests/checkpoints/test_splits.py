@@ -57,7 +57,7 @@ def test_more_than_enough_is_spared():
 
 
 def test_too_few_examples_are_refused_with_their_number():
-    must = r"data must have about 260 examples, 30 for each split, got 1 different ones: "
+    must = r"data must have about 300 examples, 30 for each split, got 1 different ones: "
     with pytest.raises(DataError, match=must):
         split_examples(examples(1), identity, most=MOST)
     with pytest.raises(DataError, match=r"got 40 different ones and 40 that repeat others: "):

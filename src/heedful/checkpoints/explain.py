@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from heedful.checkpoints.folder import open_checkpoint
 from heedful.checkpoints.heads import Head, head_of
+from heedful.checkpoints.heads._texts import written
 from heedful.checkpoints.heads.causal import CausalHead
 from heedful.checkpoints.heads.encoder import EncoderHead, pooled
 from heedful.checkpoints.heads.labels import LabelsHead
@@ -115,8 +116,7 @@ def _written(
     """The tokens that a model writes, likeliest first, up to what ends a text, and their texts."""
     copies = whole(model, text)
     inputs = {"input_ids": copies.tokens, "attention_mask": copies.there.long()}
-    with torch.inference_mode():
-        row = model.generate(**inputs, max_new_tokens=WRITTEN, do_sample=False, num_beams=1)[0]
+    row = written(model, inputs, max_new_tokens=WRITTEN, num_beams=1)[0]
     ends = {tokenizer.eos_token_id, tokenizer.pad_token_id}
     numbers = row[before:].tolist()
     numbers = numbers[: next((at for at, each in enumerate(numbers) if each in ends), None)]

@@ -92,14 +92,25 @@ def reading() -> Generator[None]:
     from unittest.mock import patch
 
     import huggingface_hub.constants as hub
+
+    with quiet(), patch.object(hub, "HF_HUB_OFFLINE", True):
+        yield
+
+
+@contextmanager
+def quiet() -> Generator[None]:
+    """Let transformers say nothing but errors, and draw no bars.
+
+    What it warns of whoever lets a model write is about settings that a folder brings along, and
+    comes again at every call.
+    """
     from transformers.utils import logging
 
     bars, loud = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
     logging.set_verbosity_error()
     try:
-        with patch.object(hub, "HF_HUB_OFFLINE", True):
-            yield
+        yield
     finally:
         logging.set_verbosity(loud)
         if bars:

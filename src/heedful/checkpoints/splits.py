@@ -76,7 +76,7 @@ def split_examples(
 def _check(chosen: Mapping[str, Sequence[CheckpointExample]], there: int, repeated: int) -> None:
     few = min(FEWEST_EXAMPLES, *(len(found) for found in chosen.values()))
     if few < FEWEST_EXAMPLES:
-        needed = round(1.3 * FEWEST_EXAMPLES / DEV, -1)
+        needed = 1.5 * FEWEST_EXAMPLES / DEV  # shares are drawn: of 1.3 times one in 20 falls short
         again = f" and {repeated:,} that repeat others" if repeated else ""
         counts = ", ".join(f"{len(found):,} for {name}" for name, found in chosen.items())
         raise DataError(

@@ -4,11 +4,18 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from heedful.checkpoints.folder import Checkpoint
 from heedful.checkpoints.heads._likelihood import likelihood_metrics, likelihoods
-from heedful.checkpoints.heads._texts import targets_of, with_targets, written_labels
+from heedful.checkpoints.heads._texts import (
+    begun_with,
+    labels_behind,
+    targets_of,
+    with_targets,
+    written,
+    written_labels,
+)
 from heedful.checkpoints.heads.base import Batch, Group, Head, batches_of, words_together
 from heedful.checkpoints.inputs.base import Inputs
 from heedful.checkpoints.inputs.text import TextInputs, tokenizer_of
@@ -58,6 +65,7 @@ class Seq2SeqHead(Head):
         self.tokenizer = (
             inputs.tokenizer if isinstance(inputs, TextInputs) else tokenizer_of(checkpoint)
         )
+        self._begun: dict[str, list[int]] = {}  # by file: all but what labels never hold
 
     @property
     def processors(self) -> tuple[Any, ...]:
@@ -76,17 +84,33 @@ class Seq2SeqHead(Head):
         return words_together(self.config)
 
     def prepared(self, model: nn.Module, examples: Group) -> Group:
-        """Return examples whose targets are what the original writes, where they have none."""
+        """Return examples whose targets are what the original writes, where they have none.
+
+        What Whisper begins the text of each sound with, such as its language, is asked for too.
+        """
+        if hasattr(model, "detect_language"):
+            groups = self.groups(examples)
+            batches = batches_of(self, model, groups)
+            for group, batch in zip(groups, batches, strict=True):
+                for example, (_, *begun) in zip(group, begun_with(model, batch), strict=True):
+                    self._begun[example.file] = begun
         return with_targets(self, model, examples)
 
     def batch(self, group: Group) -> Batch:
         """Return inputs and what should be written."""
         found = self.inputs.batch(group)
         if all(example.target for example in group):
-            start = getattr(self.config, "decoder_start_token_id", None)
-            longest = self._most(LONGEST)
-            found[LABELS] = written_labels(self.tokenizer, group, longest, start=start)
+            found[LABELS] = self._labels(group)
         return found
+
+    def _labels(self, group: Group) -> Tensor:
+        """Targets as tokens; a tokeniser that was told a language begins with that itself."""
+        longest = self._most(LONGEST)
+        begun = [self._begun.get(example.file, []) for example in group]
+        if any(begun) and getattr(self.tokenizer, "language", None) is None:
+            return labels_behind(begun, self.tokenizer, group, longest)
+        start = getattr(self.config, "decoder_start_token_id", None)
+        return written_labels(self.tokenizer, group, longest, start=start)
 
     def answers(self, model: nn.Module, groups: Sequence[Group], metric: str) -> list[Any]:
         """Return what is written for each example; of a likelihood, what the targets cost."""
@@ -100,10 +124,7 @@ class Seq2SeqHead(Head):
         return [text for texts in rows for text in texts]
 
     def _written(self, model: Any, batch: Batch) -> list[str]:
-        inputs = {name: value for name, value in batch.items() if name != LABELS}
-        with torch.inference_mode():
-            most = self._most(LONGEST)
-            tokens = model.generate(**inputs, max_new_tokens=most, do_sample=False)
+        tokens = written(model, batch, max_new_tokens=self._most(LONGEST))
         return self.tokenizer.batch_decode(tokens, skip_special_tokens=True)
 
     def truths(self, groups: Sequence[Group], metric: str) -> list[Any] | None:
@@ -114,14 +135,11 @@ class Seq2SeqHead(Head):
         """Write as many tokens for each of these examples, whatever they are."""
         steps = self._most(TIMED)
         for batch in batches_of(self, model, groups):
-            inputs = {name: value for name, value in batch.items() if name != LABELS}
-            with torch.inference_mode():
-                model.generate(
-                    **inputs, max_new_tokens=steps, min_new_tokens=steps, do_sample=False
-                )
+            written(model, batch, max_new_tokens=steps, min_new_tokens=steps)
         return True
 
     def _most(self, tokens: int) -> int:
-        """So many, or as many as there are places for behind the token that texts begin with."""
+        """So many, or as many as there are places for behind what texts begin with."""
         places = places_of(self.config)
-        return tokens if places is None else min(tokens, places - 1)
+        begun = 1 + max(map(len, self._begun.values()), default=0)
+        return tokens if places is None else min(tokens, places - begun)
