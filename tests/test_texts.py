@@ -12,7 +12,7 @@ import pytest
 from tests.sources import TEXTS
 
 from heedful.errors import RunError
-from heedful.texts import as_toml, finite, json_of, parse_json, parse_json_as, parse_toml
+from heedful.texts import as_float, as_toml, finite, json_of, parse_json, parse_json_as, parse_toml
 
 
 def test_plain_data():
@@ -39,6 +39,15 @@ def test_what_is_no_finite_number_is_null_in_json(indent):
     want = {"注": [1.5, None, [None, "NaN"]], "b": {"c": None, "d": 10**400}, "e": True}
     assert strict(text) == finite(plain) == want
     assert "注" in text
+
+
+@pytest.mark.parametrize(
+    "number, found",
+    [(3, 3.0), (2.5, 2.5), (10**400, math.inf), (-(10**400), -math.inf)],
+    ids=["whole", "broken", "large", "small"],
+)
+def test_a_whole_number_beyond_all_floats_is_infinite(number, found):
+    assert as_float(number) == found
 
 
 def test_no_verb_writes_json_that_only_python_reads():

@@ -48,6 +48,14 @@ def finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def as_float(number: float) -> float:
+    """Return a number of JSON or TOML as a float: a whole one beyond all floats is infinite."""
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf if number > 0 else -math.inf
+
+
 def parse_json_as(kind: type[Kind], content: bytes, path: Path) -> Kind:
     """Turn what `path` holds into an object of a type, of which nothing is guessed or rounded.
 

@@ -110,6 +110,7 @@ def test_numbers_of_any_kind(values):
             DataError,
             "values must be numbers, one for each example, got list with something else",
         ),
+        ([1, 10**400], DataError, "values must be numbers, one for each example, got list"),
         ([[1.0], [1.0, 2.0]], DataError, "values must be numbers, one for each example, got list"),
     ],
 )

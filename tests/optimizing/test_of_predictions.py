@@ -117,6 +117,7 @@ SAID = [{"prediction": "a", "reference": "b"}] * COUNT
         ([*GOOD[:-1], {"id": 39}], GOOD, "x 1", "score must be a number, got None in"),
         ([*GOOD[:-1], {"id": 39, "score": True}], GOOD, "x 1", "got True in"),
         ([*GOOD[:-1], '{"id": 39, "score": NaN}'], GOOD, "x 1", "score must be finite, got nan in"),
+        ([*GOOD[:-1], {"id": 39, "score": -(10**400)}], GOOD, "x 1", "finite, got -inf in"),
         (SAID, [{"prediction": []}] * COUNT, "chrf 1", "prediction must be a text or a label"),
         ([{"prediction": "a"}] * COUNT, [{"prediction": "a"}] * COUNT, "chrf 1", "got neither in"),
         (SAID, [{"prediction": "a", "reference": "c"}] * COUNT, "chrf 1", "got two for"),

@@ -279,6 +279,15 @@ def test_examples_needed(allowed, span, needed):
         assert chance_of_at_most(0, of=needed - 1, share=abs(allowed) / span) > 0.05
 
 
+@pytest.mark.parametrize("allowed, span", [(1e-300, 1.0), (-0.1, 1e308), (5e-324, 1e308)])
+def test_so_many_examples_as_a_tiny_loss_needs_nobody_has(allowed, span):
+    assert examples_needed(allowed, span=span) == 10**15
+    alike = per_example(np.full(40, 1.0))
+    verdict = judged((alike, alike), metric=mean_metric("x", span=span), budget="x 1e-300")
+    assert not verdict.accepted
+    assert verdict.reason.endswith("; 40 examples cannot show so little, no number can.")
+
+
 def test_so_many_examples_are_enough_and_fewer_are_not():
     metric = mean_metric("accuracy", span=100.0)
     for examples, accepted in ((290, False), (310, True)):

@@ -165,6 +165,13 @@ def test_what_is_no_number_is_null(small):
     assert found["data"] == {"n": 2, "nan": None, "deep": [{"inf": None}]}
 
 
-def test_nothing_to_warm_up_with(small):
-    with pytest.raises(DataError, match="must hold an example to warm up with, got none"):
+def test_without_a_test_split_it_warms_up_with_the_other_one(small, monkeypatch):
+    held_out = {"dev": [2], "test": []}
+    monkeypatch.setattr(small.run, "examples", held_out.__getitem__)
+    small.warm_up()
+    held_out["dev"] = [3]
+    with pytest.raises(DataError, match=r"numbers must be even, got \[3\]"):
+        small.warm_up()
+    held_out["dev"] = []
+    with pytest.raises(DataError, match="must hold out an example to warm up with, got none"):
         small.warm_up()

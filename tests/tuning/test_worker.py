@@ -19,7 +19,7 @@ from heedful.tasks.translation.task import Translation
 from heedful.training.events import Evaluated, Started
 from heedful.training.run import load
 from heedful.training.start import train
-from heedful.tuning import latency
+from heedful.tuning import latency, worker
 from heedful.tuning.costs import Costs
 from heedful.tuning.goal import Goal, parse_keep
 from heedful.tuning.worker import Stopped, train_one, work
@@ -170,6 +170,21 @@ def test_settings_that_lead_nowhere_fail_and_others_may_do_better(told, digit_co
     last = work(command(digit_config(steps=4), goal("chrf >= 5")), search.send, search.receive)
     assert last["kind"] == "failed"
     assert "dev split must be a number, got nan" in last["reason"]
+
+
+@pytest.mark.parametrize("quality", [float("nan"), float("inf")])
+def test_a_quality_that_is_no_number_fails_and_others_may_do_better(
+    told, digit_config, monkeypatch, quality
+):
+    told(SCORES)
+    monkeypatch.setattr(worker, "_quality", lambda run, name, scores: quality)
+    search = Search()
+    config = digit_config(steps=9, evaluate_every=0.4)
+    last = work(command(config, goal("chrf >= 5")), search.send, search.receive)
+    assert last == {
+        "kind": "failed",
+        "reason": f"chrf on the dev split must be a number, got {quality}",
+    }
 
 
 def test_what_would_meet_every_trial_is_an_error(digit_config):

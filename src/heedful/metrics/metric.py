@@ -262,7 +262,7 @@ def _column(name: str, values: "Sequence[float] | NDArray[Any] | Tensor") -> Flo
     given = values if detach is None else detach().cpu().double().numpy()
     try:
         column = np.asarray(given, float)
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         raise DataError(
             f"{name} must be numbers, one for each example, got {type(values).__name__} "
             "with something else"

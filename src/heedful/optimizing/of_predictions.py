@@ -22,6 +22,7 @@ from heedful.metrics.texts import (
 from heedful.optimizing.budget import LOWER_IS_BETTER, Budget, as_budget
 from heedful.optimizing.looks import confidence_of_look
 from heedful.optimizing.verdict import Verdict, judge
+from heedful.texts import as_float
 
 LARGEST = 1 << 32  # bytes of a file
 ERRORS = ("character_error_rate", "word_error_rate", "error")
@@ -166,9 +167,10 @@ def _scores(side: _Side) -> list[float]:
         score = row.get("score")
         if isinstance(score, bool) or not isinstance(score, int | float):
             raise DataError(f"score must be a number, got {score!r:.80} in {_where(side, key)}")
-        if not math.isfinite(score):
-            raise DataError(f"score must be finite, got {score} in {_where(side, key)}")
-        found.append(float(score))
+        number = as_float(score)
+        if not math.isfinite(number):
+            raise DataError(f"score must be finite, got {number} in {_where(side, key)}")
+        found.append(number)
     return found
 
 

@@ -14,7 +14,7 @@ from heedful.optimizing.unseen import span_of, unseen_loss
 
 Sides = tuple[Floats, Floats]
 CONFIDENCE = 0.95
-FEWEST_EXAMPLES = 30
+FEWEST_EXAMPLES, MOST_EXAMPLES = 30, 10**15
 FEWEST_RESAMPLES = 200
 IN_TAIL = 20  # draws beyond the bound, at least, up to MOST_RESAMPLES draws in all
 RESAMPLES, MOST_RESAMPLES = 2_000, 100_000
@@ -163,6 +163,9 @@ def examples_needed(allowed: float, *, span: float, confidence: float = CONFIDEN
         span: The most that one example can lose.
         confidence: How surely.
 
+    Returns:
+        At most `MOST_EXAMPLES`, which nobody has.
+
     Raises:
         ConfigError: `allowed` is 0: no test can vouch for that. Or `span` is not above 0.
 
@@ -177,7 +180,8 @@ def examples_needed(allowed: float, *, span: float, confidence: float = CONFIDEN
     share = abs(allowed) / span
     if share >= 1:
         return FEWEST_EXAMPLES
-    return max(FEWEST_EXAMPLES, math.ceil(math.log(1 - confidence) / math.log1p(-share)))
+    needed = math.log(1 - confidence) / math.log1p(-max(share, 1 / MOST_EXAMPLES))
+    return min(MOST_EXAMPLES, max(FEWEST_EXAMPLES, math.ceil(needed)))
 
 
 def _enough(tail: float) -> int:
@@ -230,7 +234,8 @@ def _reason(
     if allowed and examples < (
         needed := examples_needed(allowed, span=lost, confidence=confidence)
     ):
-        text += f"; {examples} examples cannot show so little, about {needed} can"
+        can = "no number can" if needed == MOST_EXAMPLES else f"about {needed} can"
+        text += f"; {examples} examples cannot show so little, {can}"
     return f"{text}."
 
 

@@ -81,9 +81,10 @@ class Service:
         Raises:
             HeedfulError: The run cannot answer it.
         """
-        if not self.examples:
-            raise DataError("the test split must hold an example to warm up with, got none")
-        self._answer(self.examples[:1])
+        some = self.examples or self.run.examples("dev")  # not every run has a test split
+        if not some:
+            raise DataError("a run must hold out an example to warm up with, got none")
+        self._answer(some[:1])
 
     # ---- one by one, and together ----------------------------------------------------------------
 

@@ -17,6 +17,7 @@ where it is not installed.
 """
 
 import json
+import math
 import os
 import queue
 import sys
@@ -96,6 +97,7 @@ def train_one(
     Raises:
         Stopped: An answer says so; the run folder can be loaded as it is.
         ConfigError: Neither the task nor its training measures the quality.
+        TrainingError: The quality is no finite number.
         HeedfulError: Of `heedful.train`.
     """
     from heedful.training.start import train
@@ -121,6 +123,8 @@ def train_one(
     began = time.monotonic()
     run = train(config, on_event=listen, task=task)
     quality = _quality(run, goal.keep.metric, best)
+    if not math.isfinite(quality):  # as a loss that is none: other settings may lead elsewhere
+        raise TrainingError(f"{goal.keep.metric} on the dev split must be a number, got {quality}")
     cost: float | None = None
     if goal.cost == "latency":
         from heedful.tuning.latency import milliseconds
