@@ -132,6 +132,11 @@ def test_a_file_has_the_badge_and_the_command(heedful, run, tmp_path):
     page = (tmp_path / "why.html").read_text(encoding="utf-8")
     assert "not tested" in page
     assert "heedful explain" in page
+    words = ("explain", run, "--index", "0", "--test", "--paths", "1", "-o", "warum.HTML")
+    assert heedful(*words, "--lang", "zh")[0] == 0
+    page = (tmp_path / "warum.HTML").read_text(encoding="utf-8")
+    assert "模型为何这样回答" in page
+    assert "pooling · " in page
 
 
 @pytest.mark.parametrize(

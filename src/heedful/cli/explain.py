@@ -1,6 +1,7 @@
 """`heedful explain`: which pieces of an input an answer rests on, and can that be trusted?"""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -68,6 +69,7 @@ def explain(
         Path | None,
         typer.Option("--output", "-o", metavar="FILE", help="Write it: .html, .svg or .png."),
     ] = None,
+    lang: Annotated[Literal["en", "zh"], typer.Option(help="Language of an .html page.")] = "en",
     force: Force = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     task_from: TaskFrom = None,
@@ -87,6 +89,7 @@ def explain(
         raise ConfigError("--heads must be drawn on the terminal, got --json")
     if output is not None:
         _check_output(output, examples, force=force)
+    say = partial(_say, output=output, lang=lang, command=str(context.obj), as_json=as_json)
     options: Any = {"method": method, "site": site, "head": head, "draws": draws, "seed": seed}
     if takes_checkpoint(run):
         given = _text_alone(asked, heads=heads, task_from=task_from)
@@ -94,7 +97,7 @@ def explain(
             from heedful.checkpoints.explain import explain_checkpoint
         with working("explaining"):
             explanation = explain_checkpoint(run, given, test=test, paths=paths, **options)
-        _say(explanation, output, command=str(context.obj), as_json=as_json)
+        say(explanation, task="")
         return
     with loading():
         opened = open_run(run, task_from)
@@ -107,7 +110,7 @@ def explain(
     typed = _as_typed(opened.task, asked) if isinstance(asked, dict) else asked
     with working("explaining"):
         explanation = explain(opened, typed, test=test, split=split, paths=paths, **options)
-    _say(explanation, output, command=str(context.obj), as_json=as_json)
+    say(explanation, task=opened.config.task)
     if heads:
         _draw_heads(opened, typed, split)
 
@@ -183,12 +186,22 @@ def _check_output(output: Path, examples: int | None, *, force: bool) -> None:
     check_file(output, force=force)
 
 
-def _say(explanation: "Explanation", output: Path | None, *, command: str, as_json: bool) -> None:
+def _say(
+    explanation: "Explanation",
+    output: Path | None,
+    *,
+    task: str,
+    lang: str,
+    command: str,
+    as_json: bool,
+) -> None:
     """Print an explanation, or write it, and what a user should know about the answer."""
     for warning in () if as_json else explanation.warnings:
         typer.echo(f"heedful: {warning}", err=True)
-    if output is not None:
-        _write(explanation, output, command=command)
+    if output is not None and output.suffix.lower() == ".html":
+        _write_page(explanation, output, task=task, lang=lang, command=command)
+    elif output is not None:
+        _write_picture(explanation, output, command=command)
     if as_json:
         typer.echo(json_of(explanation.to_json(), indent=2))
     elif output is None:
@@ -217,11 +230,21 @@ def _draw_heads(run: Any, given: str | int, split: str) -> None:
     console.print(render_atlas(atlas, console.width))
 
 
-def _write(explanation: "Explanation", output: Path, *, command: str) -> None:
+def _write_picture(explanation: "Explanation", output: Path, *, command: str) -> None:
     from heedful.cli._pictures import write
     from heedful.report.explained import as_picture
 
     write(as_picture(explanation), output, command=command)
+
+
+def _write_page(
+    explanation: "Explanation", output: Path, *, task: str, lang: str, command: str
+) -> None:
+    from heedful.files import write_bytes
+    from heedful.report.run_page.explained_page import render_explanation
+
+    write_bytes(output, render_explanation(explanation, command=command, task=task, language=lang))
+    typer.echo(f"Wrote {output}", err=True)
 
 
 def _say_rate(found: "PassRate", *, as_json: bool) -> None:

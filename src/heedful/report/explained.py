@@ -82,7 +82,9 @@ def as_picture(explanation: Explanation, *, title: bool = True) -> Alignment | I
     for target, each in zip(explanation.targets, shares.reshape(-1, rows, columns), strict=True):
         row, column = np.unravel_index(each.argmax(), each.shape)
         cells = tuple(map(tuple, each.tolist()))
-        maps.append(AttentionMap(row=int(row), column=int(column), weights=cells, word=target))
+        maps.append(
+            AttentionMap(row=int(row), column=int(column), weights=cells, word=target.strip())
+        )
     pixels = tuple(tuple(map(tuple, line)) for line in explanation.canvas.tolist())
     return ImageAttention(
         pixels=pixels, maps=tuple(maps), title=words, badge=verdict, explains=True

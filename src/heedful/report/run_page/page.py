@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,8 @@ SECTIONS = (summary, search, costs, heads, examples, curves, method)  # in the o
 
 
 def render(data: PageData, *, language: str = "en") -> bytes:
-    """Return the page.
+    """Return the page of a run.
 
-    It runs its own short script and style alone, known by their hashes, and reads well without.
     Charts and maps are pictures within it, so nothing is drawn when it opens.
 
     Args:
@@ -31,10 +31,8 @@ def render(data: PageData, *, language: str = "en") -> bytes:
         MissingExtraError: The extra `report` is not installed.
     """
     words = Words(language, task=data.task)
-    runs = [Path(run).name for run in (data.run, data.smaller) if run]
+    runs = [run for run in (data.run, data.smaller) if run]
     templates = environment()
-    style = (TEMPLATES / "page.css").read_text(encoding="utf-8").replace("FONT", FONT)
-    program = (TEMPLATES / "page.js").read_text(encoding="utf-8")
     parts: list[str] = []
     for section in SECTIONS:
         view = section.view(data, words)
@@ -42,15 +40,52 @@ def render(data: PageData, *, language: str = "en") -> bytes:
             name = section.__name__.rpartition(".")[2]
             template = templates.get_template(f"{name}.html")
             parts.append(template.render(words=words, **view))
-    page: str = templates.get_template("page.html").render(
-        data=data,
-        words=words,
-        task=words.named(data.task, TASKS),
-        title=f"{words.named(data.task, TASKS)}: {' → '.join(runs)}",
-        style=safe(style),
-        program=safe(program),
-        hashes={"style": hash_of(style), "script": hash_of(program)},
-        parts=[safe(part) for part in parts],
+    task = words.named(data.task, TASKS)
+    title = f"{task}: {' → '.join(Path(run).name for run in runs)}"
+    return whole(parts, words, task=task, title=title, heading=runs, date=data.date)
+
+
+def whole(
+    parts: Sequence[str],
+    words: Words,
+    *,
+    task: str,
+    title: str,
+    heading: Sequence[str],
+    date: str = "",
+) -> bytes:
+    """Put sections together.
+
+    The page runs its own short script and style alone, known by their hashes, and reads well
+    without.
+
+    Args:
+        parts: The sections, HTML.
+        words: Of the page.
+        task: What is done, above the heading.
+        title: Of the window.
+        heading: What the page is of: one thing, or one and what became of it.
+        date: When it was made; empty where nobody asks.
+
+    Raises:
+        MissingExtraError: jinja2 is not installed.
+    """
+    style = (TEMPLATES / "page.css").read_text(encoding="utf-8").replace("FONT", FONT)
+    program = (TEMPLATES / "page.js").read_text(encoding="utf-8")
+    page: str = (
+        environment()
+        .get_template("page.html")
+        .render(
+            words=words,
+            task=task,
+            title=title,
+            heading=heading,
+            date=date,
+            style=safe(style),
+            program=safe(program),
+            hashes={"style": hash_of(style), "script": hash_of(program)},
+            parts=[safe(part) for part in parts],
+        )
     )
     return page.encode()
 

@@ -11,10 +11,17 @@ SAID: dict[str, dict[str, str]] = {
         r"return (\S+) in (\d+) steps?": r"\2 步，回报 \1",
         r"action (\d+)": r"动作 \1",
         r"now": "现在",
+        r"last of (\d+) steps, seed (\d+)": r"共 \1 步的最后一步，随机种子 \2",
+    },
+    "classify-node": {
+        r"(.+) → (.+): itself and its neighbours": r"\1 → \2：自身及其邻居",
     },
     "detect": {
         r"nothing": "未找到目标",
         r"(.+) at (\S+ \S+) (\S+) (\S+) \((\d+%)\)": r"\1，位于 \2，大小 \3×\4（\5）",
+    },
+    "forecast": {
+        r"rows before (.+), by their first one": r"\1 之前各段，以其首行命名",
     },
     "fuse": {
         r"image (\d+,\d+)": r"图像 \1",

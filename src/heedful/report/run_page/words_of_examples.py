@@ -10,12 +10,29 @@ EXAMPLES: dict[str, tuple[str, str]] = {
         "均匀选取的留出样本。蓝色支持答案，带虚线的橙色反对答案；数字为占一行的百分比。"
         "每个解释都附有检验的结论。",
     ),
+    "explained title": ("Why the model answers this", "模型为何这样回答"),
+    "made by": ("Made by", "生成命令"),
+    "shades text": (
+        "Blue counts for the answer, orange with a dashed line against it.",
+        "蓝色支持答案，带虚线的橙色反对答案。",
+    ),
+    "shades table": (
+        "Blue counts for what stands before the row, orange with a dashed line against it; numbers "
+        "are per cent of the row.",
+        "蓝色支持行首所写，带虚线的橙色反对它；数字为占该行的百分比。",
+    ),
+    "shades images": (
+        "Dark is what counts little for what stands below, orange what counts against it.",
+        "暗处对图下所写的结果不重要，橙色处反对它。",
+    ),
     "answer": ("model's answer", "模型回答"),
     "map": ("map", "图"),
     "canvas": ("the whole picture", "整幅图"),
     "veil": ("shade what does not count", "遮暗不重要处"),
     "place": ("from row {row}, column {column}", "从第 {row} 行第 {column} 列看"),
     "left out": ("{count} further rows or columns are left out.", "另有 {count} 行或列未显示。"),
+    "images left out": ("{count} further maps are left out.", "另有 {count} 张图未显示。"),
+    "nothing answered": ("nothing", "（空）"),
     "verdict verified": ("verified", "通过检验"),
     "verdict no better than random": ("no better than random", "不优于随机"),
     "verdict misleading sign": ("misleading sign", "正负号误导"),

@@ -2,6 +2,7 @@ import re
 from dataclasses import replace
 from typing import get_args
 
+import numpy as np
 import pytest
 from tests.report.run_page.made import examples, explanation, verdict
 
@@ -55,3 +56,18 @@ def test_a_picture_stands_beside_what_is_laid_over_it():
         assert given["name"] == "the whole picture"
         assert all(each["veil"] and each["base"] == given["base"] for each in laid)
         assert laid
+
+
+def test_maps_beyond_the_first_are_said_to_be_left_out():
+    canvas = np.zeros((8, 8, 1), np.uint8)
+    values = {"weights": np.ones((9, 4)), "pieces": tuple("abcd")}
+    found = explanation(9, **values, shape=(2, 2), canvas=canvas, paths=())
+    view = example_view(Shown(asked={}, answer="a", explanation=found), Words("en"))
+    assert len(view["images"]) == 1 + 4
+    assert view["left_out"] == "5 further maps are left out."
+
+
+def test_an_empty_answer_is_said_to_be_none():
+    shown = Shown(asked={}, answer="", reason="It has no question.")
+    assert example_view(shown, Words("en"))["answer"] == "nothing"
+    assert example_view(shown, Words("zh"))["answer"] == "（空）"

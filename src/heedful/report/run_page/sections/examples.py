@@ -1,6 +1,6 @@
 """Held-out examples with their answers, and why: never without the verdict."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,13 +15,28 @@ from heedful.report.run_page import cells
 from heedful.report.run_page.data import PageData, Shown
 from heedful.report.run_page.words import Words
 
-MOST_TARGETS = 24  # rows of a table; what was answered further on is left out, and said so
-MOST_COLUMNS = 60
-MOST_IMAGES = 4
 MOST_MAPS = 8
 MOST_PATHS = 10
 LARGEST_CANVAS = 320  # pixels a side
-PARTS = ("text", "table", "images", "because", "numbers", "paths", "method", "left_out")
+PARTS = ("text", "table", "images", "because", "numbers", "paths", "method", "left_out", "shades")
+
+
+@dataclass(frozen=True)
+class Room:
+    """How much of a map is shown; what lies further on is left out, and that is said.
+
+    Args:
+        rows: Of a table, the first ones.
+        columns: The same.
+        images: With what counts for one target each.
+    """
+
+    rows: int = 24
+    columns: int = 60
+    images: int = 4
+
+
+SOME = Room()
 # causes of a verdict that say something of what removing did
 FALLS = {"worse than random", "passed", "failed", "occlusion failed", "few draws"}
 STATES = {
@@ -37,7 +52,7 @@ def view(data: PageData, words: Words) -> dict[str, Any] | None:
     return {"examples": [example_view(each, words) for each in data.shown]}
 
 
-def example_view(shown: Shown, words: Words) -> dict[str, Any]:
+def example_view(shown: Shown, words: Words, *, room: Room = SOME) -> dict[str, Any]:
     """Return what `example.html` shows of one example."""
     found = None if shown.explanation is None else _said(shown.explanation, words)
     without = "not explainable" if shown.reason else "not tested"
@@ -46,7 +61,7 @@ def example_view(shown: Shown, words: Words) -> dict[str, Any]:
     why = words.reason(shown.reason) if shown.reason else None
     view: dict[str, Any] = {
         "asked": {words.named(name): value for name, value in shown.asked.items()},
-        "answer": words.said(shown.answer),
+        "answer": words.said(shown.answer) or words("nothing answered"),
         "state": state,
         "mark": {"good": "✓", "bad": "✗", "open": "–"}[state],
         "word": words(f"verdict {word}"),
@@ -54,11 +69,11 @@ def example_view(shown: Shown, words: Words) -> dict[str, Any]:
         **dict.fromkeys((*PARTS, "note")),
     }
     if found is not None:
-        view |= _explained(found, words) | {"note": why}
+        view |= _explained(found, words, room) | {"note": why}
     elif isinstance(shown.picture, Alignment):
         picture = shown.picture
         rows, columns = (map(words.said, names) for names in (picture.target, picture.source))
-        view |= _table(rows, columns, picture.weights, words)
+        view |= _table(rows, columns, picture.weights, words, room)
     elif shown.picture is not None and shown.picture.maps:
         view["images"] = _looked(shown.picture, words)
     return view
@@ -69,7 +84,7 @@ def _said(found: Explanation, words: Words) -> Explanation:
     return replace(found, targets=targets, pieces=pieces)
 
 
-def _explained(found: Explanation, words: Words) -> dict[str, Any]:
+def _explained(found: Explanation, words: Words, room: Room) -> dict[str, Any]:
     view: dict[str, Any] = {
         **_reason(found, words),
         "method": words(
@@ -82,10 +97,11 @@ def _explained(found: Explanation, words: Words) -> dict[str, Any]:
         "paths": _paths(found),
     }
     if found.canvas is not None:
-        return view | {"images": _images(found, words)}
+        return view | _images(found, found.canvas, words, room)
     if len(found.targets) == 1:
-        return view | {"text": cells.shaded(found.pieces, found.weights[0])}
-    return view | _table(found.targets, found.pieces, found.weights, words)
+        text = cells.shaded(found.pieces, found.weights[0])
+        return view | {"text": text, "shades": words("shades text")}
+    return view | _table(found.targets, found.pieces, found.weights, words, room)
 
 
 def _reason(found: Explanation, words: Words) -> dict[str, Any]:
@@ -108,23 +124,33 @@ def _reason(found: Explanation, words: Words) -> dict[str, Any]:
     return {"reason": None, "because": because}
 
 
-def _table(rows: Any, columns: Any, weights: Any, words: Words) -> dict[str, Any]:
+def _table(rows: Any, columns: Any, weights: Any, words: Words, room: Room) -> dict[str, Any]:
     rows, columns = list(rows), list(columns)
-    left = max(0, len(rows) - MOST_TARGETS) + max(0, len(columns) - MOST_COLUMNS)
+    left = max(0, len(rows) - room.rows) + max(0, len(columns) - room.columns)
     weights = np.asarray(weights, float).reshape(len(rows), len(columns))
-    part = weights[:MOST_TARGETS, :MOST_COLUMNS]
-    table = cells.table(rows[:MOST_TARGETS], columns[:MOST_COLUMNS], part)
-    return {"table": table, "left_out": words("left out", count=left) if left else None}
+    part = weights[: room.rows, : room.columns]
+    table = cells.table(rows[: room.rows], columns[: room.columns], part)
+    return {
+        "table": table,
+        "left_out": words("left out", count=left) if left else None,
+        "shades": words("shades table"),
+    }
 
 
-def _images(found: Explanation, words: Words) -> list[dict[str, Any]]:
-    if found.canvas is None:
-        return []
+def _images(
+    found: Explanation, canvas: NDArray[np.uint8], words: Words, room: Room
+) -> dict[str, Any]:
     # stretches of a sound lie side by side
     shape = found.shape if len(found.shape) == 2 else (1, len(found.pieces))
-    named = list(zip(found.targets, found.weights, strict=True))[:MOST_IMAGES]
-    given = _given(found.canvas, words)
-    return [given, *(_veiled(given, weights.reshape(shape), target) for target, weights in named)]
+    named = list(zip(found.targets, found.weights, strict=True))
+    given = _given(canvas, words)
+    laid = [_veiled(given, weights.reshape(shape), name) for name, weights in named[: room.images]]
+    left = len(named) - len(laid)
+    return {
+        "images": [given, *laid],
+        "left_out": words("images left out", count=left) if left else None,
+        "shades": words("shades images"),
+    }
 
 
 def _looked(found: ImageAttention, words: Words) -> list[dict[str, Any]]:

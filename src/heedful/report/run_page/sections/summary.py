@@ -99,7 +99,7 @@ def _scored(data: PageData, words: Words) -> list[str]:
     if data.judgement is not None or not data.scores:
         return []
     score = data.scores[0]
-    value = f"{score.before.value:.4g} {score.unit}".rstrip()
+    value = f"{score.before.value:.4g}\N{NO-BREAK SPACE}{score.unit}".rstrip()
     told = {"metric": words.named(score.name), "value": value}
     ends = {"low": f"{score.before.low:.4g}", "high": f"{score.before.high:.4g}"}
     return [words("scored", **told, **ends, examples=f"{data.examples:,}")]
