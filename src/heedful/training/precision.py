@@ -2,9 +2,11 @@
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 
 import torch
+from torch import nn
 
 from heedful.distributed.fsdp import holds_shares
 from heedful.tasks.base import Dataset
@@ -42,8 +44,8 @@ def measured_precision(
     """Measure passes over batches of three shapes; return `bf16` or `fp32`.
 
     Args:
-        learner: Whose loss and model, which is left as it is. Of one that is spread over processes
-            another one is built.
+        learner: Whose loss and model, which is left as it is, running statistics included. Of one
+            that is spread over processes another one is built.
         data: The training split.
         stream: Its batches.
         device: Where the model is.
@@ -60,9 +62,21 @@ def measured_precision(
             model.zero_grad()
             learner.loss(model, data.batch(rows, device))[0].backward()
 
-    low = faster_in_bf16(step, device=device.type)
+    with _kept_buffers(model):
+        low = faster_in_bf16(step, device=device.type)
     model.zero_grad()
     return "bf16" if low else "fp32"
+
+
+@contextmanager
+def _kept_buffers(model: nn.Module) -> Generator[None]:
+    """Give back what layers such as BatchNorm count: the clock decides on how many passes."""
+    kept = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    try:
+        yield
+    finally:
+        for buffer, value in kept:
+            buffer.copy_(value)
 
 
 def _timed(step: Step, low: bool, device: str) -> float:
