@@ -53,6 +53,30 @@ def test_a_sum_of_a_product_counts_once():
     assert counted(lambda: (a * b, b.sum(1))) == 0
 
 
+def test_products_with_vectors_count():
+    matrix, vector = torch.randn(3, 5), torch.randn(5)
+    assert counted(lambda: matrix @ vector) == 15
+    assert counted(lambda: torch.randn(2, 3, 5) @ vector) == 30  # as the scores of v . tanh(...)
+    assert counted(lambda: vector @ vector) == 5
+    assert counted(lambda: torch.vdot(vector, vector)) == 5
+    assert counted(lambda: torch.addmv(torch.randn(3), matrix, vector)) == 15
+
+
+def test_a_bilinear_score_counts_all_its_products():
+    module = nn.Bilinear(3, 4, 5)
+    assert counted(lambda: module(torch.randn(2, 3), torch.randn(2, 4))) == 2 * 3 * 4 * 5
+
+
+@pytest.mark.parametrize("kind, gates", [(nn.LSTM, 4), (nn.GRU, 3), (nn.RNN, 1)])
+@pytest.mark.parametrize("batch_first", [True, False])
+@pytest.mark.parametrize("layers, directions", [(1, 1), (2, 1), (1, 2), (2, 2)])
+def test_a_recurrence_counts_step_by_step(kind, gates, batch_first, layers, directions):
+    module = kind(4, 6, layers, batch_first=batch_first, bidirectional=directions == 2)
+    above = (layers - 1) * 6 * (6 * directions + 6)
+    wanted = 10 * gates * directions * (6 * (4 + 6) + above)
+    assert counted(lambda: module(torch.randn(5, 2, 4))) == wanted
+
+
 def test_what_is_no_matter_does_not_count():
     class Half(MultiplyAdds):
         on = False

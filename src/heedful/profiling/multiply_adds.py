@@ -6,9 +6,12 @@ nothing of fused attention on a CPU.
 """
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
+from math import prod
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
@@ -17,9 +20,36 @@ from torch.utils.flop_counter import flop_registry
 ATTENTION = ("heedful::attend", "aten::_scaled_dot_product_flash_attention_for_cpu")
 
 
+def _recurrence(x: Tensor, weights: Sequence[Tensor]) -> int:
+    """Every step multiplies with every matrix once."""
+    steps = x.numel() // max(1, x.shape[-1])
+    return steps * sum(weight.numel() for weight in weights if weight.dim() == 2)
+
+
+def _trilinear(args: tuple[Any, ...]) -> int:
+    """Of `x_i W_ij y_j`: all that is multiplied with the weight."""
+    tensors = [
+        reduce(Tensor.unsqueeze, sorted(axes), x)
+        for x, axes in zip(args[:3], args[3:6], strict=True)
+    ]
+    return prod(torch.broadcast_shapes(*(x.shape for x in tensors)))
+
+
+# products that torch has no formula for either: arguments to multiply-adds
+PRODUCTS: Mapping[str, Callable[[tuple[Any, ...]], int]] = {
+    "aten::mv": lambda args: args[0].numel(),
+    "aten::addmv": lambda args: args[1].numel(),
+    "aten::dot": lambda args: args[0].numel(),
+    "aten::vdot": lambda args: args[0].numel(),
+    "aten::_trilinear": _trilinear,
+    "aten::mkldnn_rnn_layer": lambda args: _recurrence(args[0], args[1:5]),
+    "aten::_cudnn_rnn": lambda args: _recurrence(args[0], args[1]),
+}
+
+
 class MultiplyAdds(TorchDispatchMode):
-    """Adds up multiply-adds while it is entered: of products, convolutions and attention, and of
-    sums of products that are written out.
+    """Adds up multiply-adds while it is entered: of products, convolutions, recurrences and
+    attention, and of sums of products that are written out.
 
     Whatever is multiplied and summed up counts, whether or not a mask hides it. Layers that torch
     fuses whole must be switched off meanwhile: no formula knows them.
@@ -57,6 +87,8 @@ class MultiplyAdds(TorchDispatchMode):
         elif func._overloadpacket in flop_registry:
             formula = flop_registry[func._overloadpacket]
             self.macs += int(formula(*args, **kwargs, out_val=result)) // 2
+        elif name in PRODUCTS:
+            self.macs += PRODUCTS[name](args)
         elif name == "aten::sum" and args[0] is self.product():
             self.macs += args[0].numel()  # of products that were written out, as additive scores
         if name == "aten::mul":
