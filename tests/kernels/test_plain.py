@@ -49,6 +49,21 @@ def test_a_row_that_sees_nothing_gives_nothing_and_has_no_gradient():
     assert leaves[2].grad[1].abs().max() > 0
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_numbers_behind_the_mask_whose_products_are_too_large_change_no_gradient(dtype):
+    mask = Mask.lengths(torch.tensor([3, 5]))
+    found = []
+    for hidden in (0.0, 6e4):  # more than one number of 16 bits may be, once it is multiplied
+        query, key, value = (x.clone() for x in tensors(dtype=dtype))
+        for x in (key, value):
+            x[0, :, 3:], x[1, :, 5:] = hidden, hidden
+        leaves = [x.requires_grad_() for x in (query, key, value)]
+        plain.run(Call.of(*leaves, mask)).sum().mul(4).backward()
+        found.append([x.grad for x in leaves])
+    for without, beside in zip(*found, strict=True):
+        assert torch.equal(without, beside)
+
+
 def test_dropout_drops_weights_and_keeps_the_mean():
     torch.manual_seed(0)
     query = torch.zeros(2, 4, 5, 3, dtype=torch.bfloat16)

@@ -88,3 +88,12 @@ def test_symbols_for_sizes_are_no_hindrance():
             assert torch.equal(compiled(x), attend(x))
     finally:
         torch.compiler.reset()
+
+
+@pytest.mark.parametrize("shape", [(), (7,), (5, 1), (1, 5, 7), (4, 1, 7), (2, 1, 1, 7)])
+@pytest.mark.parametrize("mask", [None, Mask.causal()])
+def test_a_bias_may_have_any_number_of_axes(shape, mask):
+    x, y, bias = draw(2, 4, 5, 3), draw(2, 4, 7, 3), draw(*shape)
+    output = sdpa.run(Call.of(x, y, y, mask, bias))
+    whole = sdpa.run(Call.of(x, y, y, mask, bias.expand(2, 4, 5, 7)))
+    assert torch.equal(output, whole)

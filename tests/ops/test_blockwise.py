@@ -189,6 +189,30 @@ def test_hidden_blocks_are_skipped():
     assert window.flops * 64 == full.flops * 15
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit")
+@pytest.mark.parametrize("kind", ["none", "causal", "lengths", "nothing"])
+def test_derivatives_of_every_mode_agree(kind):
+    tensors = draw(queries=7, keys=7)
+    mask, _ = MASKS[kind](Sizes(queries=7, keys=7))
+
+    def attend(query, key, value):
+        return blockwise_attention(query, key, value, block=3, mask=mask)
+
+    leaves = [x.clone().requires_grad_() for x in tensors]
+    output = attend(*leaves)
+    back = torch.randn(output.shape, generator=torch.Generator().manual_seed(2)).double()
+    want = torch.autograd.grad(output, leaves, back)
+
+    same(torch.func.vmap(attend)(*(x[None] for x in tensors))[0], output)
+    by_func = torch.func.grad(lambda *x: (attend(*x) * back).sum(), argnums=(0, 1, 2))(*tensors)
+    for actual, gradient in zip(by_func, want, strict=True):
+        same(actual, gradient, largest=50.0)
+    tangents = tuple(x.flip(2) for x in tensors)
+    _, forward = torch.func.jvp(attend, tuple(tensors), tangents)
+    along = sum((x * y).sum() for x, y in zip(want, tangents, strict=True))
+    same((forward * back).sum(), along, largest=50.0)
+
+
 def test_no_queries_and_no_keys():
     query, key, value = draw()
     assert blockwise_attention(query[:, :, :0], key, value).shape == (2, 4, 0, 5)

@@ -36,6 +36,12 @@ def test_looks_around_the_last_place():
     assert weights.topk(3).indices.sort().values.tolist() == [1, 2, 3]
 
 
+def test_where_there_is_no_key_there_is_nothing_to_weigh():
+    none = {"key": torch.ones(2, 2, 0, 3), "previous": torch.zeros(2, 4, 0)}
+    weights = location_weights(**tensors(**none))
+    assert weights.shape == (2, 4, 1, 0)
+
+
 @pytest.mark.parametrize(
     "changed, message",
     [

@@ -180,6 +180,14 @@ def test_scale_is_a_factor_of_the_query():
     torch.testing.assert_close(reformer_attention(**given, scale=2.0), want)
 
 
+@pytest.mark.parametrize("mask", [None, Mask.causal(), Mask.lengths(torch.tensor([0, 0]))])
+def test_where_there_is_no_key_nothing_is_found(mask):
+    given = tensors(key=torch.ones(2, 2, 0, 3), value=torch.ones(2, 2, 0, 6), mask=mask)
+    assert torch.equal(reformer_attention(**given), torch.zeros(2, 4, 7, 6))
+    del given["value"]
+    assert reformer_weights(**given).shape == (2, 4, 7, 0)
+
+
 @pytest.mark.parametrize(
     "changed, error, message",
     [

@@ -58,7 +58,8 @@ def _run(call: Call) -> Tensor:
     else:
         # the lowest number and not -inf, so that a row that sees nothing has no NaN in its gradient
         weights = scores.masked_fill(~visible, torch.finfo(scores.dtype).min).softmax(-1)
-        if not may_look(visible) or not visible.any(-1).all():
+        # and in fp16 the gradient of a weight that is 0 may be inf, which times 0 is NaN
+        if scores.dtype == torch.float16 or not may_look(visible) or not visible.any(-1).all():
             weights = weights.masked_fill(~visible, 0.0)
     weights = torch.dropout(weights, call.dropout, train=call.dropout > 0)
     return weights @ share_heads(call.value, heads)

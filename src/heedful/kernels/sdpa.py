@@ -36,9 +36,10 @@ def _run(call: Call) -> Tensor:
     if key.shape[1] != query.shape[1]:
         shared = True
     visible = None if causal else call.visible()
-    added = visible if bias is None else bias_as(bias, query.dtype)
-    if bias is not None and visible is not None:
-        added = bias_as(bias, query.dtype).masked_fill(~visible, float("-inf"))
+    added = visible
+    if bias is not None:  # with all axes, for torch takes no mask of one
+        added = bias_as(bias, query.dtype)[(None,) * (4 - bias.ndim)]
+        added = added if visible is None else added.masked_fill(~visible, float("-inf"))
     output = scaled_dot_product_attention(
         query,
         key,

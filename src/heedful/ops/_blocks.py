@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd import Function
 
+from heedful.listeners import compiling, dual, transformed
 from heedful.mask import Mask
 from heedful.ops._softmax import share_heads, widen
 
@@ -45,8 +46,9 @@ class Plan(NamedTuple):
 
 
 def hides_all(visible: Tensor | None) -> bool:
-    """May a block be skipped? Only where looking costs nothing: not in a graph, not on a GPU."""
-    if visible is None or torch.compiler.is_compiling() or visible.device.type != "cpu":
+    """May a block be skipped? Only where looking costs nothing: not in a graph, not under a
+    transform, not on a GPU."""
+    if visible is None or compiling() or transformed() or visible.device.type != "cpu":
         return False
     return not bool(visible.any())
 
@@ -58,7 +60,7 @@ def attend(
     plan: Plan,
 ) -> tuple[Float[Tensor, "batch heads queries value_dim"], Float[Tensor, "batch heads queries"]]:
     """Output and log-sum-exp, in float32 at least; differentiable any number of times."""
-    if torch.compiler.is_compiling():  # a graph differentiates the loops themselves
+    if compiling() or transformed() or dual():  # who differentiates the loops themselves
         return _forward(query, key, value, plan)
     return _Blockwise.apply(query, key, value, plan)  # pyright: ignore[reportReturnType]
 

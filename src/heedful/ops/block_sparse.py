@@ -10,6 +10,7 @@ from torch.autograd import Function
 
 from heedful.kernels.attend import attend
 from heedful.kernels.native import native
+from heedful.listeners import compiling, dual, transformed
 from heedful.mask import Mask
 from heedful.ops._blocks import NEVER, Plan, finite, hides_all
 from heedful.ops._hidden import hidden_kept_out
@@ -108,7 +109,7 @@ def block_sparse_attention(
     keys = key.shape[2]
     listed = Mask.blocks(blocks, block=block)
     both = listed if mask is None else listed & mask  # checked by whoever looks at it first, below
-    if torch.compiler.is_compiling() or not queries or not keys:
+    if compiling() or transformed() or dual() or not queries or not keys:
         return scaled_dot_attention(query, key, value, mask=both, scale=scale)
     if native(query, key, value, both, scale):
         return attend(query, key, value, mask=both, scale=scale, impl="cpu")

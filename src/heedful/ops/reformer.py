@@ -12,7 +12,7 @@ from heedful.ops._chosen_keys import shares
 from heedful.ops._hashing import Plan, plan_meetings
 from heedful.ops._hidden import hidden_kept_out
 from heedful.ops._shapes import check_qkv
-from heedful.ops._softmax import masked_softmax, share_heads, widen
+from heedful.ops._softmax import aggregate, masked_softmax, share_heads, widen
 
 
 def reformer_weights(
@@ -123,6 +123,8 @@ def reformer_attention(
     check_qkv(query, key, value)
     _check_settings(query, key, rotations, chunk, aligned)
     wide, shared = widen(query), _wide_key(query, key)
+    if not key.shape[2]:  # and no chunk to meet
+        return aggregate(masked_softmax(wide @ shared.mT, mask), value, query.dtype)
     plan = plan_meetings(wide, shared, rotations, chunk, aligned, mask)
     wide = wide * (1 / math.sqrt(query.shape[3]) if scale is None else scale)
     values = share_heads(value.to(wide.dtype), query.shape[1])
