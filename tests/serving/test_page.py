@@ -157,6 +157,12 @@ def test_it_asks_for_what_the_run_takes(takes, shown, asked):
     assert asked in command(takes, "http://here")
 
 
+def test_the_task_is_named_in_the_language_of_the_page():
+    page = Page("r", "classify-text", ("text",), 1)
+    assert "classify-text" in page.whole("en", "")
+    assert "classify-text" not in page.whole("zh", "")
+
+
 def test_another_language():
     with pytest.raises(ConfigError, match="lang must be one of en, zh, got 'fr'"):
         Page("r", "t", ("text",), 1).whole("fr", "")

@@ -7,6 +7,7 @@ from typing import Any
 from heedful.explaining.methods import METHODS
 from heedful.report._page import FONT
 from heedful.report.run_page.data import Shown
+from heedful.report.run_page.names import TASKS
 from heedful.report.run_page.page import TEMPLATES, environment, hash_of, safe
 from heedful.report.run_page.sections.examples import example_view
 from heedful.report.run_page.words import Words
@@ -68,7 +69,7 @@ class Page:
         words = Words(language, TABLE)
         takes: Any = self._about["takes"]
         return self._templates.get_template("live.html").render(
-            **self._about,
+            **self._about | {"task": words.named(str(self._about["task"]), TASKS)},
             words=words,
             texts=TEXTS,
             accepted={kind: ",".join(_accepted(kind)) for kind in takes},

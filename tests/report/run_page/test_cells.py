@@ -14,9 +14,9 @@ def test_what_is_no_number_counts_nothing():
 
 
 def test_pieces_keep_their_order_and_cannot_turn_the_line_around():
-    found = shaded(["a\u202e", "", "b"], np.array([0.5, 0.0, -0.5]))
-    assert [each["text"] for each in found] == ["a\\u202e", "∅", "b"]
-    assert [each["number"] for each in found] == ["+0.5", "+0", "-0.5"]
+    found = shaded(["a\u202e", "", "b", "  "], np.array([0.5, 0.0, -0.5, 0.0]))
+    assert [each["text"] for each in found] == ["a\\u202e", "∅", "b", "␣␣"]
+    assert [each["number"] for each in found] == ["+0.5", "+0", "-0.5", "+0"]
 
 
 def test_only_strong_cells_of_a_table_carry_numbers():
@@ -27,6 +27,7 @@ def test_only_strong_cells_of_a_table_carry_numbers():
     assert [cell["number"] for cell in falls] == ["60", "-40", ""]
     assert falls[0]["exact"] == "+6"
     assert table(["r"], ["猫", "b"], [[0.0, 0.0]])["upright"]
+    assert table([" "], [" ", "\n"], [[0.0, 0.0]])["columns"] == ["␣", "\\n"]
 
 
 def test_a_veil_is_dark_where_little_counts():

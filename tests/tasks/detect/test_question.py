@@ -92,6 +92,8 @@ def test_where_no_box_is_sure_the_surest_is_asked_for(asked):
     task, model, example, _ = asked()
     question = task.question(model, example, found(task, 4, 1, score=0.2))
     assert question.targets == (f"{task.labels[3]} (20%)",)
+    assert question.title == f"nothing; the surest box: {task.labels[3]} (20%)"
+    assert task.question(model, example, found(task, 4)).title == str(found(task, 4))
 
 
 def test_an_image_without_any_box_is_refused(asked):

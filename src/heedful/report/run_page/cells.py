@@ -36,9 +36,14 @@ def shaded(pieces: Sequence[str], weights: NDArray[np.float64]) -> list[dict[str
     """Return pieces with their shades and numbers, in order."""
     classes = steps(weights)
     return [
-        {"text": shown_line(piece) or "∅", "shade": shade, "number": f"{weight:+.3g}"}
+        {"text": _named(piece), "shade": shade, "number": f"{weight:+.3g}"}
         for piece, shade, weight in zip(pieces, classes, weights.tolist(), strict=True)
     ]
+
+
+def _named(piece: str) -> str:
+    """A piece in a line; one that is only spaces, or nothing, is seen too."""
+    return shown_line(piece) if piece.strip(" ") else "␣" * len(piece) or "∅"
 
 
 def table(rows: Sequence[str], columns: Sequence[str], weights: Any) -> dict[str, Any]:
@@ -61,8 +66,8 @@ def table(rows: Sequence[str], columns: Sequence[str], weights: Any) -> dict[str
                 steps(row), row.tolist(), shares.tolist(), strong.tolist(), strict=True
             )
         ]
-        lines.append({"name": shown_line(name) or "∅", "cells": cells})
-    names = [shown_line(name) or "∅" for name in columns]
+        lines.append({"name": _named(name), "cells": cells})
+    names = [_named(name) for name in columns]
     return {"columns": names, "rows": lines, "upright": max(map(cell_len, names)) <= 3}
 
 

@@ -18,6 +18,7 @@ SAID: dict[str, dict[str, str]] = {
     },
     "detect": {
         r"nothing": "未找到目标",
+        r"nothing; the surest box: (.+)": r"未找到目标；最有把握的框：\1",
         r"(.+) at (\S+ \S+) (\S+) (\S+) \((\d+%)\)": r"\1，位于 \2，大小 \3×\4（\5）",
     },
     "forecast": {

@@ -4,11 +4,8 @@
 EXAMPLES: dict[str, tuple[str, str]] = {
     "examples": ("Examples, and why", "样本与解释"),
     "examples note": (
-        "Held-out examples, evenly chosen. Blue counts for the answer, orange with a dashed line "
-        "against it; numbers are per cent of a row. Each explanation stands beside what a test "
-        "said of it.",
-        "均匀选取的留出样本。蓝色支持答案，带虚线的橙色反对答案；数字为占一行的百分比。"
-        "每个解释都附有检验的结论。",
+        "Held-out examples, evenly chosen. Each explanation stands beside what a test said of it.",
+        "均匀选取的留出样本。每个解释都附有检验的结论。",
     ),
     "explained title": ("Why the model answers this", "模型为何这样回答"),
     "made by": ("Made by", "生成命令"),

@@ -42,6 +42,7 @@ def why_found(task: "Detect", model: Any, example: Boxed, answer: Detection) -> 
     grid, places = _grid(model, *pixels.shape[:2])
     cells = Cells(pixels, grid)
     queries = [box.query for box in boxes]
+    targets = tuple(f"{box.label} ({box.score:.0%})" for box in boxes)
     labels = torch.tensor([task.labels.index(box.label) for box in boxes])
 
     def inputs(kept: Tensor) -> Tensor:
@@ -53,7 +54,7 @@ def why_found(task: "Detect", model: Any, example: Boxed, answer: Detection) -> 
 
     return Question(
         pieces=cells.names,
-        targets=tuple(f"{box.label} ({box.score:.0%})" for box in boxes),
+        targets=targets,
         inputs=inputs,
         scores=scores,
         removal=REMOVAL,
@@ -65,7 +66,7 @@ def why_found(task: "Detect", model: Any, example: Boxed, answer: Detection) -> 
         canvas=pixels,
         # convolutions bring each cell what stands beside it before any attention looks
         method="occlusion",
-        title=str(answer),
+        title=str(answer) if answer.sure else f"nothing; the surest box: {targets[0]}",
     )
 
 

@@ -49,7 +49,10 @@ def view(data: PageData, words: Words) -> dict[str, Any] | None:
     """Return the examples; `None` where there are none."""
     if not data.shown:
         return None
-    return {"examples": [example_view(each, words) for each in data.shown]}
+    found = [example_view(each, words) for each in data.shown]
+    legends = dict.fromkeys(each["shades"] for each in found if each["shades"])
+    note = words("between sentences").join([words("examples note"), *legends])
+    return {"examples": found, "note": note}
 
 
 def example_view(shown: Shown, words: Words, *, room: Room = SOME) -> dict[str, Any]:

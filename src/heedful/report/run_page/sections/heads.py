@@ -29,7 +29,7 @@ def view(data: PageData, words: Words) -> dict[str, Any] | None:
         "tokens": json.dumps(tokens, ensure_ascii=False),
         "title": atlas.title,
         "examples": atlas.examples,
-        "error": "" if atlas.error is None else f"{atlas.error:.1e}",
+        "error": "" if atlas.error is None else f"{atlas.error:.2g}",
         "chart": entropy_chart(atlas, words) if atlas.heads else "",
         "compared": any(head.after is not None or head.removed for head in atlas.heads),
         "unobservable": {name: words.reason(why) for name, why in atlas.unobservable.items()},
