@@ -122,6 +122,18 @@ def test_a_second_box_on_one_thing_is_wrong():
     assert most.score(most.statistics(twice, true)) == 50
 
 
+@pytest.mark.parametrize("change", [np.log, lambda score: score - 1])
+@pytest.mark.parametrize("build", [average_precision, box_recall])
+def test_any_rising_change_of_the_scores_changes_nothing(build, change):
+    changed = [
+        [SimpleNamespace(**vars(b) | {"score": float(change(b.score))}) for b in found]
+        for found in FOUND
+    ]
+    metric = build()
+    want = metric.score(metric.statistics(FOUND, TRUE))
+    assert metric.score(metric.statistics(changed, TRUE)) == want > 0
+
+
 def test_all_and_nothing():
     for metric in (average_precision(), box_recall()):
         found = [each.boxes for each in TRUE]
@@ -147,3 +159,6 @@ def test_rejects(build):
         build(most=0)
     with pytest.raises(DataError, match="metrics of boxes must have a true box, got none"):
         build().statistics([[]], [SimpleNamespace(boxes=[])])
+    unsure = [[], [box("a", 0, 0, 1, 1, float("nan"))]]
+    with pytest.raises(DataError, match="scores must be finite, got nan for example 1"):
+        build().statistics(unsure, TRUE[:2])

@@ -143,6 +143,12 @@ def test_average_precision_is_100_where_all_relevant_come_first():
             ShapeError,
             "an answer must have as many scores as the truth has labels, got 2 and 1",
         ),
+        (
+            [[1, 2], [3]],
+            [[1, 0], [0, 1]],
+            ShapeError,
+            "every example must have a score and a label for each class, got 1 of some and 2 of",
+        ),
         ([1, 2], [0, 2], DataError, "labels must be 0 or 1, got [2.] for example 1"),
         ([1, np.nan], [0, 1], DataError, "scores must be finite, got [nan] for example 1"),
     ],
@@ -169,6 +175,12 @@ def test_recall_is_the_share_that_is_found(k):
     assert metric.name == f"recall@{k}"
     assert statistics[:, 0] == pytest.approx([100 * share for share in shares])
     assert metric.score(statistics) == pytest.approx(100 * sum(shares) / 5)
+
+
+def test_what_gains_nothing_need_not_be_found():
+    graded = [{"a": 2.0, "z": 0.0}, {"c": 1.0, "b": 3.0, "z": 0}]
+    found = recall_at(2).statistics(["ab", "cz"], wrapped(relevant=graded))
+    assert found[:, 0].tolist() == [100, 50]
 
 
 def slow_gain(ranked, gains, k):

@@ -1,5 +1,6 @@
 """Metrics of boxes: average precision, and how many of the true ones are found."""
 
+import math
 from collections.abc import Sequence
 from operator import attrgetter
 from typing import Any, NamedTuple, Protocol
@@ -48,7 +49,7 @@ def average_precision(
         overlap: Above 0, and 1 at most.
         most: Boxes of an answer that count, the surest ones.
         name: As budgets call it; `None` means `ap50` where `overlap` is 0.5.
-        answer: Boxes of an answer, each with a `score`.
+        answer: Boxes of an answer, each with a `score`: any number, larger where it is surer.
         truth: Those of an example.
 
     Raises:
@@ -111,7 +112,7 @@ def box_recall(
     def of(answers: Sequence[Any], examples: Sequence[Any]) -> Floats:
         labels, rows = _matched(answers, examples, overlap, most, answer, truth)
         found = [
-            [sum(right for _, right, label in hits if label == each) for each in range(len(labels))]
+            [sum(hit.right for hit in hits if hit.label == each + 1) for each in range(len(labels))]
             for _, hits in rows
         ]
         return np.hstack([np.array(found, float), np.array([counts for counts, _ in rows], float)])
@@ -131,7 +132,7 @@ class _Hit(NamedTuple):
 
     score: float
     right: float
-    label: int
+    label: int  # from 1 on, so that 0 is none
 
 
 def _check(overlap: float, most: int) -> None:
@@ -154,9 +155,12 @@ def _matched(
     labels = sorted({box.label for boxes in true for box in boxes})
     if not labels:
         raise DataError("metrics of boxes must have a true box, got none")
-    numbers = {label: number for number, label in enumerate(labels)}
+    numbers = {label: number for number, label in enumerate(labels, 1)}
     rows: list[tuple[list[int], list[_Hit]]] = []
-    for found, boxes in zip(said, true, strict=True):
+    for row, (found, boxes) in enumerate(zip(said, true, strict=True)):
+        unsure = [box.score for box in found if not math.isfinite(box.score)]
+        if unsure:
+            raise DataError(f"scores must be finite, got {unsure[0]} for example {row}")
         surest = sorted(found, key=lambda box: -box.score)[:most]
         known = [box for box in surest if box.label in numbers]
         hits = zip(known, _hits(known, list(boxes), overlap), strict=True)
@@ -210,12 +214,12 @@ def _precision(statistics: Floats, weights: Floats) -> Floats:
     labels = int(statistics[0, 0])
     counts = statistics[:, 1 : 1 + labels]
     hits = statistics[:, 1 + labels :].reshape(len(statistics), -1, 3)
-    example, place = np.nonzero(hits[:, :, 0] > 0)
+    example, place = np.nonzero(hits[:, :, 2])
     scores, right, label = hits[example, place].T
     order = (-scores).argsort(kind="stable")
     total, there = np.zeros(len(weights)), np.zeros(len(weights))
     for number in range(labels):
-        chosen = order[label[order] == number]
+        chosen = order[label[order] == number + 1]
         true = weights @ counts[:, number]
         area = _areas(scores[chosen], right[chosen], example[chosen], weights)
         total += area / np.where(true > 0, true, 1)

@@ -68,14 +68,17 @@ def recall_at(k: int, *, answer: Read = itself, truth: Read = RELEVANT) -> SumMe
     Args:
         k: How many are looked at. At least 1.
         answer: The things of an answer, the likeliest first.
-        truth: The relevant things of an example, one at least.
+        truth: The relevant things of an example, one at least, or the gain of each, which is above
+            0 for those that are.
 
     Raises:
         ConfigError: `k` is below 1.
     """
 
     def share(ranked: list[Any], relevant: Collection[Any]) -> float:
-        return len(set(ranked[:k]) & set(relevant)) / len(set(relevant))
+        gains = _gains(relevant)
+        wanted = {thing for thing in relevant if gains[thing] > 0}
+        return len(wanted.intersection(ranked[:k])) / len(wanted)
 
     return _of_ranks("recall", k, share, answer, truth)
 
@@ -98,13 +101,17 @@ def ndcg_at(k: int, *, answer: Read = itself, truth: Read = RELEVANT) -> SumMetr
     """
 
     def share(ranked: list[Any], relevant: Collection[Any]) -> float:
-        gains = relevant if isinstance(relevant, Mapping) else dict.fromkeys(relevant, 1.0)
+        gains = _gains(relevant)
         best = sorted(gains.values(), reverse=True)
         found = [gains.get(thing, 0.0) for thing in dict.fromkeys(ranked)]
         discounts = 1 / np.log2(np.arange(2, k + 2))
         return _discounted(found, discounts) / _discounted(best, discounts)
 
     return _of_ranks("ndcg", k, share, answer, truth)
+
+
+def _gains(relevant: Collection[Any]) -> Mapping[Any, float]:
+    return relevant if isinstance(relevant, Mapping) else dict.fromkeys(relevant, 1.0)
 
 
 def _discounted(gains: Sequence[float], discounts: Floats) -> float:
@@ -119,7 +126,7 @@ def _of_ranks(name: str, k: int, share: Any, answer: Read, truth: Read) -> SumMe
     def of(answers: Sequence[Any], examples: Sequence[Any]) -> Floats:
         said, true = paired(answers, examples, answer=answer, truth=truth)
         for row, relevant in enumerate(true):
-            gains = relevant.values() if isinstance(relevant, Mapping) else [1] * len(relevant)
+            gains = _gains(relevant).values()
             if not max(gains, default=0) > 0 or min(gains) < 0:
                 raise DataError(
                     "every example must have a relevant thing, and no gain below 0, "
@@ -134,7 +141,7 @@ def _of_ranks(name: str, k: int, share: Any, answer: Read, truth: Read) -> SumMe
 def _of_scores(name: str, combine: Any, answer: Read, truth: Read) -> WeightedMetric:
     def of(answers: Sequence[Any], examples: Sequence[Any]) -> Floats:
         sides = paired(answers, examples, answer=answer, truth=truth)
-        scores, labels = (np.array([np.ravel(each) for each in side], float) for side in sides)
+        scores, labels = (_table(side) for side in sides)
         if scores.shape != labels.shape:
             raise ShapeError(
                 "an answer must have as many scores as the truth has labels, "
@@ -149,6 +156,17 @@ def _of_scores(name: str, combine: Any, answer: Read, truth: Read) -> WeightedMe
         return np.hstack([scores, labels])
 
     return WeightedMetric(name=name, of=of, combine=combine, span=PER_CENT, floor=0.0, unit="%")
+
+
+def _table(rows: Sequence[Any]) -> Floats:
+    vectors = [np.ravel(np.asarray(row, float)) for row in rows]
+    counts = sorted({len(vector) for vector in vectors})
+    if len(counts) > 1:
+        raise ShapeError(
+            "every example must have a score and a label for each class, "
+            f"got {counts[0]} of some and {counts[-1]} of others"
+        )
+    return np.stack(vectors)
 
 
 def _area(statistics: Floats, weights: Floats) -> Floats:
