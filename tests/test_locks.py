@@ -13,7 +13,7 @@ import pytest
 
 from heedful import locks
 from heedful.errors import RunError
-from heedful.locks import LOCK, hold
+from heedful.locks import LOCK, check_unused, hold
 
 CODE = """
 import sys
@@ -164,3 +164,14 @@ def test_where_nothing_can_be_locked_it_says_so(tmp_path, monkeypatch, module):
     monkeypatch.setattr(locks, "_msvcrt", None)
     with pytest.warns(RuntimeWarning, match="nothing keeps two processes out of one folder here"):
         hold(tmp_path).__enter__()
+
+
+def test_what_a_kill_has_left_half_written_is_called_so(tmp_path):
+    (tmp_path / ".start.7.tmp").mkdir()
+    check_unused(tmp_path)  # nothing of it was in its place yet
+    (tmp_path / "config.toml").write_text("", encoding="utf-8")
+    with pytest.raises(RunError, match=r"new or an empty folder, got .*, which a kill has left"):
+        check_unused(tmp_path)
+    (tmp_path / ".start.7.tmp").rmdir()
+    with pytest.raises(RunError, match=rf"got {re.escape(str(tmp_path))}$"):
+        check_unused(tmp_path)

@@ -86,8 +86,11 @@ def check_unused(folder: Path) -> None:
     Raises:
         RunError: The folder is not empty, or is a file, or no folder can have such a name.
     """
-    if not is_unused(folder):
-        raise RunError(f"output must be a new or an empty folder, got {folder}")
+    if is_unused(folder):
+        return
+    half = folder.is_dir() and any(map(is_unfinished, folder.iterdir()))
+    what = ", which a kill has left half written. Delete it, and begin again." if half else ""
+    raise RunError(f"output must be a new or an empty folder, got {folder}{what}")
 
 
 def _make(folder: Path) -> list[Path]:

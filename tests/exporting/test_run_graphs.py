@@ -3,13 +3,14 @@
 import importlib.util
 import inspect
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from heedful.errors import UnsupportedError
 from heedful.exporting import onnx_recurrent
-from heedful.exporting.run_graphs import graphs_of
+from heedful.exporting.run_graphs import graphs_of, graphs_of_run
 from heedful.models import recurrent
 from heedful.probing.replace import replaced
 from heedful.tasks.catalog import BUILT_IN, parse_config
@@ -43,6 +44,15 @@ def made(task, tables):
 
 
 CONTRACTS = list(contracts())
+
+
+def test_without_a_test_split_graphs_are_tried_with_the_other_one():
+    _, task, tables = next(each.values for each in CONTRACTS if each.id == "TestClassifyText")
+    fitted, model, few = made(task, tables)
+    held_out = {"dev": few, "test": []}
+    run = SimpleNamespace(task=fitted, model=model, examples=held_out.__getitem__)
+    (graph,) = graphs_of_run(run).graphs
+    assert len(graph.cases) >= 1
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """Held-out examples come back as they were, or not at all."""
 
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Literal
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 from heedful.data.examples import Example
 from heedful.errors import DataError, RunError
-from heedful.training.splits import parse_split, write_split
+from heedful.training.splits import parse_split, shown_split, write_split
 
 
 @dataclass(frozen=True)
@@ -106,3 +107,11 @@ def test_what_could_not_be_read_again_is_never_written(tmp_path, example, got):
     with pytest.raises(DataError, match=f"^examples of the dev split must be .*got: .*{got}"):
         write_split(tmp_path, "dev", [example])
     assert not list((tmp_path / "splits").iterdir())
+
+
+def test_what_is_shown_is_of_the_test_split_where_there_is_one():
+    held_out = {"dev": [1], "test": [2]}
+    run = SimpleNamespace(examples=held_out.__getitem__)
+    assert shown_split(run) == "test"
+    held_out["test"] = []
+    assert shown_split(run) == "dev"

@@ -81,8 +81,9 @@ def show(found: dict[str, "Run"], *, as_json: bool) -> None:
 
     from heedful.cli.progress import working
     from heedful.evaluation import evaluate
+    from heedful.training.splits import shown_split
 
-    split = "test" if found["centralised"].examples("test") else "dev"
+    split = shown_split(found["centralised"])
     with working(f"measuring on the {split} split"):
         reports = {name: evaluate(run, split=split) for name, run in found.items()}
     first = next(iter(reports["centralised"].scores))

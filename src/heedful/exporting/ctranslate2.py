@@ -19,6 +19,7 @@ from heedful.nn.attention import Attention
 from heedful.nn.positions import LearnedPositions, RelativePositions, RotaryPositions
 from heedful.tasks.translation.translator import Translator
 from heedful.training.run import Run
+from heedful.training.splits import shown_split
 
 PACKAGES: tuple[str, ...] = ("ctranslate2",)
 FEW = 40  # phrases whose translations are compared
@@ -122,7 +123,7 @@ def _check(run: Run, folder: Path, model: Any, words: list[list[str]]) -> dict[s
     import ctranslate2
 
     ours: Translator = run.task.translator(model)  # type: ignore[attr-defined]
-    texts = [example.source for example in run.examples("test")[:FEW]]
+    texts = [example.source for example in run.examples(shown_split(run))[:FEW]]
     rows = [row[: model.longest] for row in ours.vocabularies.source.encode(texts)]
     want = ours.translate(texts, beam=1)
     same: dict[str, int] = {}

@@ -17,6 +17,7 @@ from heedful.exporting.states import joined
 from heedful.exporting.writing import graphs_of_writer
 from heedful.tasks.base import Task
 from heedful.training.run import Run
+from heedful.training.splits import shown_split
 
 FEW = 15  # examples that graphs are tried with
 
@@ -39,7 +40,7 @@ class RunGraphs:
 
 
 def graphs_of_run(run: Run, *, int8: bool = False) -> RunGraphs:
-    """Return the graphs of a run, with inputs of its test split.
+    """Return the graphs of a run, with inputs of its test split, or of dev where there is none.
 
     Args:
         run: Never changed.
@@ -48,7 +49,7 @@ def graphs_of_run(run: Run, *, int8: bool = False) -> RunGraphs:
     Raises:
         UnsupportedError: As for `graphs_of`.
     """
-    return graphs_of(run.task, run.model, run.examples("test")[:FEW], int8=int8)
+    return graphs_of(run.task, run.model, run.examples(shown_split(run))[:FEW], int8=int8)
 
 
 def graphs_of(

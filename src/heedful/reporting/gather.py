@@ -23,6 +23,7 @@ from heedful.reporting.watched import told_alarms, watched_heads
 from heedful.tasks.measure import measure
 from heedful.training.metrics import read_metrics
 from heedful.training.run import Run
+from heedful.training.splits import shown_split
 
 HEAD_EXAMPLES = 16  # that the numbers of heads are means over
 NOT_CURVES = {"step", "fraction", "best", "seconds", "remaining", "learning_rate"}
@@ -76,7 +77,7 @@ def gather(
         _check_pair(run, smaller)
     settings = settings or Gathering()
     judged = run if smaller is None else smaller  # which may have been judged on others (--test)
-    split = "test" if judged.examples("test") else "dev"
+    split = shown_split(judged)
     examples = judged.examples(split)
     report = report_of(run, smaller)
     tell("measuring quality")

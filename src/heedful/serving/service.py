@@ -21,6 +21,7 @@ from heedful.serving.inputs import Input, Options, written
 from heedful.tasks.base import Picture
 from heedful.texts import finite
 from heedful.training.run import Run
+from heedful.training.splits import shown_split
 
 Outcome = dict[str, Any] | HeedfulError
 
@@ -81,7 +82,7 @@ class Service:
         Raises:
             HeedfulError: The run cannot answer it.
         """
-        some = self.examples or self.run.examples("dev")  # not every run has a test split
+        some = self.run.examples(shown_split(self.run))
         if not some:
             raise DataError("a run must hold out an example to warm up with, got none")
         self._answer(some[:1])

@@ -87,6 +87,11 @@ def _example(
     raise RunError(f"{path} must be whole, got a damaged line {number}: {got:.100}")
 
 
+def shown_split(run: "Run") -> str:
+    """Return the split that real inputs are taken from: `test`, or `dev` where there is none."""
+    return "test" if run.examples("test") else "dev"
+
+
 def training_examples(run: "Run", config: TaskConfig | None = None) -> list[Any]:
     """Read the training split of a run again, without what was left out of the training.
 
