@@ -4,6 +4,7 @@ import copy
 
 import pytest
 
+from heedful.optimizing import ledger
 from heedful.optimizing.ledger import Looks, add_look, count_looks, counted
 from heedful.training.splits import LEDGER
 
@@ -23,6 +24,20 @@ def test_the_same_question_is_the_same_look(tmp_path):
     asked = [("loss <= 1%", "x"), ("loss <= 1%", "y"), ("loss <= 2%", "x"), ("loss <= 1%", "y")]
     assert [add_look(tmp_path, "a", budget, model) for budget, model in asked] == [1, 2, 3, 2]
     assert count_looks(tmp_path, "a") == 3
+
+
+def test_two_that_look_at_the_same_time_have_different_numbers(tmp_path, monkeypatch):
+    read, other = ledger._looks, iter(["another"])
+
+    def overtaken(folder, test):
+        found = read(folder, test)
+        for model in other:  # between its look into the file and its line
+            add_look(folder, test, "loss <= 1%", model)
+        return found
+
+    monkeypatch.setattr(ledger, "_looks", overtaken)
+    assert add_look(tmp_path, "a", "loss <= 1%", "model") == 2
+    assert count_looks(tmp_path, "a") == 2
 
 
 def test_looks_of_older_versions_are_of_unknown_models_and_each_counts(tmp_path):

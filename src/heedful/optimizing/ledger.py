@@ -104,9 +104,9 @@ def add_look(folder: Path, test: str, budget: str, model: str) -> int:
     """
     path = folder / LEDGER
     look = {"test": test, "budget": budget, "model": model}
-    looks = _looks(folder, test)
-    if look in looks:
-        return 1 + looks.index(look)
+    before = _looks(folder, test)
+    if look in before:
+        return 1 + before.index(look)
     line = json.dumps(look, ensure_ascii=False)
     try:
         with path.open("a+b") as file:
@@ -118,7 +118,7 @@ def add_look(folder: Path, test: str, budget: str, model: str) -> int:
             os.fsync(file.fileno())
     except OSError as error:
         raise RunError(f"{path} must be writable, got: {reason(error)}") from None
-    return 1 + len(looks)
+    return 1 + _looks(folder, test).index(look)  # others may look at the same time
 
 
 def _looks(folder: Path, test: str) -> list[dict[str, Any]]:
