@@ -112,7 +112,7 @@ def entropy_chart(atlas: Atlas, words: Words) -> str:
         shape=alt.Shape("then:N", scale=shape, legend=legend),
     )
     heads = len({(head.site, head.number) for head in atlas.heads})
-    return _svg(lines + dots, width=460, height=12 * heads + 16 * len(sites))
+    return _svg(lines + dots, width=300, height=12 * heads + 16 * len(sites))
 
 
 def trial_name(trial: Trial, words: Words) -> str:
