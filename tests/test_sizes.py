@@ -131,9 +131,6 @@ EXCEPTIONS = {
     ("lines of class", "tasks/summarise/task.py:Summarise"): Excess(
         197, "one task is one class, and its interface has many small questions"
     ),
-    ("lines of class", "tasks/classify_sequence/task.py:ClassifySequence"): Excess(
-        157, "one task is one class, and its interface has many small questions"
-    ),
     ("lines of class", "tasks/fuse/task.py:Fuse"): Excess(
         160, "one task is one class, and its interface has many small questions"
     ),

@@ -116,7 +116,7 @@ def test_features_are_normalised():
         (NODES, "from\na\n", "edges.csv:1 must have one column 'to', got from"),
         (NODES + "a,red,1,1\n", EDGES, "nodes.csv:5 must have an id of its own, got 'a' again"),
         (NODES + ",red,1,1\n", EDGES, "nodes.csv:5 must have a text in column 'id', got ''"),
-        (NODES + "d,red,1,\n", EDGES, "nodes.csv:5 must have a text in column 'y', got ''"),
+        (NODES + "d,red,1,\n", EDGES, "nodes.csv:5 must have a number in column 'y', got ''"),
         (NODES + "d,red,1,x\n", EDGES, "nodes.csv:5 must have a number in column 'y', got 'x'"),
         (NODES + '"d\ne",red,1,1\n', EDGES, r"nodes.csv:6 must have an id of one line, got 'd\ne'"),
         (NODES + "d,red,1\n", EDGES, "nodes.csv:5 must have 4 columns like the first line, got 3"),

@@ -98,7 +98,7 @@ def test_a_packed_table_is_unpacked_and_a_changed_one_read_again(tmp_path):
         ("date,a\n1,2\n2,nan\n", "a.csv:3 must have a number in column 'a', got 'nan'"),
         ("date,a\n1,2\n2,1e999\n", "a.csv:3 must have a number in column 'a', got '1e999'"),
         ("date,a\n1,2\n2,1_0\n", "a.csv:3 must have a number in column 'a', got '1_0'"),
-        ("date,a\n1,2\n2,\n", "a.csv:3 must have a text in column 'a', got ''"),
+        ("date,a\n1,2\n2,\n", "a.csv:3 must have a number in column 'a', got ''"),
         ("date,a\n1,2\n2\n", "a.csv:3 must have 2 columns like the first line, got 1"),
         ("date,a\n1,2\n3,2\n4,2\n", "a.csv:4 must be one step after the row before, 5, got 4"),
         ("date,a\n1,2\n1,2\n", "a.csv:3 must be later than 1, got 1"),

@@ -75,7 +75,7 @@ def test_other_rates_are_refused_unless_asked_for(tmp_path):
     write_sound(tmp_path / "a.wav", wave(rate=16_000), 16_000)
     want = (
         "a.wav must have 8,000 samples a second, as data.rate says, got 16,000. "
-        "Set data.resample = true to change all to data.rate"
+        "Set data.resample = true to change all to data.rate."
     )
     with pytest.raises(DataError, match=re.escape(want)):
         SoundReader(rate=RATE).read(str(tmp_path / "a.wav"))

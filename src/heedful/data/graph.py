@@ -208,7 +208,8 @@ def read_graph(
     known: dict[str, int] = {}
     rows: list[tuple[str, str, int]] = []
     numbers: list[list[float]] = []
-    may_be_blank = [label, *([split] if split else [])]
+    # a blank label is not known; a blank feature is refused below, as no number
+    may_be_blank = [label, *([split] if split else []), *features]
     for line, found in read_columns(nodes, [*chosen, *features], blank=may_be_blank):
         own, *said = (text.strip() for text in found[: len(chosen)])
         if own in known:

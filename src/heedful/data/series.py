@@ -124,7 +124,7 @@ def _kept(path: str, time: str, columns: tuple[str, ...], changed: int, size: in
     lines: list[int] = []
     times: list[str] = []
     rows: list[list[float]] = []
-    for line, (when, *numbers) in read_columns(path, (time, *columns)):
+    for line, (when, *numbers) in read_columns(path, (time, *columns), blank=columns):
         lines.append(line)
         times.append(when.strip())
         rows.append([number_in(path, line, *pair) for pair in zip(columns, numbers, strict=True)])

@@ -103,7 +103,7 @@ class SoundReader:
         if rate != self.rate and not self.resample:
             raise DataError(
                 f"{file} must have {self.rate:,} samples a second, as data.rate says, got "
-                f"{rate:,}. Set data.resample = true to change all to data.rate"
+                f"{rate:,}. Set data.resample = true to change all to data.rate."
             )
         return samples if rate == self.rate else resample(samples, rate, self.rate)
 

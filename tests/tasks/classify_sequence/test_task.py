@@ -8,11 +8,12 @@ import pytest
 
 import heedful
 from heedful.data.sequences import CODES, Sequence
-from heedful.errors import DataError, DataWarning
+from heedful.errors import DataError
 from heedful.tasks.catalog import parse_config
 from heedful.tasks.classify_sequence.task import ClassifySequence, code_shares
 from heedful.testing.tasks import ClassificationContract
-from heedful.training.start import build
+from heedful.training.splits import training_examples
+from heedful.training.start import build, train
 
 SMALL: dict[str, object] = {"examples": 80, "dev": 20, "test": 20, "length": 30}
 MODEL: dict[str, object] = {"width": 8, "heads": 2, "feedforward": 8, "kernel": 5, "dropout": 0.0}
@@ -87,16 +88,17 @@ def files(tmp_path, **texts):
 TRAIN = ">1 a\nACGT\n>2 b\nTTTT\n"
 
 
-def test_what_an_earlier_split_has_is_left_out_and_counted(tmp_path):
-    config = files(tmp_path, train=TRAIN, dev=">3 a\nacgu\n>4 b\nGGGG\n", test=">5 a\nGGGG\n")
-    with pytest.warns(DataWarning) as told:
-        split = ClassifySequence.read(config)
-    assert [len(part) for part in (split.train, split.dev, split.test)] == [2, 1, 0]
-    assert [str(each.message).partition(": ")[2] for each in told] == [
-        "sequences left out, for an earlier split has them: 1 of 2",
-        "sequences left out, for an earlier split has them: 1 of 1",
-    ]
+def test_what_is_held_out_stays_held_out_and_is_not_learned_from(tmp_path):
+    config = files(
+        tmp_path, train=TRAIN + ">6 a\nCCCC\n", dev=">3 a\nacgu\n>4 b\nGGGG\n", test=">5 a\nGGGG\n"
+    )
+    split = ClassifySequence.read(config)
+    assert [len(part) for part in (split.train, split.dev, split.test)] == [3, 2, 1]
     assert ClassifySequence.read_training(config) == split.train
+    settings = {"output": str(tmp_path / "run"), "train": {"steps": 1}, "model": MODEL}
+    run = train(parse_config(config.model_dump(exclude_unset=True) | settings))
+    assert [each.letters for each in training_examples(run)] == ["TTTT", "CCCC"]
+    assert (run.about["left_out"], len(run.examples("dev")), len(run.examples("test"))) == (1, 2, 1)
 
 
 def test_a_label_that_training_never_had_is_refused_with_its_line(tmp_path):

@@ -1,6 +1,5 @@
 """Sequence classification: a label for DNA, RNA or a protein."""
 
-import warnings
 from collections.abc import Container
 from collections.abc import Sequence as Many
 from pathlib import Path
@@ -12,7 +11,7 @@ from heedful.data.alignment import Alignment
 from heedful.data.examples import Splits, check_label
 from heedful.data.ragged import Ragged
 from heedful.data.sequences import CODES, Kind, Sequence, checked, is_fasta, read_sequences
-from heedful.errors import DataError, DataWarning
+from heedful.errors import DataError
 from heedful.metrics.metric import Floats
 from heedful.tasks.classification import Classification, Prediction
 from heedful.tasks.classify_sequence.config import Config, FileData, problem
@@ -43,22 +42,15 @@ class ClassifySequence(Classification[Sequence]):
 
     @classmethod
     def read(cls, config: Config) -> Splits[Sequence]:
-        """Read or make the sequences; one that an earlier split has is left out, and counted."""
+        """Read or make the sequences."""
         data = config.data
         if not isinstance(data, FileData):
             return planted_motifs(data, config.seed)
         train = _read(data, data.train)
-        labels, seen = {each.label for each in train}, {each.letters for each in train}
-        held: list[list[Sequence]] = []
-        for path in (data.dev, data.test):
-            found = _read(data, path, known=labels) if path else []
-            held.append([each for each in found if each.letters not in seen])
-            if len(held[-1]) < len(found):
-                count = f"{len(found) - len(held[-1]):,} of {len(found):,}"
-                text = f"sequences left out, for an earlier split has them: {count}"
-                warnings.warn(f"{path}: {text}", DataWarning, stacklevel=2)
-            seen |= {each.letters for each in found}
-        return Splits(train, *held)
+        known = {each.label for each in train}
+        held_out = (data.dev, data.test)
+        dev, test = (_read(data, path, known=known) if path else [] for path in held_out)
+        return Splits(train, dev, test)
 
     @classmethod
     def read_training(cls, config: Config) -> list[Sequence]:
