@@ -122,6 +122,16 @@ def test_people_see_each_trial_and_what_was_found(heedful, found, config):
     ]
 
 
+def test_a_search_that_goes_on_says_behind_what(heedful, found, config):
+    Path("out").mkdir()
+    words = ("tune", config, *KEEP, "--trials", "9", "-o", "out", "--resume")
+    Path("out/trials.json").write_text('{"trials": [{}, {}]}')
+    assert heedful(*words)[2].startswith("going on behind 2 of 9 trials\nsearching for ")
+    for broken in ('{"trials": ', "[]", "{}"):
+        Path("out/trials.json").write_text(broken)
+        assert heedful(*words)[2].startswith("going on behind 0 of 9 trials\nsearching for ")
+
+
 def test_a_search_that_ended_early_says_why(heedful, found, config):
     found.plain["exhausted"] = True
     said = heedful("tune", config, *KEEP, "-o", "out")[1].splitlines()

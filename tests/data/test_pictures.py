@@ -79,6 +79,17 @@ def test_what_is_no_picture_is_refused(tmp_path):
             open_picture(str(tmp_path / name))
 
 
+@pytest.mark.parametrize("kind", ["GIF", "EPS", "BMP", "WEBP"])
+def test_what_is_called_png_and_is_not_is_refused(tmp_path, kind, monkeypatch):
+    def run(*arguments, **settings):
+        raise AssertionError("a program must not run")
+
+    monkeypatch.setattr("subprocess.check_call", run)  # Ghostscript, for EPS
+    path = saved(tmp_path / "a.png", format=kind)
+    with pytest.raises(DataError, match=re.escape(f"{path} must be a PNG or JPEG image, got: ")):
+        open_picture(path, "RGB")
+
+
 def test_the_extra_is_named_where_it_is_missing(tmp_path, monkeypatch):
     path = saved(tmp_path / "a.png")
     monkeypatch.setitem(sys.modules, "PIL", None)

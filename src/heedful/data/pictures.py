@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from heedful.errors import DataError, MissingExtraError
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
+FORMATS = ("PNG", "JPEG")  # whatever a file is called: for some others Pillow runs programs
 DEEP = "I"  # begins the modes of grey pictures with 16 bits a pixel
 
 
@@ -22,7 +23,7 @@ def open_picture(path: str, mode: str | None = None) -> Any:
         mode: What its pixels are turned into, `L` or `RGB`; `None` leaves them.
 
     Raises:
-        DataError: It is missing, no ordinary file, or damaged.
+        DataError: It is missing, no ordinary file, of another format, or damaged.
         MissingExtraError: The extra `images` is not installed.
     """
     try:
@@ -35,9 +36,9 @@ def open_picture(path: str, mode: str | None = None) -> Any:
     if os.path.exists(path) and not os.path.isfile(path):  # a pipe would be waited for
         raise DataError(f"{path} must be an image, got no ordinary file")
     try:
-        with Image.open(path) as opened:
+        with Image.open(path, formats=FORMATS) as opened:
             opened.verify()  # the checksums of a PNG file, which reading it leaves out
-        with Image.open(path) as opened:
+        with Image.open(path, formats=FORMATS) as opened:
             upright = ImageOps.exif_transpose(opened)
             if mode and upright.mode.startswith(DEEP):
                 deep = np.asarray(upright).astype(np.int64)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from heedful.data.hashes import hash_array
 from heedful.data.images import OTHERS, SUFFIXES, read_picture
 from heedful.data.moving_digits import MOVING, draw_video, plan_video
+from heedful.data.pictures import FORMATS
 from heedful.errors import DataError, MissingExtraError
 
 Frames = NDArray[np.uint8]  # (frames, height, width, channels)
@@ -206,7 +207,7 @@ def _size_of(path: Path) -> tuple[int, int] | None:
     if not path.is_file():
         return None
     try:
-        with Image.open(path) as opened:
+        with Image.open(path, formats=FORMATS) as opened:
             return opened.size
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None

@@ -165,6 +165,14 @@ def check_results(folder: Path, trials: Sequence[Trial]) -> None:
             )
 
 
+def told_before(folder: Path) -> int:
+    """Return how many trials `trials.json` tells of; 0 where it cannot be read or is not there."""
+    try:
+        return len(read_json(folder / "trials.json")["trials"])
+    except (RunError, OSError, TypeError, KeyError):  # who goes on with the search will say so
+        return 0
+
+
 def _as_told(plain: Mapping[str, Any]) -> str:
     """A trial as JSON, without the latency that only the end of a search measures."""
     return json.dumps({**plain, "remeasured": None}, sort_keys=True)
