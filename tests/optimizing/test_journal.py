@@ -235,3 +235,11 @@ def test_what_json_cannot_hold_is_refused(path):
     with pytest.raises(ConfigError, match="fingerprint must be plain JSON, got: Object of type"):
         opened(path, model=object())
     assert path.read_bytes() == before
+
+
+def test_it_knows_whether_the_same_search_had_begun_it(tmp_path):
+    path = tmp_path / "journal.jsonl"
+    assert not opened(path).begun
+    assert opened(path).begun
+    assert not opened(path, model="another").begun
+    assert opened(path, model="another").begun

@@ -580,6 +580,30 @@ def test_who_is_stopped_hears_how_to_go_on(kit, tmp_path):
         assert not (tmp_path / "search").exists()
 
 
+def test_a_search_killed_in_its_first_round_says_that_it_begins_anew(kit, tmp_path):
+    class Killed(BaseException):
+        pass
+
+    def kill(event):
+        if isinstance(event, Stage) and event.text.startswith("measuring the original"):
+            shutil.copytree(tmp_path / "search", tmp_path / "killed")  # nothing is tidied by a kill
+            raise Killed
+
+    with pytest.raises(Killed):
+        optimized(kit, kit.planted(), on_event=kill, resume=tmp_path / "search")
+    events = []
+
+    def note(event):
+        events.append(event)
+        if isinstance(event, Stage) and event.text.startswith("measuring the original"):
+            raise Killed
+
+    with pytest.raises(Killed):
+        optimized(kit, kit.planted(), on_event=note, resume=tmp_path / "killed")
+    text = f"beginning the first round anew: none was done in {tmp_path / 'killed'}"
+    assert Note(text=text) in events
+
+
 def test_one_search_at_a_time(kit, begun, tmp_path):
     folder, model = begun
     with (

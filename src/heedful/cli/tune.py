@@ -82,7 +82,6 @@ def tune(
     from heedful.tasks.catalog import find_task, load_config
     from heedful.tuning import Goal, default_space, parse_keep
     from heedful.tuning import tune as find
-    from heedful.tuning.folder import told_before
     from heedful.tuning.search_text import parse_space
 
     goal = Goal(keep=parse_keep(keep), cost=cost)
@@ -93,8 +92,7 @@ def tune(
     monitor = find_task(base.task, source=task_from).monitor
     space = parse_space(search, base) if search else default_space(base)
     try:
-        before = told_before(output) if resume else None
-        with progress(goal, trials=trials, monitor=monitor, before=before) as callback:
+        with progress(goal, trials, monitor, old=output if resume else None) as callback:
             found = find(
                 base,
                 goal=goal,
@@ -132,7 +130,7 @@ def with_minutes(config: "TaskConfig", minutes: float | None) -> "TaskConfig":
 
 @contextmanager
 def progress(
-    goal: "Goal", *, trials: int, monitor: str, before: int | None = None
+    goal: "Goal", trials: int, monitor: str, *, old: Path | None = None
 ) -> "Generator[Callback]":
     """Tell on stderr of every trial that has ended; on a terminal something moves meanwhile.
 
@@ -140,11 +138,12 @@ def progress(
         goal: Of the search.
         trials: How many there are at most.
         monitor: The score that prunes.
-        before: How many had ended in a search that is gone on with.
+        old: The folder of a search that is gone on with.
     """
     from rich.console import Console
 
     from heedful.cli.progress import on_terminal
+    from heedful.tuning.folder import told_before
 
     console = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -152,8 +151,8 @@ def progress(
         console.print(line(trial, best, goal, trials=trials, monitor=monitor), markup=False)
 
     text = f"searching for the fewest {goal.unit} with {goal.keep}"
-    if before is not None:
-        console.print(f"going on behind {before} of {trials} trials", markup=False)
+    if old is not None:
+        console.print(f"going on behind {told_before(old)} of {trials} trials", markup=False)
     if on_terminal():
         with console.status(text):
             yield tell

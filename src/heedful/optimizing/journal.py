@@ -41,7 +41,11 @@ class Journal:
         content = self._read()
         first, *lines = (content or header.encode()).split(b"\n")
         lines = lines[:-1]  # what follows the last end of a line was cut off
-        if not self._is_same(first, json.loads(header)["fingerprint"], empty=not lines):
+        same = self._is_same(first, json.loads(header)["fingerprint"], empty=not lines)
+        self.begun = same and bool(
+            content
+        )  # by an earlier call, which may have put nothing into it
+        if not same:
             first = header.encode()
         self._sum = _check("", header)
         self._values = dict(self._entries(lines))

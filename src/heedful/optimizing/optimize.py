@@ -221,6 +221,8 @@ def _opened(problem: Problem, state: SearchState | None, on_event: EventListener
         return problem
     if state.rounds:
         on_event(Note(text=f"going on behind round {state.rounds} of {state.folder}"))
+    elif state.journal.begun:
+        on_event(Note(text=f"beginning the first round anew: none was done in {state.folder}"))
     return replace(problem, looked=state.once("looked", problem.looked))
 
 
