@@ -111,6 +111,17 @@ def test_default_page_is_that_of_pages():
     assert cache.pages().page == Pages().page == 16
 
 
+def test_a_copy_and_what_it_is_of_go_on_by_themselves():
+    cache = KeyValueCache()
+    for number in (1.0, 2.0):  # one by one, so that there is room for more
+        cache.append(torch.full((1, 1, 1, 3), number), torch.full((1, 1, 1, 2), number))
+    other, third = copy.copy(cache), copy.copy(cache)
+    for each, number in ((other, 3.0), (cache, 4.0), (copy.copy(other), 5.0), (other, 6.0)):
+        each.append(torch.full((1, 1, 1, 3), number), torch.full((1, 1, 1, 2), number))
+    for each, numbers in ((cache, [1, 2, 4]), (other, [1, 2, 3, 6]), (third, [1, 2])):
+        assert all(x[0, 0, :, 0].tolist() == numbers for x in each.stored())
+
+
 def test_a_copy_leaves_the_pages_as_they_are():
     cache = KeyValueCache()
     cache.append(draw(5), draw(5, dim=6))

@@ -1,5 +1,7 @@
 """Keys and values that a decoder has already computed."""
 
+from functools import partial
+
 from jaxtyping import Float
 from torch import Tensor
 
@@ -23,11 +25,13 @@ class KeyValueCache:
         self._key: Tensor | None = None
         self._value: Tensor | None = None
         self._pages: Pages | None = None
+        self._borrowed = False  # does another one write behind what is stored?
 
     def __copy__(self) -> "KeyValueCache":
-        """Share what is stored, but no pages: a copy fills their last one with keys of its own."""
+        """Share what is stored until the copy goes on; no pages: it would fill their last one."""
         twin = KeyValueCache()
         twin.length, twin._key, twin._value = self.length, self._key, self._value
+        twin._borrowed = True
         return twin
 
     def append(
@@ -47,8 +51,10 @@ class KeyValueCache:
                 f"got {tuple(key.shape)} and {tuple(value.shape)}"
             )
         stop = self.length + key.shape[2]
-        self._key = _room(self._key, key, self.length, stop, "key")
-        self._value = _room(self._value, value, self.length, stop, "value")
+        room = partial(_room, length=self.length, stop=stop, borrowed=self._borrowed)
+        self._key = room(self._key, key, name="key")
+        self._value = room(self._value, value, name="value")
+        self._borrowed = False
         self._key[:, :, self.length : stop] = key
         self._value[:, :, self.length : stop] = value
         self.length = stop
@@ -62,7 +68,7 @@ class KeyValueCache:
             value: `(batch, kv_heads, 1, value_dim)`.
             positions: How many the state is further than what was stored.
         """
-        self._key, self._value, self._pages = key, value, None
+        self._key, self._value, self._pages, self._borrowed = key, value, None, False
         self.length += positions
 
     def stored(self) -> tuple[Tensor, Tensor]:
@@ -102,11 +108,14 @@ class KeyValueCache:
         if self._key is not None and self._value is not None:
             self._key = self._key.index_select(0, rows)
             self._value = self._value.index_select(0, rows)
+            self._borrowed = False
         if self._pages is not None:
             self._pages.select(rows)
 
 
-def _room(stored: Tensor | None, new: Tensor, length: int, stop: int, name: str) -> Tensor:
+def _room(
+    stored: Tensor | None, new: Tensor, *, length: int, stop: int, borrowed: bool, name: str
+) -> Tensor:
     batch, heads, _, dim = new.shape
     if stored is None:
         return new.new_empty(batch, heads, max(stop, 16) if new.shape[2] == 1 else stop, dim)
@@ -115,8 +124,9 @@ def _room(stored: Tensor | None, new: Tensor, length: int, stop: int, name: str)
             f"{name} must match the cache in batch, heads and dim, "
             f"got {tuple(new.shape)} for {tuple(stored.shape)}"
         )
-    if stop <= stored.shape[2]:
+    if stop <= stored.shape[2] and not borrowed:
         return stored
-    larger = stored.new_empty(batch, heads, max(stop, 2 * stored.shape[2]), dim)
+    room = stop if borrowed else max(stop, 2 * stored.shape[2])
+    larger = stored.new_empty(batch, heads, room, dim)
     larger[:, :, :length] = stored[:, :, :length]
     return larger
