@@ -1,5 +1,6 @@
 """Which task a config is of is known first, and no file ever says which code is loaded."""
 
+import re
 import sys
 from typing import Literal
 
@@ -83,6 +84,31 @@ def test_the_task_of_a_file_is_read_first(tmp_path):
 def test_a_task_is_a_text(value, shown):
     with pytest.raises(ConfigError, match=f'task must be a text in "quotes", got {shown}'):
         parse_config({"task": value})
+
+
+def test_a_file_that_names_no_known_task_is_named(tmp_path):
+    path = tmp_path / "a.toml"
+    for text in ('task = "nope"', "task = 5"):
+        path.write_text(text, encoding="utf-8")
+        with pytest.raises(ConfigError, match=f"^{re.escape(str(path))}: task must be "):
+            load_config(path)
+
+
+def test_a_file_that_names_no_task_is_told_what_it_was_read_as(module, tmp_path):
+    path, hint = (
+        tmp_path / "a.toml",
+        "  no task is named, so all was read as settings of translation",
+    )
+    path.write_text("[window]\nhistory = 24\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r'window must be a known key.*got "window"') as caught:
+        load_config(path)
+    assert str(caught.value).splitlines()[-1] == hint
+    for settings in ({"overrides": ["task=control"]}, {"source": f"{module}:Mine"}):
+        with pytest.raises(ConfigError, match="window must be a known key") as caught:
+            load_config(path, **settings)
+        assert hint not in str(caught.value)
+    path.write_text("[model]\nwidth = 32\n", encoding="utf-8")
+    assert load_config(path).task == "translation"
 
 
 # ---- a task of somebody's own --------------------------------------------------------------------

@@ -111,7 +111,19 @@ def load_config(
     Raises:
         ConfigError: The file cannot be read, or settings cannot be used; names all of them.
     """
-    return parse_config(read_tables(path), overrides=overrides, name=str(path), source=source)
+    tables = read_tables(path)
+    task = import_task(source) if isinstance(source, str) else source
+    try:
+        task_of(tables, overrides=overrides, source=task)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
+    try:
+        return parse_config(tables, overrides=overrides, name=str(path), source=task)
+    except ConfigError as error:
+        if task is not None or _named(tables, overrides) is not None:
+            raise
+        hint = f"no task is named, so all was read as settings of {DEFAULT}"
+        raise ConfigError(f"{error}\n  {hint}") from None
 
 
 def parse_config(
@@ -142,14 +154,22 @@ def task_of(
         ConfigError: There is no such task; see `find_task`.
     """
     task = import_task(source) if isinstance(source, str) else source
-    named = data.get("task", DEFAULT if task is None else name_of(task))
+    named = _named(data, overrides)
+    if named is None:
+        named = DEFAULT if task is None else name_of(task)
+    if not isinstance(named, str):
+        raise ConfigError(f'task must be a text in "quotes", got {show(named)}')
+    return find_task(named, source=task)
+
+
+def _named(data: Mapping[str, Any], overrides: Sequence[str]) -> object:
+    """What a config says of its task, the overrides on top; `None` where it says nothing."""
+    named = data.get("task")
     for text in overrides:
         key, equals, value = text.partition("=")
         if key.strip() == "task" and equals:
             named = value.strip().strip("\"'")
-    if not isinstance(named, str):
-        raise ConfigError(f'task must be a text in "quotes", got {show(named)}')
-    return find_task(named, source=task)
+    return named
 
 
 def _checked(task: AnyTask) -> AnyTask:
