@@ -13,6 +13,8 @@ from heedful.explaining.integrated_gradients import integrated_gradients
 from heedful.explaining.maps import Maps
 from heedful.explaining.occlusion import occlusion
 from heedful.explaining.randomised import randomised, resemblance
+from heedful.nn import LowPrecisionLinear
+from heedful.nn.compact import compact_weights
 from heedful.testing.planted_evidence import plant_evidence
 
 
@@ -43,6 +45,20 @@ def test_the_seed_decides():
     first, again, other = (randomised(model, seed=seed).answer.weight for seed in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
+
+
+@pytest.mark.parametrize("precision", ["int8", "bf16"])
+def test_weights_that_are_held_in_few_bits_change_places_too(precision):
+    model = nn.Sequential(LowPrecisionLinear(5, 7, precision=precision)).eval()
+    for name, held in compact_weights(model).items():
+        model.get_submodule(name).take(*held.values())
+    before = model[0].weight.detach().float()
+    changed = randomised(model, seed=0)
+    inputs = torch.randn(3, 5, generator=torch.Generator().manual_seed(1))
+    assert not torch.equal(changed[0].weight.float(), before)
+    assert not torch.equal(changed(inputs), model(inputs))
+    assert torch.equal(changed[0].weight.flatten().sort()[0].float(), before.flatten().sort()[0])
+    assert torch.equal(model[0].weight.float(), before)
 
 
 def test_normalisation_blows_nothing_up():

@@ -11,6 +11,7 @@ from heedful.errors import ConfigError
 from heedful.explaining.methods import Method
 from heedful.explaining.question import Question
 from heedful.metrics.rank_correlation import rank_correlation
+from heedful.nn.compact import widen
 
 
 @torch.no_grad()
@@ -33,7 +34,7 @@ def randomised(model: nn.Module, *, seed: int) -> nn.Module:
     Cost:
         The model once more.
     """
-    changed = copy.deepcopy(model)
+    changed = widen(copy.deepcopy(model))  # what is held in few bits is no parameter
     generator = torch.Generator().manual_seed(seed)
     for parameter in changed.parameters():
         order = torch.randperm(parameter.numel(), generator=generator).to(parameter.device)
