@@ -25,6 +25,11 @@ EXAMPLES: dict[str, tuple[str, str]] = {
     "answer": ("model's answer", "模型回答"),
     "map": ("map", "图"),
     "canvas": ("the whole picture", "整幅图"),
+    "whole sound": (
+        "the whole sound; its stretches begin at {first} to {last}",
+        "整段声音；各片段始于 {first} 至 {last}",
+    ),
+    "strongest": ("most at {piece}", "{piece} 处最重要"),
     "veil": ("shade what does not count", "遮暗不重要处"),
     "place": ("from row {row}, column {column}", "从第 {row} 行第 {column} 列看"),
     "left out": ("{count} further rows or columns are left out.", "另有 {count} 行或列未显示。"),

@@ -71,3 +71,17 @@ def test_an_empty_answer_is_said_to_be_none():
     shown = Shown(asked={}, answer="", reason="It has no question.")
     assert example_view(shown, Words("en"))["answer"] == "nothing"
     assert example_view(shown, Words("zh"))["answer"] == "（空）"
+
+
+def test_a_sound_says_its_times():
+    values = {"weights": np.array([[0.1, -0.4, 0.2]]), "pieces": ("0.00 s", "0.08 s", "0.16 s")}
+    canvas = np.zeros((4, 9, 1), np.uint8)
+    found = explanation(**values, shape=(1, 3), canvas=canvas, paths=())
+    shown = Shown(asked={}, answer="a", explanation=found)
+    names = [each["name"] for each in example_view(shown, Words("en"))["images"]]
+    assert names == [
+        "the whole sound; its stretches begin at 0.00 s to 0.16 s",
+        "t0 (most at 0.08 s)",
+    ]
+    names = [each["name"] for each in example_view(shown, Words("zh"))["images"]]
+    assert names == ["整段声音；各片段始于 0.00 s 至 0.16 s", "t0 (0.08 s 处最重要)"]

@@ -147,6 +147,13 @@ def _images(
     shape = found.shape if len(found.shape) == 2 else (1, len(found.pieces))
     named = list(zip(found.targets, found.weights, strict=True))
     given = _given(canvas, words)
+    if shape[0] == 1:  # a time, which the picture itself does not say
+        given["name"] = words("whole sound", first=found.pieces[0], last=found.pieces[-1])
+        most = [found.pieces[abs(weights).argmax()] for weights in found.weights]
+        named = [
+            (f"{name} ({words('strongest', piece=piece)})", weights)
+            for (name, weights), piece in zip(named, most, strict=True)
+        ]
     laid = [_veiled(given, weights.reshape(shape), name) for name, weights in named[: room.images]]
     left = len(named) - len(laid)
     return {
