@@ -263,3 +263,22 @@ def test_numbers_of_8_bits_are_refused():
 def test_any_kind_of_finite_number_is_a_scale():
     for scale in (2, np.float32(0.5), torch.tensor(0.25), True):
         assert fitting(scale=scale).scale == scale
+
+
+class Crowded(dict):
+    """What another thread writes to while somebody goes through it."""
+
+    def __iter__(self):
+        places = super().__iter__()
+        self[object()] = None
+        return places
+
+
+def test_another_thread_may_take_masks_apart_meanwhile(monkeypatch):
+    monkeypatch.setattr(calls, "_patterns", Crowded())
+    x = torch.zeros(1, 1, 2, 3)
+    masks = [Mask.lengths(torch.tensor([1 + number % 2])) for number in range(20)]
+    for number, mask in enumerate(masks):
+        lengths = Call.of(x, x, x, mask).pattern().lengths
+        assert lengths is None if number % 2 else lengths.tolist() == [1]
+    assert len(calls._patterns) == calls.REMEMBERED

@@ -527,3 +527,20 @@ def test_without_transformers_the_extra_is_named(monkeypatch):
         hf.register()
     with pytest.raises(MissingExtraError, match=re.escape("pip install 'heedful[hf]'")):
         hf.register_allocated()
+
+
+class Crowded(dict):
+    """What another thread writes to while somebody goes through it."""
+
+    def __iter__(self):
+        places = super().__iter__()
+        self[object()] = None
+        return places
+
+
+def test_another_thread_may_give_masks_meanwhile(monkeypatch):
+    monkeypatch.setattr(_transformers_masks, "_dense", Crowded())
+    masks = [torch.full((1, 1, 2, 2), bool(number % 2)) for number in range(5)]
+    for tensor in masks:
+        assert _transformers_masks.mask_of(tensor) == Mask.dense(tensor)
+    assert len(_transformers_masks._dense) == _transformers_masks.DENSE

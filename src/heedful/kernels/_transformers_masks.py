@@ -73,8 +73,8 @@ def _found(kept: Kept, tensor: Tensor) -> Mask | None:
 
 def _remember(kept: Kept, most: int, tensor: Tensor, mask: Mask) -> Mask:
     kept.pop(id(tensor), None)
-    while len(kept) >= most:
-        kept.pop(next(iter(kept), 0), None)
+    for oldest in [*kept.copy()][: 1 - most]:  # other threads write here
+        kept.pop(oldest, None)
     kept[id(tensor)] = (weakref.ref(tensor), tensor._version, mask)
     return mask
 

@@ -136,8 +136,8 @@ class Call(NamedTuple):
         # a mask never changes, but its number may have belonged to one that is gone
         if kept is None or kept[0]() is not mask or kept[1] != sizes:
             found = mask.pattern(queries, keys, batch=batch, heads=heads)
-            while len(_patterns) >= REMEMBERED:
-                _patterns.pop(next(iter(_patterns), 0), None)
+            for oldest in [*_patterns.copy()][: 1 - REMEMBERED]:  # other threads write here
+                _patterns.pop(oldest, None)
             kept = _patterns[id(mask)] = (weakref.ref(mask), sizes, found)
         return kept[2]
 
