@@ -2,6 +2,7 @@
 
 import importlib.util
 import inspect
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,7 +11,7 @@ import torch
 
 from heedful.errors import UnsupportedError
 from heedful.exporting import onnx_recurrent
-from heedful.exporting.run_graphs import graphs_of, graphs_of_run
+from heedful.exporting.run_graphs import FEW, graphs_of, graphs_of_run
 from heedful.models import recurrent
 from heedful.probing.replace import replaced
 from heedful.tasks.catalog import BUILT_IN, parse_config
@@ -53,6 +54,17 @@ def test_without_a_test_split_graphs_are_tried_with_the_other_one():
     run = SimpleNamespace(task=fitted, model=model, examples=held_out.__getitem__)
     (graph,) = graphs_of_run(run).graphs
     assert len(graph.cases) >= 1
+
+
+def test_what_the_first_few_examples_have_alike_is_not_fixed():
+    _, task, tables = next(each.values for each in CONTRACTS if each.id == "TestSasrec")
+    fitted, model, few = made(task, tables)
+    long = [each for each in few if len(each.items) == max(len(one.items) for one in few)]
+    short = replace(long[0], items=long[0].items[-1:])
+    held_out = {"test": (20 * long)[:FEW], "dev": [short]}
+    run = SimpleNamespace(task=fitted, model=model, examples=held_out.__getitem__)
+    (graph,) = graphs_of_run(run).graphs
+    assert graph.axes["items"].keys() == {0, 1}
 
 
 @pytest.mark.slow

@@ -16,8 +16,8 @@ from heedful.exporting.state_layout import Writer
 from heedful.exporting.states import joined
 from heedful.exporting.writing import graphs_of_writer
 from heedful.tasks.base import Task
+from heedful.tasks.spread import spread_by_size
 from heedful.training.run import Run
-from heedful.training.splits import shown_split
 
 FEW = 15  # examples that graphs are tried with
 
@@ -40,7 +40,9 @@ class RunGraphs:
 
 
 def graphs_of_run(run: Run, *, int8: bool = False) -> RunGraphs:
-    """Return the graphs of a run, with inputs of its test split, or of dev where there is none.
+    """Return the graphs of a run, with inputs of its held-out examples.
+
+    They are spread over the sizes that there are, the smallest and the largest among them.
 
     Args:
         run: Never changed.
@@ -49,7 +51,11 @@ def graphs_of_run(run: Run, *, int8: bool = False) -> RunGraphs:
     Raises:
         UnsupportedError: As for `graphs_of`.
     """
-    return graphs_of(run.task, run.model, run.examples(shown_split(run))[:FEW], int8=int8)
+    examples = [*run.examples("test"), *run.examples("dev")]
+    # an axis that had one size in all calls is fixed: the first few may be as long as each other
+    smallest, *others = spread_by_size(run.task, examples, count=FEW, ends=True)
+    few = [*others, smallest]  # the last one is answered alone: no other one pads it
+    return graphs_of(run.task, run.model, few, int8=int8)
 
 
 def graphs_of(

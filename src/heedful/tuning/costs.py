@@ -18,6 +18,7 @@ from heedful.config.hints import Value
 from heedful.errors import DataError
 from heedful.tasks.base import Task
 from heedful.tasks.catalog import AnyTask
+from heedful.tasks.spread import spread_by_size
 from heedful.tuning.goal import Goal
 from heedful.tuning.macs import attending, attention_macs
 from heedful.tuning.space import applied
@@ -88,7 +89,7 @@ class Costs:
             for file in (folder / "-", *(folder / name for name in self.task.files)):
                 file.parent.mkdir(parents=True, exist_ok=True)
             task.save(folder)
-            self._fitted[key] = folder, _spread(task, splits.dev)
+            self._fitted[key] = folder, spread_by_size(task, splits.dev, count=EXAMPLES)
         folder, examples = self._fitted[key]
         return self.task.load(config, folder), examples
 
@@ -101,14 +102,6 @@ def count_parameters(task: Task[Any, Any]) -> int:
     except (NotImplementedError, RuntimeError):  # something reads numbers that are not there
         model = task.build()
     return sum(parameter.numel() for parameter in model.parameters())
-
-
-def _spread(task: Task[Any, Any], examples: list[Any]) -> list[Any]:
-    """Some examples, from the middles of as many equal parts of all of them by size."""
-    sizes = task.encode(examples).sizes.sum(1)
-    order = sorted(range(len(examples)), key=lambda row: (sizes[row], row))
-    count = min(EXAMPLES, len(order))
-    return [examples[order[(2 * part + 1) * len(order) // (2 * count)]] for part in range(count)]
 
 
 def _key(config: TaskConfig, *, without: tuple[str, ...]) -> str:
