@@ -1,5 +1,3 @@
-import json
-
 import pytest
 import torch
 
@@ -111,17 +109,3 @@ def test_a_model_that_reads_its_numbers_is_filled(config):
     task = Reads()
     assert count_parameters(task) == 8
     assert task.built == ["meta", "cpu"]
-
-
-def test_examples_are_spread_over_all_sizes(config):
-    class Sized:
-        def encode(self, examples):
-            import numpy as np
-
-            self.sizes = np.array([[each, 0] for each in examples])
-            return self
-
-    examples = [7, 1, 5, 3, 8, 2, 6, 4]
-    assert module._spread(Sized(), examples) == [2, 4, 6, 8]
-    assert module._spread(Sized(), [9, 3]) == [3, 9]
-    assert json.dumps(module._spread(Sized(), [5])) == "[5]"
