@@ -147,6 +147,19 @@ def test_other_goals_must_cost_less(made, goal):
     assert made.events[-1].text.startswith(f"the one at 100% of the {file.COUNTED[goal]} is not ")
 
 
+def test_without_any_candidate_and_time_what_was_measured_first_is_told(made):
+    search = made()
+    search.clock = Clock(1.0, now=(now := Steps(0.0)))
+    search.clock.took["use"] = 5.0
+    for spent, latency in (
+        (40.0, {"rounds": FEWEST_TIMINGS}),
+        (41.0, {"before": 5e3, "after": 5e3}),
+    ):
+        now.seconds = spent
+        (proof,) = outcome(search, made.events)[1]
+        assert (proof.latency, proof.accepted) == (latency, False)
+
+
 def test_time_is_kept_for_the_proof(made):
     search = made()
     keep_time_for_proof(search)
