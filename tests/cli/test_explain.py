@@ -154,6 +154,7 @@ def test_a_file_has_the_badge_and_the_command(heedful, run, tmp_path):
         (("--examples", "2", "--paths", "1"), "--paths must come with one input"),
         (("--examples", "2", "--heads"), "--heads must come with one input"),
         (("--text", "a", "--heads", "--json"), "--heads must be drawn on the terminal"),
+        (("--text", "a", "--lang", "zh"), "--lang must come with an .html page, got no --output"),
         (("--text", "a", "-o", "x.pdf"), "must end in"),
         (("--text", " "), "must hold something"),
         (("--text", "a", "--sound", __file__), "--sound must come with a run that reads such"),

@@ -69,7 +69,9 @@ def explain(
         Path | None,
         typer.Option("--output", "-o", metavar="FILE", help="Write it: .html, .svg or .png."),
     ] = None,
-    lang: Annotated[Literal["en", "zh"], typer.Option(help="Language of an .html page.")] = "en",
+    lang: Annotated[
+        Literal["en", "zh"] | None, typer.Option(help="Language of an .html page; else English.")
+    ] = None,
     force: Force = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     task_from: TaskFrom = None,
@@ -87,9 +89,11 @@ def explain(
             raise ConfigError(f"{option} must come with one input, got --examples {examples}")
     if heads and as_json:
         raise ConfigError("--heads must be drawn on the terminal, got --json")
+    if lang is not None and (output is None or output.suffix.lower() != ".html"):
+        raise ConfigError(f"--lang must come with an .html page, got {output or 'no --output'}")
     if output is not None:
         _check_output(output, examples, force=force)
-    say = partial(_say, output=output, lang=lang, command=str(context.obj), as_json=as_json)
+    say = partial(_say, output=output, lang=lang or "en", command=str(context.obj), as_json=as_json)
     options: Any = {"method": method, "site": site, "head": head, "draws": draws, "seed": seed}
     if takes_checkpoint(run):
         given = _text_alone(asked, heads=heads, task_from=task_from)
