@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from heedful.allocation.attached import HOOKS
+from heedful.allocation.hollow import give_numbers
 from heedful.kernels.linear.product import Curve, curved
 from heedful.nn.low_precision import LowPrecisionLinear
 
@@ -76,7 +77,7 @@ def _feeds(parent: nn.Module, layers: dict[str, nn.Module], place: str) -> str |
     """The layer whose very output the activation is given, once; `None`: there is none."""
     if any(_is_hooked(part) for part in parent.modules()):
         return None
-    trial = copy.deepcopy(parent).eval()
+    trial = _trial(parent)
     given: list[Any] = []
     made: dict[str, list[Any]] = {}
 
@@ -92,14 +93,14 @@ def _feeds(parent: nn.Module, layers: dict[str, nn.Module], place: str) -> str |
     for name in layers:
         getattr(trial, name).register_forward_hook(hear(name))
     getattr(trial, place).register_forward_pre_hook(before)
-    if _run(trial, layers) is None or len(given) != 1:
+    if _run(trial, {name: getattr(trial, name) for name in layers}) is None or len(given) != 1:
         return None
     return next((n for n, x in made.items() if len(x) == 1 and x[0] is given[0]), None)
 
 
 def _keeps(parent: nn.Module, name: str, place: str, curve: Curve) -> bool:
     """Does what comes out stay when the layer computes the activation?"""
-    trial = copy.deepcopy(parent).eval()
+    trial = _trial(parent)
     layers = {name: getattr(trial, name)}
     before = _run(trial, layers)
     _fuse(trial, name, place, curve)
@@ -107,6 +108,13 @@ def _keeps(parent: nn.Module, name: str, place: str, curve: Curve) -> bool:
     if before is None or after is None or before.shape != after.shape:
         return False
     return bool((after - before).norm() <= ROUNDED * before.norm())
+
+
+def _trial(parent: nn.Module) -> nn.Module:
+    """A copy that can run, also where the module has no numbers yet."""
+    trial = copy.deepcopy(parent).eval()
+    give_numbers(trial, [""])
+    return trial
 
 
 def _run(module: nn.Module, layers: dict[str, Any]) -> Tensor | None:

@@ -20,6 +20,7 @@ from safetensors.torch import save
 from torch import nn
 
 from heedful.allocation.fewer_layers import original_config
+from heedful.allocation.hollow import give_numbers, without_numbers
 from heedful.allocation.moves import Move
 from heedful.allocation.plan import Plan, load_plan
 from heedful.allocation.saved_files import MODEL, PLAN, REPORT, WEIGHTS
@@ -99,23 +100,41 @@ def load_model(
         RunError: The folder is damaged, or of another model.
         ConfigError: `into` is needed, the plan does not fit it, or holds a move of another class.
         MissingExtraError: transformers is needed and not installed.
+
+    Cost:
+        Of a model that is built here, the numbers of the file and those of the original's changed
+        sites: those of no other part are there twice.
     """
     kept = sealed(folder, holder="a saved model")
     about = kept.json(MODEL)
     if not isinstance(about, dict) or about.get("format") != FORMAT:
         raise RunError(f"{folder / MODEL} must have format {FORMAT}, got {about!r:.80}")
-    original = _build(about, folder) if into is None else into
     kept.read(PLAN)
     try:
-        model = load_plan(folder / PLAN, moves).apply(original)
+        plan = load_plan(folder / PLAN, moves)
+        model = None if into is not None else _hollow(about, folder, plan)
+        if model is None:
+            model = plan.apply(_build(about, folder) if into is None else into)
     except HeedfulError:
         raise
     except (ArithmeticError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as e:
         raise RunError(f"{folder / PLAN} must fit the model, got: {reason(e):.200}") from None
-    del original  # what was built here need not be there beside the numbers that are read
     path = folder / WEIGHTS
     fill(model, parse_tensors(kept.read(WEIGHTS, most=LARGEST), path), path)
     return model.eval()
+
+
+def _hollow(about: dict[str, Any], folder: Path, plan: Plan) -> nn.Module | None:
+    """The changed model without numbers, but in the sites that are changed; `None` where that takes
+    a whole original, or is refused: then it is built, and says why.
+    """
+    try:
+        with without_numbers():
+            original = _build(about, folder)
+        give_numbers(original, plan.moves)
+        return plan.apply(original)
+    except Exception:
+        return None
 
 
 def describe(model: nn.Module) -> dict[str, Any]:

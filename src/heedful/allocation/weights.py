@@ -8,7 +8,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor, nn
 
-from heedful.distributed.fsdp import spread_like
+from heedful.allocation.hollow import put
 from heedful.errors import RunError
 from heedful.files import read_whole, reason
 from heedful.nn.compact import compact_weights, low_layers, room_of
@@ -72,6 +72,7 @@ def fill(model: nn.Module, stored: Mapping[str, Tensor], path: Path) -> None:
     """Put stored numbers into a model.
 
     Layers of few bits hold what they multiply by, and that alone, where that is what was stored.
+    Parameters without numbers, on the meta device, become those that were stored.
 
     Args:
         model: Has the same names and shapes.
@@ -83,7 +84,10 @@ def fill(model: nn.Module, stored: Mapping[str, Tensor], path: Path) -> None:
     """
     low = {name: layer for name, layer in low_layers(model).items() if _is_low(stored, name, layer)}
     wanted, parameters = weights_of(model), dict(model.named_parameters())
-    place = {name: layer.weight.device for name, layer in low.items()}
+    place = {
+        name: torch.device("cpu") if layer.weight.is_meta else layer.weight.device
+        for name, layer in low.items()
+    }
     for name, layer in low.items():
         wanted.pop(f"{name}.weight", None)
         wanted |= {f"{name}.{own}": x for own, x in room_of(layer).items()}
@@ -98,8 +102,7 @@ def fill(model: nn.Module, stored: Mapping[str, Tensor], path: Path) -> None:
     for name, layer in low.items():
         found = {own: wanted.pop(f"{name}.{own}") for own in room_of(layer)}
         layer.take(*(stored[f"{name}.{own}"].to(place[name]) for own in found))
-    for name, tensor in wanted.items():
-        tensor.copy_(spread_like(stored[name], tensor))
+    put(model, stored, wanted)
 
 
 def _is_low(stored: Mapping[str, Tensor], name: str, layer: LowPrecisionLinear) -> bool:
