@@ -70,3 +70,23 @@ def test_so_many_examples_are_looked_at(encoder, lines, monkeypatch):
     with pytest.raises(ZeroDivisionError):
         profile_checkpoint(encoder, CheckpointData(path=lines))
     assert [len(batch["input_ids"]) for batch in seen[0]] == [32, 8]
+
+
+def test_the_padding_of_what_writes_is_timed_with_what_its_decoder_reads(save, sizes):
+    from heedful.checkpoints import profile as module
+    from heedful.checkpoints.examples import CheckpointExample
+    from heedful.checkpoints.folder import open_checkpoint
+    from heedful.checkpoints.heads import head_of
+
+    config = T.MarianConfig(
+        vocab_size=sizes["vocab_size"], d_model=12, encoder_layers=1, decoder_layers=1,
+        encoder_attention_heads=3, decoder_attention_heads=3, encoder_ffn_dim=16,
+        decoder_ffn_dim=16, max_position_embeddings=40, pad_token_id=0, bos_token_id=2,
+        eos_token_id=3, decoder_start_token_id=2, forced_eos_token_id=None,
+    )  # fmt: skip
+    checkpoint = open_checkpoint(save("MarianMTModel", config))
+    head, model = head_of(checkpoint), checkpoint.model
+    texts = ["a b c d e f g h i j k" if number % 4 == 0 else "a" for number in range(64)]
+    examples = [CheckpointExample(text=text, target="b c") for text in texts]
+    plain = module._batches(head, model, [examples[:32], examples[32:]])
+    assert module._padding(head, model, examples, plain) is not None

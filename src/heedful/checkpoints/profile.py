@@ -5,12 +5,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from heedful.bench.timing import in_turns, ratio
 from heedful.checkpoints.examples import CheckpointData, CheckpointExample
 from heedful.checkpoints.folder import open_checkpoint
 from heedful.checkpoints.heads import Head, head_of
-from heedful.checkpoints.heads.base import TOGETHER, batches_of, called
+from heedful.checkpoints.heads.base import TOGETHER, batches_of
 from heedful.checkpoints.problem import some_examples
+from heedful.optimizing.outputs import call_model
 from heedful.profiling.findings.finding import ROUNDS, Finding, worth_it
 from heedful.profiling.findings.padding import MUCH, padded_share
 from heedful.profiling.profile import LEFT_OUT, Profile, ProgressListener, profile
@@ -76,6 +79,12 @@ def _batches(head: Head, model: Any, groups: Any) -> list[dict[str, Any]]:
     return list(batches_of(head, model, groups))
 
 
+def _called(model: Any, batch: dict[str, Any]) -> Any:
+    """A decoder is given what stands before each label; labels alone would be no input of it."""
+    with torch.inference_mode():
+        return call_model(model, batch)
+
+
 def _padding(
     head: Head, model: Any, examples: list[CheckpointExample], plain: list[dict[str, Any]]
 ) -> list[Finding] | None:
@@ -89,7 +98,7 @@ def _padding(
     ways = {"as it comes": plain, "by length": by_length}
     times = in_turns(
         {
-            name: lambda batches=batches: [called(model, batch) for batch in batches]
+            name: lambda batches=batches: [_called(model, batch) for batch in batches]
             for name, batches in ways.items()
         },
         rounds=ROUNDS,
