@@ -132,16 +132,43 @@ def test_the_absorbed_form_honours_masks_and_dtypes(dtype, kind):
     assert_close(shown, weights[:, :, 2:], roundings=limit, largest=1.0)
 
 
-def test_only_the_first_call_with_a_cache_unfolds_keys_and_values():
+def test_only_the_first_call_with_a_cache_unfolds_keys_and_values(monkeypatch):
     attention, x, cache = build(), draw(2, 7, WIDTH), LatentCache()
-    unfolded = []
-    for linear in (attention.key, attention.value):
-        linear.register_forward_hook(lambda *_: unfolded.append(1))
+    unfolded, linear = [], torch.nn.Linear.forward  # a hook would make every call do it
+
+    def counted(self, given):
+        if self in (attention.key, attention.value):
+            unfolded.append(1)
+        return linear(self, given)
+
+    monkeypatch.setattr(torch.nn.Linear, "forward", counted)
     with torch.no_grad():
         attention(x[:, :6], mask=Mask.causal(), cache=cache)
         assert len(unfolded) == 2
         attention(x[:, 6:], mask=Mask.causal(), cache=cache)
     assert len(unfolded) == 2
+
+
+class Adapted(torch.nn.Linear):
+    """A layer that does more than its weight."""
+
+    def forward(self, x):
+        return super().forward(x) + x.sum(-1, keepdim=True)
+
+
+@pytest.mark.parametrize("name", ["key", "value"])
+@pytest.mark.parametrize("how", ["adapter", "hook"])
+def test_what_is_more_than_its_weight_counts_in_later_calls_too(name, how):
+    attention = build()
+    layer = getattr(attention, name)
+    if how == "adapter":
+        layer.__class__ = Adapted
+    else:
+        layer.register_forward_hook(lambda module, given, output: output.tanh())
+    x, cache = draw(2, 5, WIDTH), LatentCache()
+    with torch.no_grad():
+        steps = [attention(x[:, i : i + 1], cache=cache) for i in range(5)]
+        torch.testing.assert_close(torch.cat(steps, 1), attention(x, mask=Mask.causal()))
 
 
 def test_the_cache_holds_nothing_but_the_latent_vector_and_one_rotated_key():

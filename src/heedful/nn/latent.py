@@ -86,7 +86,8 @@ class LatentAttention(nn.Module):
 
     With a cache that holds positions already, `W_k` is absorbed by the query and `W_v` by the
     output: the heads compare with latent vectors and sum them, as query heads that share one
-    key/value head, and no key or value is unfolded. The result is the same up to rounding.
+    key/value head, and no key or value is unfolded. The result is the same up to rounding. Where
+    `key` or `value` is more than its weight, as with an adapter, all of them are unfolded.
 
     Args:
         width: Size of the input and of the output vectors.
@@ -196,7 +197,7 @@ class LatentAttention(nn.Module):
         latent, turned = self.norm(latent[:, 0]), turned[:, 0]
         if cache is not None:
             latent, turned = cache.append(latent, turned)
-        if offset:
+        if offset and _is_its_weight(self.key) and _is_its_weight(self.value):
             query = torch.cat([query @ self._by_head(self.key), looking], dim=-1)
             key = torch.cat([latent, turned], dim=-1)[:, None]
             return _Compared(query, key, latent[:, None], absorbed=True)
@@ -219,3 +220,9 @@ class LatentAttention(nn.Module):
 
     def _by_head(self, linear: nn.Linear) -> Float[Tensor, "heads dim latent_dim"]:
         return linear.weight.unflatten(0, (self.heads, -1))
+
+
+def _is_its_weight(module: nn.Module) -> bool:
+    """Is all that a module does a product with its weight? No adapter, no hook, nothing rounded."""
+    hooks = (vars(module)[f"_forward_{kind}"] for kind in ("hooks", "pre_hooks"))
+    return type(module) is nn.Linear and not any(hooks)
