@@ -71,6 +71,7 @@ def test_items_can_be_scored_in_parts(attention, monkeypatch):
     whole = made(items, lengths)
     monkeypatch.setattr(din, "CANDIDATES", 3 * 12 * 2)
     torch.testing.assert_close(made(items, lengths), whole)
+    torch.testing.assert_close(made(items, lengths, torch.tensor([6, 2])), whole[:, [6, 2]])
 
 
 @BOTH

@@ -66,15 +66,21 @@ class Din(nn.Module):
         self.hidden = hidden
 
     def forward(
-        self, items: Int[Tensor, "batch length"], lengths: Int[Tensor, " batch"]
-    ) -> Float[Tensor, "batch items"]:
-        """Return the logit of a click on every item after each history.
+        self,
+        items: Int[Tensor, "batch length"],
+        lengths: Int[Tensor, " batch"],
+        offered: Int[Tensor, " offered"] | None = None,
+    ) -> Float[Tensor, "batch offered"]:
+        """Return the logit of a click on every item that is offered after each history.
 
         Args:
             items: Numbers, the oldest first, padded with 0.
             lengths: Of each history, 1 at least.
+            offered: Items, counted from 0, scored at once; `None` means all there are, in parts.
         """
         history = self._embed(items)
+        if offered is not None:
+            return self._clicks(offered.expand(len(items), -1), history, lengths, causal=False)
         every = torch.arange(len(self.bias.weight), device=items.device)
         # a graph cannot know how many parts there are
         whole = len(every) if compiling() else CANDIDATES // (items.shape[0] * self.hidden)

@@ -6,6 +6,7 @@ import torch
 from heedful.errors import UnsupportedError
 from heedful.explaining.gradient_attention import gradient_attention
 from heedful.explaining.integrated_gradients import integrated_gradients
+from heedful.explaining.paths import decision_paths
 from heedful.explaining.scores import log_odds
 from heedful.tasks.catalog import parse_config
 from heedful.tasks.recommend.histories import History
@@ -61,6 +62,16 @@ def test_attention_and_slopes_lead_to_the_history(model):
     assert found.error < 1e-5
     assert integrated_gradients(network, question, steps=4).weights.shape == (2, 4)
     assert asked({**model, "attention": False})[2].route is None
+
+
+def test_paths_are_cut_though_all_items_are_scored_in_parts(monkeypatch):
+    monkeypatch.setattr("heedful.models.din.CANDIDATES", 3 * 16 * 18)
+    _, network, question = asked(DIN)
+    found = decision_paths(network, question, paths=1)
+    assert [(path.target, path.heads[0][0]) for path in found] == [
+        (0, "attention"),
+        (1, "attention"),
+    ]
 
 
 def test_only_items_that_are_read_are_pieces():

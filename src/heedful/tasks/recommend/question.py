@@ -52,10 +52,9 @@ def why_recommended(
         return padded.to(kept.device), lengths.to(kept.device)
 
     def scores(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
-        logits = model(*batch)
         if din:
-            return logits[:, columns].float()
-        each = logits[:, None].expand(-1, len(columns), -1)
+            return model(*batch, torch.tensor(columns, device=batch[0].device)).float()
+        each = model(*batch)[:, None].expand(-1, len(columns), -1)
         return log_odds(each, torch.tensor(columns, device=each.device).expand(len(each), -1))
 
     return Question(
@@ -64,7 +63,7 @@ def why_recommended(
         inputs=inputs,
         scores=scores,
         removal="left out of the history; an item that nobody knows where nothing is left",
-        route=_of_clicks(model, length, columns)
+        route=_of_clicks(model, length, len(columns))
         if din
         else encoder(model, range(length), sites="layers", rows=rows),
         embedding="embedding",
@@ -73,9 +72,9 @@ def why_recommended(
     )
 
 
-def _of_clicks(model: nn.Module, length: int, columns: list[int]) -> Route | None:
-    """Each item looks at the history, in the row of its own number."""
+def _of_clicks(model: nn.Module, length: int, offered: int) -> Route | None:
+    """Each item that is offered looks at the history, in a row of its own."""
     if not any(site.name == "attention" for site in find_sites(model)[0]):
         return None
     step = Step(site="attention", queries=ANSWER, keys=SOURCE, residual=False)
-    return Route(steps=(step,), places={SOURCE: tuple(range(length))}, rows=tuple(columns))
+    return Route(steps=(step,), places={SOURCE: tuple(range(length))}, rows=tuple(range(offered)))
