@@ -74,6 +74,7 @@ def test_all_problems_of_a_config_are_printed(heedful, library, config):
         f"heedful: {config}: 2 problems",
         "  seed (--set) must be at least 0, got -1",
         "  decode.beam (--set) must be greater than 0, got 0",
+        "  no task is named, so all was read as settings of translation",
     ]
 
 

@@ -61,10 +61,10 @@ def location_weights(
             f"got {tuple(kernel.shape)}"
         )
     check_axes("location_weight", location_weight, heads=heads, filters=len(kernel), dim=dim)
-    # one place too many on either side, so that there is something to filter where there is no key
-    beside = kernel.shape[2] // 2 + 1
-    signal = pad(widen(previous).reshape(batch * heads, 1, keys), (beside, beside))
-    features = conv1d(signal, widen(kernel))[..., 1:-1]
+    signal = widen(previous).reshape(batch * heads, 1, keys)
+    if not keys:  # there must be something to filter
+        signal = pad(signal, (0, 1))
+    features = conv1d(signal, widen(kernel), padding=kernel.shape[2] // 2)[..., :keys]
     features = features.unflatten(0, (batch, heads)).mT  # (batch, heads, keys, filters)
     key = share_heads(widen(key), heads) + features @ widen(location_weight)
     return additive_weights(query, key, score_weight=score_weight, mask=mask)
