@@ -22,6 +22,7 @@ def run(code, words, folder):
     for stream, name in ((0, os.devnull), (1, f"{folder}/stdout"), (2, f"{folder}/stderr")):
         flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC if stream else os.O_RDONLY
         os.dup2(os.open(name, flags), stream)
+    sys.stdin = open(0, closefd=False)  # the one that there was has been read
     sys.argv = ["-c", *words]
     signal.alarm(300)  # then something hangs
     try:
