@@ -42,9 +42,8 @@ class Journal:
         first, *lines = (content or header.encode()).split(b"\n")
         lines = lines[:-1]  # what follows the last end of a line was cut off
         same = self._is_same(first, json.loads(header)["fingerprint"], empty=not lines)
-        self.begun = same and bool(
-            content
-        )  # by an earlier call, which may have put nothing into it
+        # by an earlier call, which may have put nothing into it
+        self.begun = same and bool(content)
         if not same:
             first = header.encode()
         self._sum = _check("", header)
